@@ -1,0 +1,185 @@
+//! The records every layer speaks: generations, clips and what is known of them.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    id::{ClipKey, Provider, RequestId, Tenant},
+    policy::Policy,
+    secret::SourceUrl,
+    state::{ClipState, GenerationStatus, text_enum},
+    time::Timestamp,
+};
+
+text_enum! {
+    /// What sort of media a clip is.
+    Kind {
+        /// Moving pictures.
+        Video = "video",
+        /// Sound alone.
+        Audio = "audio",
+        /// One still picture.
+        Image = "image",
+    }
+}
+
+/// What may be said of a generation, by the hook URL's query or by registering
+/// it. Each field is kept from whoever said it first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Facts {
+    /// The model's endpoint id, such as `fal-ai/veo3`.
+    pub model: Option<String>,
+    /// The prompt's text. Absent under `hash_only`.
+    pub prompt: Option<String>,
+    /// See [`crate::prompt::prompt_hash`].
+    pub prompt_hash: Option<String>,
+    /// Whose generation it is.
+    pub tenant: Option<Tenant>,
+    /// What triggers the fill of its clips.
+    pub policy: Option<Policy>,
+    /// The whole model input.
+    pub input: Option<Value>,
+    /// The seed, of the input or of the result.
+    pub seed: Option<i64>,
+}
+
+/// One request to a provider.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Generation {
+    /// Who generates.
+    pub provider: Provider,
+    /// The provider's id of it.
+    pub request_id: RequestId,
+    /// Where it stands.
+    pub status: GenerationStatus,
+    /// What is known of it.
+    pub facts: Facts,
+    /// The provider's words on a failure.
+    pub error: Option<String>,
+    /// When we first heard of it.
+    pub created_at: Timestamp,
+    /// When the provider's terminal word reached us.
+    pub completed_at: Option<Timestamp>,
+}
+
+/// One media file that a webhook announced.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewClip {
+    /// Its name.
+    pub key: ClipKey,
+    /// Its place among its generation's clips, from 0.
+    pub index: u32,
+    /// Where it stood in the payload: a JSON pointer such as `/video`.
+    pub slot: String,
+    /// Where the provider keeps it.
+    pub source_url: SourceUrl,
+    /// What it is said to be.
+    pub kind: Kind,
+    /// Its media type as far as known; the fill decides by content.
+    pub content_type: String,
+    /// When the source is expected to vanish, where known.
+    pub source_expires_at: Option<Timestamp>,
+}
+
+/// A verified webhook, ready to be committed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HookRecord {
+    /// Who sent it.
+    pub provider: Provider,
+    /// The generation it speaks of.
+    pub request_id: RequestId,
+    /// The provider's terminal word.
+    pub status: GenerationStatus,
+    /// The provider's words on a failure, or on a missing result.
+    pub error: Option<String>,
+    /// What the hook URL's query and the payload tell.
+    pub facts: Facts,
+    /// The media files of the payload.
+    pub clips: Vec<NewClip>,
+    /// When it came.
+    pub received_at: Timestamp,
+}
+
+/// What the fill learned of a clip by reading all of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sealed {
+    /// Bytes.
+    pub size: u64,
+    /// Lower-case hex SHA-256 of the source's bytes.
+    pub sha256: String,
+    /// Media facts read from the content.
+    pub media: MediaInfo,
+}
+
+/// Media facts read from the content.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MediaInfo {
+    /// What it is.
+    pub kind: Kind,
+    /// The media type by content, such as `video/mp4`.
+    pub content_type: String,
+    /// Seconds.
+    pub duration: Option<f64>,
+    /// Pixels, as displayed.
+    pub width: Option<u32>,
+    /// Pixels, as displayed.
+    pub height: Option<u32>,
+    /// Frames per second.
+    pub fps: Option<f64>,
+    /// The RFC 6381 codec string of the main track, such as `avc1.64001f`.
+    pub codec: Option<String>,
+}
+
+/// A clip's row: everything known of one media file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Clip {
+    /// Its name.
+    pub key: ClipKey,
+    /// Who generated it.
+    pub provider: Provider,
+    /// The generation it came from.
+    pub request_id: RequestId,
+    /// Its place among its generation's clips, from 0.
+    pub index: u32,
+    /// Where it stood in the payload.
+    pub slot: String,
+    /// Where it stands.
+    pub state: ClipState,
+    /// What triggers its fill.
+    pub policy: Policy,
+    /// Where the provider keeps it.
+    pub source_url: SourceUrl,
+    /// When the source is expected to vanish, where known.
+    pub source_expires_at: Option<Timestamp>,
+    /// What is known of its generation (model, prompt, tenant, input, seed).
+    pub facts: Facts,
+    /// What it is; by the webhook's word until it is stored.
+    pub kind: Kind,
+    /// Its media type; by the webhook's word until it is stored.
+    pub content_type: String,
+    /// What the fill learned; there from the moment all bytes were read.
+    pub sealed: Option<Sealed>,
+    /// The content epoch: its ETag comes from it. A new source version raises it.
+    pub epoch: i64,
+    /// When we first heard of it.
+    pub created_at: Timestamp,
+    /// When it became `stored`.
+    pub stored_at: Option<Timestamp>,
+    /// When its fill is due without a viewer.
+    pub due_at: Option<Timestamp>,
+    /// How often a fill was started.
+    pub attempts: u32,
+    /// Why the last fill failed, in words without a source URL.
+    pub last_error: Option<String>,
+}
+
+/// One line of a clip's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryEntry {
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened: a stable word such as `stored`.
+    pub event: String,
+    /// More, in plain words.
+    pub detail: Option<String>,
+}

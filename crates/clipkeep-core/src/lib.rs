@@ -1,0 +1,12 @@
+//! clipkeep's rules: what a clip, a link, a range, a webhook *is*.
+//!
+//! Pure on purpose. No sockets, no files, no async runtime, no clock, no
+//! randomness: everything that varies is handed in. The crate's manifest keeps
+//! that promise, because it depends on nothing that could break it.
+
+pub mod generation;
+pub mod id;
+pub mod policy;
+pub mod secret;
+pub mod state;
+pub mod time;

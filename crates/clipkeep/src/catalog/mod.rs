@@ -1,0 +1,221 @@
+//! The catalogue: generations, clips, their history, and the queue of fills.
+//!
+//! One trait, two databases, one contract suite. Each method is one use case
+//! and one transaction; no transaction outlives its call. A lookup that finds
+//! nothing answers `None`.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use clipkeep_core::{
+    generation::{Clip, Facts, Generation, HistoryEntry, HookRecord, Sealed},
+    id::{ClipKey, Provider, RequestId, Tenant},
+    state::ClipState,
+    time::Timestamp,
+};
+
+/// What went wrong in the catalogue.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// The database did not do it: out of reach, full, locked. Worth a retry.
+    #[error("{doing}")]
+    Unavailable {
+        /// What was being done.
+        doing: &'static str,
+        /// The database's own words.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The caller's lease ran out or was taken over; it must stop.
+    #[error("the lease on {key} is no longer held")]
+    LeaseLost {
+        /// Of which clip.
+        key: ClipKey,
+    },
+    /// The same clip key already belongs to another provider's generation.
+    #[error("{key} already belongs to a generation of {provider}")]
+    KeyTaken {
+        /// The key in question.
+        key: ClipKey,
+        /// Who has it.
+        provider: Provider,
+    },
+    /// A row that no version of clipkeep can have written.
+    #[error("table {table}, row {key}: column {column} is unreadable")]
+    BadRow {
+        /// Which table.
+        table: &'static str,
+        /// Which row.
+        key: String,
+        /// Which column.
+        column: &'static str,
+    },
+}
+
+/// The catalogue's result.
+pub type Result<T, E = CatalogError> = std::result::Result<T, E>;
+
+/// What committing a webhook did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HookOutcome {
+    /// It told something new: these clips are new, or have a new source.
+    Recorded {
+        /// Their keys.
+        clips: Vec<ClipKey>,
+    },
+    /// All of it was known already; nothing changed.
+    Duplicate,
+}
+
+/// A registration: what an app tells of a generation by itself.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    /// Who generates.
+    pub provider: Provider,
+    /// The provider's id of it.
+    pub request_id: RequestId,
+    /// What is known of it.
+    pub facts: Facts,
+    /// When it was registered.
+    pub at: Timestamp,
+}
+
+/// Who fills: written into a lease so that people can see it.
+pub type NodeId = String;
+
+/// The right to fill one clip, until it runs out. Every write under it carries
+/// the fence; a later lease's fence is higher, so a late writer is refused.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// Of which clip.
+    pub key: ClipKey,
+    /// The fencing token.
+    pub fence: i64,
+}
+
+/// A lease with the row it was taken on.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The right.
+    pub lease: Lease,
+    /// The row as it was when claimed (state `filling`, this attempt counted).
+    pub clip: Clip,
+}
+
+/// Which clips a list shows. All that are set must hold.
+#[derive(Clone, Debug, Default)]
+pub struct ClipFilter {
+    /// Of this generation.
+    pub request_id: Option<RequestId>,
+    /// Of this model, exactly.
+    pub model: Option<String>,
+    /// With this prompt hash.
+    pub prompt_hash: Option<String>,
+    /// Of this tenant.
+    pub tenant: Option<Tenant>,
+    /// In this state.
+    pub state: Option<ClipState>,
+    /// Created at or after.
+    pub created_after: Option<Timestamp>,
+    /// Created before.
+    pub created_before: Option<Timestamp>,
+}
+
+/// Where a page of clips starts: after this clip, newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// The last clip's `created_at`.
+    pub created_at: Timestamp,
+    /// The last clip's key.
+    pub key: ClipKey,
+}
+
+/// A page of clips, newest first, then by key descending.
+#[derive(Clone, Debug)]
+pub struct ClipPage {
+    /// The clips.
+    pub clips: Vec<Clip>,
+    /// Where the next page starts, if there is one.
+    pub next: Option<Cursor>,
+}
+
+/// The catalogue.
+#[async_trait]
+pub trait Catalog: Send + Sync + 'static {
+    /// Commits verified webhooks together, durably, in one transaction:
+    /// generations, clips, history and the work (a due clip *is* the work).
+    ///
+    /// Facts merge: what is there first stays, what is missing is filled in;
+    /// prompt and prompt hash travel together. A generation's status moves only
+    /// by [`clipkeep_core::state::GenerationStatus::after`]. A clip that is known
+    /// stays as it is, except that a *different* source URL replaces the source
+    /// of a clip that is `waiting`, `filling`, `lost` or `rejected`: it goes back
+    /// to `waiting`, its fence and epoch rise, attempts start over, it is due.
+    /// The policy and due time of a new clip come from the merged facts.
+    ///
+    /// Answers in the order of `hooks`. `KeyTaken` for one fails the batch; the
+    /// caller then commits one by one.
+    async fn record_hooks(&self, hooks: &[HookRecord]) -> Result<Vec<HookOutcome>>;
+
+    /// Registers a generation, or merges what is told of a known one (as
+    /// [`Catalog::record_hooks`] does; known clips take the merged facts).
+    async fn register(&self, registration: &Registration) -> Result<Generation>;
+
+    /// A generation by its provider's id. Should two providers have given the
+    /// same id, the older one.
+    async fn generation(&self, request_id: &RequestId) -> Result<Option<Generation>>;
+
+    /// A clip's row.
+    async fn clip(&self, key: &ClipKey) -> Result<Option<Clip>>;
+
+    /// A page of clips, newest first. Uses an index for each single filter.
+    async fn clips(&self, filter: &ClipFilter, after: Option<&Cursor>, limit: u32) -> Result<ClipPage>;
+
+    /// A clip's history, oldest first.
+    async fn history(&self, key: &ClipKey) -> Result<Vec<HistoryEntry>>;
+
+    /// Claims up to `limit` clips that are due at `now`: `waiting` and due, or
+    /// `filling` under a lease that ran out. Soonest `source_expires_at` first
+    /// (known before unknown), then oldest due. Two nodes never get the same.
+    async fn claim_due(&self, node: &NodeId, now: Timestamp, lease: Duration, limit: u32) -> Result<Vec<Claim>>;
+
+    /// Claims this clip whether due or not (a viewer waits), unless it is
+    /// leased by someone, stored, or over.
+    async fn claim(&self, key: &ClipKey, node: &NodeId, now: Timestamp, lease: Duration) -> Result<Option<Claim>>;
+
+    /// When the next clip will be due (or the next lease runs out), if any.
+    async fn next_due(&self) -> Result<Option<Timestamp>>;
+
+    /// Holds the lease until `until`.
+    async fn renew(&self, lease: &Lease, until: Timestamp) -> Result<()>;
+
+    /// The source turned out to be another version: raises the content epoch,
+    /// forgets what was sealed, answers the new epoch.
+    async fn raise_epoch(&self, lease: &Lease, at: Timestamp, why: &str) -> Result<i64>;
+
+    /// All bytes were read and checked: writes down what they are, before the
+    /// object becomes visible. A restart can then tell a finished object.
+    async fn seal(&self, lease: &Lease, sealed: &Sealed, at: Timestamp) -> Result<()>;
+
+    /// The object is confirmed in the store: the row becomes `stored`, the lease ends.
+    async fn mark_stored(&self, lease: &Lease, at: Timestamp) -> Result<()>;
+
+    /// This attempt failed; the clip is `waiting` again, due at `due`. The lease ends.
+    async fn retry_later(&self, lease: &Lease, at: Timestamp, due: Timestamp, why: &str) -> Result<()>;
+
+    /// The node shuts down: the clip is `waiting`, due now, and this attempt
+    /// does not count. The lease ends.
+    async fn release(&self, lease: &Lease, at: Timestamp) -> Result<()>;
+
+    /// The source is gone for good. The lease ends.
+    async fn mark_lost(&self, lease: &Lease, at: Timestamp, why: &str) -> Result<()>;
+
+    /// What came is no acceptable media. The lease ends.
+    async fn mark_rejected(&self, lease: &Lease, at: Timestamp, why: &str) -> Result<()>;
+
+    /// How many clips stand in each state (states with none may be left out).
+    async fn count_by_state(&self) -> Result<Vec<(ClipState, u64)>>;
+
+    /// Whether the database answers: a real read, and for `doctor` a real write.
+    async fn ping(&self) -> Result<()>;
+}

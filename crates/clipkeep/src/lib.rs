@@ -1,0 +1,3 @@
+//! clipkeep: keeps AI video. See ARCHITECTURE.md for the map.
+
+pub mod catalog;
