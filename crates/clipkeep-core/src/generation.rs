@@ -41,6 +41,8 @@ pub struct Facts {
     pub input: Option<Value>,
     /// The seed, of the input or of the result.
     pub seed: Option<i64>,
+    /// Whether its clips may be fetched without a signature.
+    pub public: Option<bool>,
 }
 
 /// One request to a provider.
