@@ -1,3 +1,17 @@
 //! clipkeep: keeps AI video. See ARCHITECTURE.md for the map.
 
+pub mod app;
+pub mod cache;
 pub mod catalog;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod fill;
+pub mod jwks;
+pub mod keys;
+pub mod shutdown;
+pub mod source;
+pub mod store;
+pub mod telemetry;
+pub mod tls;
+pub mod web;

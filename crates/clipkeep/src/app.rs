@@ -1,0 +1,214 @@
+//! Every shared handle of a running node, built once from the configuration.
+
+use std::{sync::Arc, time::Duration};
+
+use clipkeep_core::{
+    config::{Config, StoreUrl},
+    generation::HookRecord,
+    id::{ClipKey, RequestId},
+    link::LinkKeys,
+    secret::Secret,
+    time::{Clock, Timestamp},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    cache::Shelf,
+    catalog::{self, Catalog, HookWriter},
+    clock::SystemClock,
+    fill::{FillEngine, FillParts, FillSettings},
+    jwks::JwksCache,
+    keys,
+    source::{SourceClient, SourceSettings},
+    store::{Store, StoreTarget},
+    telemetry::Metrics,
+    tls,
+};
+
+/// How many webhooks share one commit at most.
+const HOOKS_PER_COMMIT: usize = 512;
+/// How many stored clips are kept at hand without asking the catalogue.
+const SHELF_CLIPS: usize = 4096;
+
+/// A node. `web` serves it, `cli` starts it.
+pub struct App {
+    /// Checked and complete.
+    pub config: Config,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Generations, clips, queue.
+    pub catalog: Arc<dyn Catalog>,
+    /// The way in for webhooks: concurrent ones share a commit.
+    pub hooks: HookWriter,
+    /// The canonical copies.
+    pub store: Arc<Store>,
+    /// What brings clips there.
+    pub engine: FillEngine,
+    /// fal's webhook keys.
+    pub jwks: JwksCache,
+    /// What signs links.
+    pub links: LinkKeys,
+    /// Where clips are for good.
+    pub final_urls: FinalUrls,
+    /// Stored clips at hand.
+    pub shelf: Shelf,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Work that must outlive the request that started it.
+    pub tasks: TaskTracker,
+    /// Cancelled when the node begins to stop.
+    pub stopping: CancellationToken,
+    admin_token: Secret<String>,
+}
+
+/// A signed link.
+pub struct SignedLink {
+    /// What to hand out.
+    pub url: String,
+    /// When it stops working.
+    pub expires: Timestamp,
+}
+
+impl App {
+    /// Opens everything the configuration names. Nothing runs yet.
+    ///
+    /// # Errors
+    /// If the data folder, a key, the database or the store cannot be opened;
+    /// the message says which, and what to do.
+    pub async fn open(config: Config) -> anyhow::Result<Arc<Self>> {
+        tls::install_provider();
+        let keys = keys::load_or_create(&config)?;
+        let links = LinkKeys::parse(keys.link_keys.expose())?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let metrics = Arc::new(Metrics::new());
+        let catalog = catalog::open(&config).await?;
+        let store = Arc::new(Store::open(store_target(&config)).await?);
+        let engine = FillEngine::new(FillParts {
+            node: node_name(),
+            settings: fill_settings(&config)?,
+            catalog: Arc::clone(&catalog),
+            store: Arc::clone(&store),
+            source: SourceClient::new(source_settings(&config))?,
+            clock: Arc::clone(&clock),
+            metrics: Arc::clone(&metrics),
+        });
+        let client = tls::client_builder().build()?;
+        Ok(Arc::new(Self {
+            hooks: HookWriter::start(Arc::clone(&catalog), HOOKS_PER_COMMIT),
+            jwks: JwksCache::new(config.fal_jwks_url.clone(), client),
+            final_urls: FinalUrls::new(&config.final_url_template, &config.public_url),
+            shelf: Shelf::new(SHELF_CLIPS),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            admin_token: keys.admin_token,
+            config,
+            clock,
+            catalog,
+            store,
+            engine,
+            links,
+            metrics,
+        }))
+    }
+
+    /// Whether `token` is the admin token. Takes as long for any wrong one.
+    pub fn is_admin(&self, token: &str) -> bool {
+        let digest = |text: &str| ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+        let (given, real) = (digest(token), digest(self.admin_token.expose()));
+        given.as_ref().iter().zip(real.as_ref()).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
+    }
+
+    /// Signs a public link to `key` that holds for at least `span`.
+    pub fn sign_link(&self, key: &ClipKey, span: Duration, download: Option<&str>) -> SignedLink {
+        let expires = clipkeep_core::link::round_up(self.clock.now().plus(span), self.config.link_window);
+        let path = format!("/v/{key}");
+        let query = self.links.sign(&path, expires, download);
+        SignedLink { url: format!("{}{path}?{query}", self.config.public_url), expires }
+    }
+
+    /// Adds what the node knows of a webhook's clips: how long sources live here.
+    pub fn complete_record(&self, mut record: HookRecord) -> HookRecord {
+        if let Some(lifetime) = self.config.source_expires_after {
+            for clip in &mut record.clips {
+                clip.source_expires_at.get_or_insert(record.received_at.plus(lifetime));
+            }
+        }
+        record
+    }
+
+    /// Ends in order: no new fills, running ones end or let go, then the last
+    /// commits are written.
+    pub async fn close(&self) {
+        self.stopping.cancel();
+        self.engine.close(self.config.shutdown_grace).await;
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.hooks.close().await;
+    }
+}
+
+/// Where clips are for good: the template of the configuration, filled in.
+#[derive(Clone, Debug)]
+pub struct FinalUrls {
+    template: String,
+}
+
+impl FinalUrls {
+    /// Fills in what does not depend on the clip.
+    pub fn new(template: &str, public_url: &str) -> Self {
+        Self { template: template.replace("{public_url}", public_url) }
+    }
+
+    /// The final URL of `key`.
+    pub fn of(&self, key: &ClipKey) -> String {
+        self.template.replace("{key}", key.as_str())
+    }
+
+    /// The final URL of a generation's first clip, should it be an MP4.
+    pub fn expected(&self, request_id: &RequestId) -> String {
+        self.of(&ClipKey::new(request_id, 0, "mp4"))
+    }
+}
+
+fn node_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}:{}", host.trim(), std::process::id())
+}
+
+fn store_target(config: &Config) -> StoreTarget {
+    match &config.store {
+        StoreUrl::Folder(path) => StoreTarget::Folder(path.clone()),
+        StoreUrl::S3 { bucket, prefix } => StoreTarget::S3 {
+            bucket: bucket.clone(),
+            prefix: prefix.clone(),
+            settings: config.s3.clone(),
+            upload_memory: config.fill_memory,
+            max_clip_size: config.max_clip_size,
+        },
+    }
+}
+
+fn fill_settings(config: &Config) -> std::io::Result<FillSettings> {
+    let spool = config.data.join("spool");
+    crate::fill::growing::sweep_spool(&spool)?;
+    Ok(FillSettings {
+        concurrency: config.fill_concurrency,
+        lease: config.lease,
+        retry_base: config.retry_base,
+        retry_max: config.retry_max,
+        gone_attempts: config.gone_attempts,
+        lost_after: config.lost_after,
+        max_clip_size: config.max_clip_size,
+        sweep_interval: config.sweep_interval,
+        spool,
+    })
+}
+
+fn source_settings(config: &Config) -> SourceSettings {
+    SourceSettings {
+        rules: config.source.clone(),
+        connect_timeout: config.source_connect_timeout,
+        first_byte_timeout: config.source_first_byte_timeout,
+        stall_timeout: config.source_stall_timeout,
+    }
+}

@@ -1,0 +1,104 @@
+//! `clipkeep find`: from prompt to clips and from clip to prompt.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clipkeep_core::{
+    config::Config,
+    generation::Clip,
+    id::{ClipKey, RequestId, Tenant},
+    prompt::prompt_hash,
+    state::ClipState,
+};
+use serde_json::json;
+
+use super::output;
+use crate::{
+    app::FinalUrls,
+    catalog::{self, ClipFilter},
+    web::ClipRow,
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A clip key, or a provider's request id. All clips unless given.
+    what: Option<String>,
+    /// With exactly this prompt (after NFC and trimming).
+    #[arg(long)]
+    prompt: Option<String>,
+    /// With this prompt hash.
+    #[arg(long)]
+    prompt_hash: Option<String>,
+    /// Of this model.
+    #[arg(long)]
+    model: Option<String>,
+    /// Of this tenant.
+    #[arg(long)]
+    tenant: Option<Tenant>,
+    /// In this state.
+    #[arg(long)]
+    state: Option<ClipState>,
+    /// At most this many.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+}
+
+pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::Result<ExitCode> {
+    let catalog = catalog::open_configured(&config).await?;
+    let clips = match args.what.as_deref().and_then(|text| text.parse::<ClipKey>().ok()) {
+        Some(key) if args.is_bare() => match catalog.clip(&key).await? {
+            Some(clip) => vec![clip],
+            None => by_filter(&*catalog, args).await?,
+        },
+        _ => by_filter(&*catalog, args).await?,
+    };
+    let urls = FinalUrls::new(&config);
+    if as_json {
+        let rows: Vec<ClipRow> = clips.into_iter().map(|clip| ClipRow::new(clip, &urls)).collect();
+        output::json(&json!({"clips": rows}))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if clips.is_empty() {
+        output::line("no clip found");
+        return Ok(ExitCode::FAILURE);
+    }
+    print_rows(&clips);
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Args {
+    fn is_bare(&self) -> bool {
+        self.prompt.is_none() && self.prompt_hash.is_none() && self.model.is_none() && self.tenant.is_none()
+    }
+}
+
+async fn by_filter(catalog: &dyn catalog::Catalog, args: &Args) -> anyhow::Result<Vec<Clip>> {
+    let request_id = args.what.as_deref().map(str::parse::<RequestId>).transpose();
+    let filter = ClipFilter {
+        request_id: request_id.context("this is neither a clip key nor a request id")?,
+        model: args.model.clone(),
+        prompt_hash: args.prompt.as_deref().map(prompt_hash).or_else(|| args.prompt_hash.clone()),
+        tenant: args.tenant.clone(),
+        state: args.state,
+        ..ClipFilter::default()
+    };
+    Ok(catalog.clips(&filter, None, args.limit).await?.clips)
+}
+
+fn print_rows(clips: &[Clip]) {
+    let row = |clip: &Clip| {
+        let sealed = clip.sealed.as_ref();
+        let dash = || "-".to_owned();
+        vec![
+            clip.key.to_string(),
+            clip.state.to_string(),
+            clip.facts.model.clone().unwrap_or_else(dash),
+            sealed.and_then(|s| s.media.duration).map_or_else(dash, |secs| format!("{secs:.2} s")),
+            sealed.map_or_else(dash, |s| output::size(s.size)),
+            clip.created_at.to_string(),
+            clip.facts.prompt.as_deref().map_or_else(dash, |prompt| output::shorten(prompt, 60)),
+        ]
+    };
+    let rows: Vec<Vec<String>> = clips.iter().map(row).collect();
+    output::table(&["KEY", "STATE", "MODEL", "DURATION", "SIZE", "CREATED", "PROMPT"], &rows);
+}

@@ -1,0 +1,129 @@
+//! The command line: flags → library call → print.
+
+mod demo;
+mod doctor;
+mod find;
+mod link;
+mod output;
+mod serve;
+mod token;
+
+use std::{fmt, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use clipkeep_core::config::LogFormat as WantedFormat;
+
+use crate::{
+    config::{ConfigArgs, LoadError},
+    telemetry::{self, LogFormat},
+};
+
+/// Keeps AI video: copies generated clips into your own bucket and serves them
+/// from there.
+#[derive(Debug, Parser)]
+#[command(name = "clipkeep", version, propagate_version = true)]
+pub struct Cli {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print JSON instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a node: webhooks in, clips out.
+    Serve,
+    /// See it work: a simulated provider, a node, a few clips.
+    Demo(demo::Args),
+    /// Find clips: which prompt made this clip, which clips came from this prompt.
+    Find(find::Args),
+    /// Sign a link to a clip.
+    Link(link::Args),
+    /// Print the admin token.
+    Token,
+    /// Check configuration, database, store, webhook keys and clock.
+    Doctor,
+}
+
+/// A command failed.
+pub enum Failure {
+    /// The configuration is wrong (exit code 64).
+    Config(LoadError),
+    /// The command could not do its work (exit code 1).
+    Command(anyhow::Error),
+}
+
+impl Failure {
+    /// The process's exit code.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Config(_) => ExitCode::from(64),
+            Self::Command(_) => ExitCode::FAILURE,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => write!(f, "{error}"),
+            Self::Command(error) => write!(f, "{error:#}"),
+        }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Command(error)
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the configuration is wrong or the command could not do its work.
+pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    // The demo brings a configuration of its own.
+    if let Command::Demo(args) = &cli.command {
+        init_logs(WantedFormat::Auto, "warn");
+        return Ok(runtime()?.block_on(demo::run(args, cli.json))?);
+    }
+    let config = crate::config::load(&cli.config).map_err(Failure::Config)?;
+    let level = if matches!(cli.command, Command::Serve) { "info" } else { "warn" };
+    init_logs(config.log_format, level);
+    if matches!(cli.command, Command::Serve | Command::Doctor) {
+        for warning in config.warnings() {
+            tracing::warn!("{warning}");
+        }
+    }
+    let code = runtime()?.block_on(async {
+        match &cli.command {
+            Command::Serve => serve::run(config, cli.json).await,
+            Command::Demo(_) => unreachable!("handled above"),
+            Command::Find(args) => find::run(config, args, cli.json).await,
+            Command::Link(args) => link::run(&config, args, cli.json).await,
+            Command::Token => token::run(&config, cli.json),
+            Command::Doctor => doctor::run(config, cli.json).await,
+        }
+    })?;
+    Ok(code)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    built.map_err(|error| Failure::Command(anyhow::Error::new(error).context("starting the async runtime")))
+}
+
+fn init_logs(wanted: WantedFormat, level: &str) {
+    let format = match wanted {
+        WantedFormat::Text => LogFormat::Text,
+        WantedFormat::Json => LogFormat::Json,
+        WantedFormat::Auto if output::stderr_is_terminal() => LogFormat::Text,
+        WantedFormat::Auto => LogFormat::Json,
+    };
+    telemetry::init_logs(format, &crate::config::log_filter().unwrap_or_else(|| level.to_owned()));
+}
+

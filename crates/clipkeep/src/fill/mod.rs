@@ -1,0 +1,228 @@
+//! Fill: bringing a clip's bytes from its source to the store.
+//!
+//! A webhook, the sweep and a viewer are three ways to start the same fill; any
+//! number of them at once join the one that runs. A lease in the catalogue
+//! picks the node that fills, the registry joins callers on this node.
+//!
+//! - [`task`] is one fill, top to bottom.
+//! - [`fetch`] brings the source's bytes into the local file.
+//! - [`settle`] turns what was read into a confirmed object and a `stored` row.
+//! - [`lease`] holds the right to do so.
+
+pub mod growing;
+mod fetch;
+mod lease;
+mod registry;
+mod settle;
+mod task;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use clipkeep_core::{
+    id::ClipKey,
+    time::{Clock, Timestamp},
+};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::registry::{Registry, Running};
+pub use self::registry::{FillEnd, FillHandle};
+use crate::{
+    catalog::{Catalog, CatalogError, Claim, NodeId},
+    source::SourceClient,
+    store::Store,
+    telemetry::Metrics,
+};
+
+/// What bounds and paces fills.
+#[derive(Clone, Debug)]
+pub struct FillSettings {
+    /// How many fills run at once on this node.
+    pub concurrency: usize,
+    /// How long a lease holds without renewal.
+    pub lease: Duration,
+    /// The first delay between attempts; each next one doubles.
+    pub retry_base: Duration,
+    /// The longest delay between attempts.
+    pub retry_max: Duration,
+    /// After how many attempts a source that answers «not there» is gone.
+    pub gone_attempts: u32,
+    /// After how long without success any source counts as gone.
+    pub lost_after: Duration,
+    /// The largest clip that is accepted, in bytes.
+    pub max_clip_size: u64,
+    /// The longest pause between looks for due clips.
+    pub sweep_interval: Duration,
+    /// Where clips are kept while they are on their way.
+    pub spool: PathBuf,
+}
+
+/// What the engine works with.
+pub struct FillParts {
+    /// Who we are, as written into leases.
+    pub node: NodeId,
+    /// Bounds and pace.
+    pub settings: FillSettings,
+    /// Rows and queue.
+    pub catalog: Arc<dyn Catalog>,
+    /// Where clips go.
+    pub store: Arc<Store>,
+    /// Where clips come from.
+    pub source: SourceClient,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The fill engine. Cheap to clone.
+#[derive(Clone)]
+pub struct FillEngine(Arc<Inner>);
+
+struct Inner {
+    parts: FillParts,
+    registry: Registry,
+    slots: Arc<Semaphore>,
+    wake: Notify,
+    /// No new fills from here on.
+    closing: CancellationToken,
+    /// Running fills must let go from here on.
+    stopping: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl FillEngine {
+    /// An engine that does nothing until [`FillEngine::run`] or
+    /// [`FillEngine::join`] is called.
+    pub fn new(parts: FillParts) -> Self {
+        let slots = Arc::new(Semaphore::new(parts.settings.concurrency));
+        Self(Arc::new(Inner {
+            parts,
+            registry: Registry::default(),
+            slots,
+            wake: Notify::new(),
+            closing: CancellationToken::new(),
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        }))
+    }
+
+    /// Says that there may be due work. Never blocks.
+    pub fn wake(&self) {
+        self.0.wake.notify_one();
+    }
+
+    /// How many fills run on this node now.
+    pub fn running(&self) -> usize {
+        self.0.registry.len()
+    }
+
+    /// Starts the fill of `key`, due or not, or joins the one that runs here.
+    /// `None` if there is nothing to fill: unknown, over, or leased elsewhere.
+    ///
+    /// # Errors
+    /// If the catalogue does not answer.
+    pub async fn join(&self, key: &ClipKey) -> Result<Option<FillHandle>, CatalogError> {
+        let entry = match self.0.registry.enter(key) {
+            Ok(entry) => entry,
+            Err(running) => return Ok(Some(running)),
+        };
+        if self.0.closing.is_cancelled() {
+            return Ok(None);
+        }
+        let parts = &self.0.parts;
+        let claim = parts.catalog.claim(key, &parts.node, parts.clock.now(), parts.settings.lease).await?;
+        let Some(claim) = claim else { return Ok(None) };
+        let handle = entry.handle();
+        self.start(claim, entry, None);
+        Ok(Some(handle))
+    }
+
+    /// Fills what is due until [`FillEngine::close`], within the bounds.
+    pub async fn run(&self) {
+        let inner = &self.0;
+        while !inner.closing.is_cancelled() {
+            let pause = match self.start_due().await {
+                Ok(pause) => pause,
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot look for due clips");
+                    Duration::from_secs(1)
+                }
+            };
+            tokio::select! {
+                () = inner.wake.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+                () = inner.closing.cancelled() => {}
+            }
+        }
+    }
+
+    /// Starts due fills while there are free slots; answers how long to rest.
+    async fn start_due(&self) -> Result<Duration, CatalogError> {
+        const BATCH: usize = 32;
+        let inner = &self.0;
+        let parts = &inner.parts;
+        loop {
+            let Some(first) = self.free_slot().await else { return Ok(Duration::ZERO) };
+            let mut slots = vec![first];
+            while slots.len() < BATCH {
+                let Ok(slot) = Arc::clone(&inner.slots).try_acquire_owned() else { break };
+                slots.push(slot);
+            }
+            let now = parts.clock.now();
+            let limit = u32::try_from(slots.len()).unwrap_or(u32::MAX);
+            let claims = parts.catalog.claim_due(&parts.node, now, parts.settings.lease, limit).await?;
+            let exhausted = claims.len() < slots.len();
+            for (claim, slot) in claims.into_iter().zip(slots) {
+                self.start_claimed(claim, slot);
+            }
+            if exhausted {
+                return self.rest(now).await;
+            }
+        }
+    }
+
+    async fn free_slot(&self) -> Option<OwnedSemaphorePermit> {
+        tokio::select! {
+            slot = Arc::clone(&self.0.slots).acquire_owned() => slot.ok(),
+            () = self.0.closing.cancelled() => None,
+        }
+    }
+
+    async fn rest(&self, now: Timestamp) -> Result<Duration, CatalogError> {
+        let longest = self.0.parts.settings.sweep_interval;
+        let next = self.0.parts.catalog.next_due().await?;
+        Ok(next.map_or(longest, |due| due.since(now).clamp(Duration::from_millis(10), longest)))
+    }
+
+    fn start_claimed(&self, claim: Claim, slot: OwnedSemaphorePermit) {
+        match self.0.registry.enter(&claim.lease.key) {
+            Ok(entry) => self.start(claim, entry, Some(slot)),
+            // Our own lease ran out under a fill that still runs here: it will
+            // notice by its fence, and this new lease will run out in its turn.
+            Err(_) => tracing::warn!(clip = %claim.lease.key, "claimed a clip whose fill still runs here"),
+        }
+    }
+
+    fn start(&self, claim: Claim, entry: Running, slot: Option<OwnedSemaphorePermit>) {
+        let inner = Arc::clone(&self.0);
+        self.0.tasks.spawn(async move {
+            let end = task::run(&inner, claim).await;
+            entry.finish(end);
+            drop(slot);
+            inner.wake.notify_one();
+        });
+    }
+
+    /// Starts no more fills; waits up to `grace` for those that run, then makes
+    /// them let go: their clips are `waiting` again, for this node or another.
+    pub async fn close(&self, grace: Duration) {
+        let inner = &self.0;
+        inner.closing.cancel();
+        inner.tasks.close();
+        if tokio::time::timeout(grace, inner.tasks.wait()).await.is_err() {
+            inner.stopping.cancel();
+            inner.tasks.wait().await;
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The fills that run on this node, by clip.
+
+use std::{collections::HashMap, sync::Arc};
+
+use clipkeep_core::id::ClipKey;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+/// How a fill ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FillEnd {
+    /// The clip is in the store.
+    Stored,
+    /// It failed for now and will be tried again.
+    Later,
+    /// The source is gone.
+    Lost,
+    /// What came is no acceptable media.
+    Rejected,
+    /// The lease went to someone else, or the node stops.
+    LetGo,
+}
+
+impl FillEnd {
+    /// The word used in metrics.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Later => "later",
+            Self::Lost => "lost",
+            Self::Rejected => "rejected",
+            Self::LetGo => "let_go",
+        }
+    }
+}
+
+/// Somebody who waits for a running fill. Dropping it does not stop the fill.
+#[derive(Clone)]
+pub struct FillHandle(watch::Receiver<Option<FillEnd>>);
+
+impl FillHandle {
+    /// Waits for the end. A fill that vanished (it panicked) counts as let go.
+    pub async fn ended(mut self) -> FillEnd {
+        match self.0.wait_for(Option::is_some).await {
+            Ok(end) => end.clone().unwrap_or(FillEnd::LetGo),
+            Err(_) => FillEnd::LetGo,
+        }
+    }
+}
+
+type Map = Arc<Mutex<HashMap<ClipKey, FillHandle>>>;
+
+#[derive(Default)]
+pub(super) struct Registry(Map);
+
+/// The right to be the one fill of a clip on this node. Dropping it, finished
+/// or not, frees the clip and wakes everyone who waits.
+pub(super) struct Running {
+    key: ClipKey,
+    map: Map,
+    tell: watch::Sender<Option<FillEnd>>,
+}
+
+impl Registry {
+    /// Enters `key`, or gives a handle on the fill that runs.
+    pub(super) fn enter(&self, key: &ClipKey) -> Result<Running, FillHandle> {
+        let mut map = self.0.lock();
+        if let Some(running) = map.get(key) {
+            return Err(running.clone());
+        }
+        let (tell, hear) = watch::channel(None);
+        map.insert(key.clone(), FillHandle(hear));
+        Ok(Running { key: key.clone(), map: Arc::clone(&self.0), tell })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.lock().len()
+    }
+}
+
+impl Running {
+    pub(super) fn handle(&self) -> FillHandle {
+        FillHandle(self.tell.subscribe())
+    }
+
+    pub(super) fn finish(self, end: FillEnd) {
+        self.tell.send_replace(Some(end));
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.map.lock().remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_second_comer_joins_and_a_vanished_fill_frees_the_clip() {
+        let registry = Registry::default();
+        let key: ClipKey = "a.mp4".parse().unwrap();
+        let running = registry.enter(&key).ok().unwrap();
+        let joined = registry.enter(&key).err().unwrap();
+        running.finish(FillEnd::Stored);
+        assert_eq!(joined.ended().await, FillEnd::Stored);
+
+        let running = registry.enter(&key).ok().unwrap();
+        let joined = registry.enter(&key).err().unwrap();
+        drop(running);
+        assert_eq!(joined.ended().await, FillEnd::LetGo);
+        assert_eq!(registry.len(), 0);
+    }
+}

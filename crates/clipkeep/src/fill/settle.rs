@@ -1,0 +1,174 @@
+//! From «all bytes were read» to a confirmed object and a row that says so.
+
+use std::sync::Arc;
+
+use clipkeep_core::{
+    backoff,
+    generation::{MediaInfo, Sealed},
+    probe,
+    verdict::Verdict,
+};
+
+use super::{FillEnd, Inner, fetch::random, growing::GrowingFile, task::FillError};
+use crate::{
+    catalog::{CatalogError, Claim},
+    store::{Staged, StoreError},
+};
+
+/// What an earlier fill of this clip left behind: its uploads are aborted; if
+/// it got as far as a complete object, that is confirmed and the clip stored.
+/// Answers whether it was.
+pub(super) async fn recover(inner: &Inner, claim: &Claim) -> Result<bool, FillError> {
+    let (parts, key) = (&inner.parts, &claim.lease.key);
+    if claim.lease.fence <= 1 {
+        return Ok(false);
+    }
+    parts.store.abort_stale(key).await?;
+    let Some(sealed) = &claim.clip.sealed else { return Ok(false) };
+    let there = parts.store.head(key).await?.is_some_and(|object| object.size == sealed.size);
+    if !there || !matches(inner, claim, sealed).await? {
+        return Ok(false);
+    }
+    parts.catalog.mark_stored(&claim.lease, parts.clock.now()).await?;
+    Ok(true)
+}
+
+/// Whether the object under the clip's key holds exactly the sealed bytes.
+async fn matches(inner: &Inner, claim: &Claim, sealed: &Sealed) -> Result<bool, FillError> {
+    let object = inner.parts.store.hash(&claim.lease.key).await?;
+    Ok(object.is_some_and(|object| object.size == sealed.size && object.sha256 == sealed.sha256))
+}
+
+/// Reads the media facts of the complete local file; what is wrong with it, in
+/// words, if it is no playable media.
+pub(super) async fn probe(file: &Arc<GrowingFile>) -> Result<MediaInfo, String> {
+    let file = Arc::clone(file);
+    let probed = tokio::task::spawn_blocking(move || {
+        let mut reader = std::io::BufReader::new(file.reader()?);
+        probe::probe(&mut reader, file.len()).map_err(std::io::Error::other)
+    });
+    match probed.await {
+        Ok(Ok(media)) => Ok(media),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("reading its structure failed".to_owned()),
+    }
+}
+
+/// Seals the row, makes the object visible, confirms it, flips the row.
+///
+/// A `kill -9` between any two of these steps is mended by the next fill's
+/// [`recover`]: before the object is visible it starts over, after it the seal
+/// tells that the object is the right one.
+pub(super) async fn publish(inner: &Inner, claim: &Claim, staged: Staged, sealed: &Sealed) -> Result<(), FillError> {
+    let (parts, key) = (&inner.parts, &claim.lease.key);
+    parts.catalog.seal(&claim.lease, sealed, parts.clock.now()).await?;
+    match staged.publish().await {
+        Ok(()) => {}
+        // Whoever put it there (a zombie of ours, a retry that had succeeded):
+        // what counts is whether it is this clip.
+        Err(StoreError::Exists) if matches(inner, claim, sealed).await? => {}
+        Err(StoreError::Exists) => {
+            parts.store.delete(key).await?;
+            return Err(StoreError::Exists.into());
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let found = parts.store.head(key).await?.map(|object| object.size);
+    if found != Some(sealed.size) {
+        return Err(StoreError::unconfirmed(key, sealed.size, found).into());
+    }
+    parts.catalog.mark_stored(&claim.lease, parts.clock.now()).await?;
+    Ok(())
+}
+
+/// What the end of a fill means for the row.
+enum Outcome {
+    Stored,
+    Lost(String),
+    Rejected(String),
+    Retry(String, Option<std::time::Duration>),
+    Release,
+    LetGo,
+}
+
+/// Writes down how the fill ended. If even that fails, the lease runs out and
+/// the clip is due again.
+pub(super) async fn conclude(inner: &Inner, claim: &Claim, result: Result<(), FillError>) -> FillEnd {
+    let outcome = judge(inner, claim, result);
+    let (end, written) = write(inner, claim, outcome).await;
+    match written {
+        Ok(()) => end,
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(clip = %claim.lease.key, error, "cannot write down how a fill ended");
+            FillEnd::LetGo
+        }
+    }
+}
+
+fn judge(inner: &Inner, claim: &Claim, result: Result<(), FillError>) -> Outcome {
+    let Err(error) = result else { return Outcome::Stored };
+    let why = words(&error);
+    let settings = &inner.parts.settings;
+    let age = inner.parts.clock.now().since(claim.clip.created_at);
+    let verdict = match error {
+        FillError::Source(error) => error.verdict(),
+        FillError::Unacceptable(_) => return Outcome::Rejected(why),
+        FillError::LeaseLost | FillError::Catalog(CatalogError::LeaseLost { .. }) => return Outcome::LetGo,
+        FillError::Stopping => return Outcome::Release,
+        FillError::Incomplete(_) if claim.clip.attempts >= settings.gone_attempts => return Outcome::Rejected(why),
+        FillError::Incomplete(_) | FillError::Store(_) | FillError::Catalog(_) | FillError::Disk(_) => {
+            return Outcome::Retry(why, None);
+        }
+    };
+    match verdict {
+        Verdict::Gone(_) => Outcome::Lost(why),
+        Verdict::Rejected(_) => Outcome::Rejected(why),
+        Verdict::Missing(_) if claim.clip.attempts >= settings.gone_attempts => Outcome::Lost(why),
+        Verdict::Retry { .. } if age >= settings.lost_after => Outcome::Lost(why),
+        Verdict::Retry { after, .. } => Outcome::Retry(why, after),
+        Verdict::Missing(_) | Verdict::Changed => Outcome::Retry(why, None),
+    }
+}
+
+/// The error and its causes, in one line, for the row and the history.
+fn words(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}
+
+async fn write(inner: &Inner, claim: &Claim, outcome: Outcome) -> (FillEnd, Result<(), CatalogError>) {
+    let (catalog, lease, key) = (&inner.parts.catalog, &claim.lease, &claim.lease.key);
+    let now = inner.parts.clock.now();
+    match outcome {
+        Outcome::Stored => {
+            tracing::info!(clip = %key, attempts = claim.clip.attempts, "stored");
+            (FillEnd::Stored, Ok(()))
+        }
+        Outcome::Lost(why) => {
+            tracing::error!(clip = %key, why, "lost: the source is gone");
+            (FillEnd::Lost, catalog.mark_lost(lease, now, &why).await)
+        }
+        Outcome::Rejected(why) => {
+            tracing::error!(clip = %key, why, "rejected: no acceptable media");
+            (FillEnd::Rejected, catalog.mark_rejected(lease, now, &why).await)
+        }
+        Outcome::Retry(why, after) => {
+            let settings = &inner.parts.settings;
+            let pause = backoff::delay(claim.clip.attempts, settings.retry_base, settings.retry_max, random());
+            let pause = pause.max(after.unwrap_or_default());
+            tracing::warn!(clip = %key, why, attempts = claim.clip.attempts, retry_in = ?pause, "a fill failed");
+            (FillEnd::Later, catalog.retry_later(lease, now, now.plus(pause), &why).await)
+        }
+        Outcome::Release => (FillEnd::LetGo, catalog.release(lease, now).await),
+        Outcome::LetGo => {
+            tracing::warn!(clip = %key, "let go: the lease went to someone else");
+            (FillEnd::LetGo, Ok(()))
+        }
+    }
+}

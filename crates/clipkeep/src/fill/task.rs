@@ -1,0 +1,171 @@
+//! One fill, top to bottom.
+
+use std::sync::Arc;
+
+use clipkeep_core::{
+    generation::Sealed,
+    sniff::{Sniffed, sniff},
+};
+use tokio::task::JoinHandle;
+
+use super::{
+    FillEnd, Inner, fetch,
+    growing::{Ended, GrowingFile},
+    lease, settle,
+};
+use crate::{
+    catalog::{CatalogError, Claim},
+    source::SourceError,
+    store::{Staged, StoreError},
+};
+
+/// How much of a clip's beginning tells what it is.
+const HEAD: u64 = 4096;
+
+/// Why a fill ended without an object.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FillError {
+    /// The source failed; its verdict says what that means.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// What came is no acceptable media.
+    #[error("{0}")]
+    Unacceptable(String),
+    /// What came broke off without anyone saying so.
+    #[error("{0}")]
+    Incomplete(String),
+    /// The store did not take it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The catalogue did not take it, or the lease is gone.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The node's own disk.
+    #[error("keeping the clip on the local disk")]
+    Disk(#[from] std::io::Error),
+    /// The lease is gone.
+    #[error("another node took over")]
+    LeaseLost,
+    /// The node stops.
+    #[error("the node stops")]
+    Stopping,
+}
+
+/// The upload that goes on beside the download.
+type Staging = JoinHandle<Result<Staged, StoreError>>;
+
+/// Fills the claimed clip and writes down how that ended. Runs to its end in a
+/// tracked task. Whatever kills it halfway leaves a lease that runs out, a
+/// local file that is swept at start, and at most one multipart upload, which
+/// the next fill of this clip aborts first.
+pub(super) async fn run(inner: &Inner, claim: Claim) -> FillEnd {
+    let began = tokio::time::Instant::now();
+    let result = fill(inner, &claim).await;
+    let end = settle::conclude(inner, &claim, result).await;
+    inner.parts.metrics.fill_ended(&end, began.elapsed());
+    end
+}
+
+async fn fill(inner: &Inner, claim: &Claim) -> Result<(), FillError> {
+    if settle::recover(inner, claim).await? {
+        return Ok(());
+    }
+    let path = inner.parts.settings.spool.join(format!("{}.{}", claim.lease.key, claim.lease.fence));
+    let file = GrowingFile::create(path).await?;
+    let mut staging = None;
+    let copied = tokio::select! {
+        copied = copy(inner, claim, &file, &mut staging) => copied,
+        () = lease::hold(inner, &claim.lease) => Err(FillError::LeaseLost),
+        () = inner.stopping.cancelled() => Err(FillError::Stopping),
+    };
+    let (staged, sealed) = match copied {
+        Ok(copied) => copied,
+        Err(error) => {
+            abandon(&file, staging).await;
+            return Err(error);
+        }
+    };
+    tokio::select! {
+        published = settle::publish(inner, claim, staged, &sealed) => published,
+        () = lease::hold(inner, &claim.lease) => Err(FillError::LeaseLost),
+    }
+}
+
+/// Ends the upload: it notices that its file ended, and takes back its parts.
+async fn abandon(file: &GrowingFile, staging: Option<Staging>) {
+    file.abort();
+    let Some(staging) = staging else { return };
+    if let Ok(Ok(staged)) = staging.await
+        && let Err(error) = staged.abort().await
+    {
+        tracing::warn!(error = &error as &dyn std::error::Error, "an upload could not be aborted; the next fill will");
+    }
+}
+
+/// Download and upload side by side; then a look at what it was.
+async fn copy(
+    inner: &Inner,
+    claim: &Claim,
+    file: &Arc<GrowingFile>,
+    staging: &mut Option<Staging>,
+) -> Result<(Staged, Sealed), FillError> {
+    let download = fetch::fetch(inner, claim, file);
+    let upload = stage(inner, claim, file, staging);
+    let (fetched, staged) = tokio::try_join!(download, upload)?;
+    let probed = settle::probe(file).await;
+    let media = match probed {
+        Ok(media) => media,
+        Err(error) => {
+            // Staged parts must not outlive the verdict.
+            let _ = staged.abort().await;
+            return Err(match fetched.length_promised {
+                true => FillError::Unacceptable(error),
+                false => FillError::Incomplete(error),
+            });
+        }
+    };
+    let sealed = Sealed { size: staged.size(), sha256: staged.sha256().to_owned(), media };
+    Ok((staged, sealed))
+}
+
+/// Uploads the file while it grows; begins anew when the download did.
+async fn stage(
+    inner: &Inner,
+    claim: &Claim,
+    file: &Arc<GrowingFile>,
+    staging: &mut Option<Staging>,
+) -> Result<Staged, FillError> {
+    loop {
+        let content_type = match content_type(file).await {
+            Ok(content_type) => content_type?,
+            Err(Ended::Restarted) => continue,
+            // The download says why; this half has nothing to add.
+            Err(Ended::Aborted) => std::future::pending().await,
+        };
+        let (store, key, growing) = (Arc::clone(&inner.parts.store), claim.lease.key.clone(), Arc::clone(file));
+        let task = inner.tasks.spawn(async move { store.stage(&key, content_type, growing).await });
+        let ended = staging.insert(task).await;
+        *staging = None;
+        match ended {
+            Ok(Ok(staged)) => return Ok(staged),
+            Ok(Err(StoreError::Restarted)) => {}
+            Ok(Err(StoreError::Aborted)) => std::future::pending().await,
+            Ok(Err(error)) => return Err(error.into()),
+            Err(panicked) => return Err(FillError::Disk(std::io::Error::other(panicked))),
+        }
+    }
+}
+
+/// Waits for the file's beginning; says what it is, or that it is nothing.
+async fn content_type(file: &GrowingFile) -> Result<Result<&'static str, FillError>, Ended> {
+    let available = file.wait_for(HEAD).await?;
+    let head = match file.read_at(0..available.min(HEAD)).await {
+        Ok(head) => head,
+        Err(error) => return Ok(Err(FillError::Disk(error))),
+    };
+    Ok(match sniff(&head) {
+        Sniffed::Media(media) => Ok(media.content_type),
+        Sniffed::NotMedia(what) => Err(FillError::Unacceptable(format!("the source sent {what}, no media"))),
+        Sniffed::Unknown => Err(FillError::Unacceptable("the source sent bytes of no known media type".to_owned())),
+    })
+}

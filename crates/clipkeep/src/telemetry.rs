@@ -1,0 +1,145 @@
+//! What the operator sees: logs and metrics. Neither carries a source host, a
+//! secret, or a signed query.
+
+use std::{sync::atomic::AtomicU64, time::Duration};
+
+use clipkeep_core::state::ClipState;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::fill::FillEnd;
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Starts logging to standard error. `filter` is as in `RUST_LOG`.
+pub fn init_logs(format: LogFormat, filter: &str) {
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let layer = fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let registry = tracing_subscriber::registry().with(filter);
+    // A second call (tests run several servers in one process) changes nothing.
+    let _ = match format {
+        LogFormat::Text => registry.with(layer).try_init(),
+        LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
+    };
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Status {
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct State {
+    state: &'static str,
+}
+
+/// Every metric of a node.
+pub struct Metrics {
+    registry: Registry,
+    hooks: Family<Outcome, Counter>,
+    hook_seconds: Histogram,
+    fills: Family<Outcome, Counter>,
+    fill_seconds: Histogram,
+    source_bytes: Counter,
+    deliveries: Family<Status, Counter>,
+    clips: Family<State, Gauge<i64>>,
+    fills_running: Gauge<i64>,
+    up: Gauge<u64, AtomicU64>,
+}
+
+impl Metrics {
+    /// A fresh set, all zero.
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("clipkeep"),
+            hooks: Family::default(),
+            hook_seconds: Histogram::new([0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0]),
+            fills: Family::default(),
+            fill_seconds: Histogram::new([0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0]),
+            source_bytes: Counter::default(),
+            deliveries: Family::default(),
+            clips: Family::default(),
+            fills_running: Gauge::default(),
+            up: Gauge::default(),
+        };
+        metrics.register();
+        metrics.up.set(1);
+        metrics
+    }
+
+    fn register(&mut self) {
+        let r = &mut self.registry;
+        r.register("hooks", "Webhooks by outcome", self.hooks.clone());
+        let help = "Time from a webhook's arrival to its answer";
+        r.register_with_unit("hook_answer", help, Unit::Seconds, self.hook_seconds.clone());
+        r.register("fills", "Ended fills by outcome", self.fills.clone());
+        r.register_with_unit("fill", "Duration of ended fills", Unit::Seconds, self.fill_seconds.clone());
+        r.register_with_unit("source_read", "Bytes read from sources", Unit::Bytes, self.source_bytes.clone());
+        r.register("deliveries", "Answers on /v/ by status", self.deliveries.clone());
+        r.register("clips", "Clips by state", self.clips.clone());
+        r.register("fills_running", "Fills that run on this node", self.fills_running.clone());
+        r.register("up", "1 while the node runs", self.up.clone());
+    }
+
+    /// A webhook was answered.
+    pub fn hook_answered(&self, outcome: &'static str, took: Duration) {
+        self.hooks.get_or_create(&Outcome { outcome }).inc();
+        self.hook_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A fill ended.
+    pub fn fill_ended(&self, end: &FillEnd, took: Duration) {
+        self.fills.get_or_create(&Outcome { outcome: end.as_str() }).inc();
+        self.fill_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Bytes came from a source.
+    pub fn source_read(&self, bytes: u64) {
+        self.source_bytes.inc_by(bytes);
+    }
+
+    /// A clip request was answered.
+    pub fn delivered(&self, status: u16) {
+        self.deliveries.get_or_create(&Status { status }).inc();
+    }
+
+    /// Takes over readings that are made when asked.
+    pub fn observe(&self, clips: &[(ClipState, u64)], fills_running: usize) {
+        for state in ClipState::ALL {
+            let count = clips.iter().find(|(s, _)| s == state).map_or(0, |(_, n)| *n);
+            let gauge = self.clips.get_or_create(&State { state: state.as_str() });
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        self.fills_running.set(i64::try_from(fills_running).unwrap_or(i64::MAX));
+    }
+
+    /// The OpenMetrics text.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}

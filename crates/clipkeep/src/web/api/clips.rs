@@ -1,0 +1,141 @@
+//! Clips: list, one, history, fill.
+
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+    http::StatusCode,
+};
+use clipkeep_core::{id::ClipKey, problem::Code};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    model::ClipRow,
+    query::{ClipQuery, write_cursor},
+};
+use crate::{
+    catalog::CatalogError,
+    web::{AppState, auth::Admin, error::ApiError},
+};
+
+/// A page of clips, newest first.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ClipList {
+    /// The clips.
+    clips: Vec<ClipRow>,
+    /// Give it as `cursor` to get the next page; null on the last one.
+    next_cursor: Option<String>,
+}
+
+/// One line of a clip's history.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct HistoryRow {
+    /// When it happened.
+    #[schema(format = DateTime)]
+    at: String,
+    /// What happened.
+    event: String,
+    /// More, in plain words.
+    detail: Option<String>,
+}
+
+/// A clip's history, oldest first.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct HistoryList {
+    /// The lines.
+    history: Vec<HistoryRow>,
+}
+
+/// What `fill` answers.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct FillStarted {
+    /// The clip.
+    key: String,
+    /// `started` (or joined), or `nothing_to_do` (stored, over, or another node fills it).
+    fill: &'static str,
+}
+
+/// Lists clips, newest first.
+#[utoipa::path(get, path = "/api/v1/clips", tag = "clips", params(ClipQuery),
+    security(("admin_token" = [])),
+    responses((status = 200, body = ClipList), (status = 401, description = "No admin token"), (status = 422, description = "A filter is not understood")))]
+pub(crate) async fn list_clips(
+    _: Admin,
+    State(app): State<AppState>,
+    query: Result<Query<ClipQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<ClipList>, ApiError> {
+    let Query(query) = query.map_err(|error| ApiError::new(Code::InvalidRequest, error.body_text()))?;
+    let page = query.read()?;
+    let found = app.catalog.clips(&page.filter, page.after.as_ref(), page.limit).await?;
+    let clips = found.clips.into_iter().map(|clip| ClipRow::for_admin(clip, &app.final_urls)).collect();
+    Ok(Json(ClipList { clips, next_cursor: found.next.as_ref().map(write_cursor) }))
+}
+
+/// A clip's row.
+#[utoipa::path(get, path = "/api/v1/clips/{key}", tag = "clips", params(("key" = String, Path, description = "The clip's key")),
+    security(("admin_token" = [])),
+    responses((status = 200, body = ClipRow), (status = 401, description = "No admin token"), (status = 404, description = "No such clip")))]
+pub(crate) async fn get_clip(
+    _: Admin,
+    State(app): State<AppState>,
+    Path(key): Path<String>,
+) -> Result<Json<ClipRow>, ApiError> {
+    let key = parse_key(&key)?;
+    let clip = app.catalog.clip(&key).await?.ok_or_else(|| no_such_clip(&key))?;
+    Ok(Json(ClipRow::for_admin(clip, &app.final_urls)))
+}
+
+/// What happened to a clip, oldest first.
+#[utoipa::path(get, path = "/api/v1/clips/{key}/history", tag = "clips", params(("key" = String, Path, description = "The clip's key")),
+    security(("admin_token" = [])),
+    responses((status = 200, body = HistoryList), (status = 401, description = "No admin token"), (status = 404, description = "No such clip")))]
+pub(crate) async fn get_history(
+    _: Admin,
+    State(app): State<AppState>,
+    Path(key): Path<String>,
+) -> Result<Json<HistoryList>, ApiError> {
+    let key = parse_key(&key)?;
+    let entries = app.catalog.history(&key).await?;
+    if entries.is_empty() {
+        return Err(no_such_clip(&key));
+    }
+    let row = |entry: clipkeep_core::generation::HistoryEntry| HistoryRow {
+        at: entry.at.to_string(),
+        event: entry.event,
+        detail: entry.detail,
+    };
+    Ok(Json(HistoryList { history: entries.into_iter().map(row).collect() }))
+}
+
+/// Starts a clip's fill now, whatever its policy, or joins the running one.
+#[utoipa::path(post, path = "/api/v1/clips/{key}/fill", tag = "clips", params(("key" = String, Path, description = "The clip's key")),
+    security(("admin_token" = [])),
+    responses((status = 202, body = FillStarted), (status = 401, description = "No admin token"), (status = 404, description = "No such clip")))]
+pub(crate) async fn fill_clip(
+    _: Admin,
+    State(app): State<AppState>,
+    Path(key): Path<String>,
+) -> Result<(StatusCode, Json<FillStarted>), ApiError> {
+    let key = parse_key(&key)?;
+    app.catalog.clip(&key).await?.ok_or_else(|| no_such_clip(&key))?;
+    let started = start(&app, key.clone()).await?;
+    let fill = if started { "started" } else { "nothing_to_do" };
+    Ok((StatusCode::ACCEPTED, Json(FillStarted { key: key.into(), fill })))
+}
+
+/// Starts the fill in a tracked task: a caller who hangs up must not leave a
+/// claimed clip behind that nobody fills.
+async fn start(app: &AppState, key: ClipKey) -> Result<bool, ApiError> {
+    let engine = app.engine.clone();
+    let joined = app.tasks.spawn(async move { engine.join(&key).await }).await;
+    let joined: Result<_, CatalogError> = joined.map_err(|e| ApiError::unavailable("the fill did not start", e))?;
+    Ok(joined?.is_some())
+}
+
+pub(crate) fn parse_key(text: &str) -> Result<ClipKey, ApiError> {
+    text.parse().map_err(|_| ApiError::new(Code::NotFound, "no clip has that name; keys look like {request_id}.mp4"))
+}
+
+pub(crate) fn no_such_clip(key: &ClipKey) -> ApiError {
+    ApiError::new(Code::NotFound, format!("no clip is named {key}"))
+}

@@ -1,0 +1,130 @@
+//! Generations: register, one.
+
+use axum::{
+    Json,
+    extract::{Path, State, rejection::JsonRejection},
+};
+use clipkeep_core::{
+    generation::{Facts, Generation},
+    id::{Provider, RequestId, Tenant},
+    policy::Policy,
+    problem::Code,
+    prompt::prompt_hash,
+};
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::model::{ClipRow, GenerationRow};
+use crate::{
+    catalog::{ClipFilter, Registration},
+    web::{AppState, auth::Admin, error::ApiError},
+};
+
+/// What an app tells of a generation. Each field is kept from whoever said it
+/// first; telling it again changes nothing.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RegisterRequest {
+    /// Who generates; `fal` unless given.
+    provider: Option<String>,
+    /// The provider's id of it.
+    request_id: String,
+    /// The model's endpoint id.
+    model: Option<String>,
+    /// The prompt.
+    prompt: Option<String>,
+    /// Lower-case hex SHA-256 of the prompt after NFC and trimming.
+    prompt_hash: Option<String>,
+    /// Whose it is.
+    tenant: Option<String>,
+    /// `eager`, `deferred` or `on_demand`.
+    policy: Option<String>,
+    /// The whole model input. Its `prompt` and `seed` are used where those
+    /// fields are not given.
+    input: Option<Value>,
+    /// The seed.
+    seed: Option<i64>,
+    /// Whether its clips may be fetched without a signature.
+    public: Option<bool>,
+}
+
+/// Registers a generation, before or after its webhook came.
+#[utoipa::path(post, path = "/api/v1/generations", tag = "generations", request_body = RegisterRequest,
+    security(("admin_token" = [])),
+    responses((status = 200, body = GenerationRow), (status = 401, description = "No admin token"), (status = 422, description = "Not understood")))]
+pub(crate) async fn register_generation(
+    _: Admin,
+    State(app): State<AppState>,
+    body: Result<Json<RegisterRequest>, JsonRejection>,
+) -> Result<Json<GenerationRow>, ApiError> {
+    let Json(body) = body.map_err(|error| ApiError::new(Code::InvalidRequest, error.body_text()))?;
+    let registration = body.read(&app)?;
+    let generation = app.catalog.register(&registration).await?;
+    Ok(Json(with_clips(&app, generation).await?))
+}
+
+/// A generation with its clips.
+#[utoipa::path(get, path = "/api/v1/generations/{request_id}", tag = "generations",
+    params(("request_id" = String, Path, description = "The provider's id of it")), security(("admin_token" = [])),
+    responses((status = 200, body = GenerationRow), (status = 401, description = "No admin token"), (status = 404, description = "No such generation")))]
+pub(crate) async fn get_generation(
+    _: Admin,
+    State(app): State<AppState>,
+    Path(request_id): Path<String>,
+) -> Result<Json<GenerationRow>, ApiError> {
+    let missing = || ApiError::new(Code::NotFound, "no generation has that request_id");
+    let request_id: RequestId = request_id.parse().map_err(|_| missing())?;
+    let generation = app.catalog.generation(&request_id).await?.ok_or_else(missing)?;
+    Ok(Json(with_clips(&app, generation).await?))
+}
+
+async fn with_clips(app: &AppState, generation: Generation) -> Result<GenerationRow, ApiError> {
+    let filter = ClipFilter { request_id: Some(generation.request_id.clone()), ..ClipFilter::default() };
+    let mut page = app.catalog.clips(&filter, None, super::query::MAX_LIMIT).await?;
+    page.clips.retain(|clip| clip.provider == generation.provider);
+    page.clips.sort_by_key(|clip| clip.index);
+    let clips = page.clips.into_iter().map(|clip| ClipRow::for_admin(clip, &app.final_urls)).collect();
+    Ok(GenerationRow::new(generation, clips, &app.final_urls))
+}
+
+impl RegisterRequest {
+    fn read(self, app: &AppState) -> Result<Registration, ApiError> {
+        let bad = |name: &str, error: &dyn std::fmt::Display| {
+            ApiError::new(Code::InvalidRequest, format!("{name}: {error}"))
+        };
+        let provider = match self.provider {
+            Some(name) => name.parse::<Provider>().map_err(|e| bad("provider", &e))?,
+            None => Provider::fal(),
+        };
+        let of_input = |name: &str| self.input.as_ref().and_then(|input| input.get(name));
+        let prompt = self.prompt.or_else(|| of_input("prompt").and_then(Value::as_str).map(str::to_owned));
+        let hash = checked_hash(prompt.as_deref(), self.prompt_hash)?;
+        let facts = Facts {
+            model: self.model,
+            prompt_hash: hash,
+            prompt,
+            tenant: self.tenant.map(|t| t.parse::<Tenant>()).transpose().map_err(|e| bad("tenant", &e))?,
+            policy: self.policy.map(|p| p.parse::<Policy>()).transpose().map_err(|e| bad("policy", &e))?,
+            seed: self.seed.or_else(|| of_input("seed").and_then(Value::as_i64)),
+            input: self.input,
+            public: self.public,
+        };
+        let request_id = self.request_id.parse().map_err(|e| bad("request_id", &e))?;
+        Ok(Registration { provider, request_id, facts, at: app.clock.now() })
+    }
+}
+
+fn checked_hash(prompt: Option<&str>, given: Option<String>) -> Result<Option<String>, ApiError> {
+    let given = given.map(|hash| hash.to_ascii_lowercase());
+    let bad = |text| ApiError::new(Code::InvalidRequest, text);
+    if given.as_ref().is_some_and(|hash| hash.len() != 64 || !hash.bytes().all(|b| b.is_ascii_hexdigit())) {
+        return Err(bad("prompt_hash: must be 64 hex digits"));
+    }
+    let Some(prompt) = prompt else { return Ok(given) };
+    let hash = prompt_hash(prompt);
+    if given.is_some_and(|given| given != hash) {
+        return Err(bad("prompt_hash: is not the hash of prompt"));
+    }
+    Ok(Some(hash))
+}

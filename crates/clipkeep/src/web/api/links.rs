@@ -1,0 +1,93 @@
+//! Links: signed URLs for one clip.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    extract::{Path, State, rejection::JsonRejection},
+    http::StatusCode,
+};
+use clipkeep_core::{config::units::parse_duration, problem::Code, state::ClipState};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::clips::{no_such_clip, parse_key};
+use crate::web::{AppState, auth::Admin, error::ApiError};
+
+/// What link is wanted.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LinkRequest {
+    /// How long it shall hold: seconds, or text such as `24h`. Rounded up to
+    /// the link window. The node's `link_ttl` unless given.
+    #[schema(value_type = Option<String>, example = "24h")]
+    expires_in: Option<Span>,
+    /// `public`, the only audience so far.
+    #[schema(example = "public")]
+    audience: Option<String>,
+    /// The file name to save it under.
+    download: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Span {
+    Secs(u64),
+    Text(String),
+}
+
+/// A signed link.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct LinkRow {
+    /// The URL to hand out.
+    url: String,
+    /// When it stops working (unix seconds).
+    expires: i64,
+    /// The same instant, RFC 3339.
+    #[schema(format = DateTime)]
+    expires_at: String,
+}
+
+/// Signs a link for a clip, stored yet or not.
+#[utoipa::path(post, path = "/api/v1/clips/{key}/links", tag = "links", params(("key" = String, Path, description = "The clip's key")),
+    request_body = Option<LinkRequest>, security(("admin_token" = [])),
+    responses((status = 201, body = LinkRow), (status = 401, description = "No admin token"), (status = 404, description = "No such clip"),
+        (status = 410, description = "The clip is lost, rejected or deleted"), (status = 422, description = "Not understood")))]
+pub(crate) async fn create_link(
+    _: Admin,
+    State(app): State<AppState>,
+    Path(key): Path<String>,
+    body: Result<Option<Json<LinkRequest>>, JsonRejection>,
+) -> Result<(StatusCode, Json<LinkRow>), ApiError> {
+    let key = parse_key(&key)?;
+    let wanted = body.map_err(|e| ApiError::new(Code::InvalidRequest, e.body_text()))?.map(|Json(b)| b).unwrap_or_default();
+    let span = wanted.span(app.config.link_ttl, app.config.link_max_ttl)?;
+    let clip = app.catalog.clip(&key).await?.ok_or_else(|| no_such_clip(&key))?;
+    if matches!(clip.state, ClipState::Lost | ClipState::Rejected | ClipState::Deleted) {
+        return Err(ApiError::new(Code::Gone, format!("{key} is {}", clip.state)));
+    }
+    let link = app.sign_link(&key, span, wanted.download.as_deref());
+    let row = LinkRow { url: link.url, expires: link.expires.secs(), expires_at: link.expires.to_string() };
+    Ok((StatusCode::CREATED, Json(row)))
+}
+
+impl LinkRequest {
+    fn span(&self, default: Duration, max: Duration) -> Result<Duration, ApiError> {
+        let bad = |text: String| ApiError::new(Code::InvalidRequest, text);
+        if self.audience.as_deref().is_some_and(|audience| audience != "public") {
+            return Err(bad("audience: only public links are signed by this version".to_owned()));
+        }
+        if self.download.as_ref().is_some_and(|name| name.len() > 255) {
+            return Err(bad("download: at most 255 bytes".to_owned()));
+        }
+        let span = match &self.expires_in {
+            None => default,
+            Some(Span::Secs(secs)) => Duration::from_secs(*secs),
+            Some(Span::Text(text)) => parse_duration(text).map_err(|e| bad(format!("expires_in: {e}")))?,
+        };
+        if span.is_zero() || span > max {
+            return Err(bad(format!("expires_in: must be 1 s to {} s (link_max_ttl)", max.as_secs())));
+        }
+        Ok(span)
+    }
+}

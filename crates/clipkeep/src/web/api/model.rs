@@ -1,0 +1,191 @@
+//! The JSON of generations and clips. Field names are the contract's.
+
+use clipkeep_core::{
+    generation::{Clip, Generation, Kind},
+    policy::Policy,
+    state::{ClipState, GenerationStatus},
+};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::app::FinalUrls;
+
+/// A clip's metadata row.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ClipRow {
+    /// The clip's name: `{request_id}.mp4`, then `{request_id}.1.mp4`, …
+    pub key: String,
+    /// The provider's id of its generation.
+    pub request_id: String,
+    /// The model's endpoint id.
+    pub model: Option<String>,
+    /// Lower-case hex SHA-256 of the prompt after NFC and trimming.
+    pub prompt_hash: Option<String>,
+    /// Where the clip is, for good. Absent once it is lost, rejected or deleted.
+    pub final_url: Option<String>,
+    /// Seconds.
+    pub duration: Option<f64>,
+    /// When clipkeep first heard of it (RFC 3339, UTC).
+    #[schema(format = DateTime)]
+    pub created_at: String,
+    /// Who generated it.
+    pub provider: String,
+    /// Whose it is.
+    pub tenant: Option<String>,
+    /// The prompt, unless only its hash is kept.
+    pub prompt: Option<String>,
+    /// The whole model input.
+    pub input: Option<Value>,
+    /// The seed.
+    pub seed: Option<i64>,
+    /// Where it stands.
+    #[schema(value_type = String, example = "stored")]
+    pub state: ClipState,
+    /// What triggers its fill.
+    #[schema(value_type = String, example = "eager")]
+    pub policy: Policy,
+    /// Whether it may be fetched without a signature, where that was said.
+    pub public: Option<bool>,
+    /// What sort of media it is.
+    #[schema(value_type = String, example = "video")]
+    pub kind: Kind,
+    /// Its media type; by content once it is stored.
+    pub content_type: String,
+    /// Pixels.
+    pub width: Option<u32>,
+    /// Pixels.
+    pub height: Option<u32>,
+    /// Frames per second.
+    pub fps: Option<f64>,
+    /// RFC 6381 codec of the main track.
+    pub codec: Option<String>,
+    /// Bytes.
+    pub size: Option<u64>,
+    /// Lower-case hex SHA-256 of the stored bytes.
+    pub sha256: Option<String>,
+    /// When the source is expected to vanish.
+    #[schema(format = DateTime)]
+    pub source_expires_at: Option<String>,
+    /// When it was confirmed in the store.
+    #[schema(format = DateTime)]
+    pub stored_at: Option<String>,
+    /// How often its fill was started.
+    pub attempts: u32,
+    /// Why the last fill failed.
+    pub last_error: Option<String>,
+    /// The provider's URL. Only in answers to admin tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_url: Option<String>,
+}
+
+impl ClipRow {
+    /// The row of `clip`, without its source.
+    pub fn new(clip: Clip, urls: &FinalUrls) -> Self {
+        let live = !matches!(clip.state, ClipState::Lost | ClipState::Rejected | ClipState::Deleted);
+        let media = clip.sealed.as_ref().filter(|_| clip.state == ClipState::Stored);
+        let info = media.map(|sealed| &sealed.media);
+        Self {
+            final_url: live.then(|| urls.of(&clip.key)),
+            duration: info.and_then(|m| m.duration),
+            width: info.and_then(|m| m.width),
+            height: info.and_then(|m| m.height),
+            fps: info.and_then(|m| m.fps),
+            codec: info.and_then(|m| m.codec.clone()),
+            kind: info.map_or(clip.kind, |m| m.kind),
+            content_type: info.map_or(clip.content_type, |m| m.content_type.clone()),
+            size: media.map(|sealed| sealed.size),
+            sha256: media.map(|sealed| sealed.sha256.clone()),
+            key: clip.key.into(),
+            request_id: clip.request_id.into(),
+            model: clip.facts.model,
+            prompt_hash: clip.facts.prompt_hash,
+            created_at: clip.created_at.to_string(),
+            provider: clip.provider.into(),
+            tenant: clip.facts.tenant.map(Into::into),
+            prompt: clip.facts.prompt,
+            input: clip.facts.input,
+            seed: clip.facts.seed,
+            state: clip.state,
+            policy: clip.policy,
+            public: clip.facts.public,
+            source_expires_at: clip.source_expires_at.map(|at| at.to_string()),
+            stored_at: clip.stored_at.map(|at| at.to_string()),
+            attempts: clip.attempts,
+            last_error: clip.last_error,
+            source_url: None,
+        }
+    }
+
+    /// The row as an admin sees it: with its source.
+    pub fn for_admin(clip: Clip, urls: &FinalUrls) -> Self {
+        let source = clip.source_url.expose().to_owned();
+        Self { source_url: Some(source), ..Self::new(clip, urls) }
+    }
+}
+
+/// A generation with its clips.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct GenerationRow {
+    /// Who generates.
+    pub provider: String,
+    /// The provider's id of it.
+    pub request_id: String,
+    /// Where it stands at the provider.
+    #[schema(value_type = String, example = "completed")]
+    pub status: GenerationStatus,
+    /// The model's endpoint id.
+    pub model: Option<String>,
+    /// The prompt, unless only its hash is kept.
+    pub prompt: Option<String>,
+    /// Lower-case hex SHA-256 of the prompt after NFC and trimming.
+    pub prompt_hash: Option<String>,
+    /// Whose it is.
+    pub tenant: Option<String>,
+    /// The policy it named itself.
+    #[schema(value_type = Option<String>, example = "eager")]
+    pub policy: Option<Policy>,
+    /// Whether its clips may be fetched without a signature.
+    pub public: Option<bool>,
+    /// The whole model input.
+    pub input: Option<Value>,
+    /// The seed.
+    pub seed: Option<i64>,
+    /// The provider's words on a failure.
+    pub error: Option<String>,
+    /// When clipkeep first heard of it.
+    #[schema(format = DateTime)]
+    pub created_at: String,
+    /// When the provider's terminal word came.
+    #[schema(format = DateTime)]
+    pub completed_at: Option<String>,
+    /// Where its first clip is or will be, if that is an MP4.
+    pub final_url: String,
+    /// Its clips.
+    pub clips: Vec<ClipRow>,
+}
+
+impl GenerationRow {
+    /// The row of `generation`, whose clips are `clips`.
+    pub fn new(generation: Generation, clips: Vec<ClipRow>, urls: &FinalUrls) -> Self {
+        let first = clips.first().and_then(|clip| clip.final_url.clone());
+        Self {
+            final_url: first.unwrap_or_else(|| urls.expected(&generation.request_id)),
+            provider: generation.provider.into(),
+            request_id: generation.request_id.into(),
+            status: generation.status,
+            model: generation.facts.model,
+            prompt: generation.facts.prompt,
+            prompt_hash: generation.facts.prompt_hash,
+            tenant: generation.facts.tenant.map(Into::into),
+            policy: generation.facts.policy,
+            public: generation.facts.public,
+            input: generation.facts.input,
+            seed: generation.facts.seed,
+            error: generation.error,
+            created_at: generation.created_at.to_string(),
+            completed_at: generation.completed_at.map(|at| at.to_string()),
+            clips,
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Reading list queries: filters, limit, cursor.
+
+use clipkeep_core::{
+    problem::Code,
+    prompt::prompt_hash,
+    time::Timestamp,
+};
+use data_encoding::BASE64URL_NOPAD;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::{
+    catalog::{ClipFilter, Cursor},
+    web::error::ApiError,
+};
+
+/// The most clips one page holds.
+pub(crate) const MAX_LIMIT: u32 = 1000;
+const DEFAULT_LIMIT: u32 = 100;
+
+/// Which clips to list. All that are given must hold.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClipQuery {
+    /// Of this generation.
+    pub(crate) request_id: Option<String>,
+    /// Of this model, exactly.
+    pub(crate) model: Option<String>,
+    /// With exactly this prompt (after NFC and trimming).
+    pub(crate) prompt: Option<String>,
+    /// With this prompt hash.
+    pub(crate) prompt_hash: Option<String>,
+    /// Of this tenant.
+    pub(crate) tenant: Option<String>,
+    /// In this state.
+    pub(crate) state: Option<String>,
+    /// Created at or after (RFC 3339).
+    pub(crate) created_after: Option<String>,
+    /// Created before (RFC 3339).
+    pub(crate) created_before: Option<String>,
+    /// At most this many, 1 to 1000; 100 unless given.
+    pub(crate) limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    pub(crate) cursor: Option<String>,
+}
+
+/// A query that was understood.
+pub(crate) struct Page {
+    pub(crate) filter: ClipFilter,
+    pub(crate) after: Option<Cursor>,
+    pub(crate) limit: u32,
+}
+
+impl ClipQuery {
+    pub(crate) fn read(self) -> Result<Page, ApiError> {
+        let hash_of_prompt = self.prompt.as_deref().map(prompt_hash);
+        let given_hash = self.prompt_hash.map(|hash| hash.to_ascii_lowercase());
+        if let (Some(a), Some(b)) = (&hash_of_prompt, &given_hash)
+            && a != b
+        {
+            return Err(bad("prompt", "is not the prompt of prompt_hash"));
+        }
+        let filter = ClipFilter {
+            request_id: parse("request_id", self.request_id)?,
+            model: self.model,
+            prompt_hash: hash_of_prompt.or(given_hash),
+            tenant: parse("tenant", self.tenant)?,
+            state: parse("state", self.state)?,
+            created_after: parse::<Timestamp>("created_after", self.created_after)?,
+            created_before: parse::<Timestamp>("created_before", self.created_before)?,
+        };
+        let limit = self.limit.unwrap_or(DEFAULT_LIMIT);
+        if !(1..=MAX_LIMIT).contains(&limit) {
+            return Err(bad("limit", "must be 1 to 1000"));
+        }
+        let after = self.cursor.as_deref().map(|text| read_cursor(text).ok_or_else(|| bad("cursor", "is not one of ours")));
+        Ok(Page { filter, after: after.transpose()?, limit })
+    }
+}
+
+fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
+    name: &str,
+    text: Option<String>,
+) -> Result<Option<T>, ApiError> {
+    text.map(|text| text.parse().map_err(|error: T::Err| bad(name, &error.to_string()))).transpose()
+}
+
+fn bad(name: &str, problem: &str) -> ApiError {
+    ApiError::new(Code::InvalidRequest, format!("{name}: {problem}"))
+}
+
+pub(crate) fn write_cursor(cursor: &Cursor) -> String {
+    BASE64URL_NOPAD.encode(format!("{}:{}", cursor.created_at.millis(), cursor.key).as_bytes())
+}
+
+fn read_cursor(text: &str) -> Option<Cursor> {
+    let text = String::from_utf8(BASE64URL_NOPAD.decode(text.as_bytes()).ok()?).ok()?;
+    let (millis, key) = text.split_once(':')?;
+    Some(Cursor { created_at: Timestamp::from_millis(millis.parse().ok()?), key: key.parse().ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_survives_its_trip_and_nonsense_is_refused() {
+        let cursor = Cursor { created_at: Timestamp::from_millis(17), key: "a.1.mp4".parse().unwrap() };
+        assert_eq!(read_cursor(&write_cursor(&cursor)), Some(cursor));
+        for text in ["", "%%", "AAAA", "MTI6"] {
+            assert_eq!(read_cursor(text), None, "{text}");
+        }
+    }
+}

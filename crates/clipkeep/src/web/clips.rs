@@ -1,0 +1,233 @@
+//! `GET|HEAD /v/{key}`: the link, the clip, the plan, the bytes.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, Method, Response, StatusCode, header, request::Parts},
+    response::IntoResponse,
+};
+use clipkeep_core::{
+    delivery::{
+        self, Representation, RequestHead,
+        header::{CacheStatus, Caching, ETag, attachment, server_timing, write_common, write_preflight},
+        version_time,
+    },
+    generation::{Clip, Sealed},
+    id::{ClipKey, RequestId},
+    link::{LinkError, VerifiedLink},
+    problem::Code,
+    state::{ClipState, GenerationStatus},
+};
+use tokio::time::Instant;
+
+use super::{body, error::ApiError};
+use crate::{
+    app::App,
+    cache::{Shelved, mmap},
+};
+
+/// When to come again for a clip that is on its way.
+const COME_AGAIN_SECS: u32 = 2;
+
+/// Delivers a clip under a signed link, or to anybody if it is public.
+///
+/// RFC 9110: ranges (one or several), conditions, strong ETag.
+#[utoipa::path(get, path = "/v/{key}", tag = "delivery",
+    params(
+        ("key" = String, Path, description = "The clip's key"),
+        ("expires" = Option<i64>, Query, description = "When the link ends (unix seconds)"),
+        ("kid" = Option<String>, Query, description = "Which key signed"),
+        ("download" = Option<String>, Query, description = "The file name to save it under"),
+        ("signature" = Option<String>, Query, description = "See docs/signing.md"),
+    ),
+    responses(
+        (status = 200, description = "The clip", content_type = "video/mp4"),
+        (status = 206, description = "The ranges asked for"),
+        (status = 304, description = "Not modified"),
+        (status = 403, description = "The link is bad or has expired"),
+        (status = 404, description = "No such clip"),
+        (status = 410, description = "The clip is lost, rejected or deleted"),
+        (status = 412, description = "A precondition does not hold"),
+        (status = 416, description = "No such range"),
+        (status = 503, description = "Known, but not there yet: come again after Retry-After"),
+    ))]
+pub(super) async fn deliver(
+    axum::extract::State(app): axum::extract::State<super::AppState>,
+    request: axum::extract::Request,
+) -> Response<Body> {
+    answer(&app, &request.into_parts().0).await
+}
+
+/// The answer to any request whose path starts with `/v/`.
+pub(super) async fn answer(app: &Arc<App>, request: &Parts) -> Response<Body> {
+    let began = Instant::now();
+    let mut response = match request.method {
+        Method::GET | Method::HEAD => match clip_response(app, request, began).await {
+            Ok(response) => response,
+            Err(error) => without_body_for_head(&request.method, error.into_response()),
+        },
+        Method::OPTIONS => preflight(),
+        _ => method_not_allowed(),
+    };
+    write_common(response.headers_mut());
+    app.metrics.delivered(response.status().as_u16());
+    response
+}
+
+async fn clip_response(app: &Arc<App>, request: &Parts, began: Instant) -> Result<Response<Body>, ApiError> {
+    let path = request.uri.path();
+    // Keys hold no character that needs escaping: an escaped spelling is no key.
+    let key: ClipKey = path["/v/".len()..].parse().map_err(|_| unknown())?;
+    let now = app.clock.now();
+    let link = match app.links.verify(path, request.uri.query(), now) {
+        Ok(link) => Some(link),
+        // Perhaps the clip is public.
+        Err(LinkError::Missing) => None,
+        Err(error) => return Err(refused(error)),
+    };
+    let shelved = match app.shelf.find(&key) {
+        Some(shelved) => shelved,
+        None => look_up(app, &key, link.is_some()).await?,
+    };
+    if link.is_none() && !shelved.public {
+        return Err(refused(LinkError::Missing));
+    }
+    let head = RequestHead { method: &request.method, headers: &request.headers, now };
+    let plan = delivery::plan(&head, &shelved.representation);
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = plan.status();
+    write_headers(response.headers_mut(), &plan, &shelved, &key, link);
+    *response.body_mut() = body::open(app, &key, &shelved, plan.into_body()).await?;
+    response.headers_mut().insert("server-timing", server_timing(&[("total", began.elapsed())]));
+    Ok(response)
+}
+
+fn write_headers(
+    headers: &mut HeaderMap,
+    plan: &delivery::Plan<'_>,
+    shelved: &Shelved,
+    key: &ClipKey,
+    link: Option<VerifiedLink<'_>>,
+) {
+    let caching = match &link {
+        Some(link) if !shelved.public => Caching::Signed { expires: link.expires },
+        _ => Caching::Public,
+    };
+    plan.write_headers(caching, headers);
+    let status = if shelved.local.is_some() { CacheStatus::Hit } else { CacheStatus::Miss };
+    headers.insert(CacheStatus::NAME, status.value());
+    if let Some(name) = link.and_then(|link| link.download) {
+        headers.insert(header::CONTENT_DISPOSITION, attachment(&name, key));
+    }
+}
+
+/// Asks the catalogue, and keeps a stored clip at hand for the next viewer.
+async fn look_up(app: &Arc<App>, key: &ClipKey, signed: bool) -> Result<Arc<Shelved>, ApiError> {
+    let Some(clip) = app.catalog.clip(key).await? else {
+        return Err(announced(app, key, signed).await?);
+    };
+    let public = clip.facts.public.unwrap_or(app.config.public);
+    if !signed && !public {
+        return Err(refused(LinkError::Missing));
+    }
+    match (clip.state, &clip.sealed) {
+        (ClipState::Stored, Some(sealed)) => {
+            let shelved = Arc::new(shelve(app, &clip, sealed, public).await?);
+            app.shelf.put(key.clone(), Arc::clone(&shelved));
+            Ok(shelved)
+        }
+        (ClipState::Lost | ClipState::Rejected | ClipState::Deleted, _) => {
+            Err(ApiError::new(Code::Gone, format!("{key} is {}", clip.state)))
+        }
+        _ => {
+            start_fill(app, key);
+            Err(come_again(key))
+        }
+    }
+}
+
+async fn shelve(app: &App, clip: &Clip, sealed: &Sealed, public: bool) -> Result<Shelved, ApiError> {
+    let local = match app.store.local_path(&clip.key) {
+        Some(path) => Some(map(path, sealed.size, &clip.key).await?),
+        None => None,
+    };
+    let etag = ETag::of(&clip.key, clip.epoch);
+    let modified = version_time(clip.created_at, clip.epoch);
+    let representation = Representation::new(sealed.size, etag, modified, &sealed.media.content_type);
+    Ok(Shelved { representation, public, local, since: Instant::now() })
+}
+
+async fn map(path: std::path::PathBuf, len: u64, key: &ClipKey) -> Result<bytes::Bytes, ApiError> {
+    let mapped = tokio::task::spawn_blocking(move || mmap::map(&path, len)).await;
+    let mapped = mapped.map_err(|e| ApiError::unavailable("the store did not answer", e))?;
+    mapped.map_err(|error| {
+        tracing::error!(clip = %key, %error, "stored, but its object cannot be read");
+        come_again(key)
+    })
+}
+
+/// A clip whose row is not there: announced by a registered generation, or unknown.
+async fn announced(app: &App, key: &ClipKey, signed: bool) -> Result<ApiError, ApiError> {
+    let Some(request_id) = request_id_of(key) else { return Ok(unknown()) };
+    let Some(generation) = app.catalog.generation(&request_id).await? else { return Ok(unknown()) };
+    if !signed && !generation.facts.public.unwrap_or(app.config.public) {
+        return Ok(refused(LinkError::Missing));
+    }
+    Ok(match generation.status {
+        GenerationStatus::Pending | GenerationStatus::ResultMissing => come_again(key),
+        GenerationStatus::Failed => ApiError::new(Code::Gone, format!("the generation of {key} failed")),
+        GenerationStatus::Completed => unknown(),
+    })
+}
+
+/// The generation that a first clip's key belongs to.
+fn request_id_of(key: &ClipKey) -> Option<RequestId> {
+    key.as_str().rsplit_once('.').and_then(|(stem, _)| stem.parse().ok())
+}
+
+/// A viewer waits: whatever the policy, the clip is fetched now. In a task of
+/// its own, because a viewer who leaves must not stop it.
+fn start_fill(app: &Arc<App>, key: &ClipKey) {
+    let (engine, key) = (app.engine.clone(), key.clone());
+    app.tasks.spawn(async move {
+        if let Err(error) = engine.join(&key).await {
+            tracing::warn!(clip = %key, error = &error as &dyn std::error::Error, "a viewer's fill did not start");
+        }
+    });
+}
+
+fn unknown() -> ApiError {
+    ApiError::new(Code::NotFound, "no clip has that name")
+}
+
+fn come_again(key: &ClipKey) -> ApiError {
+    ApiError::new(Code::NotReady, format!("{key} is on its way")).retry_after(COME_AGAIN_SECS)
+}
+
+fn refused(error: LinkError) -> ApiError {
+    let code = if error == LinkError::Expired { Code::ExpiredLink } else { Code::ForbiddenLink };
+    ApiError::new(code, error.to_string())
+}
+
+fn preflight() -> Response<Body> {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    write_preflight(response.headers_mut());
+    response
+}
+
+fn method_not_allowed() -> Response<Body> {
+    let mut response = ApiError::new(Code::MethodNotAllowed, "clips take GET and HEAD").into_response();
+    response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("GET, HEAD, OPTIONS"));
+    response
+}
+
+fn without_body_for_head(method: &Method, mut response: Response<Body>) -> Response<Body> {
+    if method == Method::HEAD {
+        *response.body_mut() = Body::empty();
+    }
+    response
+}
+
+/// How long the first bytes of a bucket's object may take.
+pub(super) const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,0 +1,112 @@
+//! `POST /hooks/fal`: verify, commit, answer. The download never happens here.
+
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    extract::{RawQuery, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+};
+use clipkeep_core::{
+    hook::{
+        HookError,
+        fal::{self, HookQuery},
+    },
+    problem::Code,
+};
+use http_body_util::{BodyExt, Limited};
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::{AppState, error::ApiError};
+use crate::catalog::HookOutcome;
+
+/// How long a sender may take over its body (fal gives up after 15 s itself).
+const BODY_TIMEOUT: Duration = Duration::from_secs(15);
+/// The header that names the generation.
+const REQUEST_ID: &str = "x-fal-webhook-request-id";
+
+/// Receives fal's signed webhook.
+///
+/// 200 leaves only after generation, clips and work are durable. Duplicates
+/// change nothing and get 200 too. The query of the hook URL may carry `model`,
+/// `prompt` or `prompt_hash`, `tenant`, `policy` and `public`.
+#[utoipa::path(
+    post, path = "/hooks/fal", tag = "hooks",
+    request_body(content = String, content_type = "application/json", description = "fal's webhook body, or {request_id, result}"),
+    responses(
+        (status = 200, description = "Kept; or a duplicate of what was kept"),
+        (status = 401, description = "Not signed by fal, altered, or too old"),
+        (status = 413, description = "Larger than hook_max_body"),
+        (status = 422, description = "Signed, but not understood"),
+        (status = 503, description = "Not kept: send it again"),
+    )
+)]
+pub(super) async fn receive_fal(
+    State(app): State<AppState>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let began = Instant::now();
+    let result = receive(&app, query.as_deref().unwrap_or_default(), &headers, body).await;
+    let outcome = match &result {
+        Ok(HookOutcome::Recorded { .. }) => "recorded",
+        Ok(HookOutcome::Duplicate) => "duplicate",
+        Err(error) => error.code().as_str(),
+    };
+    app.metrics.hook_answered(outcome, began.elapsed());
+    match result {
+        Ok(HookOutcome::Recorded { clips }) => {
+            if !clips.is_empty() {
+                app.engine.wake();
+            }
+            (StatusCode::OK, axum::Json(json!({"status": "recorded", "clips": clips.len()}))).into_response()
+        }
+        Ok(HookOutcome::Duplicate) => (StatusCode::OK, axum::Json(json!({"status": "duplicate"}))).into_response(),
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn receive(app: &AppState, query: &str, headers: &HeaderMap, body: Body) -> Result<HookOutcome, ApiError> {
+    let body = read(body, app.config.hook_max_body).await?;
+    verify(app, headers, &body).await?;
+    let query = HookQuery::parse(query).map_err(|e| ApiError::new(Code::InvalidRequest, e.to_string()))?;
+    let request_id = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
+    let record = fal::decode(&body, request_id, &query, app.clock.now())
+        .map_err(|e| ApiError::new(Code::InvalidRequest, e.to_string()))?;
+    let record = app.complete_record(record);
+    Ok(app.hooks.record(record).await?)
+}
+
+async fn read(body: Body, max: u64) -> Result<bytes::Bytes, ApiError> {
+    let limited = Limited::new(body, usize::try_from(max).unwrap_or(usize::MAX));
+    match tokio::time::timeout(BODY_TIMEOUT, limited.collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(ApiError::new(Code::TooLarge, "the body is larger than hook_max_body"))
+        }
+        Ok(Err(_)) => Err(ApiError::new(Code::InvalidRequest, "the body broke off")),
+        Err(_) => Err(ApiError::new(Code::InvalidRequest, "the body did not arrive within 15 s")),
+    }
+}
+
+/// Checks the signature against the cached keys, then once against fresh ones.
+async fn verify(app: &AppState, headers: &HeaderMap, body: &[u8]) -> Result<(), ApiError> {
+    let check = |keys: &[_]| fal::verify(headers, body, keys, app.clock.now(), app.config.hook_tolerance);
+    let keys = app.jwks.keys().await.map_err(|e| ApiError::unavailable("the webhook keys cannot be had", e))?;
+    match check(&keys) {
+        Ok(index) => {
+            app.jwks.prefer(index);
+            return Ok(());
+        }
+        Err(HookError::NoKeyFits) => {}
+        Err(error) => return Err(ApiError::new(Code::InvalidSignature, error.to_string())),
+    }
+    let newer = app.jwks.newer_keys().await.map_err(|e| ApiError::unavailable("the webhook keys cannot be had", e))?;
+    match check(&newer) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(ApiError::new(Code::InvalidSignature, error.to_string())),
+    }
+}

@@ -1,0 +1,93 @@
+//! The listener: accepts connections, bounds them, and lets them end in peace.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use axum::body::Body;
+use http::{Request, Response};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tokio_util::sync::CancellationToken;
+
+/// How long a client may take to send a request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// How much of a request's head is read at most.
+const MAX_HEAD: usize = 32 * 1024;
+
+/// Answers one request. Never fails: a failure is an answer.
+pub trait Answer: Send + Sync + 'static {
+    /// The answer to `request`.
+    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
+}
+
+/// Serves connections of `listener` until `stop`, at most `max_connections` at
+/// once; further ones wait in the kernel's queue. After `stop`, running
+/// requests have `grace` to end.
+pub async fn serve<A: Answer>(
+    listener: TcpListener,
+    answer: Arc<A>,
+    max_connections: usize,
+    stop: CancellationToken,
+    grace: Duration,
+) {
+    let places = Arc::new(Semaphore::new(max_connections));
+    let graceful = GracefulShutdown::new();
+    loop {
+        let place = tokio::select! {
+            place = Arc::clone(&places).acquire_owned() => place,
+            () = stop.cancelled() => break,
+        };
+        let stream = tokio::select! {
+            accepted = accept(&listener) => accepted,
+            () = stop.cancelled() => break,
+        };
+        let connection = connection(stream, Arc::clone(&answer));
+        let watched = graceful.watch(connection);
+        #[expect(clippy::disallowed_methods, reason = "tracked by GracefulShutdown")]
+        tokio::spawn(async move {
+            // A client that breaks off is its own business.
+            let _ = watched.await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    let _ = tokio::time::timeout(grace, graceful.shutdown()).await;
+}
+
+/// The next connection. Errors of `accept` belong to one connection or to a
+/// shortage of file descriptors; neither is a reason to stop.
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+fn connection<A: Answer>(
+    stream: TcpStream,
+    answer: Arc<A>,
+) -> http1::Connection<TokioIo<TcpStream>, impl hyper::service::HttpService<Incoming, ResBody = Body, Error = Infallible>>
+{
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request| {
+        let answer = Arc::clone(&answer);
+        async move { Ok::<_, Infallible>(answer.answer(request).await) }
+    });
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD.max(8192))
+        .pipeline_flush(true)
+        .serve_connection(TokioIo::new(stream), service)
+}

@@ -1,0 +1,46 @@
+//! For operators: health, readiness, metrics, the OpenAPI document.
+
+use axum::{
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+use super::AppState;
+
+/// The process runs.
+#[utoipa::path(get, path = "/healthz", tag = "ops", responses((status = 200, description = "The process runs")))]
+pub(super) async fn healthz() -> impl IntoResponse {
+    axum::Json(json!({"status": "ok"}))
+}
+
+/// The node can do its work: the catalogue answers and it is not stopping.
+#[utoipa::path(get, path = "/readyz", tag = "ops", responses(
+    (status = 200, description = "Ready"),
+    (status = 503, description = "Not ready, and why"),
+))]
+pub(super) async fn readyz(State(app): State<AppState>) -> Response {
+    let why = if app.stopping.is_cancelled() {
+        Some("stopping")
+    } else if app.catalog.ping().await.is_err() {
+        Some("the catalogue does not answer")
+    } else {
+        None
+    };
+    match why {
+        None => axum::Json(json!({"status": "ready"})).into_response(),
+        Some(why) => {
+            (StatusCode::SERVICE_UNAVAILABLE, axum::Json(json!({"status": "not ready", "why": why}))).into_response()
+        }
+    }
+}
+
+/// Prometheus metrics, in the OpenMetrics text format.
+#[utoipa::path(get, path = "/metrics", tag = "ops", responses((status = 200, description = "OpenMetrics text")))]
+pub(super) async fn metrics(State(app): State<AppState>) -> Response {
+    let counts = app.catalog.count_by_state().await.unwrap_or_default();
+    app.metrics.observe(&counts, app.engine.running());
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], app.metrics.render()).into_response()
+}
