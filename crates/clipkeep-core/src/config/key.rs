@@ -1,0 +1,235 @@
+//! The one table of configuration keys.
+//!
+//! Names, defaults, bounds and words are here and nowhere else: the reader
+//! takes defaults and bounds from it, an unknown name is compared with it, and
+//! `docs/config.md` and `clipkeep.example.toml` are written from it.
+
+/// How a key's value is written, with the bounds that hold for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Text of the form described.
+    Text(&'static str),
+    /// Text that is never printed, of the form described. Empty is «none».
+    Secret(&'static str),
+    /// A TOML array, or one string with commas, of the entries described.
+    List(&'static str),
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// `true` or `false`.
+    Bool,
+    /// A whole number, from the first to the second.
+    Count(u64, u64),
+    /// A number of bytes, from the first to the second.
+    Size(&'static str, &'static str),
+    /// A length of time, from the first to the second.
+    Duration(&'static str, &'static str),
+    /// The same, or `never`.
+    DurationOrNever(&'static str, &'static str),
+}
+
+/// One configuration key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Its name in `clipkeep.toml`.
+    pub name: &'static str,
+    /// How its value is written.
+    pub kind: Kind,
+    /// Its value where nothing is given, as text. `{data}` and `{listen}` stand
+    /// for those keys' values. Empty for a secret that has none.
+    pub default: &'static str,
+    /// A right value that is not the default.
+    pub example: &'static str,
+    /// Whether the command line has a flag for it.
+    pub has_flag: bool,
+    doc: &'static str,
+}
+
+impl Key {
+    /// The key of that name, if there is one.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        KEYS.iter().find(|key| key.name == name)
+    }
+
+    /// The known key whose name is most like `name`.
+    pub fn nearest(name: &str) -> &'static Self {
+        let name = name.to_lowercase().replace('-', "_");
+        let likeness = |key: &Self| strsim::jaro_winkler(key.name, &name);
+        KEYS.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).expect("the table is not empty")
+    }
+
+    /// Its name in the environment: `CLIPKEEP_` and the name in upper case.
+    pub fn env_name(&self) -> String {
+        format!("{ENV_PREFIX}{}", self.name.to_uppercase())
+    }
+
+    /// Its flag, `--public-url`, whether or not the command line has it.
+    pub fn flag_name(&self) -> String {
+        format!("--{}", self.name.replace('_', "-"))
+    }
+
+    /// What it is for: one paragraph on one line.
+    pub fn doc(&self) -> String {
+        self.doc.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// What every key's name in the environment starts with.
+pub const ENV_PREFIX: &str = "CLIPKEEP_";
+
+/// Whether a name with our prefix is in the environment for another reason
+/// than configuration: `CLIPKEEP_CONFIG` says where the file is, `CLIPKEEP_LOG`
+/// what is logged, and Kubernetes puts `CLIPKEEP_SERVICE_HOST`, `CLIPKEEP_PORT`
+/// and their like beside every pod that shares a namespace with a Service
+/// called `clipkeep`.
+pub fn is_reserved_env(name: &str) -> bool {
+    let Some(rest) = name.strip_prefix(ENV_PREFIX) else { return false };
+    matches!(rest, "CONFIG" | "LOG" | "PORT" | "SERVICE_HOST" | "SERVICE_PORT")
+        || rest.starts_with("PORT_")
+        || rest.starts_with("SERVICE_PORT_")
+}
+
+use Kind::{Bool, Choice, Count, Duration, DurationOrNever, List, Secret, Size, Text};
+
+macro_rules! keys {
+    ($($(#[doc = $doc:literal])+ $name:ident: $kind:expr, $default:literal, $example:literal $(, $flag:ident)?;)+) => {
+        /// Every key, in the order of the documentation.
+        pub const KEYS: &[Key] = &[$(Key {
+            name: stringify!($name),
+            kind: $kind,
+            default: $default,
+            example: $example,
+            has_flag: !stringify!($($flag)?).is_empty(),
+            doc: concat!($($doc, " "),+),
+        }),+];
+    };
+}
+
+keys! {
+    /// The address and port to listen on.
+    listen: Text("`address:port`"), "127.0.0.1:8787", "0.0.0.0:8787", flag;
+    /// The folder for what this node keeps: its cache, the secrets it made, and, unless said otherwise, the
+    /// database and the store. A relative path starts where clipkeep was started.
+    data: Text("a folder"), "./clipkeep-data", "/var/lib/clipkeep", flag;
+    /// The catalogue: a SQLite file (`sqlite://relative.db`, `sqlite:///absolute.db`) or a PostgreSQL database.
+    /// Several nodes need PostgreSQL.
+    database: Text("`sqlite://PATH` or `postgres://…`"), "sqlite://{data}/clipkeep.db",
+        "postgres://clipkeep@db.internal/clipkeep", flag;
+    /// Where clips are kept for good: a folder (`file://relative`, `file:///absolute`) or an S3-compatible bucket.
+    /// A bucket's credentials, endpoint and region come from the environment's `AWS_*` names.
+    store: Text("`file://PATH` or `s3://bucket/prefix`"), "file://{data}/clips", "s3://my-clips/generated", flag;
+    /// What clipkeep is called from outside, without a slash at the end. Links start with it.
+    public_url: Text("an http or https URL"), "http://{listen}", "https://clips.example.com", flag;
+    /// A clip's final URL. `{key}` stands for the clip's key and must be there once; `{public_url}` stands for that
+    /// key's value. Name a CDN here if one fronts the bucket itself.
+    final_url_template: Text("a URL with `{key}`"), "{public_url}/v/{key}", "https://cdn.example.com/{key}";
+    /// What triggers a clip's fill: its webhook, its age, or its first viewer.
+    policy: Choice(&["eager", "deferred", "on_demand"]), "eager", "deferred", flag;
+    /// The age at which a deferred clip is filled.
+    deferred_after: Duration("0s", "3650d"), "24h", "6h";
+    /// Exceptions from `policy`, first match wins. In a model pattern `*` stands for any run of characters.
+    policies: List("`model=PATTERN:POLICY` or `tenant=NAME:POLICY`"), "",
+        "model=fal-ai/veo3*:deferred, tenant=acme:on_demand";
+    /// Whether prompts are kept as text, or only their hash.
+    prompts: Choice(&["keep", "hash_only"]), "keep", "hash_only";
+    /// Whether clips are served without a signature, unless a generation says otherwise.
+    public: Bool, "false", "true";
+    /// The token that API callers send as `Authorization: Bearer`. Made on first start and kept in `data` if not
+    /// given; `clipkeep token` prints it.
+    admin_token: Secret("16 or more visible ASCII characters"), "", "put-a-long-random-text-here";
+    /// The keys that sign links, as `kid:base64` with commas between. The first signs, all verify. Made on first
+    /// start and kept in `data` if not given; several nodes must be given the same.
+    link_keys: Secret("`kid:base64,…`"), "", "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    /// A link's expiry is rounded up to a multiple of this, so that links repeat and cache well. Whole seconds.
+    link_window: Duration("1s", "30d"), "1h", "15m";
+    /// How long a link lives if its maker does not say. Whole seconds.
+    link_ttl: Duration("1s", "3650d"), "24h", "2h";
+    /// The longest life a link may be asked for. Whole seconds.
+    link_max_ttl: Duration("1s", "3650d"), "7d", "30d";
+    /// The hosts that clips may be fetched from, without ports; `*.` in front stands for any subdomain. Add
+    /// `storage.googleapis.com` only if your models answer with it: anybody can put files there.
+    source_hosts: List("host patterns"), "fal.media, *.fal.media, replicate.delivery, *.replicate.delivery",
+        "*.fal.media, media.example.com";
+    /// Whether sources may be at private, loopback and link-local addresses. For tests and private networks.
+    source_allow_private: Bool, "false", "true";
+    /// Whether sources may be fetched by plain http. For tests and private networks.
+    source_allow_http: Bool, "false", "true";
+    /// How long connecting to a source may take.
+    source_connect_timeout: Duration("1ms", "10m"), "10s", "5s";
+    /// How long a source may take to begin its answer. Long by default: a provider's host may hold the request
+    /// until its own upload is done.
+    source_first_byte_timeout: Duration("1ms", "1h"), "120s", "60s";
+    /// How long a source may send nothing in the middle of its answer.
+    source_stall_timeout: Duration("1ms", "1h"), "30s", "15s";
+    /// How long a source lives after its generation, if nothing better is known. Clips that near this age are filled
+    /// first, and are at risk.
+    source_expires_after: DurationOrNever("1s", "3650d"), "never", "7d";
+    /// The fal API key, for `/fal/proxy` and for asking after generations whose webhook never came.
+    fal_key: Secret("visible ASCII characters"), "", "key-id:key-secret";
+    /// fal's queue: where `/fal/proxy` submits to and where the sweep asks after generations.
+    fal_queue_url: Text("an http or https URL"), "https://queue.fal.run", "https://queue.falrun.com";
+    /// Where fal publishes the keys that its webhooks are signed with.
+    fal_jwks_url: Text("an http or https URL"), "https://rest.fal.ai/.well-known/jwks.json",
+        "https://rest.alpha.fal.ai/.well-known/jwks.json";
+    /// How far a webhook's timestamp may be from our clock, to either side. Whole seconds.
+    hook_tolerance: Duration("1s", "1h"), "300s", "60s";
+    /// The largest webhook body that is accepted.
+    hook_max_body: Size("1KiB", "1GiB"), "16MiB", "64MiB";
+    /// The largest clip that is accepted.
+    max_clip_size: Size("1", "5TiB"), "20GiB", "2GiB";
+    /// How many fills run at once on this node.
+    fill_concurrency: Count(1, 4096), "64", "16";
+    /// How much memory the uploads of all fills share.
+    fill_memory: Size("8MiB", "1TiB"), "64MiB", "256MiB";
+    /// How long a node that stopped answering keeps the right to fill a clip.
+    lease: Duration("1s", "1h"), "60s", "20s";
+    /// The delay before a failed fill's first retry. It doubles from retry to retry.
+    retry_base: Duration("1ms", "1h"), "1s", "5s";
+    /// The longest delay between two retries.
+    retry_max: Duration("1ms", "7d"), "10m", "1h";
+    /// After how many answers in a row that it is gone a source is given up, and its clip is lost.
+    gone_attempts: Count(1, 100), "6", "10";
+    /// For how long a source that fails in other ways is tried again before its clip is lost.
+    lost_after: Duration("1s", "3650d"), "7d", "2d";
+    /// How long running requests and fills may take to end when clipkeep is told to stop.
+    shutdown_grace: Duration("0s", "1h"), "30s", "10s";
+    /// How much disk this node's cache may take.
+    cache_size: Size("1MiB", "1024TiB"), "10GiB", "200GiB";
+    /// Whether an MP4 with its index at the end is served with the index first.
+    fast_start: Bool, "true", "false";
+    /// How often the sweep looks for what is due or drifted.
+    sweep_interval: Duration("10ms", "1d"), "60s", "5m";
+    /// How log lines look; `auto` is text on a terminal and JSON elsewhere.
+    log_format: Choice(&["auto", "text", "json"]), "auto", "json";
+    /// How many client connections may be open at once.
+    max_connections: Count(1, 1_000_000), "4096", "20000";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_the_one_meant() {
+        for (typo, meant) in [
+            ("databse", "database"),
+            ("stroe", "store"),
+            ("source-hosts", "source_hosts"),
+            ("Public_Url", "public_url"),
+            ("defered_after", "deferred_after"),
+            ("cachesize", "cache_size"),
+            ("falkey", "fal_key"),
+        ] {
+            assert_eq!(Key::nearest(typo).name, meant, "{typo}");
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_none_is_reserved() {
+        for (at, key) in KEYS.iter().enumerate() {
+            assert!(!is_reserved_env(&key.env_name()), "{}", key.name);
+            assert!(KEYS[..at].iter().all(|other| other.name != key.name), "{}", key.name);
+        }
+        assert!(is_reserved_env("CLIPKEEP_PORT_8787_TCP_ADDR"));
+        assert!(!is_reserved_env("CLIPKEEP_SERVICE"));
+    }
+}

@@ -1,0 +1,156 @@
+//! The configuration: [`Layers`] as given, [`Config`] as checked.
+//!
+//! Reading files and the environment is another crate's; here is only what the
+//! text means. All that is wrong is reported together, each with its key, its
+//! place and a right value.
+
+#[cfg(test)]
+mod docs;
+mod error;
+mod host;
+mod key;
+mod parse;
+mod place;
+mod raw;
+mod read;
+#[cfg(test)]
+mod tests;
+mod units;
+mod warning;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+pub use error::{ConfigError, ConfigErrors, Origin};
+pub use host::{HostPattern, HostPatternError};
+pub use key::{ENV_PREFIX, KEYS, Key, Kind, is_reserved_env};
+pub use place::{BaseUrl, DatabaseUrl, PlaceError, S3Settings, StoreUrl, UrlTemplate};
+pub use raw::Layers;
+pub use units::{DurationText, SizeText, UnitError};
+pub use warning::Warning;
+
+use crate::{policy::Policies, secret::Secret, state::text_enum};
+
+text_enum! {
+    /// What is kept of a prompt.
+    Prompts {
+        /// Its text and its hash.
+        Keep = "keep",
+        /// Its hash alone.
+        HashOnly = "hash_only",
+    }
+}
+
+text_enum! {
+    /// How log lines look.
+    LogFormat {
+        /// Text on a terminal, JSON elsewhere.
+        Auto = "auto",
+        /// For people.
+        Text = "text",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
+
+/// Every setting, checked and complete: no `Option` here means «default». The
+/// fields bear their keys' names; the table in `key.rs` says more of each.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The address and port to listen on.
+    pub listen: SocketAddr,
+    /// The folder for what this node keeps.
+    pub data: PathBuf,
+    /// The catalogue's database.
+    pub database: DatabaseUrl,
+    /// Where clips are kept for good.
+    pub store: StoreUrl,
+    /// How to reach the bucket, if the store is one.
+    pub s3: S3Settings,
+    /// What clipkeep is called from outside.
+    pub public_url: BaseUrl,
+    /// A clip's final URL.
+    pub final_url_template: UrlTemplate,
+    /// What triggers a fill: the keys `policy`, `deferred_after`, `policies`.
+    pub policies: Policies,
+    /// What is kept of a prompt.
+    pub prompts: Prompts,
+    /// Whether clips are public unless a generation says otherwise.
+    pub public: bool,
+    /// The API's token; none if it is to be made.
+    pub admin_token: Option<Secret<String>>,
+    /// The link keys as `kid:base64,…`; none if they are to be made.
+    pub link_keys: Option<Secret<String>>,
+    /// What a link's expiry is rounded up to a multiple of.
+    pub link_window: Duration,
+    /// How long a link lives if its maker does not say.
+    pub link_ttl: Duration,
+    /// The longest life a link may be asked for.
+    pub link_max_ttl: Duration,
+    /// The hosts that clips may be fetched from.
+    pub source_hosts: Vec<HostPattern>,
+    /// Whether sources may be at addresses that are not public.
+    pub source_allow_private: bool,
+    /// Whether sources may be fetched by plain http.
+    pub source_allow_http: bool,
+    /// How long connecting to a source may take.
+    pub source_connect_timeout: Duration,
+    /// How long a source may take to begin its answer.
+    pub source_first_byte_timeout: Duration,
+    /// How long a source may send nothing in the middle of its answer.
+    pub source_stall_timeout: Duration,
+    /// How long a source lives if nothing better is known; none is for ever.
+    pub source_expires_after: Option<Duration>,
+    /// The fal API key; none if there is none.
+    pub fal_key: Option<Secret<String>>,
+    /// fal's queue.
+    pub fal_queue_url: BaseUrl,
+    /// Where fal publishes its webhook keys.
+    pub fal_jwks_url: url::Url,
+    /// How far a webhook's timestamp may be from our clock.
+    pub hook_tolerance: Duration,
+    /// The largest webhook body, in bytes.
+    pub hook_max_body: u64,
+    /// The largest clip, in bytes.
+    pub max_clip_size: u64,
+    /// How many fills run at once.
+    pub fill_concurrency: usize,
+    /// How many bytes of memory all uploads share.
+    pub fill_memory: u64,
+    /// How long a lease on a clip holds without renewal.
+    pub lease: Duration,
+    /// The delay before the first retry.
+    pub retry_base: Duration,
+    /// The longest delay between two retries.
+    pub retry_max: Duration,
+    /// After how many answers «gone» in a row a clip is lost.
+    pub gone_attempts: u32,
+    /// For how long a failing source is tried before its clip is lost.
+    pub lost_after: Duration,
+    /// How long what runs may take to end at shutdown.
+    pub shutdown_grace: Duration,
+    /// How many bytes of disk the cache may take.
+    pub cache_size: u64,
+    /// Whether an MP4 with its index at the end is served index first.
+    pub fast_start: bool,
+    /// How often the sweep looks.
+    pub sweep_interval: Duration,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// How many client connections may be open at once.
+    pub max_connections: usize,
+}
+
+impl Config {
+    /// Checks what was given and fills in the defaults.
+    ///
+    /// # Errors
+    /// Everything that is wrong, not just the first.
+    pub fn from_layers(layers: Layers) -> Result<Self, ConfigErrors> {
+        read::config(layers)
+    }
+
+    /// What is allowed but probably not meant.
+    pub fn warnings(&self) -> Vec<Warning> {
+        warning::of(self)
+    }
+}

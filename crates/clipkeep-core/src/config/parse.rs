@@ -1,0 +1,128 @@
+//! Text → checked value, for the kinds that have no type of their own.
+//!
+//! A parser's error says what is wrong and never quotes the text.
+
+use std::net::SocketAddr;
+
+use url::Url;
+
+use crate::{
+    id::Tenant,
+    policy::{Policy, PolicyRule},
+    secret::Secret,
+};
+
+/// What is wrong with a value, in words.
+pub(super) type Problem = String;
+
+/// The entries of a list that is written with commas.
+pub(super) fn entries(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|entry| !entry.is_empty())
+}
+
+/// Each entry parsed; the problem names the first bad one by its place.
+pub(super) fn list<T>(text: &str, parse: impl Fn(&str) -> Result<T, Problem>) -> Result<Vec<T>, Problem> {
+    let numbered = entries(text).enumerate();
+    numbered.map(|(at, entry)| parse(entry).map_err(|problem| format!("entry {} {problem}", at + 1))).collect()
+}
+
+pub(super) fn listen(text: &str) -> Result<SocketAddr, Problem> {
+    text.parse().map_err(|_| "must be an IP address and a port".to_owned())
+}
+
+pub(super) fn folder(text: &str) -> Result<std::path::PathBuf, Problem> {
+    match text {
+        "" => Err("must not be empty".to_owned()),
+        _ if text.contains('\0') => Err("must not hold a zero byte".to_owned()),
+        _ => Ok(text.into()),
+    }
+}
+
+pub(super) fn boolean(text: &str) -> Result<bool, Problem> {
+    text.trim().parse().map_err(|_| "must be true or false".to_owned())
+}
+
+/// A secret of at least `least` visible ASCII characters; empty is none.
+pub(super) fn secret(text: &str, least: usize) -> Result<Option<Secret<String>>, Problem> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("must hold visible ASCII characters only".to_owned());
+    }
+    if text.len() < least {
+        return Err(format!("must have {least} or more characters"));
+    }
+    Ok(Some(Secret::new(text.to_owned())))
+}
+
+/// An http or https URL with a host and without credentials or fragment.
+pub(super) fn web_url(text: &str) -> Result<Url, Problem> {
+    let url = Url::parse(text.trim()).map_err(|_| "must be a URL with its scheme".to_owned())?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("must start with http:// or https://".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("must not hold a user name or password".to_owned());
+    }
+    if url.fragment().is_some() {
+        return Err("must not hold a fragment".to_owned());
+    }
+    Ok(url)
+}
+
+/// `model=PATTERN:POLICY` or `tenant=NAME:POLICY`.
+pub(super) fn policy_rule(text: &str) -> Result<PolicyRule, Problem> {
+    let shape = || "must look like model=PATTERN:POLICY or tenant=NAME:POLICY".to_owned();
+    let (selector, policy) = text.rsplit_once(':').ok_or_else(shape)?;
+    let policy: Policy = policy.trim().parse().map_err(|error| format!("names no policy: it {error}"))?;
+    match selector.split_once('=').map(|(what, name)| (what.trim(), name.trim())) {
+        Some((_, "")) => Err(shape()),
+        Some(("model", pattern)) => Ok(PolicyRule { model: Some(pattern.to_owned()), tenant: None, policy }),
+        Some(("tenant", name)) => {
+            let tenant: Tenant = name.parse().map_err(|error| format!("is not right: {error}"))?;
+            Ok(PolicyRule { model: None, tenant: Some(tenant), policy })
+        }
+        _ => Err(shape()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_names_a_model_or_a_tenant() {
+        let rule = policy_rule("model=fal-ai/veo3*:deferred").unwrap();
+        assert_eq!((rule.model.as_deref(), rule.policy), (Some("fal-ai/veo3*"), Policy::Deferred));
+        let rule = policy_rule("tenant=org:acme:on_demand").unwrap();
+        assert_eq!(rule.tenant.unwrap().as_str(), "org:acme");
+        for bad in ["", "eager", "model=:eager", "model=x:soon", "clip=x:eager", "tenant=a b:eager", "model:eager"] {
+            assert!(policy_rule(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_names_the_bad_entry_by_its_place() {
+        let problem = list("model=a:eager, tenant=b", policy_rule).unwrap_err();
+        assert!(problem.starts_with("entry 2 must look like"), "{problem}");
+        assert_eq!(list(" , ,", policy_rule), Ok(vec![]));
+    }
+
+    #[test]
+    fn web_urls_hold_no_credentials() {
+        for bad in ["clips.example.com", "ftp://x", "https://u:p@x", "https://u@x", "https://x/#f", "https://", "/x"] {
+            assert!(web_url(bad).is_err(), "{bad}");
+        }
+        assert!(web_url("http://[::1]:8787").is_ok());
+    }
+
+    #[test]
+    fn a_short_or_unprintable_secret_is_refused_and_an_empty_one_is_none() {
+        assert_eq!(secret(" ", 16), Ok(None));
+        assert!(secret("fifteen-letters", 16).is_err());
+        assert!(secret("sixteen letters!!", 16).is_err());
+        assert_eq!(secret("sixteen-letters!\n", 16), Ok(Some(Secret::new("sixteen-letters!".to_owned()))));
+    }
+}

@@ -1,0 +1,180 @@
+//! Layers → [`Config`]: each key's text, or its default, through its parser.
+
+use std::{str::FromStr, time::Duration};
+
+use super::{
+    BaseUrl, Config, ConfigErrors, DurationText, Key, Kind, Layers, S3Settings, SizeText, StoreUrl, UrlTemplate,
+    error::{ConfigError, Origin},
+    parse::{self, Problem},
+    raw::Given,
+};
+use crate::policy::Policies;
+
+pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
+    let mut read = Reader { layers };
+    let public_url = read.value("public_url", BaseUrl::parse);
+    let store = read.value("store", parsed);
+    let config = Config {
+        listen: read.value("listen", parse::listen),
+        data: read.value("data", parse::folder),
+        database: read.value("database", parsed),
+        s3: read.s3(&store),
+        store,
+        final_url_template: read.value("final_url_template", |text| UrlTemplate::parse(text, &public_url)),
+        public_url,
+        policies: Policies {
+            default: read.value("policy", parsed),
+            deferred_after: read.duration("deferred_after"),
+            rules: read.value("policies", |text| parse::list(text, parse::policy_rule)),
+        },
+        prompts: read.value("prompts", parsed),
+        public: read.value("public", parse::boolean),
+        admin_token: read.value("admin_token", |text| parse::secret(text, 16)),
+        link_keys: read.value("link_keys", |text| parse::secret(text, 1)),
+        link_window: read.duration("link_window"),
+        link_ttl: read.duration("link_ttl"),
+        link_max_ttl: read.duration("link_max_ttl"),
+        source_hosts: read.value("source_hosts", |text| parse::list(text, parsed)),
+        source_allow_private: read.value("source_allow_private", parse::boolean),
+        source_allow_http: read.value("source_allow_http", parse::boolean),
+        source_connect_timeout: read.duration("source_connect_timeout"),
+        source_first_byte_timeout: read.duration("source_first_byte_timeout"),
+        source_stall_timeout: read.duration("source_stall_timeout"),
+        source_expires_after: read.duration_or_never("source_expires_after"),
+        fal_key: read.value("fal_key", |text| parse::secret(text, 1)),
+        fal_queue_url: read.value("fal_queue_url", BaseUrl::parse),
+        fal_jwks_url: read.value("fal_jwks_url", parse::web_url),
+        hook_tolerance: read.duration("hook_tolerance"),
+        hook_max_body: read.size("hook_max_body"),
+        max_clip_size: read.size("max_clip_size"),
+        fill_concurrency: read.count("fill_concurrency"),
+        fill_memory: read.size("fill_memory"),
+        lease: read.duration("lease"),
+        retry_base: read.duration("retry_base"),
+        retry_max: read.duration("retry_max"),
+        gone_attempts: read.count("gone_attempts"),
+        lost_after: read.duration("lost_after"),
+        shutdown_grace: read.duration("shutdown_grace"),
+        cache_size: read.size("cache_size"),
+        fast_start: read.value("fast_start", parse::boolean),
+        sweep_interval: read.duration("sweep_interval"),
+        log_format: read.value("log_format", parsed),
+        max_connections: read.count("max_connections"),
+    };
+    read.finish(config)
+}
+
+fn parsed<T: FromStr<Err: ToString>>(text: &str) -> Result<T, Problem> {
+    text.trim().parse().map_err(|error: T::Err| error.to_string())
+}
+
+struct Reader {
+    layers: Layers,
+}
+
+impl Reader {
+    /// The value of a key. If its text is refused, that is noted, and the
+    /// key's example stands in, so that the other keys are looked at too.
+    fn value<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, Problem>) -> T {
+        let key = Key::named(name).expect("the reader asks for keys of the table only");
+        let Given { text, origin } = self.given(key);
+        parse(&text).unwrap_or_else(|problem| {
+            self.layers.errors.push(ConfigError::bad(key, origin, problem));
+            parse(key.example).expect("each key's example is a right value")
+        })
+    }
+
+    fn given(&self, key: &Key) -> Given {
+        let given = |key: &Key| self.layers.values.get(key.name).cloned();
+        given(key).unwrap_or_else(|| Given {
+            text: default_text(key, |other| given(other).map_or(other.default.to_owned(), |given| given.text)),
+            origin: Origin::Default,
+        })
+    }
+
+    fn duration(&mut self, name: &str) -> Duration {
+        let Some(Kind::Duration(least, most)) = kind(name) else { unreachable!("{name} is a duration") };
+        self.value(name, |text| bounded::<DurationText>(text, least, most)).0
+    }
+
+    fn duration_or_never(&mut self, name: &str) -> Option<Duration> {
+        let Some(Kind::DurationOrNever(least, most)) = kind(name) else { unreachable!("{name} is one or never") };
+        self.value(name, |text| match text.trim() {
+            "never" => Ok(None),
+            text => bounded::<DurationText>(text, least, most).map(|duration| Some(duration.0)),
+        })
+    }
+
+    fn size(&mut self, name: &str) -> u64 {
+        let Some(Kind::Size(least, most)) = kind(name) else { unreachable!("{name} is a size") };
+        self.value(name, |text| bounded::<SizeText>(text, least, most)).0
+    }
+
+    fn count<T: TryFrom<u64>>(&mut self, name: &str) -> T {
+        let Some(Kind::Count(least, most)) = kind(name) else { unreachable!("{name} is a count") };
+        self.value(name, |text| {
+            let count = text.trim().parse::<u64>().ok().filter(|count| (least..=most).contains(count));
+            let count = count.and_then(|count| T::try_from(count).ok());
+            count.ok_or_else(|| format!("must be a whole number from {least} to {most}"))
+        })
+    }
+
+    /// What `AWS_*` says counts, and is checked, only for a bucket: on many
+    /// machines it is there for other reasons.
+    fn s3(&mut self, store: &StoreUrl) -> S3Settings {
+        match store {
+            StoreUrl::S3 { .. } => S3Settings::read(&self.layers.aws, &mut self.layers.errors),
+            StoreUrl::Folder(_) => S3Settings::read(&Default::default(), &mut Vec::new()),
+        }
+    }
+
+    fn finish(mut self, config: Config) -> Result<Config, ConfigErrors> {
+        if self.layers.errors.is_empty() {
+            self.check_together(&config);
+        }
+        match self.layers.errors {
+            errors if errors.is_empty() => Ok(config),
+            errors => Err(ConfigErrors(errors)),
+        }
+    }
+
+    /// What no key can know alone.
+    fn check_together(&mut self, config: &Config) {
+        let seconds = [
+            ("link_window", config.link_window),
+            ("link_ttl", config.link_ttl),
+            ("link_max_ttl", config.link_max_ttl),
+            ("hook_tolerance", config.hook_tolerance),
+        ];
+        for (name, duration) in seconds {
+            self.require(name, duration.subsec_nanos() == 0, "must be whole seconds");
+        }
+        self.require("link_ttl", config.link_ttl <= config.link_max_ttl, "must not be longer than link_max_ttl");
+        self.require("retry_base", config.retry_base <= config.retry_max, "must not be longer than retry_max");
+    }
+
+    fn require(&mut self, name: &str, holds: bool, problem: &str) {
+        let Some(key) = Key::named(name).filter(|_| !holds) else { return };
+        let origin = self.given(key).origin;
+        self.layers.errors.push(ConfigError::bad(key, origin, problem));
+    }
+}
+
+/// A key's default, with `text_of` those keys that it builds on.
+pub(super) fn default_text(key: &Key, text_of: impl Fn(&Key) -> String) -> String {
+    let bases = ["data", "listen"].into_iter().filter_map(Key::named);
+    bases.fold(key.default.to_owned(), |text, base| text.replace(&format!("{{{}}}", base.name), &text_of(base)))
+}
+
+fn kind(name: &str) -> Option<Kind> {
+    Key::named(name).map(|key| key.kind)
+}
+
+fn bounded<T>(text: &str, least: &str, most: &str) -> Result<T, Problem>
+where
+    T: FromStr<Err: ToString> + PartialOrd,
+{
+    let value: T = parsed(text)?;
+    let (low, high): (T, T) = (parsed(least)?, parsed(most)?);
+    if (low..=high).contains(&value) { Ok(value) } else { Err(format!("must be from {least} to {most}")) }
+}

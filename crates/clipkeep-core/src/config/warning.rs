@@ -1,0 +1,102 @@
+//! Settings that are allowed but probably not meant.
+
+use std::fmt;
+
+use url::{Host, Url};
+
+use super::{Config, DatabaseUrl, Key};
+use crate::secret::Secret;
+
+/// One thing to look at, in words for whoever wrote the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Warning {
+    /// The world may reach us, and through us our private network.
+    PrivateSourcesOnPublicAddress,
+    /// Links would name an address that nobody can open.
+    PublicUrlUnspecified,
+    /// Links and the API's token would go over the wire in the clear.
+    PublicUrlPlainHttp,
+    /// The fal key or fal's webhook keys would go over the wire in the clear.
+    FalOverPlainHttp,
+    /// Several nodes would each make secrets of their own.
+    SecretsPerNode,
+    /// A secret is the one that the documentation prints.
+    ExampleSecret,
+    /// No source is allowed at all.
+    NoSourceHosts,
+}
+
+impl Warning {
+    /// The warning as a sentence.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PrivateSourcesOnPublicAddress => {
+                "source_allow_private is on while listen is not a loopback address: whoever can register a generation \
+                 can make this node read from your private network"
+            }
+            Self::PublicUrlUnspecified => {
+                "public_url names the unspecified address: links will not open; set it to the name clients use"
+            }
+            Self::PublicUrlPlainHttp => {
+                "public_url is plain http beyond this machine: signed links and the admin token can be read on the way"
+            }
+            Self::FalOverPlainHttp => {
+                "fal_queue_url or fal_jwks_url is plain http beyond this machine: the fal key can be read and webhooks \
+                 can be forged on the way"
+            }
+            Self::SecretsPerNode => {
+                "database is PostgreSQL, but link_keys and admin_token are not both given: each node makes its own, \
+                 and one node's links are refused by the others"
+            }
+            Self::ExampleSecret => {
+                "admin_token or link_keys is the documentation's example, which everybody knows: put your own there, or \
+                 leave it out to have one made"
+            }
+            Self::NoSourceHosts => "source_hosts is empty: no clip can be fetched",
+        }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+pub(super) fn of(config: &Config) -> Vec<Warning> {
+    let public_url = config.public_url.to_url();
+    let unspecified = match public_url.host() {
+        Some(Host::Ipv4(address)) => address.is_unspecified(),
+        Some(Host::Ipv6(address)) => address.is_unspecified(),
+        _ => false,
+    };
+    let postgres = matches!(config.database, DatabaseUrl::Postgres(_));
+    let fal = [config.fal_queue_url.to_url(), config.fal_jwks_url.clone()];
+    let checks = [
+        (Warning::PrivateSourcesOnPublicAddress, config.source_allow_private && !config.listen.ip().is_loopback()),
+        (Warning::PublicUrlUnspecified, unspecified),
+        (Warning::PublicUrlPlainHttp, !unspecified && is_open_http(&public_url)),
+        (Warning::FalOverPlainHttp, fal.iter().any(is_open_http)),
+        (Warning::SecretsPerNode, postgres && (config.link_keys.is_none() || config.admin_token.is_none())),
+        (Warning::ExampleSecret, has_example_secret(config)),
+        (Warning::NoSourceHosts, config.source_hosts.is_empty()),
+    ];
+    checks.into_iter().filter(|(_, holds)| *holds).map(|(warning, _)| warning).collect()
+}
+
+fn has_example_secret(config: &Config) -> bool {
+    let secrets = [("admin_token", &config.admin_token), ("link_keys", &config.link_keys)];
+    let is_example = |name, secret: &Secret<String>| Key::named(name).is_some_and(|key| key.example == secret.expose());
+    secrets.into_iter().any(|(name, secret)| secret.as_ref().is_some_and(|secret| is_example(name, secret)))
+}
+
+/// Whether a URL is plain http to another machine.
+fn is_open_http(url: &Url) -> bool {
+    let loopback = match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
+    };
+    url.scheme() == "http" && !loopback
+}
