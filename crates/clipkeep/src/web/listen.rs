@@ -15,6 +15,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::wire::Wire;
+
 /// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// How much of a request's head is read at most.
@@ -77,7 +79,7 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 fn connection<A: Answer>(
     stream: TcpStream,
     answer: Arc<A>,
-) -> http1::Connection<TokioIo<TcpStream>, impl hyper::service::HttpService<Incoming, ResBody = Body, Error = Infallible>>
+) -> http1::Connection<TokioIo<Wire>, impl hyper::service::HttpService<Incoming, ResBody = Body, Error = Infallible>>
 {
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
@@ -88,6 +90,5 @@ fn connection<A: Answer>(
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD.max(8192))
-        .pipeline_flush(true)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Wire::new(stream)), service)
 }
