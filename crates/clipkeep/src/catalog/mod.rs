@@ -4,6 +4,16 @@
 //! and one transaction; no transaction outlives its call. A lookup that finds
 //! nothing answers `None`.
 
+mod ending;
+pub mod group;
+mod merge;
+mod migrate;
+pub mod open;
+pub mod page;
+pub mod postgres;
+mod row;
+pub mod sqlite;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -50,6 +60,23 @@ pub enum CatalogError {
         /// Which column.
         column: &'static str,
     },
+}
+
+impl CatalogError {
+    pub(crate) fn unavailable(
+        doing: &'static str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Unavailable { doing, source: source.into() }
+    }
+
+    /// The same error, saying what was being done.
+    fn while_doing(self, doing: &'static str) -> Self {
+        match self {
+            Self::Unavailable { source, .. } => Self::Unavailable { doing, source },
+            other => other,
+        }
+    }
 }
 
 /// The catalogue's result.

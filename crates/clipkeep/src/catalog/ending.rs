@@ -1,0 +1,81 @@
+//! The ways a lease ends, as data: what each writes into the row.
+
+use clipkeep_core::{state::ClipState, time::Timestamp};
+
+use super::merge::without_nul;
+
+/// One way a lease ends.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    /// What is being done, for an error.
+    pub(crate) doing: &'static str,
+    /// The clip's state from now on.
+    pub(crate) state: ClipState,
+    /// When it happens.
+    pub(crate) at: Timestamp,
+    /// When the clip is due again.
+    pub(crate) due: Option<Timestamp>,
+    /// Why the attempt failed.
+    pub(crate) why: Option<String>,
+    /// How many attempts are not counted after all.
+    pub(crate) uncounted: i64,
+    /// The word for the history.
+    pub(crate) event: &'static str,
+}
+
+impl Ending {
+    /// The object is confirmed in the store.
+    pub(crate) fn stored(at: Timestamp) -> Self {
+        Self {
+            doing: "marking a clip stored",
+            state: ClipState::Stored,
+            at,
+            due: None,
+            why: None,
+            uncounted: 0,
+            event: "stored",
+        }
+    }
+
+    /// The attempt failed; there will be another.
+    pub(crate) fn retry(at: Timestamp, due: Timestamp, why: &str) -> Self {
+        Self {
+            doing: "putting a clip off",
+            state: ClipState::Waiting,
+            due: Some(due),
+            event: "retry",
+            ..Self::failed(at, why)
+        }
+    }
+
+    /// The node shuts down.
+    pub(crate) fn release(at: Timestamp) -> Self {
+        Self {
+            doing: "releasing a clip",
+            state: ClipState::Waiting,
+            due: Some(at),
+            uncounted: 1,
+            event: "released",
+            ..Self::stored(at)
+        }
+    }
+
+    /// The source is gone.
+    pub(crate) fn lost(at: Timestamp, why: &str) -> Self {
+        Self { doing: "marking a clip lost", state: ClipState::Lost, event: "lost", ..Self::failed(at, why) }
+    }
+
+    /// What came is no acceptable media.
+    pub(crate) fn rejected(at: Timestamp, why: &str) -> Self {
+        Self {
+            doing: "marking a clip rejected",
+            state: ClipState::Rejected,
+            event: "rejected",
+            ..Self::failed(at, why)
+        }
+    }
+
+    fn failed(at: Timestamp, why: &str) -> Self {
+        Self { why: Some(without_nul(why)), ..Self::stored(at) }
+    }
+}

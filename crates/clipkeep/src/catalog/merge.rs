@@ -1,0 +1,346 @@
+//! What news does to what is known: the rules of [`super::Catalog::record_hooks`]
+//! and [`super::Catalog::register`], once for both databases. A database loads
+//! the rows that the news touches into a [`Ledger`], lets it judge, and writes
+//! down what it marked, all in one transaction.
+
+use std::collections::BTreeMap;
+
+use clipkeep_core::{
+    generation::{Clip, Facts, Generation, HookRecord, NewClip},
+    id::{ClipKey, Provider, RequestId},
+    policy::{Policies, Policy},
+    secret::SourceUrl,
+    state::{ClipState, GenerationStatus},
+    time::Timestamp,
+};
+
+use super::{CatalogError, HookOutcome, Registration, Result};
+
+/// Whether prompts are kept as text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Prompts {
+    /// Prompt and input are kept.
+    #[default]
+    Keep,
+    /// Neither is: only the prompt's hash (`hash_only`).
+    HashOnly,
+}
+
+/// The configured rules for what a catalogue writes down.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// When clips are due.
+    pub policies: Policies,
+    /// Whether prompts are kept as text.
+    pub prompts: Prompts,
+}
+
+/// What became of a generation's row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GenerationMark {
+    /// It is as it was.
+    Known,
+    /// It is not in the database yet.
+    New,
+    /// Its status or its facts changed.
+    Changed,
+}
+
+/// What became of a clip's row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ClipMark {
+    /// It is as it was.
+    Known,
+    /// Its generation's facts changed, and with them perhaps when it is due.
+    Retold,
+    /// It has another source and starts over.
+    Replaced,
+    /// It is not in the database yet.
+    New,
+}
+
+/// A line of history to be written.
+#[derive(Debug)]
+pub(crate) struct Event {
+    pub(crate) key: ClipKey,
+    pub(crate) at: Timestamp,
+    pub(crate) event: &'static str,
+    pub(crate) detail: Option<String>,
+}
+
+/// How a generation is known.
+pub(crate) type GenerationId = (Provider, RequestId);
+
+/// The rows that some news touches. Sorted, so that all transactions lock and
+/// write rows in the same order.
+pub(crate) struct Ledger<'a> {
+    rules: &'a Rules,
+    generations: BTreeMap<GenerationId, (Generation, GenerationMark)>,
+    clips: BTreeMap<ClipKey, (Clip, ClipMark)>,
+    /// What happened, oldest first.
+    pub(crate) events: Vec<Event>,
+}
+
+impl<'a> Ledger<'a> {
+    pub(crate) fn new(
+        rules: &'a Rules,
+        generations: impl IntoIterator<Item = Generation>,
+        clips: impl IntoIterator<Item = Clip>,
+    ) -> Self {
+        let by_id = |row: Generation| ((row.provider.clone(), row.request_id.clone()), (row, GenerationMark::Known));
+        let by_key = |row: Clip| (row.key.clone(), (row, ClipMark::Known));
+        Self {
+            rules,
+            generations: generations.into_iter().map(by_id).collect(),
+            clips: clips.into_iter().map(by_key).collect(),
+            events: Vec::new(),
+        }
+    }
+
+    /// The generations so marked.
+    pub(crate) fn generations(&self, mark: GenerationMark) -> impl Iterator<Item = &Generation> {
+        self.generations.values().filter(move |(_, its)| *its == mark).map(|(row, _)| row)
+    }
+
+    /// The clips so marked.
+    pub(crate) fn clips(&self, mark: ClipMark) -> impl Iterator<Item = &Clip> {
+        self.clips.values().filter(move |(_, its)| *its == mark).map(|(row, _)| row)
+    }
+
+    /// Takes in webhooks, in order.
+    pub(crate) fn hooks(&mut self, hooks: &[HookRecord]) -> Result<Vec<HookOutcome>> {
+        hooks.iter().map(|hook| self.hook(hook)).collect()
+    }
+
+    fn hook(&mut self, hook: &HookRecord) -> Result<HookOutcome> {
+        let id = (hook.provider.clone(), hook.request_id.clone());
+        self.refuse_taken_keys(&id, hook)?;
+        let before = self.generations.get(&id).map(|(row, _)| (row.status, row.created_at));
+        let news = Generation {
+            provider: hook.provider.clone(),
+            request_id: hook.request_id.clone(),
+            status: hook.status,
+            facts: self.storable(&hook.facts),
+            error: hook.error.as_deref().map(without_nul),
+            created_at: hook.received_at,
+            completed_at: Some(hook.received_at),
+        };
+        let told = self.tell(&id, news);
+        let mut clips = Vec::new();
+        for clip in &hook.clips {
+            if self.announce(&id, clip, hook.received_at, before) && !clips.contains(&clip.key) {
+                clips.push(clip.key.clone());
+            }
+        }
+        if !told && clips.is_empty() {
+            return Ok(HookOutcome::Duplicate);
+        }
+        Ok(HookOutcome::Recorded { clips })
+    }
+
+    /// Takes in a registration; answers the generation as it is now.
+    pub(crate) fn register(&mut self, registration: &Registration) -> Generation {
+        let Registration { provider, request_id, facts, at } = registration;
+        let id = (provider.clone(), request_id.clone());
+        let news = Generation {
+            provider: provider.clone(),
+            request_id: request_id.clone(),
+            status: GenerationStatus::Pending,
+            facts: self.storable(facts),
+            error: None,
+            created_at: *at,
+            completed_at: None,
+        };
+        if self.tell(&id, news.clone()) {
+            let of_it = self.clips.values().filter(|(clip, _)| is_of(clip, &id));
+            let registered = |key| Event { key, at: *at, event: "registered", detail: None };
+            self.events.extend(of_it.map(|(clip, _)| registered(clip.key.clone())));
+        }
+        self.generations.get(&id).map_or(news, |(row, _)| row.clone())
+    }
+
+    fn refuse_taken_keys(&self, id: &GenerationId, hook: &HookRecord) -> Result<()> {
+        for new in &hook.clips {
+            if let Some((known, _)) = self.clips.get(&new.key)
+                && !is_of(known, id)
+            {
+                return Err(CatalogError::KeyTaken { key: new.key.clone(), provider: known.provider.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Merges news of a generation; answers whether it was news.
+    fn tell(&mut self, id: &GenerationId, news: Generation) -> bool {
+        let Some((known, mark)) = self.generations.get_mut(id) else {
+            self.generations.insert(id.clone(), (news, GenerationMark::New));
+            return true;
+        };
+        let merged = merge(known, news);
+        if merged == *known {
+            return false;
+        }
+        let facts = (merged.facts != known.facts).then(|| merged.facts.clone());
+        *known = merged;
+        if *mark == GenerationMark::Known {
+            *mark = GenerationMark::Changed;
+        }
+        if let Some(facts) = facts {
+            self.retell(id, &facts);
+        }
+        true
+    }
+
+    /// Hands changed facts down to the generation's known clips. One whose fill
+    /// was not started yet follows a changed policy.
+    fn retell(&mut self, id: &GenerationId, facts: &Facts) {
+        let policy = self.policy(facts);
+        for (clip, mark) in self.clips.values_mut().filter(|(clip, _)| is_of(clip, id)) {
+            let untouched = clip.state == ClipState::Waiting && clip.attempts == 0;
+            if untouched && clip.policy != policy {
+                clip.due_at = self.rules.policies.due_at(policy, clip.created_at);
+            }
+            clip.policy = policy;
+            clip.facts = facts.clone();
+            *mark = (*mark).max(ClipMark::Retold);
+        }
+    }
+
+    /// Takes in a clip that a webhook announced; answers whether it is new or
+    /// has a new source. `before` is its generation's status and first hearing
+    /// before this webhook, if it was known.
+    fn announce(
+        &mut self,
+        id: &GenerationId,
+        new: &NewClip,
+        at: Timestamp,
+        before: Option<(GenerationStatus, Timestamp)>,
+    ) -> bool {
+        let source_url = SourceUrl::new(without_nul(new.source_url.expose()));
+        if let Some((known, mark)) = self.clips.get_mut(&new.key) {
+            if known.source_url == source_url || matches!(known.state, ClipState::Stored | ClipState::Deleted) {
+                return false;
+            }
+            let detail = Some(format!("was {}", known.state));
+            restart(known, new, source_url, at);
+            *mark = (*mark).max(ClipMark::Replaced);
+            self.events.push(Event { key: new.key.clone(), at, event: "source_replaced", detail });
+            return true;
+        }
+        if let Some((GenerationStatus::Pending, registered_at)) = before {
+            let key = new.key.clone();
+            self.events.push(Event { key, at: registered_at, event: "registered", detail: None });
+        }
+        let clip = self.clip(id, new, source_url, at);
+        let detail = Some(format!("{}, {}", clip.kind, clip.policy));
+        self.events.push(Event { key: new.key.clone(), at, event: "received", detail });
+        self.clips.insert(new.key.clone(), (clip, ClipMark::New));
+        true
+    }
+
+    fn clip(&self, id: &GenerationId, new: &NewClip, source_url: SourceUrl, at: Timestamp) -> Clip {
+        let facts = self.generations.get(id).map(|(row, _)| row.facts.clone()).unwrap_or_default();
+        let policy = self.policy(&facts);
+        Clip {
+            key: new.key.clone(),
+            provider: id.0.clone(),
+            request_id: id.1.clone(),
+            index: new.index,
+            slot: without_nul(&new.slot),
+            state: ClipState::Waiting,
+            policy,
+            source_url,
+            source_expires_at: new.source_expires_at,
+            facts,
+            kind: new.kind,
+            content_type: without_nul(&new.content_type),
+            sealed: None,
+            epoch: 1,
+            created_at: at,
+            stored_at: None,
+            due_at: self.rules.policies.due_at(policy, at),
+            attempts: 0,
+            last_error: None,
+        }
+    }
+
+    fn policy(&self, facts: &Facts) -> Policy {
+        self.rules.policies.resolve(facts.policy, facts.model.as_deref(), facts.tenant.as_ref())
+    }
+
+    /// The facts as they may be written down.
+    fn storable(&self, facts: &Facts) -> Facts {
+        let keep = self.rules.prompts == Prompts::Keep;
+        Facts {
+            model: facts.model.as_deref().map(indexable),
+            prompt: facts.prompt.as_deref().filter(|_| keep).map(without_nul),
+            prompt_hash: facts.prompt_hash.as_deref().map(indexable),
+            input: facts.input.clone().filter(|_| keep),
+            ..facts.clone()
+        }
+    }
+}
+
+fn is_of(clip: &Clip, (provider, request_id): &GenerationId) -> bool {
+    clip.provider == *provider && clip.request_id == *request_id
+}
+
+/// What is known of a generation after news of it.
+fn merge(known: &Generation, news: Generation) -> Generation {
+    let mut merged = known.clone();
+    merged.facts = merge_facts(&known.facts, news.facts);
+    merged.status = known.status.after(news.status);
+    if merged.status != known.status {
+        merged.error = news.error;
+        merged.completed_at = news.completed_at;
+    } else if merged.status == news.status && merged.error.is_none() {
+        merged.error = news.error;
+    }
+    merged
+}
+
+/// What is there first stays; what is missing is filled in. A prompt text is
+/// taken only along with its own hash.
+fn merge_facts(known: &Facts, news: Facts) -> Facts {
+    let mut merged = Facts {
+        model: known.model.clone().or(news.model),
+        tenant: known.tenant.clone().or(news.tenant),
+        policy: known.policy.or(news.policy),
+        input: known.input.clone().or(news.input),
+        seed: known.seed.or(news.seed),
+        public: known.public.or(news.public),
+        ..known.clone()
+    };
+    if merged.prompt.is_none() && (merged.prompt_hash.is_none() || merged.prompt_hash == news.prompt_hash) {
+        merged.prompt = news.prompt;
+        merged.prompt_hash = news.prompt_hash.or(merged.prompt_hash);
+    }
+    merged
+}
+
+/// Starts a clip over from another source.
+fn restart(clip: &mut Clip, new: &NewClip, source_url: SourceUrl, at: Timestamp) {
+    clip.state = ClipState::Waiting;
+    clip.slot = without_nul(&new.slot);
+    clip.source_url = source_url;
+    clip.source_expires_at = new.source_expires_at;
+    clip.kind = new.kind;
+    clip.content_type = without_nul(&new.content_type);
+    clip.sealed = None;
+    clip.epoch = clip.epoch.saturating_add(1);
+    clip.due_at = Some(at);
+    clip.attempts = 0;
+    clip.last_error = None;
+}
+
+/// PostgreSQL's text cannot hold NUL, and a webhook must not fail for it.
+pub(super) fn without_nul(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// PostgreSQL cannot index long text, and a webhook must not fail for it: no
+/// model's name and no hash comes near this length.
+fn indexable(text: &str) -> String {
+    const LONGEST: usize = 1024;
+    without_nul(&text[..text.floor_char_boundary(LONGEST)])
+}

@@ -1,0 +1,37 @@
+//! The schema's versions. Files are never edited once released; a change is a
+//! new pair of twins with the next number.
+
+/// One step of the schema.
+#[derive(Debug)]
+pub(crate) struct Migration {
+    /// Its number, from 1 without gaps.
+    pub(crate) version: i64,
+    /// What it does.
+    pub(crate) sql: &'static str,
+}
+
+pub(crate) const SQLITE: &[Migration] =
+    &[Migration { version: 1, sql: include_str!("../../migrations/sqlite/0001_init.sql") }];
+
+pub(crate) const POSTGRES: &[Migration] =
+    &[Migration { version: 1, sql: include_str!("../../migrations/postgres/0001_init.sql") }];
+
+/// The database was made by a newer clipkeep; this one must not touch it.
+#[derive(Debug, thiserror::Error)]
+#[error("the database has schema version {found}, this clipkeep knows up to {known}; hint: run the newer clipkeep")]
+pub struct TooNew {
+    /// The database's version.
+    pub found: i64,
+    /// The newest version this program knows.
+    pub known: i64,
+}
+
+/// The steps a database at version `applied` (0 if empty) still lacks.
+pub(crate) fn pending(all: &'static [Migration], applied: i64) -> Result<&'static [Migration], TooNew> {
+    let known = all.last().map_or(0, |last| last.version);
+    if applied > known {
+        return Err(TooNew { found: applied, known });
+    }
+    let done = all.partition_point(|migration| migration.version <= applied);
+    Ok(&all[done..])
+}

@@ -1,0 +1,45 @@
+//! Opens the catalogue that the configuration names.
+
+use std::{path::PathBuf, sync::Arc};
+
+use clipkeep_core::secret::Secret;
+
+use super::{Catalog, CatalogError, postgres::PostgresCatalog, sqlite::SqliteCatalog};
+pub use super::{
+    merge::{Prompts, Rules},
+    migrate::TooNew,
+};
+
+/// Which database holds the catalogue.
+#[derive(Clone, Debug)]
+pub enum Database {
+    /// A file; made, with its folder, if it is not there.
+    Sqlite(PathBuf),
+    /// A `postgres://` URL. It may hold a password.
+    Postgres(Secret<String>),
+}
+
+/// Why a catalogue could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The database URL is wrong. The text does not repeat it.
+    #[error("the PostgreSQL URL cannot be used: {problem}")]
+    BadUrl {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The database belongs to a newer clipkeep.
+    #[error(transparent)]
+    TooNew(#[from] TooNew),
+    /// The database did not do it.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+/// Opens the catalogue, bringing its schema up to date first.
+pub async fn open(database: &Database, rules: Rules) -> Result<Arc<dyn Catalog>, OpenError> {
+    Ok(match database {
+        Database::Sqlite(path) => Arc::new(SqliteCatalog::open(path, rules).await?),
+        Database::Postgres(url) => Arc::new(PostgresCatalog::open(url, rules).await?),
+    })
+}

@@ -1,0 +1,114 @@
+//! Lists of clips: one statement for whichever filters are set, paged by the
+//! last row seen, so that every page costs the same.
+
+use clipkeep_core::generation::Clip;
+
+use super::{ClipFilter, ClipPage, Cursor, row::select_clips};
+
+/// The most rows that one call answers or claims, whatever it asked for.
+pub(crate) const MOST: u32 = 1000;
+
+/// A value for a statement's placeholder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// Text.
+    Text(String),
+    /// A whole number, or a time in Unix milliseconds.
+    Int(i64),
+}
+
+/// A statement with its values, in order.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    /// The SQL.
+    pub sql: String,
+    /// What its placeholders stand for.
+    pub values: Vec<Value>,
+}
+
+impl Statement {
+    /// Lists clips, newest first, one more than `limit` so that the caller sees
+    /// whether there is a next page. Placeholders are `{mark}1`, `{mark}2` and
+    /// so on. Public so that the suite can ask the databases how they run it.
+    pub fn list(filter: &ClipFilter, after: Option<&Cursor>, limit: u32, mark: char) -> Self {
+        let mut list = Self { sql: select_clips!("WHERE ").to_owned(), values: Vec::new() };
+        let text = |text: &str| Value::Text(text.to_owned());
+        let equal = [
+            ("c.request_id", filter.request_id.as_ref().map(|id| text(id.as_str()))),
+            ("c.model", filter.model.as_deref().map(text)),
+            ("c.prompt_hash", filter.prompt_hash.as_deref().map(text)),
+            ("c.tenant", filter.tenant.as_ref().map(|tenant| text(tenant.as_str()))),
+            ("c.state", filter.state.map(|state| text(state.as_str()))),
+        ];
+        for (column, value) in equal {
+            list.compare(column, "=", value, mark);
+        }
+        list.compare("c.created_at", ">=", filter.created_after.map(|time| Value::Int(time.millis())), mark);
+        list.compare("c.created_at", "<", filter.created_before.map(|time| Value::Int(time.millis())), mark);
+        if let Some(Cursor { created_at, key }) = after {
+            let created_at = list.bind(Value::Int(created_at.millis()), mark);
+            let key = list.bind(text(key.as_str()), mark);
+            list.sql.push_str(&format!("(c.created_at, c.key) < ({created_at}, {key}) AND "));
+        }
+        let limit = list.bind(Value::Int(i64::from(size(limit)) + 1), mark);
+        list.sql.push_str(&format!("TRUE ORDER BY c.created_at DESC, c.key DESC LIMIT {limit}"));
+        list
+    }
+
+    fn compare(&mut self, column: &str, operator: &str, value: Option<Value>, mark: char) {
+        if let Some(value) = value {
+            let place = self.bind(value, mark);
+            self.sql.push_str(&format!("{column} {operator} {place} AND "));
+        }
+    }
+
+    fn bind(&mut self, value: Value, mark: char) -> String {
+        self.values.push(value);
+        format!("{mark}{}", self.values.len())
+    }
+}
+
+/// The number of rows that a call asking for `limit` gets at most.
+pub(crate) fn size(limit: u32) -> u32 {
+    limit.clamp(1, MOST)
+}
+
+/// The page made of the rows that [`Statement::list`] found.
+pub(crate) fn page(mut clips: Vec<Clip>, limit: u32) -> ClipPage {
+    let wanted = size(limit) as usize;
+    let more = clips.len() > wanted;
+    clips.truncate(wanted);
+    let next = clips.last().filter(|_| more);
+    let next = next.map(|last| Cursor { created_at: last.created_at, key: last.key.clone() });
+    ClipPage { clips, next }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use clipkeep_core::{state::ClipState, time::Timestamp};
+
+    use super::*;
+
+    /// Each filter alone, with the index that must serve it.
+    pub(crate) fn single_filters() -> Vec<(ClipFilter, &'static str)> {
+        let none = ClipFilter::default;
+        vec![
+            (none(), "clips_created_at"),
+            (ClipFilter { request_id: Some("r".parse().unwrap()), ..none() }, "clips_request_id"),
+            (ClipFilter { model: Some("m".into()), ..none() }, "clips_model"),
+            (ClipFilter { prompt_hash: Some("h".into()), ..none() }, "clips_prompt_hash"),
+            (ClipFilter { tenant: Some("t".parse().unwrap()), ..none() }, "clips_tenant"),
+            (ClipFilter { state: Some(ClipState::Stored), ..none() }, "clips_state"),
+            (ClipFilter { created_after: Some(Timestamp::from_secs(1)), ..none() }, "clips_created_at"),
+            (ClipFilter { created_before: Some(Timestamp::from_secs(1)), ..none() }, "clips_created_at"),
+        ]
+    }
+
+    #[test]
+    fn placeholders_are_numbered_as_the_values_stand() {
+        let filter = ClipFilter { model: Some("m".into()), state: Some(ClipState::Lost), ..ClipFilter::default() };
+        let list = Statement::list(&filter, None, 0, '$');
+        assert!(list.sql.contains("c.model = $1 AND c.state = $2 AND "), "{}", list.sql);
+        assert_eq!(list.values, [Value::Text("m".into()), Value::Text("lost".into()), Value::Int(2)]);
+    }
+}

@@ -1,0 +1,94 @@
+//! Lookups.
+
+use clipkeep_core::{
+    generation::{Clip, Generation, HistoryEntry},
+    id::{ClipKey, RequestId},
+    state::ClipState,
+    time::Timestamp,
+};
+use deadpool_postgres::GenericClient;
+use tokio_postgres::{Row, types::ToSql};
+
+use super::super::{
+    ClipFilter, ClipPage, Cursor, Result,
+    page::{self, Statement, Value},
+    row::{self, select_clips, select_generations},
+};
+
+/// Runs a query and reads each of its rows.
+pub(super) async fn all<T>(
+    client: &impl GenericClient,
+    sql: &str,
+    params: &[&(dyn ToSql + Sync)],
+    read: impl Fn(&Row) -> Result<T>,
+) -> Result<Vec<T>> {
+    let statement = client.prepare_cached(sql).await?;
+    client.query(&statement, params).await?.iter().map(read).collect()
+}
+
+/// Runs a query and reads its first row, if there is one.
+pub(super) async fn first<T>(
+    client: &impl GenericClient,
+    sql: &str,
+    params: &[&(dyn ToSql + Sync)],
+    read: impl Fn(&Row) -> Result<T>,
+) -> Result<Option<T>> {
+    let statement = client.prepare_cached(sql).await?;
+    client.query_opt(&statement, params).await?.as_ref().map(read).transpose()
+}
+
+pub(super) async fn generation(client: &impl GenericClient, id: &RequestId) -> Result<Option<Generation>> {
+    const SQL: &str = select_generations!("WHERE request_id = $1 ORDER BY created_at, provider LIMIT 1");
+    first(client, SQL, &[&id.as_str()], |row| row::generation(row)).await
+}
+
+pub(super) async fn clip(client: &impl GenericClient, key: &ClipKey) -> Result<Option<Clip>> {
+    const SQL: &str = select_clips!("WHERE c.key = $1");
+    first(client, SQL, &[&key.as_str()], |row| row::clip(row)).await
+}
+
+pub(super) async fn clips(
+    client: &impl GenericClient,
+    filter: &ClipFilter,
+    after: Option<&Cursor>,
+    limit: u32,
+) -> Result<ClipPage> {
+    let list = Statement::list(filter, after, limit, '$');
+    let values: Vec<&(dyn ToSql + Sync)> = list.values.iter().map(sql_value).collect();
+    Ok(page::page(all(client, &list.sql, &values, |row| row::clip(row)).await?, limit))
+}
+
+fn sql_value(value: &Value) -> &(dyn ToSql + Sync) {
+    match value {
+        Value::Text(text) => text,
+        Value::Int(int) => int,
+    }
+}
+
+pub(super) async fn history(client: &impl GenericClient, key: &ClipKey) -> Result<Vec<HistoryEntry>> {
+    const SQL: &str = "SELECT key, at, event, detail FROM history WHERE key = $1 ORDER BY id";
+    all(client, SQL, &[&key.as_str()], |row| row::history_entry(row)).await
+}
+
+/// Finds the earliest time in the queue. Of those whose time was seen to have
+/// come, any one tells as much.
+pub const NEXT_DUE: &str = "SELECT least( \
+    (SELECT min(queue_at) FROM clips WHERE queue_at IS NOT NULL AND NOT queued), \
+    (SELECT queue_at FROM clips WHERE queued LIMIT 1)) AS due";
+
+pub(super) async fn next_due(client: &impl GenericClient) -> Result<Option<Timestamp>> {
+    let due: Option<Option<i64>> = first(client, NEXT_DUE, &[], |row| Ok(row.try_get("due")?)).await?;
+    Ok(due.flatten().map(Timestamp::from_millis))
+}
+
+pub(super) async fn count_by_state(client: &impl GenericClient) -> Result<Vec<(ClipState, u64)>> {
+    const SQL: &str = "SELECT state, count(*) AS clips FROM clips GROUP BY state";
+    all(client, SQL, &[], |row| row::count(row)).await
+}
+
+/// Reads and writes: an update that changes nothing is still committed.
+pub(super) async fn ping(client: &impl GenericClient) -> Result<()> {
+    let statement = client.prepare_cached("UPDATE schema_migrations SET version = version").await?;
+    client.execute(&statement, &[]).await?;
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! Connections: a pool of them, the limits that hold on each, and what their
+//! errors may say.
+
+use std::{future::Future, time::Duration};
+
+use clipkeep_core::secret::Secret;
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use tokio::time::timeout;
+use tokio_postgres::{Config, NoTls, config::SslMode, error::SqlState};
+
+use super::{
+    super::{CatalogError, Result, open::OpenError},
+    tls::Tls,
+};
+
+/// How many connections a node opens at most.
+const CONNECTIONS: usize = 16;
+/// How long connecting may take, and waiting for a connection.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long a call may take in all, should the server not answer at all.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A commit that returns is on disk, whatever the server's default; every
+/// statement ends; plans are made for the values at hand.
+const SESSION: &str = "SET statement_timeout = 15000; SET lock_timeout = 10000; \
+    SET idle_in_transaction_session_timeout = 30000; SET plan_cache_mode = force_custom_plan; \
+    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
+
+/// Makes a pool; connects to nothing yet.
+pub(super) fn pool(url: &Secret<String>) -> Result<Pool, OpenError> {
+    let bad = |problem: &str| OpenError::BadUrl { problem: problem.to_owned() };
+    // The parser's own words may repeat parts of the URL.
+    let mut config: Config = url.expose().parse().map_err(|_| bad("it is not of the form postgres://…"))?;
+    if config.get_dbname().is_none() {
+        return Err(bad("it names no database"));
+    }
+    config.connect_timeout(CONNECT).tcp_user_timeout(PATIENCE).application_name("clipkeep");
+    let how = ManagerConfig { recycling_method: RecyclingMethod::Verified };
+    let manager = if config.get_ssl_mode() == SslMode::Require {
+        let tls = Tls::with_system_roots().map_err(|error| CatalogError::unavailable("setting up TLS", error))?;
+        Manager::from_config(config, tls, how)
+    } else {
+        Manager::from_config(config, NoTls, how)
+    };
+    let prepare = Hook::async_fn(|client, _| {
+        Box::pin(async move { client.batch_execute(SESSION).await.map_err(HookError::Backend) })
+    });
+    let pool = Pool::builder(manager).max_size(CONNECTIONS).runtime(Runtime::Tokio1);
+    let pool = pool.wait_timeout(Some(CONNECT)).create_timeout(Some(CONNECT)).recycle_timeout(Some(CONNECT));
+    let pool = pool.post_create(prepare).build();
+    Ok(pool.map_err(|error| CatalogError::unavailable("setting up the connection pool", error))?)
+}
+
+/// Runs a call on a connection, within bounds.
+pub(super) async fn on<T, F: Future<Output = Result<T>>>(
+    pool: &Pool,
+    doing: &'static str,
+    call: impl FnOnce(Object) -> F,
+) -> Result<T> {
+    let bounded = timeout(PATIENCE, async { call(pool.get().await?).await }).await;
+    let done = bounded.map_err(|late| CatalogError::unavailable(doing, late))?;
+    done.map_err(|error| error.while_doing(doing))
+}
+
+/// What the server said. Its details, which can repeat a row's values, are
+/// left out.
+#[derive(Debug, thiserror::Error)]
+#[error("{message} ({})", code.code())]
+struct Refusal {
+    message: String,
+    code: SqlState,
+}
+
+/// Another transaction made the same rows first.
+#[derive(Debug, thiserror::Error)]
+#[error("another transaction was faster")]
+pub(super) struct Overtaken;
+
+/// Whether the call failed for another transaction's sake, so that it may
+/// simply run again.
+pub(super) fn may_run_again(error: &CatalogError) -> bool {
+    let CatalogError::Unavailable { source, .. } = error else { return false };
+    let refused = source.downcast_ref::<Refusal>();
+    let collided = [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED];
+    source.is::<Overtaken>() || refused.is_some_and(|refusal| collided.contains(&refusal.code))
+}
+
+impl From<tokio_postgres::Error> for CatalogError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        const DOING: &str = "asking PostgreSQL";
+        match error.as_db_error() {
+            Some(said) => {
+                Self::unavailable(DOING, Refusal { message: said.message().to_owned(), code: said.code().clone() })
+            }
+            None => Self::unavailable(DOING, error),
+        }
+    }
+}
+
+impl From<PoolError> for CatalogError {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => error.into(),
+            other => Self::unavailable("connecting to PostgreSQL", other),
+        }
+    }
+}

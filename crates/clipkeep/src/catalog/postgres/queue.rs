@@ -1,0 +1,167 @@
+//! The queue and the leases, each write one statement with its line of
+//! history. A lease is judged by its fence alone, and times are the caller's:
+//! no clock of the database is asked.
+
+use clipkeep_core::{generation::Sealed, id::ClipKey, time::Timestamp};
+use deadpool_postgres::GenericClient;
+use tokio_postgres::{Row, types::ToSql};
+
+use super::{
+    super::{
+        CatalogError, Claim, Lease, NodeId, Result,
+        ending::Ending,
+        merge::without_nul,
+        page,
+        row::{self, clip_columns},
+    },
+    find::{all, first},
+};
+
+/// Who takes leases, when, and until when.
+pub(super) struct Take<'a> {
+    pub(super) node: &'a NodeId,
+    pub(super) now: Timestamp,
+    pub(super) until: Timestamp,
+}
+
+/// Moves clips whose time has come among the queued; bounded, soonest first.
+pub const PROMOTE: &str = "WITH come AS (SELECT key FROM clips \
+    WHERE queue_at IS NOT NULL AND NOT queued AND queue_at <= $1 ORDER BY queue_at LIMIT $2 \
+    FOR NO KEY UPDATE SKIP LOCKED) \
+    UPDATE clips c SET queued = TRUE FROM come WHERE c.key = come.key";
+
+/// Leases the clips that `picked` names.
+macro_rules! lease_picked {
+    ($picked:literal) => {
+        concat!(
+            "WITH picked AS (",
+            $picked,
+            "), claimed AS (UPDATE clips t SET state = 'filling', lease_node = $3, lease_until = $4, queue_at = $4, \
+             queued = FALSE, fence = t.fence + 1, attempts = t.attempts + 1 \
+             FROM picked WHERE t.key = picked.key RETURNING t.*), \
+             told AS (INSERT INTO history (key, at, event, detail) \
+             SELECT key, $1, 'claimed', $3 || ', attempt ' || attempts FROM claimed) \
+             SELECT ",
+            clip_columns!(),
+            " FROM claimed c JOIN generations g ON g.provider = c.provider AND g.request_id = c.request_id \
+             ORDER BY c.source_expires_at, c.due_at, c.key"
+        )
+    };
+}
+
+/// Claims queued clips by urgency. A clock that was set back leaves clips
+/// queued whose time is to come again, hence the second look at `queue_at`.
+pub const CLAIM_DUE: &str = lease_picked!(
+    "SELECT key FROM clips WHERE queued AND queue_at <= $1 \
+    ORDER BY source_expires_at, due_at, key LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED"
+);
+
+const CLAIM: &str = lease_picked!(
+    "SELECT key FROM clips WHERE key = $2 \
+    AND (state = 'waiting' OR (state = 'filling' AND lease_until <= $1)) FOR NO KEY UPDATE"
+);
+
+/// Claims up to `limit` clips that are due.
+pub(super) async fn claim_due(client: &impl GenericClient, take: &Take<'_>, limit: u32) -> Result<Vec<Claim>> {
+    let now = take.now.millis();
+    let promote = client.prepare_cached(PROMOTE).await?;
+    client.execute(&promote, &[&now, &i64::from(page::MOST)]).await?;
+    let limit = i64::from(page::size(limit));
+    all(client, CLAIM_DUE, &[&now, &limit, take.node, &take.until.millis()], claimed).await
+}
+
+/// Claims one clip, due or not.
+pub(super) async fn claim(client: &impl GenericClient, take: &Take<'_>, key: &ClipKey) -> Result<Option<Claim>> {
+    let params: &[&(dyn ToSql + Sync)] = &[&take.now.millis(), &key.as_str(), take.node, &take.until.millis()];
+    first(client, CLAIM, params, claimed).await
+}
+
+fn claimed(row: &Row) -> Result<Claim> {
+    let clip = row::clip(row)?;
+    Ok(Claim { lease: Lease { key: clip.key.clone(), fence: row::fence(row)? }, clip })
+}
+
+fn lease_lost(lease: &Lease) -> CatalogError {
+    CatalogError::LeaseLost { key: lease.key.clone() }
+}
+
+/// Runs a write that its `WHERE` makes depend on the lease.
+async fn under_lease(
+    client: &impl GenericClient,
+    lease: &Lease,
+    sql: &str,
+    params: &[&(dyn ToSql + Sync)],
+) -> Result<()> {
+    let statement = client.prepare_cached(sql).await?;
+    match client.execute(&statement, params).await? {
+        0 => Err(lease_lost(lease)),
+        _ => Ok(()),
+    }
+}
+
+pub(super) async fn renew(client: &impl GenericClient, lease: &Lease, until: Timestamp) -> Result<()> {
+    const SQL: &str = "UPDATE clips SET lease_until = $3, queue_at = $3, queued = FALSE \
+        WHERE key = $1 AND fence = $2 AND state = 'filling'";
+    under_lease(client, lease, SQL, &[&lease.key.as_str(), &lease.fence, &until.millis()]).await
+}
+
+pub(super) async fn raise_epoch(client: &impl GenericClient, lease: &Lease, at: Timestamp, why: &str) -> Result<i64> {
+    const SQL: &str = "WITH raised AS (UPDATE clips SET epoch = epoch + 1, size = NULL, sha256 = NULL, \
+        sealed_kind = NULL, sealed_content_type = NULL, duration = NULL, width = NULL, height = NULL, fps = NULL, \
+        codec = NULL WHERE key = $1 AND fence = $2 AND state = 'filling' RETURNING key, epoch), \
+        told AS (INSERT INTO history (key, at, event, detail) SELECT key, $3, 'version_changed', $4 FROM raised) \
+        SELECT epoch FROM raised";
+    let params: &[&(dyn ToSql + Sync)] = &[&lease.key.as_str(), &lease.fence, &at.millis(), &without_nul(why)];
+    let epoch = first(client, SQL, params, |row| Ok(row.try_get("epoch")?)).await?;
+    epoch.ok_or_else(|| lease_lost(lease))
+}
+
+pub(super) async fn seal(client: &impl GenericClient, lease: &Lease, sealed: &Sealed, at: Timestamp) -> Result<()> {
+    const SQL: &str = "WITH sealed AS (UPDATE clips SET size = $3, sha256 = $4, sealed_kind = $5, \
+        sealed_content_type = $6, duration = $7, width = $8, height = $9, fps = $10, codec = $11 \
+        WHERE key = $1 AND fence = $2 AND state = 'filling' RETURNING key, size) \
+        INSERT INTO history (key, at, event, detail) SELECT key, $12, 'sealed', size || ' bytes' FROM sealed";
+    let media = &sealed.media;
+    let size = i64::try_from(sealed.size).map_err(|error| CatalogError::unavailable("sealing a clip", error))?;
+    let params: &[&(dyn ToSql + Sync)] = &[
+        &lease.key.as_str(),
+        &lease.fence,
+        &size,
+        &sealed.sha256,
+        &media.kind.as_str(),
+        &media.content_type,
+        &media.duration,
+        &media.width.map(i64::from),
+        &media.height.map(i64::from),
+        &media.fps,
+        &media.codec.as_deref().map(without_nul),
+        &at.millis(),
+    ];
+    under_lease(client, lease, SQL, params).await
+}
+
+/// Ends a lease. One that this very lease has ended so already stays ended: a
+/// caller may ask again when it did not hear the first answer.
+pub(super) async fn end(client: &impl GenericClient, lease: &Lease, ending: &Ending) -> Result<()> {
+    const SQL: &str = "WITH ended AS (UPDATE clips SET state = $3, due_at = $5, queue_at = $5, queued = FALSE, \
+        lease_node = NULL, lease_until = NULL, attempts = attempts - $7, \
+        last_error = CASE $3 WHEN 'stored' THEN NULL ELSE coalesce($6, last_error) END, \
+        stored_at = CASE $3 WHEN 'stored' THEN $4 ELSE stored_at END, \
+        kind = CASE $3 WHEN 'stored' THEN sealed_kind ELSE kind END, \
+        content_type = CASE $3 WHEN 'stored' THEN sealed_content_type ELSE content_type END \
+        WHERE key = $1 AND fence = $2 AND state = 'filling' RETURNING key) \
+        INSERT INTO history (key, at, event, detail) SELECT key, $4, $8, $6 FROM ended";
+    const ENDED: &str = "SELECT 1 FROM clips WHERE key = $1 AND fence = $2 AND state = $3";
+    let (key, state) = (lease.key.as_str(), ending.state.as_str());
+    let due = ending.due.map(|time| time.millis());
+    let params: &[&(dyn ToSql + Sync)] =
+        &[&key, &lease.fence, &state, &ending.at.millis(), &due, &ending.why, &ending.uncounted, &ending.event];
+    let ended = under_lease(client, lease, SQL, params).await;
+    if !matches!(ended, Err(CatalogError::LeaseLost { .. })) {
+        return ended;
+    }
+    match first(client, ENDED, &[&key, &lease.fence, &state], |_| Ok(())).await? {
+        Some(()) => Ok(()),
+        None => ended,
+    }
+}

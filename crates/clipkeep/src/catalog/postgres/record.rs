@@ -1,0 +1,196 @@
+//! Webhooks and registrations: load what they touch, let the ledger judge,
+//! write down what it marked. A handful of round trips, however many webhooks:
+//! rows travel as one JSON array per statement.
+
+use std::collections::BTreeSet;
+
+use clipkeep_core::generation::{Clip, Generation, HookRecord};
+use deadpool_postgres::{GenericClient, Object};
+use serde_json::{Value, json};
+
+use super::{
+    super::{
+        HookOutcome, Registration, Result,
+        merge::{ClipMark, Event, GenerationId, GenerationMark, Ledger, Rules},
+        row::{self, select_clips, select_generations},
+    },
+    find::all,
+    pool::{Overtaken, may_run_again},
+};
+use crate::catalog::CatalogError;
+
+/// How often a transaction runs that others keep overtaking.
+const TRIES: usize = 5;
+
+/// Commits webhooks together.
+pub(super) async fn hooks(mut client: Object, rules: &Rules, hooks: &[HookRecord]) -> Result<Vec<HookOutcome>> {
+    let ids = hooks.iter().map(|hook| (hook.provider.clone(), hook.request_id.clone())).collect();
+    let keys: Vec<&str> = hooks.iter().flat_map(|hook| &hook.clips).map(|clip| clip.key.as_str()).collect();
+    again(&mut client, rules, &ids, &keys, |ledger| ledger.hooks(hooks)).await
+}
+
+/// Registers a generation.
+pub(super) async fn register(mut client: Object, rules: &Rules, registration: &Registration) -> Result<Generation> {
+    let ids = BTreeSet::from([(registration.provider.clone(), registration.request_id.clone())]);
+    again(&mut client, rules, &ids, &[], |ledger| Ok(ledger.register(registration))).await
+}
+
+/// Runs the transaction until nobody overtakes it. Rows that exist are locked
+/// before they are judged; rows that do not cannot be, so a transaction that
+/// finds them made meanwhile starts over and then sees them.
+async fn again<T>(
+    client: &mut Object,
+    rules: &Rules,
+    ids: &BTreeSet<GenerationId>,
+    keys: &[&str],
+    judge: impl Fn(&mut Ledger<'_>) -> Result<T>,
+) -> Result<T> {
+    let mut tries = 1;
+    loop {
+        match once(client, rules, ids, keys, &judge).await {
+            Err(error) if tries < TRIES && may_run_again(&error) => tries += 1,
+            done => return done,
+        }
+    }
+}
+
+async fn once<T>(
+    client: &mut Object,
+    rules: &Rules,
+    ids: &BTreeSet<GenerationId>,
+    keys: &[&str],
+    judge: &impl Fn(&mut Ledger<'_>) -> Result<T>,
+) -> Result<T> {
+    let tx = client.transaction().await?;
+    let providers: Vec<&str> = ids.iter().map(|(provider, _)| provider.as_str()).collect();
+    let requests: Vec<&str> = ids.iter().map(|(_, request_id)| request_id.as_str()).collect();
+    let generations = all(&tx, LOCK_GENERATIONS, &[&providers, &requests], |row| row::generation(row)).await?;
+    let clips = all(&tx, LOCK_CLIPS, &[&providers, &requests, &keys], |row| row::clip(row)).await?;
+    let mut ledger = Ledger::new(rules, generations, clips);
+    let judged = judge(&mut ledger)?;
+    write(&tx, &ledger).await?;
+    tx.commit().await?;
+    Ok(judged)
+}
+
+/// Locks the generations that the news touches, in order.
+pub const LOCK_GENERATIONS: &str = select_generations!(
+    "WHERE (provider, request_id) IN (SELECT * FROM unnest($1::text[], $2::text[])) \
+    ORDER BY provider, request_id FOR NO KEY UPDATE"
+);
+
+/// Locks the clips that the news touches, in order: those of its generations,
+/// and those whose keys it names.
+pub const LOCK_CLIPS: &str = select_clips!(
+    "WHERE c.key IN (SELECT unnest($3::text[]) UNION ALL SELECT o.key \
+    FROM unnest($1::text[], $2::text[]) AS n (provider, request_id) \
+    JOIN clips o ON o.request_id = n.request_id AND o.provider = n.provider) \
+    ORDER BY c.key FOR NO KEY UPDATE OF c"
+);
+
+const NEW_GENERATIONS: &str = "INSERT INTO generations (provider, request_id, status, model, prompt, prompt_hash, \
+    tenant, policy, input, seed, public, error, created_at, completed_at) \
+    SELECT provider, request_id, status, model, prompt, prompt_hash, \
+    tenant, policy, input, seed, public, error, created_at, completed_at \
+    FROM json_populate_recordset(NULL::generations, $1::text::json) ON CONFLICT DO NOTHING";
+
+const CHANGED_GENERATIONS: &str = "UPDATE generations g SET status = n.status, model = n.model, prompt = n.prompt, \
+    prompt_hash = n.prompt_hash, tenant = n.tenant, policy = n.policy, input = n.input, seed = n.seed, \
+    public = n.public, error = n.error, completed_at = n.completed_at \
+    FROM json_populate_recordset(NULL::generations, $1::text::json) n \
+    WHERE g.provider = n.provider AND g.request_id = n.request_id";
+
+const NEW_CLIPS: &str = "INSERT INTO clips (key, provider, request_id, idx, slot, source_url, source_expires_at, \
+    kind, content_type, state, policy, model, prompt_hash, tenant, epoch, created_at, due_at, queue_at, queued, \
+    fence, attempts) SELECT key, provider, request_id, idx, slot, source_url, source_expires_at, \
+    kind, content_type, state, policy, model, prompt_hash, tenant, epoch, created_at, due_at, due_at, \
+    coalesce(due_at <= created_at, FALSE), 0, 0 \
+    FROM json_populate_recordset(NULL::clips, $1::text::json) ON CONFLICT DO NOTHING";
+
+const RETOLD_CLIPS: &str = "UPDATE clips c SET model = n.model, prompt_hash = n.prompt_hash, tenant = n.tenant, \
+    policy = n.policy, due_at = n.due_at, \
+    queue_at = CASE c.state WHEN 'waiting' THEN n.due_at ELSE c.queue_at END, \
+    queued = CASE c.state WHEN 'waiting' THEN FALSE ELSE c.queued END \
+    FROM json_populate_recordset(NULL::clips, $1::text::json) n WHERE c.key = n.key";
+
+const REPLACED_CLIPS: &str = "UPDATE clips c SET model = n.model, prompt_hash = n.prompt_hash, tenant = n.tenant, \
+    policy = n.policy, slot = n.slot, source_url = n.source_url, source_expires_at = n.source_expires_at, \
+    kind = n.kind, content_type = n.content_type, state = 'waiting', epoch = n.epoch, due_at = n.due_at, \
+    queue_at = n.due_at, queued = TRUE, lease_node = NULL, lease_until = NULL, fence = c.fence + 1, attempts = 0, \
+    last_error = NULL, size = NULL, sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, \
+    duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL \
+    FROM json_populate_recordset(NULL::clips, $1::text::json) n WHERE c.key = n.key";
+
+const EVENTS: &str = "INSERT INTO history (key, at, event, detail) SELECT key, at, event, detail \
+    FROM json_populate_recordset(NULL::history, $1::text::json)";
+
+async fn write(tx: &impl GenericClient, ledger: &Ledger<'_>) -> Result<()> {
+    let generations = |mark| ledger.generations(mark).map(generation_row).collect();
+    let clips = |mark| ledger.clips(mark).map(clip_row).collect();
+    put(tx, NEW_GENERATIONS, generations(GenerationMark::New)).await?;
+    put(tx, CHANGED_GENERATIONS, generations(GenerationMark::Changed)).await?;
+    put(tx, NEW_CLIPS, clips(ClipMark::New)).await?;
+    put(tx, RETOLD_CLIPS, clips(ClipMark::Retold)).await?;
+    put(tx, REPLACED_CLIPS, clips(ClipMark::Replaced)).await?;
+    put(tx, EVENTS, ledger.events.iter().map(event_row).collect()).await
+}
+
+/// Runs a statement that must write every one of these rows.
+async fn put(tx: &impl GenericClient, sql: &str, rows: Vec<Value>) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let wanted = rows.len() as u64;
+    let statement = tx.prepare_cached(sql).await?;
+    let written = tx.execute(&statement, &[&Value::Array(rows).to_string()]).await?;
+    if written == wanted {
+        return Ok(());
+    }
+    Err(CatalogError::unavailable("asking PostgreSQL", Overtaken))
+}
+
+fn generation_row(row: &Generation) -> Value {
+    let facts = &row.facts;
+    json!({
+        "provider": row.provider,
+        "request_id": row.request_id,
+        "status": row.status,
+        "model": facts.model,
+        "prompt": facts.prompt,
+        "prompt_hash": facts.prompt_hash,
+        "tenant": facts.tenant,
+        "policy": facts.policy,
+        "input": facts.input.as_ref().map(|input| input.to_string()),
+        "seed": facts.seed,
+        "public": facts.public,
+        "error": row.error,
+        "created_at": row.created_at.millis(),
+        "completed_at": row.completed_at.map(|time| time.millis()),
+    })
+}
+
+fn clip_row(row: &Clip) -> Value {
+    json!({
+        "key": row.key,
+        "provider": row.provider,
+        "request_id": row.request_id,
+        "idx": row.index,
+        "slot": row.slot,
+        "source_url": row.source_url.expose(),
+        "source_expires_at": row.source_expires_at.map(|time| time.millis()),
+        "kind": row.kind,
+        "content_type": row.content_type,
+        "state": row.state,
+        "policy": row.policy,
+        "model": row.facts.model,
+        "prompt_hash": row.facts.prompt_hash,
+        "tenant": row.facts.tenant,
+        "epoch": row.epoch,
+        "created_at": row.created_at.millis(),
+        "due_at": row.due_at.map(|time| time.millis()),
+    })
+}
+
+fn event_row(event: &Event) -> Value {
+    json!({ "key": event.key, "at": event.at.millis(), "event": event.event, "detail": event.detail })
+}

@@ -1,0 +1,194 @@
+//! Rows to records, for both databases. A row that cannot be read names its
+//! table, key and column.
+
+use std::str::FromStr;
+
+use clipkeep_core::{
+    generation::{Clip, Facts, Generation, HistoryEntry, MediaInfo, Sealed},
+    secret::SourceUrl,
+    state::ClipState,
+    time::Timestamp,
+};
+
+use super::{CatalogError, Result};
+
+/// The columns of a clip `c` joined with its generation `g`.
+macro_rules! clip_columns {
+    () => {
+        "c.key, c.provider, c.request_id, c.idx, c.slot, c.state, c.policy, c.source_url, \
+         c.source_expires_at, c.kind, c.content_type, c.epoch, c.created_at, c.stored_at, c.due_at, \
+         c.attempts, c.last_error, c.fence, c.size, c.sha256, c.sealed_kind, c.sealed_content_type, \
+         c.duration, c.width, c.height, c.fps, c.codec, \
+         g.model, g.prompt, g.prompt_hash, g.tenant, g.policy AS own_policy, g.input, g.seed, g.public"
+    };
+}
+
+/// Selects clips with their generations; a `WHERE` may follow.
+macro_rules! select_clips {
+    ($tail:literal) => {
+        concat!(
+            "SELECT ",
+            $crate::catalog::row::clip_columns!(),
+            " FROM clips c JOIN generations g ON g.provider = c.provider AND g.request_id = c.request_id ",
+            $tail
+        )
+    };
+}
+
+/// Selects generations; a `WHERE` may follow.
+macro_rules! select_generations {
+    ($tail:literal) => {
+        concat!(
+            "SELECT provider, request_id, status, error, created_at, completed_at, model, prompt, prompt_hash, \
+             tenant, policy AS own_policy, input, seed, public FROM generations ",
+            $tail
+        )
+    };
+}
+pub(crate) use {clip_columns, select_clips, select_generations};
+
+/// A cell that does not hold what its column promises.
+pub(crate) struct Unreadable;
+
+/// A database's row, by column name.
+pub(crate) trait Columns {
+    fn text(&self, column: &'static str) -> Result<Option<String>, Unreadable>;
+    fn int(&self, column: &'static str) -> Result<Option<i64>, Unreadable>;
+    fn real(&self, column: &'static str) -> Result<Option<f64>, Unreadable>;
+    fn flag(&self, column: &'static str) -> Result<Option<bool>, Unreadable>;
+}
+
+/// A row with what is needed to say where an unreadable cell stands.
+struct Cells<'a, R> {
+    row: &'a R,
+    table: &'static str,
+    key: String,
+}
+
+impl<'a, R: Columns> Cells<'a, R> {
+    fn of(row: &'a R, table: &'static str, key_column: &'static str) -> Result<Self> {
+        let mut cells = Self { row, table, key: String::new() };
+        cells.key = cells.must(key_column, cells.text(key_column))?;
+        Ok(cells)
+    }
+
+    fn bad(&self, column: &'static str) -> CatalogError {
+        CatalogError::BadRow { table: self.table, key: self.key.clone(), column }
+    }
+
+    /// The value of a column that is never null.
+    fn must<T>(&self, column: &'static str, value: Result<Option<T>>) -> Result<T> {
+        value?.ok_or_else(|| self.bad(column))
+    }
+
+    fn text(&self, column: &'static str) -> Result<Option<String>> {
+        self.row.text(column).map_err(|Unreadable| self.bad(column))
+    }
+
+    fn real(&self, column: &'static str) -> Result<Option<f64>> {
+        self.row.real(column).map_err(|Unreadable| self.bad(column))
+    }
+
+    fn number<T: TryFrom<i64>>(&self, column: &'static str) -> Result<Option<T>> {
+        let number = self.row.int(column).map_err(|Unreadable| self.bad(column))?;
+        number.map(T::try_from).transpose().map_err(|_| self.bad(column))
+    }
+
+    fn time(&self, column: &'static str) -> Result<Option<Timestamp>> {
+        Ok(self.number(column)?.map(Timestamp::from_millis))
+    }
+
+    fn name<T: FromStr>(&self, column: &'static str) -> Result<Option<T>> {
+        self.text(column)?.map(|text| text.parse()).transpose().map_err(|_| self.bad(column))
+    }
+
+    fn facts(&self) -> Result<Facts> {
+        let input = self.text("input")?;
+        Ok(Facts {
+            model: self.text("model")?,
+            prompt: self.text("prompt")?,
+            prompt_hash: self.text("prompt_hash")?,
+            tenant: self.name("tenant")?,
+            policy: self.name("own_policy")?,
+            input: input.map(|json| serde_json::from_str(&json)).transpose().map_err(|_| self.bad("input"))?,
+            seed: self.number("seed")?,
+            public: self.row.flag("public").map_err(|Unreadable| self.bad("public"))?,
+        })
+    }
+
+    fn sealed(&self) -> Result<Option<Sealed>> {
+        let Some(sha256) = self.text("sha256")? else { return Ok(None) };
+        let media = MediaInfo {
+            kind: self.must("sealed_kind", self.name("sealed_kind"))?,
+            content_type: self.must("sealed_content_type", self.text("sealed_content_type"))?,
+            duration: self.real("duration")?,
+            width: self.number("width")?,
+            height: self.number("height")?,
+            fps: self.real("fps")?,
+            codec: self.text("codec")?,
+        };
+        Ok(Some(Sealed { size: self.must("size", self.number("size"))?, sha256, media }))
+    }
+}
+
+/// Reads what `select_generations!` selected.
+pub(crate) fn generation(row: &impl Columns) -> Result<Generation> {
+    let cells = Cells::of(row, "generations", "request_id")?;
+    Ok(Generation {
+        provider: cells.must("provider", cells.name("provider"))?,
+        request_id: cells.must("request_id", cells.name("request_id"))?,
+        status: cells.must("status", cells.name("status"))?,
+        facts: cells.facts()?,
+        error: cells.text("error")?,
+        created_at: cells.must("created_at", cells.time("created_at"))?,
+        completed_at: cells.time("completed_at")?,
+    })
+}
+
+/// Reads what `select_clips!` selected.
+pub(crate) fn clip(row: &impl Columns) -> Result<Clip> {
+    let cells = Cells::of(row, "clips", "key")?;
+    Ok(Clip {
+        key: cells.must("key", cells.name("key"))?,
+        provider: cells.must("provider", cells.name("provider"))?,
+        request_id: cells.must("request_id", cells.name("request_id"))?,
+        index: cells.must("idx", cells.number("idx"))?,
+        slot: cells.must("slot", cells.text("slot"))?,
+        state: cells.must("state", cells.name("state"))?,
+        policy: cells.must("policy", cells.name("policy"))?,
+        source_url: SourceUrl::new(cells.must("source_url", cells.text("source_url"))?),
+        source_expires_at: cells.time("source_expires_at")?,
+        facts: cells.facts()?,
+        kind: cells.must("kind", cells.name("kind"))?,
+        content_type: cells.must("content_type", cells.text("content_type"))?,
+        sealed: cells.sealed()?,
+        epoch: cells.must("epoch", cells.number("epoch"))?,
+        created_at: cells.must("created_at", cells.time("created_at"))?,
+        stored_at: cells.time("stored_at")?,
+        due_at: cells.time("due_at")?,
+        attempts: cells.must("attempts", cells.number("attempts"))?,
+        last_error: cells.text("last_error")?,
+    })
+}
+
+/// Reads the fence of what `select_clips!` selected.
+pub(crate) fn fence(row: &impl Columns) -> Result<i64> {
+    let cells = Cells::of(row, "clips", "key")?;
+    cells.must("fence", cells.number("fence"))
+}
+
+/// Reads `key, at, event, detail`.
+pub(crate) fn history_entry(row: &impl Columns) -> Result<HistoryEntry> {
+    let cells = Cells::of(row, "history", "key")?;
+    Ok(HistoryEntry {
+        at: cells.must("at", cells.time("at"))?,
+        event: cells.must("event", cells.text("event"))?,
+        detail: cells.text("detail")?,
+    })
+}
+
+/// Reads `state, clips`.
+pub(crate) fn count(row: &impl Columns) -> Result<(ClipState, u64)> {
+    let cells = Cells::of(row, "clips", "state")?;
+    Ok((cells.must("state", cells.name("state"))?, cells.must("clips", cells.number("clips"))?))
+}

@@ -1,0 +1,145 @@
+//! The queue and the leases. A lease is judged by its fence alone, and times
+//! are the caller's: no clock of the database is asked.
+
+use clipkeep_core::{generation::Sealed, id::ClipKey, time::Timestamp};
+use rusqlite::{Connection, OptionalExtension as _, Params, named_params};
+
+use super::{
+    super::{
+        CatalogError, Claim, Lease, NodeId, Result,
+        ending::Ending,
+        merge::{Event, without_nul},
+        page,
+        row::{self, select_clips},
+    },
+    find::{all, first},
+    record::tell,
+};
+
+/// Who takes leases, when, and until when.
+pub(super) struct Take {
+    pub(super) node: NodeId,
+    pub(super) now: Timestamp,
+    pub(super) until: Timestamp,
+}
+
+/// Moves clips whose time has come among the queued; bounded, soonest first.
+pub const PROMOTE: &str = "UPDATE clips SET queued = 1 WHERE key IN (SELECT key FROM clips \
+    WHERE queue_at IS NOT NULL AND queued = 0 AND queue_at <= ?1 ORDER BY queue_at LIMIT ?2)";
+
+/// Picks queued clips by urgency. A clock that was set back leaves clips queued
+/// whose time is to come again, hence the second look at `queue_at`.
+pub const PICK: &str = "SELECT key FROM clips WHERE queued = 1 AND queue_at <= ?1 \
+    ORDER BY ifnull(source_expires_at, 9223372036854775807), due_at, key LIMIT ?2";
+
+/// Claims up to `limit` clips that are due.
+pub(super) fn claim_due(tx: &Connection, take: &Take, limit: u32) -> Result<Vec<Claim>> {
+    let now = take.now.millis();
+    tx.prepare_cached(PROMOTE)?.execute((now, page::MOST))?;
+    let keys: Vec<String> = all(tx, PICK, (now, page::size(limit)), |row| Ok(row.get(0)?))?;
+    keys.iter().map(|key| lease(tx, take, key)).collect()
+}
+
+/// Claims one clip, due or not.
+pub(super) fn claim(tx: &Connection, take: &Take, key: &ClipKey) -> Result<Option<Claim>> {
+    const FREE: &str = "SELECT key FROM clips WHERE key = ?1 \
+        AND (state = 'waiting' OR (state = 'filling' AND lease_until <= ?2))";
+    let free = tx.prepare_cached(FREE)?.query_row((key.as_str(), take.now.millis()), |row| row.get(0));
+    let free: Option<String> = free.optional()?;
+    free.map(|key| lease(tx, take, &key)).transpose()
+}
+
+fn lease(tx: &Connection, take: &Take, key: &str) -> Result<Claim> {
+    const LEASE: &str = "UPDATE clips SET state = 'filling', lease_node = ?2, lease_until = ?3, queue_at = ?3, \
+        queued = 0, fence = fence + 1, attempts = attempts + 1 WHERE key = ?1";
+    const CLAIMED: &str = select_clips!("WHERE c.key = ?1");
+    tx.prepare_cached(LEASE)?.execute((key, &take.node, take.until.millis()))?;
+    let claimed = first(tx, CLAIMED, [key], |row| {
+        let clip = row::clip(row)?;
+        Ok(Claim { lease: Lease { key: clip.key.clone(), fence: row::fence(row)? }, clip })
+    })?;
+    let claim = claimed.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    let detail = Some(format!("{}, attempt {}", take.node, claim.clip.attempts));
+    tell(tx, &Event { key: claim.clip.key.clone(), at: take.now, event: "claimed", detail })?;
+    Ok(claim)
+}
+
+/// Runs a write that its `WHERE` makes depend on the lease.
+fn under_lease(tx: &Connection, lease: &Lease, sql: &str, params: impl Params) -> Result<()> {
+    match tx.prepare_cached(sql)?.execute(params)? {
+        0 => Err(CatalogError::LeaseLost { key: lease.key.clone() }),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn renew(tx: &Connection, lease: &Lease, until: Timestamp) -> Result<()> {
+    const SQL: &str = "UPDATE clips SET lease_until = ?3, queue_at = ?3, queued = 0 \
+        WHERE key = ?1 AND fence = ?2 AND state = 'filling'";
+    under_lease(tx, lease, SQL, (lease.key.as_str(), lease.fence, until.millis()))
+}
+
+pub(super) fn raise_epoch(tx: &Connection, lease: &Lease, at: Timestamp, why: &str) -> Result<i64> {
+    const SQL: &str = "UPDATE clips SET epoch = epoch + 1, size = NULL, sha256 = NULL, sealed_kind = NULL, \
+        sealed_content_type = NULL, duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL \
+        WHERE key = ?1 AND fence = ?2 AND state = 'filling' RETURNING epoch";
+    let raised = tx.prepare_cached(SQL)?.query_row((lease.key.as_str(), lease.fence), |row| row.get(0)).optional()?;
+    let epoch = raised.ok_or_else(|| CatalogError::LeaseLost { key: lease.key.clone() })?;
+    tell(tx, &Event { key: lease.key.clone(), at, event: "version_changed", detail: Some(without_nul(why)) })?;
+    Ok(epoch)
+}
+
+pub(super) fn seal(tx: &Connection, lease: &Lease, sealed: &Sealed, at: Timestamp) -> Result<()> {
+    const SQL: &str = "UPDATE clips SET size = :size, sha256 = :sha256, sealed_kind = :kind, \
+        sealed_content_type = :content_type, duration = :duration, width = :width, height = :height, fps = :fps, \
+        codec = :codec WHERE key = :key AND fence = :fence AND state = 'filling'";
+    let media = &sealed.media;
+    let size = i64::try_from(sealed.size).map_err(|error| CatalogError::unavailable("sealing a clip", error))?;
+    let params = named_params! {
+        ":key": lease.key.as_str(),
+        ":fence": lease.fence,
+        ":size": size,
+        ":sha256": sealed.sha256,
+        ":kind": media.kind.as_str(),
+        ":content_type": media.content_type,
+        ":duration": media.duration,
+        ":width": media.width,
+        ":height": media.height,
+        ":fps": media.fps,
+        ":codec": media.codec.as_deref().map(without_nul),
+    };
+    under_lease(tx, lease, SQL, params)?;
+    let detail = Some(format!("{} bytes", sealed.size));
+    tell(tx, &Event { key: lease.key.clone(), at, event: "sealed", detail })
+}
+
+/// Ends a lease. One that this very lease has ended so already stays ended: a
+/// caller may ask again when it did not hear the first answer.
+pub(super) fn end(tx: &Connection, lease: &Lease, ending: &Ending) -> Result<()> {
+    const SQL: &str = "UPDATE clips SET state = :state, due_at = :due, queue_at = :due, queued = 0, \
+        lease_node = NULL, lease_until = NULL, attempts = attempts - :uncounted, \
+        last_error = CASE :state WHEN 'stored' THEN NULL ELSE ifnull(:why, last_error) END, \
+        stored_at = CASE :state WHEN 'stored' THEN :at ELSE stored_at END, \
+        kind = CASE :state WHEN 'stored' THEN sealed_kind ELSE kind END, \
+        content_type = CASE :state WHEN 'stored' THEN sealed_content_type ELSE content_type END \
+        WHERE key = :key AND fence = :fence AND state = 'filling'";
+    const ENDED: &str = "SELECT 1 FROM clips WHERE key = ?1 AND fence = ?2 AND state = ?3";
+    let key = lease.key.as_str();
+    let ended = tx.prepare_cached(SQL)?.execute(named_params! {
+        ":key": key,
+        ":fence": lease.fence,
+        ":state": ending.state.as_str(),
+        ":at": ending.at.millis(),
+        ":due": ending.due.map(|time| time.millis()),
+        ":why": ending.why,
+        ":uncounted": ending.uncounted,
+    })?;
+    if ended == 0 {
+        let so_already = (key, lease.fence, ending.state.as_str());
+        return match first(tx, ENDED, so_already, |_| Ok(()))? {
+            Some(()) => Ok(()),
+            None => Err(CatalogError::LeaseLost { key: lease.key.clone() }),
+        };
+    }
+    let Ending { at, event, why, .. } = ending;
+    tell(tx, &Event { key: lease.key.clone(), at: *at, event, detail: why.clone() })
+}

@@ -1,0 +1,181 @@
+//! Webhooks and registrations: load what they touch, let the ledger judge,
+//! write down what it marked.
+
+use clipkeep_core::generation::{Clip, Generation, HookRecord};
+use rusqlite::{Connection, named_params};
+
+use super::{
+    super::{
+        HookOutcome, Registration, Result,
+        merge::{ClipMark, Event, GenerationId, GenerationMark, Ledger, Rules},
+        row::{self, select_clips, select_generations},
+    },
+    find::{all, clip, first},
+};
+
+/// Commits webhooks together.
+pub(super) fn hooks(tx: &Connection, rules: &Rules, hooks: &[HookRecord]) -> Result<Vec<HookOutcome>> {
+    let (mut generations, mut clips) = (Vec::new(), Vec::new());
+    for hook in hooks {
+        load(tx, &(hook.provider.clone(), hook.request_id.clone()), &mut generations, &mut clips)?;
+        for new in &hook.clips {
+            clips.extend(clip(tx, &new.key)?);
+        }
+    }
+    let mut ledger = Ledger::new(rules, generations, clips);
+    let outcomes = ledger.hooks(hooks)?;
+    write(tx, &ledger)?;
+    Ok(outcomes)
+}
+
+/// Registers a generation.
+pub(super) fn register(tx: &Connection, rules: &Rules, registration: &Registration) -> Result<Generation> {
+    let id = (registration.provider.clone(), registration.request_id.clone());
+    let (mut generations, mut clips) = (Vec::new(), Vec::new());
+    load(tx, &id, &mut generations, &mut clips)?;
+    let mut ledger = Ledger::new(rules, generations, clips);
+    let generation = ledger.register(registration);
+    write(tx, &ledger)?;
+    Ok(generation)
+}
+
+fn load(
+    tx: &Connection,
+    (provider, request_id): &GenerationId,
+    generations: &mut Vec<Generation>,
+    clips: &mut Vec<Clip>,
+) -> Result<()> {
+    const GENERATION: &str = select_generations!("WHERE provider = ?1 AND request_id = ?2");
+    const CLIPS: &str = select_clips!("WHERE c.request_id = ?2 AND c.provider = ?1");
+    let id = [provider.as_str(), request_id.as_str()];
+    let known = first(tx, GENERATION, id, |row| row::generation(row))?;
+    if known.is_some() {
+        clips.extend(all(tx, CLIPS, id, |row| row::clip(row))?);
+    }
+    generations.extend(known);
+    Ok(())
+}
+
+fn write(tx: &Connection, ledger: &Ledger<'_>) -> Result<()> {
+    for generation in ledger.generations(GenerationMark::New) {
+        write_generation(tx, NEW_GENERATION, generation)?;
+    }
+    for generation in ledger.generations(GenerationMark::Changed) {
+        write_generation(tx, CHANGED_GENERATION, generation)?;
+    }
+    for clip in ledger.clips(ClipMark::New) {
+        write_new_clip(tx, clip)?;
+    }
+    for clip in ledger.clips(ClipMark::Retold) {
+        write_facts(tx, clip)?;
+    }
+    for clip in ledger.clips(ClipMark::Replaced) {
+        write_facts(tx, clip)?;
+        write_source(tx, clip)?;
+    }
+    ledger.events.iter().try_for_each(|event| tell(tx, event))
+}
+
+/// Writes a line of history.
+pub(super) fn tell(tx: &Connection, event: &Event) -> Result<()> {
+    const SQL: &str = "INSERT INTO history (key, at, event, detail) VALUES (?1, ?2, ?3, ?4)";
+    let Event { key, at, event, detail } = event;
+    tx.prepare_cached(SQL)?.execute((key.as_str(), at.millis(), event, detail))?;
+    Ok(())
+}
+
+const NEW_GENERATION: &str = "INSERT INTO generations (provider, request_id, status, model, prompt, prompt_hash, \
+    tenant, policy, input, seed, public, error, created_at, completed_at) \
+    VALUES (:provider, :request_id, :status, :model, :prompt, :prompt_hash, \
+    :tenant, :policy, :input, :seed, :public, :error, :created_at, :completed_at)";
+
+/// `created_at` never changes; naming it lets both statements take the same values.
+const CHANGED_GENERATION: &str = "UPDATE generations SET status = :status, model = :model, prompt = :prompt, \
+    prompt_hash = :prompt_hash, tenant = :tenant, policy = :policy, input = :input, seed = :seed, \
+    public = :public, error = :error, created_at = :created_at, completed_at = :completed_at \
+    WHERE provider = :provider AND request_id = :request_id";
+
+fn write_generation(tx: &Connection, sql: &str, row: &Generation) -> Result<()> {
+    let facts = &row.facts;
+    tx.prepare_cached(sql)?.execute(named_params! {
+        ":provider": row.provider.as_str(),
+        ":request_id": row.request_id.as_str(),
+        ":status": row.status.as_str(),
+        ":model": facts.model,
+        ":prompt": facts.prompt,
+        ":prompt_hash": facts.prompt_hash,
+        ":tenant": facts.tenant.as_ref().map(|tenant| tenant.as_str()),
+        ":policy": facts.policy.map(|policy| policy.as_str()),
+        ":input": facts.input.as_ref().map(|input| input.to_string()),
+        ":seed": facts.seed,
+        ":public": facts.public,
+        ":error": row.error,
+        ":created_at": row.created_at.millis(),
+        ":completed_at": row.completed_at.map(|time| time.millis()),
+    })?;
+    Ok(())
+}
+
+fn write_new_clip(tx: &Connection, row: &Clip) -> Result<()> {
+    const SQL: &str = "INSERT INTO clips (key, provider, request_id, idx, slot, source_url, source_expires_at, \
+        kind, content_type, state, policy, model, prompt_hash, tenant, epoch, created_at, due_at, queue_at, queued, \
+        fence, attempts) VALUES (:key, :provider, :request_id, :idx, :slot, :source_url, :source_expires_at, \
+        :kind, :content_type, :state, :policy, :model, :prompt_hash, :tenant, :epoch, :created_at, :due_at, :due_at, \
+        ifnull(:due_at <= :created_at, 0), 0, 0)";
+    tx.prepare_cached(SQL)?.execute(named_params! {
+        ":key": row.key.as_str(),
+        ":provider": row.provider.as_str(),
+        ":request_id": row.request_id.as_str(),
+        ":idx": row.index,
+        ":slot": row.slot,
+        ":source_url": row.source_url.expose(),
+        ":source_expires_at": row.source_expires_at.map(|time| time.millis()),
+        ":kind": row.kind.as_str(),
+        ":content_type": row.content_type,
+        ":state": row.state.as_str(),
+        ":policy": row.policy.as_str(),
+        ":model": row.facts.model,
+        ":prompt_hash": row.facts.prompt_hash,
+        ":tenant": row.facts.tenant.as_ref().map(|tenant| tenant.as_str()),
+        ":epoch": row.epoch,
+        ":created_at": row.created_at.millis(),
+        ":due_at": row.due_at.map(|time| time.millis()),
+    })?;
+    Ok(())
+}
+
+fn write_facts(tx: &Connection, row: &Clip) -> Result<()> {
+    const SQL: &str = "UPDATE clips SET model = :model, prompt_hash = :prompt_hash, tenant = :tenant, \
+        policy = :policy, due_at = :due_at, \
+        queue_at = CASE state WHEN 'waiting' THEN :due_at ELSE queue_at END, \
+        queued = CASE state WHEN 'waiting' THEN 0 ELSE queued END WHERE key = :key";
+    tx.prepare_cached(SQL)?.execute(named_params! {
+        ":key": row.key.as_str(),
+        ":model": row.facts.model,
+        ":prompt_hash": row.facts.prompt_hash,
+        ":tenant": row.facts.tenant.as_ref().map(|tenant| tenant.as_str()),
+        ":policy": row.policy.as_str(),
+        ":due_at": row.due_at.map(|time| time.millis()),
+    })?;
+    Ok(())
+}
+
+fn write_source(tx: &Connection, row: &Clip) -> Result<()> {
+    const SQL: &str = "UPDATE clips SET slot = :slot, source_url = :source_url, \
+        source_expires_at = :source_expires_at, kind = :kind, content_type = :content_type, state = 'waiting', \
+        epoch = :epoch, due_at = :due_at, queue_at = :due_at, queued = 1, lease_node = NULL, lease_until = NULL, \
+        fence = fence + 1, attempts = 0, last_error = NULL, size = NULL, sha256 = NULL, sealed_kind = NULL, \
+        sealed_content_type = NULL, duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL \
+        WHERE key = :key";
+    tx.prepare_cached(SQL)?.execute(named_params! {
+        ":key": row.key.as_str(),
+        ":slot": row.slot,
+        ":source_url": row.source_url.expose(),
+        ":source_expires_at": row.source_expires_at.map(|time| time.millis()),
+        ":kind": row.kind.as_str(),
+        ":content_type": row.content_type,
+        ":epoch": row.epoch,
+        ":due_at": row.due_at.map(|time| time.millis()),
+    })?;
+    Ok(())
+}

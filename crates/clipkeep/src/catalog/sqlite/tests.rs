@@ -1,0 +1,155 @@
+use rusqlite::types::Value as Cell;
+
+use super::{
+    super::page::{Statement, Value},
+    *,
+};
+
+struct Bed {
+    catalog: SqliteCatalog,
+    folder: tempfile::TempDir,
+}
+
+async fn bed() -> Bed {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = SqliteCatalog::open(&folder.path().join("new/clipkeep.db"), Rules::default()).await.unwrap();
+    Bed { catalog, folder }
+}
+
+fn hook(id: &str, prompt: &str) -> HookRecord {
+    let request_id: RequestId = id.parse().unwrap();
+    HookRecord {
+        provider: clipkeep_core::id::Provider::fal(),
+        status: clipkeep_core::state::GenerationStatus::Completed,
+        error: None,
+        facts: clipkeep_core::generation::Facts { prompt: Some(prompt.to_owned()), ..Default::default() },
+        clips: Vec::new(),
+        received_at: Timestamp::from_secs(1),
+        request_id,
+    }
+}
+
+async fn pragma(catalog: &SqliteCatalog, sql: &'static str) -> Cell {
+    let ask = move |tx: &Connection| Ok(tx.query_row(sql, (), |row| row.get(0))?);
+    catalog.writer.write("asking a pragma", ask).await.unwrap()
+}
+
+#[tokio::test]
+async fn case_40_a_commit_that_returns_is_synced_to_the_log() {
+    let bed = bed().await;
+    assert_eq!(pragma(&bed.catalog, "PRAGMA synchronous").await, Cell::Integer(2));
+    assert_eq!(pragma(&bed.catalog, "PRAGMA journal_mode").await, Cell::Text("wal".to_owned()));
+    assert_eq!(pragma(&bed.catalog, "PRAGMA foreign_keys").await, Cell::Integer(1));
+}
+
+#[tokio::test]
+async fn case_33_a_full_disk_is_an_error_and_harms_nothing() {
+    let bed = bed().await;
+    bed.catalog.record_hooks(&[hook("before", "")]).await.unwrap();
+    let Cell::Integer(pages) = pragma(&bed.catalog, "PRAGMA page_count").await else { panic!() };
+    let limit = move |tx: &Connection| {
+        Ok(tx.query_row(&format!("PRAGMA max_page_count = {pages}"), (), |row| row.get::<_, i64>(0))?)
+    };
+    bed.catalog.writer.write("filling the disk", limit).await.unwrap();
+    let big = hook("big", &"x".repeat(1 << 20));
+    let refused = bed.catalog.record_hooks(std::slice::from_ref(&big)).await;
+    assert!(matches!(refused, Err(CatalogError::Unavailable { .. })), "{refused:?}");
+    assert_eq!(bed.catalog.generation(&"big".parse().unwrap()).await.unwrap(), None);
+    assert!(bed.catalog.generation(&"before".parse().unwrap()).await.unwrap().is_some());
+
+    pragma(&bed.catalog, "PRAGMA max_page_count = 1073741823").await;
+    bed.catalog.record_hooks(&[big]).await.unwrap();
+    assert!(bed.catalog.generation(&"big".parse().unwrap()).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_write_that_fails_takes_no_other_of_its_commit_along() {
+    let bed = bed().await;
+    // Holds the writer, so that the writes below wait and share one commit.
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let (reached, at_gate) = tokio::sync::oneshot::channel::<()>();
+    let held = bed.catalog.writer.write("holding", move |_| {
+        reached.send(()).unwrap();
+        gate.recv().unwrap();
+        Ok(())
+    });
+    let (good, bad) = (hook("good", ""), hook("bad", ""));
+    let rules = Rules::default();
+    let fails = bed.catalog.writer.write("failing", move |tx| -> Result<()> {
+        record::hooks(tx, &rules, &[bad])?;
+        Err(CatalogError::LeaseLost { key: "k.mp4".parse().unwrap() })
+    });
+    let goods = [good];
+    let works = bed.catalog.record_hooks(&goods);
+    let opens = async {
+        at_gate.await.unwrap();
+        open.send(()).unwrap();
+    };
+    let (held, failed, worked, ()) = tokio::join!(held, fails, works, opens);
+    held.unwrap();
+    worked.unwrap();
+    assert!(matches!(failed, Err(CatalogError::LeaseLost { .. })), "{failed:?}");
+    assert!(bed.catalog.generation(&"good".parse().unwrap()).await.unwrap().is_some());
+    assert_eq!(bed.catalog.generation(&"bad".parse().unwrap()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn another_process_reads_beside_an_open_write() {
+    let bed = bed().await;
+    bed.catalog.record_hooks(&[hook("seen", "")]).await.unwrap();
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let (reached, at_gate) = tokio::sync::oneshot::channel::<()>();
+    let held = bed.catalog.writer.write("holding", move |_| {
+        reached.send(()).unwrap();
+        gate.recv().unwrap();
+        Ok(())
+    });
+    let reads = async {
+        at_gate.await.unwrap();
+        let other = SqliteCatalog::open(&bed.folder.path().join("new/clipkeep.db"), Rules::default()).await.unwrap();
+        let seen = other.generation(&"seen".parse().unwrap()).await.unwrap();
+        open.send(()).unwrap();
+        seen
+    };
+    let (held, seen) = tokio::join!(held, reads);
+    held.unwrap();
+    assert!(seen.is_some());
+}
+
+async fn plan(catalog: &SqliteCatalog, sql: &str, values: Vec<Value>) -> String {
+    let sql = format!("EXPLAIN QUERY PLAN {sql}");
+    let explain = move |tx: &Connection| {
+        let steps = find::all(tx, &sql, rusqlite::params_from_iter(&values), |row| Ok(row.get::<_, String>("detail")?));
+        Ok(steps?.join("\n"))
+    };
+    catalog.writer.write("explaining", explain).await.unwrap()
+}
+
+#[tokio::test]
+async fn picking_from_the_queue_is_an_index_scan_in_order() {
+    let bed = bed().await;
+    for (sql, values, index) in [
+        (queue::PROMOTE, vec![Value::Int(1), Value::Int(1)], "clips_upcoming"),
+        (queue::PICK, vec![Value::Int(1), Value::Int(1)], "clips_queued"),
+        (find::NEXT_DUE, vec![], "clips_upcoming"),
+        (find::NEXT_DUE, vec![], "clips_queued"),
+    ] {
+        let plan = plan(&bed.catalog, sql, values).await;
+        assert!(plan.contains(index), "{sql}\n{plan}");
+        assert!(!plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
+    }
+}
+
+#[tokio::test]
+async fn every_single_filter_lists_from_an_index_in_order() {
+    let bed = bed().await;
+    let after = Cursor { created_at: Timestamp::from_secs(1), key: "a.mp4".parse().unwrap() };
+    for (filter, index) in super::super::page::tests::single_filters() {
+        for after in [None, Some(&after)] {
+            let Statement { sql, values } = Statement::list(&filter, after, 10, '?');
+            let plan = plan(&bed.catalog, &sql, values).await;
+            assert!(plan.contains(&format!("USING INDEX {index} ")), "{sql}\n{plan}");
+            assert!(!plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
+        }
+    }
+}
