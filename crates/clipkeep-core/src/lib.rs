@@ -7,6 +7,7 @@
 pub mod generation;
 pub mod id;
 pub mod policy;
+pub mod problem;
 pub mod secret;
 pub mod state;
 pub mod time;
