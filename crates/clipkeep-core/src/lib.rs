@@ -6,6 +6,8 @@
 
 pub mod generation;
 pub mod id;
+pub mod link;
+mod percent;
 pub mod policy;
 pub mod problem;
 pub mod secret;
