@@ -4,6 +4,7 @@
 //! randomness: everything that varies is handed in. The crate's manifest keeps
 //! that promise, because it depends on nothing that could break it.
 
+pub mod delivery;
 pub mod generation;
 pub mod id;
 pub mod link;
