@@ -1,6 +1,5 @@
 //! The records every layer speaks: generations, clips and what is known of them.
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{

@@ -5,9 +5,13 @@
 //! that promise, because it depends on nothing that could break it.
 
 pub mod config;
+pub mod delivery;
 pub mod generation;
 pub mod id;
+pub mod link;
+mod percent;
 pub mod policy;
+pub mod problem;
 pub mod secret;
 pub mod state;
 pub mod time;

@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use clipkeep_core::{
-    config::{Config, StoreUrl},
+    config::{Config, StoreUrl, UrlTemplate},
     generation::HookRecord,
     id::{ClipKey, RequestId},
-    link::LinkKeys,
+    link::{LinkKeys, expires_at},
     secret::Secret,
     time::{Clock, Timestamp},
 };
@@ -76,12 +76,12 @@ impl App {
     /// If the data folder, a key, the database or the store cannot be opened;
     /// the message says which, and what to do.
     pub async fn open(config: Config) -> anyhow::Result<Arc<Self>> {
-        tls::install_provider();
+        tls::choose_ring();
         let keys = keys::load_or_create(&config)?;
-        let links = LinkKeys::parse(keys.link_keys.expose())?;
+        let links = keys.link_keys_text.expose().parse::<LinkKeys>()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new());
-        let catalog = catalog::open(&config).await?;
+        let catalog = catalog::open_configured(&config).await?;
         let store = Arc::new(Store::open(store_target(&config)).await?);
         let engine = FillEngine::new(FillParts {
             node: node_name(),
@@ -95,8 +95,8 @@ impl App {
         let client = tls::client_builder().build()?;
         Ok(Arc::new(Self {
             hooks: HookWriter::start(Arc::clone(&catalog), HOOKS_PER_COMMIT),
-            jwks: JwksCache::new(config.fal_jwks_url.clone(), client),
-            final_urls: FinalUrls::new(&config.final_url_template, &config.public_url),
+            jwks: JwksCache::new(config.fal_jwks_url.to_string(), client),
+            final_urls: FinalUrls::new(&config),
             shelf: Shelf::new(SHELF_CLIPS),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -120,7 +120,7 @@ impl App {
 
     /// Signs a public link to `key` that holds for at least `span`.
     pub fn sign_link(&self, key: &ClipKey, span: Duration, download: Option<&str>) -> SignedLink {
-        let expires = clipkeep_core::link::round_up(self.clock.now().plus(span), self.config.link_window);
+        let expires = expires_at(self.clock.now(), span, self.config.link_window);
         let path = format!("/v/{key}");
         let query = self.links.sign(&path, expires, download);
         SignedLink { url: format!("{}{path}?{query}", self.config.public_url), expires }
@@ -149,19 +149,17 @@ impl App {
 
 /// Where clips are for good: the template of the configuration, filled in.
 #[derive(Clone, Debug)]
-pub struct FinalUrls {
-    template: String,
-}
+pub struct FinalUrls(UrlTemplate);
 
 impl FinalUrls {
-    /// Fills in what does not depend on the clip.
-    pub fn new(template: &str, public_url: &str) -> Self {
-        Self { template: template.replace("{public_url}", public_url) }
+    /// The URLs that `config` makes.
+    pub fn new(config: &Config) -> Self {
+        Self(config.final_url_template.clone())
     }
 
     /// The final URL of `key`.
     pub fn of(&self, key: &ClipKey) -> String {
-        self.template.replace("{key}", key.as_str())
+        self.0.fill(key)
     }
 
     /// The final URL of a generation's first clip, should it be an MP4.
@@ -175,7 +173,7 @@ fn node_name() -> String {
     format!("{}:{}", host.trim(), std::process::id())
 }
 
-fn store_target(config: &Config) -> StoreTarget {
+pub(crate) fn store_target(config: &Config) -> StoreTarget {
     match &config.store {
         StoreUrl::Folder(path) => StoreTarget::Folder(path.clone()),
         StoreUrl::S3 { bucket, prefix } => StoreTarget::S3 {

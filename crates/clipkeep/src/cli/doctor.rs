@@ -32,7 +32,7 @@ impl Check {
 }
 
 pub(super) async fn run(config: Config, as_json: bool) -> anyhow::Result<ExitCode> {
-    tls::install_provider();
+    tls::choose_ring();
     let mut checks = vec![Check::ok("config", "read and understood"), secrets(&config)];
     checks.push(database(&config).await);
     checks.push(bucket(&config).await);

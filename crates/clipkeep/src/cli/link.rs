@@ -33,7 +33,7 @@ pub(super) async fn run(config: &Config, args: &Args, as_json: bool) -> anyhow::
         bail!("--expires-in must be 1 s to {} s (link_max_ttl)", config.link_max_ttl.as_secs());
     }
     let keys = keys::load_or_create(config)?;
-    let links: LinkKeys = keys.link_keys.expose().parse()?;
+    let links: LinkKeys = keys.link_keys_text.expose().parse()?;
     let expires = expires_at(SystemClock.now(), span, config.link_window);
     let path = format!("/v/{key}");
     let url = format!("{}{path}?{}", config.public_url, links.sign(&path, expires, args.download.as_deref()));

@@ -60,7 +60,7 @@ impl Failure {
     /// The process's exit code.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) => ExitCode::from(64),
+            Self::Config(_) => ExitCode::from(crate::config::EXIT_CONFIG),
             Self::Command(_) => ExitCode::FAILURE,
         }
     }

@@ -1,7 +1,7 @@
 //! The source's bytes into the local file: resumed after a drop, started over
 //! when the source became another version, never spliced from two.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use clipkeep_core::{
     backoff,
@@ -9,7 +9,7 @@ use clipkeep_core::{
     version::{SourceVersion, same_version},
 };
 
-use super::{Inner, growing::GrowingFile, task::FillError};
+use super::{Inner, growing::Writer, task::FillError};
 use crate::{
     catalog::Claim,
     source::{Resume, SourceError, SourceResponse},
@@ -34,19 +34,22 @@ struct Progress {
     versions: u32,
 }
 
-/// Brings all of the source into `file`.
-pub(super) async fn fetch(inner: &Inner, claim: &Claim, file: &Arc<GrowingFile>) -> Result<Fetched, FillError> {
+/// Brings all of the source into the writer's file.
+pub(super) async fn fetch(inner: &Inner, claim: &Claim, mut writer: Writer) -> Result<Fetched, FillError> {
     let mut progress = Progress { version: None, have: 0, fruitless: 0, versions: 0 };
     loop {
         let before = progress.have;
-        let error = match pass(inner, claim, file, &mut progress).await {
-            Ok(fetched) => return Ok(fetched),
+        let error = match pass(inner, claim, &mut writer, &mut progress).await {
+            Ok(fetched) => {
+                writer.finish().await?;
+                return Ok(fetched);
+            }
             Err(FillError::Source(error)) => error,
             Err(error) => return Err(error),
         };
         progress.fruitless = if progress.have > before { 0 } else { progress.fruitless + 1 };
         match error.verdict() {
-            Verdict::Changed => start_over(inner, claim, file, &mut progress, error).await?,
+            Verdict::Changed => start_over(inner, claim, &mut writer, &mut progress, error).await?,
             Verdict::Retry { after, .. } if progress.have > 0 && progress.fruitless < FRUITLESS => {
                 let settings = &inner.parts.settings;
                 let pause = backoff::delay(progress.fruitless, settings.retry_base, settings.retry_max, random());
@@ -61,7 +64,7 @@ pub(super) async fn fetch(inner: &Inner, claim: &Claim, file: &Arc<GrowingFile>)
 async fn pass(
     inner: &Inner,
     claim: &Claim,
-    file: &Arc<GrowingFile>,
+    writer: &mut Writer,
     progress: &mut Progress,
 ) -> Result<Fetched, FillError> {
     let if_range = progress.version.as_ref().and_then(SourceVersion::if_range);
@@ -70,7 +73,7 @@ async fn pass(
     let mut response = inner.parts.source.get(&claim.clip.source_url, resume.as_ref()).await?;
     check(inner, progress, &response)?;
     if response.start == 0 && progress.have > 0 {
-        file.restart().await?;
+        writer.reset().await?;
         progress.have = 0;
     }
     let length_promised = response.total.is_some();
@@ -82,9 +85,8 @@ async fn pass(
         if progress.have > inner.parts.settings.max_clip_size {
             return Err(too_large(inner));
         }
-        file.append(chunk).await?;
+        writer.write(chunk).await?;
     }
-    file.finish().await?;
     Ok(Fetched { length_promised })
 }
 
@@ -109,7 +111,7 @@ fn too_large(inner: &Inner) -> FillError {
 async fn start_over(
     inner: &Inner,
     claim: &Claim,
-    file: &Arc<GrowingFile>,
+    writer: &mut Writer,
     progress: &mut Progress,
     error: SourceError,
 ) -> Result<(), FillError> {
@@ -119,7 +121,7 @@ async fn start_over(
     }
     let why = Why::Changed.as_str();
     inner.parts.catalog.raise_epoch(&claim.lease, inner.parts.clock.now(), why).await?;
-    file.restart().await?;
+    writer.reset().await?;
     progress.version = None;
     progress.have = 0;
     Ok(())

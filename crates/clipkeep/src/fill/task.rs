@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::{
     FillEnd, Inner, fetch,
-    growing::{Ended, GrowingFile},
+    growing::{Ended, GrowingFile, Writer},
     lease, settle,
 };
 use crate::{
@@ -71,17 +71,17 @@ async fn fill(inner: &Inner, claim: &Claim) -> Result<(), FillError> {
         return Ok(());
     }
     let path = inner.parts.settings.spool.join(format!("{}.{}", claim.lease.key, claim.lease.fence));
-    let file = GrowingFile::create(path).await?;
+    let (writer, file) = GrowingFile::create(path).await?;
     let mut staging = None;
     let copied = tokio::select! {
-        copied = copy(inner, claim, &file, &mut staging) => copied,
+        copied = copy(inner, claim, writer, &file, &mut staging) => copied,
         () = lease::hold(inner, &claim.lease) => Err(FillError::LeaseLost),
         () = inner.stopping.cancelled() => Err(FillError::Stopping),
     };
     let (staged, sealed) = match copied {
         Ok(copied) => copied,
         Err(error) => {
-            abandon(&file, staging).await;
+            abandon(staging).await;
             return Err(error);
         }
     };
@@ -91,9 +91,9 @@ async fn fill(inner: &Inner, claim: &Claim) -> Result<(), FillError> {
     }
 }
 
-/// Ends the upload: it notices that its file ended, and takes back its parts.
-async fn abandon(file: &GrowingFile, staging: Option<Staging>) {
-    file.abort();
+/// Waits for the upload's end: it notices that its file's writer is gone, and
+/// takes back its parts.
+async fn abandon(staging: Option<Staging>) {
     let Some(staging) = staging else { return };
     if let Ok(Ok(staged)) = staging.await
         && let Err(error) = staged.abort().await
@@ -106,10 +106,11 @@ async fn abandon(file: &GrowingFile, staging: Option<Staging>) {
 async fn copy(
     inner: &Inner,
     claim: &Claim,
+    writer: Writer,
     file: &Arc<GrowingFile>,
     staging: &mut Option<Staging>,
 ) -> Result<(Staged, Sealed), FillError> {
-    let download = fetch::fetch(inner, claim, file);
+    let download = fetch::fetch(inner, claim, writer);
     let upload = stage(inner, claim, file, staging);
     let (fetched, staged) = tokio::try_join!(download, upload)?;
     let probed = settle::probe(file).await;
@@ -141,6 +142,7 @@ async fn stage(
             Err(Ended::Restarted) => continue,
             // The download says why; this half has nothing to add.
             Err(Ended::Aborted) => std::future::pending().await,
+            Err(Ended::Disk(error)) => return Err(FillError::Disk(error)),
         };
         let (store, key, growing) = (Arc::clone(&inner.parts.store), claim.lease.key.clone(), Arc::clone(file));
         let task = inner.tasks.spawn(async move { store.stage(&key, content_type, growing).await });
@@ -157,12 +159,10 @@ async fn stage(
 }
 
 /// Waits for the file's beginning; says what it is, or that it is nothing.
-async fn content_type(file: &GrowingFile) -> Result<Result<&'static str, FillError>, Ended> {
-    let available = file.wait_for(HEAD).await?;
-    let head = match file.read_at(0..available.min(HEAD)).await {
-        Ok(head) => head,
-        Err(error) => return Ok(Err(FillError::Disk(error))),
-    };
+async fn content_type(file: &Arc<GrowingFile>) -> Result<Result<&'static str, FillError>, Ended> {
+    let mut reader = file.reader();
+    let available = reader.wait_for(HEAD).await?;
+    let head = reader.read_at(0..available.min(HEAD)).await?;
     Ok(match sniff(&head) {
         Sniffed::Media(media) => Ok(media.content_type),
         Sniffed::NotMedia(what) => Err(FillError::Unacceptable(format!("the source sent {what}, no media"))),

@@ -7,7 +7,7 @@ use axum::{
     extract::{Path, State, rejection::JsonRejection},
     http::StatusCode,
 };
-use clipkeep_core::{config::units::parse_duration, problem::Code, state::ClipState};
+use clipkeep_core::{config::DurationText, problem::Code, state::ClipState};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -83,7 +83,7 @@ impl LinkRequest {
         let span = match &self.expires_in {
             None => default,
             Some(Span::Secs(secs)) => Duration::from_secs(*secs),
-            Some(Span::Text(text)) => parse_duration(text).map_err(|e| bad(format!("expires_in: {e}")))?,
+            Some(Span::Text(text)) => text.parse::<DurationText>().map_err(|e| bad(format!("expires_in: {e}")))?.into(),
         };
         if span.is_zero() || span > max {
             return Err(bad(format!("expires_in: must be 1 s to {} s (link_max_ttl)", max.as_secs())));

@@ -1,0 +1,250 @@
+//! What to answer to a `GET` or `HEAD` of a clip: RFC 9110 as one pure function
+//! from the request's head and the representation to a [`Plan`].
+//!
+//! It knows neither where the bytes are nor whether they are there yet: a cold
+//! clip, a warm one and one after a restart get the same plan. Link checks,
+//! CORS and names for saving are not decided here, only written
+//! ([`header`]).
+
+mod condition;
+pub mod header;
+mod multipart;
+mod range;
+
+use std::ops::Range;
+
+use http::{
+    HeaderMap, HeaderValue, Method, StatusCode,
+    header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED},
+};
+
+pub use self::multipart::Multipart;
+use self::{
+    condition::Verdict,
+    header::{Caching, ETag},
+    range::Selection,
+};
+use crate::time::Timestamp;
+
+/// What of a request the plan depends on. `Accept-Encoding` is no part of it:
+/// a clip is served in the identity coding or not at all.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead<'a> {
+    /// `GET` or `HEAD`; the router lets no other method through.
+    pub method: &'a Method,
+    /// The header fields as they came.
+    pub headers: &'a HeaderMap,
+    /// The time of the response, which its `Date` will tell.
+    pub now: Timestamp,
+}
+
+/// The one representation of a clip, as it is served. Its header values are
+/// made once, so that it can be kept with a hot clip and cloned cheaply.
+#[derive(Clone, Debug)]
+pub struct Representation {
+    len: u64,
+    etag: ETag,
+    last_modified: Timestamp,
+    last_modified_value: HeaderValue,
+    content_type: HeaderValue,
+}
+
+impl Representation {
+    /// A representation of `len` bytes. `last_modified` is that of the version
+    /// ([`version_time`]) and changes whenever `etag` does. A `content_type`
+    /// that is no picture, sound or video is not passed on: what a browser
+    /// could run never gets a name that would make it.
+    pub fn new(len: u64, etag: ETag, last_modified: Timestamp, content_type: &str) -> Self {
+        Self {
+            len,
+            etag,
+            last_modified,
+            last_modified_value: header::http_date(last_modified),
+            content_type: header::content_type(content_type),
+        }
+    }
+
+    /// Bytes.
+    pub const fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether there are no bytes at all.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The strong validator.
+    pub const fn etag(&self) -> &ETag {
+        &self.etag
+    }
+
+    /// When this version came to be.
+    pub const fn last_modified(&self) -> Timestamp {
+        self.last_modified
+    }
+
+    /// The media type as it is sent.
+    pub const fn content_type(&self) -> &HeaderValue {
+        &self.content_type
+    }
+}
+
+/// When the version of a clip with this content epoch came to be, for
+/// `Last-Modified`: a second per epoch after the clip itself. It needs no column
+/// of its own, survives restarts, and no two versions of a clip share a second,
+/// which is what makes the date a strong validator.
+pub fn version_time(created_at: Timestamp, epoch: i64) -> Timestamp {
+    Timestamp::from_secs(created_at.secs().saturating_add(epoch.max(0)))
+}
+
+/// How a request is answered: status, header fields and which bytes.
+#[derive(Clone, Debug)]
+pub struct Plan<'r> {
+    rep: &'r Representation,
+    now: Timestamp,
+    head_only: bool,
+    outcome: Outcome,
+}
+
+/// The kinds of answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// 200: all bytes.
+    Whole,
+    /// 206: one range, not empty.
+    Part(Range<u64>),
+    /// 206: two or more ranges in a `multipart/byteranges` body.
+    Parts(Multipart),
+    /// 304: the client has this representation.
+    NotModified,
+    /// 412: `If-Match` or `If-Unmodified-Since` does not hold.
+    PreconditionFailed,
+    /// 416: none of the ranges exists.
+    Unsatisfiable,
+}
+
+/// What follows the header fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// Nothing.
+    Empty,
+    /// These bytes of the clip.
+    Clip(Range<u64>),
+    /// These pieces one after another.
+    Parts(Vec<Segment>),
+}
+
+/// One piece of a multipart body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Segment {
+    /// The text between parts.
+    Text(String),
+    /// These bytes of the clip.
+    Clip(Range<u64>),
+}
+
+impl Segment {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Text(text) => text.len() as u64,
+            Self::Clip(range) => range.end - range.start,
+        }
+    }
+}
+
+/// Decides the answer. Preconditions come before `Range`, in the order of
+/// RFC 9110, section 13.2.2. `Range` counts for `GET` alone (section 14.2).
+pub fn plan<'r>(request: &RequestHead<'_>, rep: &'r Representation) -> Plan<'r> {
+    let head_only = request.method != Method::GET;
+    let outcome = match condition::judge(request.headers, rep) {
+        Verdict::NotModified => Outcome::NotModified,
+        Verdict::Failed => Outcome::PreconditionFailed,
+        Verdict::Proceed if head_only || !condition::range_stands(request, rep) => Outcome::Whole,
+        Verdict::Proceed => match range::select(request.headers, rep.len) {
+            Selection::Whole => Outcome::Whole,
+            Selection::Unsatisfiable => Outcome::Unsatisfiable,
+            Selection::One(range) => Outcome::Part(range),
+            Selection::Many(ranges) => Outcome::Parts(Multipart::new(rep, &ranges)),
+        },
+    };
+    Plan { rep, now: request.now, head_only, outcome }
+}
+
+impl Plan<'_> {
+    /// The kind of answer.
+    pub const fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
+    /// The status code.
+    pub const fn status(&self) -> StatusCode {
+        match self.outcome {
+            Outcome::Whole => StatusCode::OK,
+            Outcome::Part(_) | Outcome::Parts(_) => StatusCode::PARTIAL_CONTENT,
+            Outcome::NotModified => StatusCode::NOT_MODIFIED,
+            Outcome::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+            Outcome::Unsatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
+        }
+    }
+
+    /// Writes the fields that follow from the plan: the representation's, the
+    /// validators, the length, and how long it may be cached. What may not be
+    /// cached (412, 416) says nothing of caching, which by RFC 9111 means no.
+    pub fn write_headers(&self, caching: Caching, headers: &mut HeaderMap) {
+        match &self.outcome {
+            Outcome::Whole => {
+                headers.insert(CONTENT_TYPE, self.rep.content_type.clone());
+                headers.insert(CONTENT_LENGTH, self.rep.len.into());
+            }
+            Outcome::Part(range) => {
+                headers.insert(CONTENT_TYPE, self.rep.content_type.clone());
+                headers.insert(CONTENT_LENGTH, (range.end - range.start).into());
+                headers.insert(CONTENT_RANGE, header::value(header::content_range(range, self.rep.len)));
+            }
+            Outcome::Parts(multipart) => {
+                headers.insert(CONTENT_TYPE, multipart.content_type());
+                headers.insert(CONTENT_LENGTH, multipart.body_len().into());
+            }
+            Outcome::NotModified => {}
+            Outcome::PreconditionFailed => {
+                headers.insert(CONTENT_LENGTH, 0.into());
+                return;
+            }
+            Outcome::Unsatisfiable => {
+                headers.insert(CONTENT_LENGTH, 0.into());
+                headers.insert(CONTENT_RANGE, header::value(header::unsatisfied_range(self.rep.len)));
+                headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+                return;
+            }
+        }
+        headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        self.write_validators(caching, headers);
+    }
+
+    fn write_validators(&self, caching: Caching, headers: &mut HeaderMap) {
+        headers.insert(ETAG, self.rep.etag.value().clone());
+        headers.insert(CACHE_CONTROL, caching.value(self.now));
+        // Section 8.8.2.1: never later than the response itself.
+        let modified = if self.rep.last_modified.secs() > self.now.secs() {
+            header::http_date(self.now)
+        } else {
+            self.rep.last_modified_value.clone()
+        };
+        headers.insert(LAST_MODIFIED, modified);
+    }
+
+    /// The bytes to send, as many as `Content-Length` says; none to a `HEAD`.
+    pub fn into_body(self) -> Body {
+        match self.outcome {
+            _ if self.head_only => Body::Empty,
+            Outcome::Whole => Body::Clip(0..self.rep.len),
+            Outcome::Part(range) => Body::Clip(range),
+            Outcome::Parts(multipart) => Body::Parts(multipart.into_segments()),
+            Outcome::NotModified | Outcome::PreconditionFailed | Outcome::Unsatisfiable => Body::Empty,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,240 @@
+//! Links: signed URLs that clipkeep hands out, and that an app may sign itself.
+//!
+//! `docs/signing.md` states the algorithm and its vectors; the tests read them
+//! from there. A signature covers the path, the expiry, the key's id and the
+//! download name, and nothing else: other query parameters are ignored, so a
+//! CDN or an app may add its own.
+
+mod query;
+
+use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
+
+use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD};
+use ring::hmac;
+
+use self::query::{Params, decode_signature, plain_decimal};
+use crate::{
+    id::{IdError, KeyId},
+    percent,
+    time::Timestamp,
+};
+
+/// The domain of links of the public audience. Another audience signs under
+/// another domain, so that a link of one is never a link of the other.
+const DOMAIN: &str = "clipkeep-v1";
+
+/// The shortest key accepted, in bytes.
+const MIN_KEY_LEN: usize = 16;
+
+/// Why a link was refused. Each is a 403 at the edge: `expired_link` for
+/// [`LinkError::Expired`], `forbidden_link` for the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LinkError {
+    /// `expires`, `kid` or `signature` is absent.
+    #[error("the link is not signed")]
+    Missing,
+    /// A parameter stands there twice or is not written as it must be.
+    #[error("the link is malformed")]
+    Malformed,
+    /// No key of ours has this id (any more).
+    #[error("the link is signed with an unknown key")]
+    UnknownKey,
+    /// The signature is not that of this path and these parameters.
+    #[error("the link's signature does not match")]
+    BadSignature,
+    /// The signature is right, but the link's time is over.
+    #[error("the link has expired")]
+    Expired,
+}
+
+/// Why `link_keys` was refused. Fit for a user: no message holds a key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LinkKeysError {
+    /// The text is empty.
+    #[error("link keys must hold at least one kid:base64 pair")]
+    Empty,
+    /// The entry has no colon.
+    #[error("link key number {number} must look like kid:base64")]
+    Shape {
+        /// Which entry, from 1.
+        number: usize,
+    },
+    /// The part before the colon is no key id.
+    #[error("link key number {number}: {source}")]
+    Kid {
+        /// Which entry, from 1.
+        number: usize,
+        /// What is wrong with it.
+        source: IdError,
+    },
+    /// The part after the colon is no base64.
+    #[error("link key number {number} is not base64")]
+    Encoding {
+        /// Which entry, from 1.
+        number: usize,
+    },
+    /// The key can be guessed too easily.
+    #[error("link key number {number} must be at least {MIN_KEY_LEN} bytes")]
+    TooShort {
+        /// Which entry, from 1.
+        number: usize,
+    },
+    /// Two keys under one id would make links depend on their order.
+    #[error("the key id {kid} stands twice among the link keys")]
+    Duplicate {
+        /// The id.
+        kid: KeyId,
+    },
+}
+
+/// The keys that sign and verify links, ready for use. The first signs; all
+/// verify, so a key is rotated by putting a new one in front and removing the
+/// old one when its last link has expired. `Debug` shows the ids alone.
+#[derive(Clone)]
+pub struct LinkKeys {
+    signing: LinkKey,
+    older: Vec<LinkKey>,
+}
+
+#[derive(Clone)]
+struct LinkKey {
+    kid: KeyId,
+    // HMAC's inner and outer state, computed once: a link costs two blocks less.
+    hmac: hmac::Key,
+}
+
+/// A link that holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedLink<'q> {
+    /// When it ends.
+    pub expires: Timestamp,
+    /// The file name under which the clip is to be saved, if any. It is what
+    /// the signer wrote; [`crate::delivery::header::attachment`] makes it safe.
+    pub download: Option<Cow<'q, str>>,
+}
+
+impl LinkKeys {
+    /// The query string, without `?`, that makes `path` (such as
+    /// `/v/019f6af7.mp4`) a link until `expires`. An empty download name is
+    /// none.
+    pub fn sign(&self, path: &str, expires: Timestamp, download: Option<&str>) -> String {
+        let key = &self.signing;
+        let expires = expires.secs().max(0).to_string();
+        let download = download.unwrap_or_default();
+        let tag = hmac::sign(&key.hmac, message(path, &expires, &key.kid, download).as_bytes());
+
+        let mut query = format!("expires={expires}&kid={}", key.kid);
+        if !download.is_empty() {
+            query.push_str("&download=");
+            percent::encode(download, &mut query);
+        }
+        query.push_str("&signature=");
+        BASE64URL_NOPAD.encode_append(tag.as_ref(), &mut query);
+        query
+    }
+
+    /// Checks the raw query string of a request for `path`.
+    ///
+    /// `path` is the request's path as it came, undecoded: an encoded spelling
+    /// of a path is another path. The expiry is judged last, so that only who
+    /// holds a genuine link learns that it has expired. A link is over from
+    /// the very second it names: `now >= expires` is expired.
+    pub fn verify<'q>(
+        &self,
+        path: &str,
+        raw_query: Option<&'q str>,
+        now: Timestamp,
+    ) -> Result<VerifiedLink<'q>, LinkError> {
+        let params = Params::parse(raw_query.unwrap_or_default())?;
+        let (Some(expires), Some(kid), Some(signature)) = (params.expires, params.kid, params.signature) else {
+            return Err(LinkError::Missing);
+        };
+        let expires_secs = plain_decimal(expires)?;
+        let download = match params.download {
+            Some(name) if !name.is_empty() => Some(percent::decode_query(name).ok_or(LinkError::Malformed)?),
+            _ => None,
+        };
+        let signature = decode_signature(signature)?;
+
+        let key = self.iter().find(|key| key.kid.as_str() == kid).ok_or(LinkError::UnknownKey)?;
+        let message = message(path, expires, &key.kid, download.as_deref().unwrap_or_default());
+        hmac::verify(&key.hmac, message.as_bytes(), &signature).map_err(|_| LinkError::BadSignature)?;
+
+        if now.secs() >= expires_secs {
+            return Err(LinkError::Expired);
+        }
+        Ok(VerifiedLink { expires: Timestamp::from_secs(expires_secs), download })
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &LinkKey> {
+        std::iter::once(&self.signing).chain(&self.older)
+    }
+}
+
+impl FromStr for LinkKeys {
+    type Err = LinkKeysError;
+
+    /// Reads `kid:base64,kid2:base64`. The base64 may be standard or URL-safe,
+    /// padded or not.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.trim().is_empty() {
+            return Err(LinkKeysError::Empty);
+        }
+        let mut keys: Vec<LinkKey> = Vec::new();
+        for (index, entry) in text.split(',').enumerate() {
+            let key = LinkKey::parse(entry.trim(), index + 1)?;
+            if keys.iter().any(|known| known.kid == key.kid) {
+                return Err(LinkKeysError::Duplicate { kid: key.kid });
+            }
+            keys.push(key);
+        }
+        let mut keys = keys.into_iter();
+        let signing = keys.next().ok_or(LinkKeysError::Empty)?;
+        Ok(Self { signing, older: keys.collect() })
+    }
+}
+
+impl fmt::Debug for LinkKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(|key| &key.kid)).finish()
+    }
+}
+
+impl LinkKey {
+    fn parse(entry: &str, number: usize) -> Result<Self, LinkKeysError> {
+        let (kid, encoded) = entry.split_once(':').ok_or(LinkKeysError::Shape { number })?;
+        let kid = kid.parse().map_err(|source| LinkKeysError::Kid { number, source })?;
+        let bytes = [BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD]
+            .iter()
+            .find_map(|encoding| encoding.decode(encoded.as_bytes()).ok())
+            .ok_or(LinkKeysError::Encoding { number })?;
+        if bytes.len() < MIN_KEY_LEN {
+            return Err(LinkKeysError::TooShort { number });
+        }
+        Ok(Self { kid, hmac: hmac::Key::new(hmac::HMAC_SHA256, &bytes) })
+    }
+}
+
+/// When a link made at `now` to last for `ttl` expires: rounded up to a whole
+/// `window` of seconds, so that all links made within one window are the same
+/// link, and cache as one.
+pub fn expires_at(now: Timestamp, ttl: Duration, window: Duration) -> Timestamp {
+    let window_millis = i64::try_from(window.as_secs().max(1)).unwrap_or(i64::MAX).saturating_mul(1000);
+    let earliest = now.plus(ttl).millis();
+    let into_window = earliest.rem_euclid(window_millis);
+    if into_window == 0 {
+        return Timestamp::from_millis(earliest);
+    }
+    Timestamp::from_millis(earliest.saturating_add(window_millis - into_window))
+}
+
+/// What is signed. Only the last line may hold a line break, so no two links
+/// share a message.
+fn message(path: &str, expires: &str, kid: &KeyId, download: &str) -> String {
+    let kid = kid.as_str();
+    let lines = [DOMAIN, path, expires, kid, download];
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,239 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const SIGNING_PAGE: &str = include_str!("../../../../docs/signing.md");
+const PATH: &str = "/v/019f6af7.mp4";
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+const LATER: Timestamp = Timestamp::from_secs(1_800_003_600);
+
+fn keys() -> LinkKeys {
+    "new:AAECAwQFBgcICQoLDA0ODw==,old:8PHy8_T19vf4-fr7_P3-_w".parse().unwrap()
+}
+
+fn verify(query: &str) -> Result<VerifiedLink<'_>, LinkError> {
+    keys().verify(PATH, Some(query), NOW)
+}
+
+struct Vector<'a> {
+    path: &'a str,
+    expires: Timestamp,
+    key: String,
+    download: Option<&'a str>,
+    signature: &'a str,
+}
+
+fn vectors() -> Vec<Vector<'static>> {
+    let rows = SIGNING_PAGE.lines().filter(|line| line.starts_with("| `/v/"));
+    rows.map(|row| {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+        let [path, expires, kid, key, download, signature] = cells[..] else { panic!("a vector has six cells: {row}") };
+        Vector {
+            path,
+            expires: Timestamp::from_secs(expires.parse().unwrap()),
+            key: format!("{kid}:{key}"),
+            download: (!download.is_empty()).then_some(download),
+            signature,
+        }
+    })
+    .collect()
+}
+
+#[test]
+fn the_signing_page_tells_the_truth() {
+    let vectors = vectors();
+    assert!(vectors.len() >= 4);
+    assert!(vectors.iter().any(|v| v.download.is_some_and(|name| !name.is_ascii())));
+    for Vector { path, expires, key, download, signature } in vectors {
+        let keys: LinkKeys = key.parse().unwrap();
+        let query = keys.sign(path, expires, download);
+        assert!(query.ends_with(&format!("&signature={signature}")), "{query}");
+        let link = keys.verify(path, Some(&query), NOW).unwrap();
+        assert_eq!((link.expires, link.download.as_deref()), (expires, download));
+    }
+}
+
+#[test]
+fn the_first_key_signs_and_all_verify() {
+    let old: LinkKeys = "old:8PHy8_T19vf4-fr7_P3-_w".parse().unwrap();
+    assert!(verify(&old.sign(PATH, LATER, None)).is_ok());
+    assert!(keys().sign(PATH, LATER, None).contains("kid=new"));
+    let query = keys().sign(PATH, LATER, None);
+    assert_eq!(old.verify(PATH, Some(&query), NOW), Err(LinkError::UnknownKey));
+}
+
+#[test]
+fn case_43_nothing_signed_can_be_changed() {
+    let query = keys().sign(PATH, LATER, Some("a b.mp4"));
+    assert_eq!(verify(&query).unwrap().download.as_deref(), Some("a b.mp4"));
+    let signature = query.rsplit_once('=').unwrap().1.to_owned();
+    let thumb = hmac::sign(&keys().signing.hmac, format!("clipkeep-thumb\n{PATH}\n1800003600\nnew\n").as_bytes());
+    let of_another_kind = BASE64URL_NOPAD.encode(thumb.as_ref());
+    let table = [
+        (query.replace("1800003600", "1800003601"), LinkError::BadSignature),
+        (query.replace("kid=new", "kid=old"), LinkError::BadSignature),
+        (query.replace("kid=new", "kid=none"), LinkError::UnknownKey),
+        (query.replace("kid=new", "kid=NEW"), LinkError::UnknownKey),
+        (query.replace("a%20b", "a%20c"), LinkError::BadSignature),
+        (query.replace("a%20b", "a%2520b"), LinkError::BadSignature),
+        (query.replace("&download=a%20b.mp4", ""), LinkError::BadSignature),
+        (query.replace('&', ";"), LinkError::Missing),
+        (format!("expires=1800003600&kid=new&signature={of_another_kind}"), LinkError::BadSignature),
+        (format!("expires=1800003600&kid=new&signature={}", "A".repeat(43)), LinkError::BadSignature),
+        ("expires=1800003600&kid=new&signature=".to_owned(), LinkError::Malformed),
+        ("expires=1800003600&kid=new&signature=none".to_owned(), LinkError::Malformed),
+        (query.replace(&signature, &format!("{signature}=")), LinkError::Malformed),
+        (query.replace("signature", "Signature"), LinkError::Missing),
+    ];
+    for (tampered, expected) in table {
+        assert_eq!(verify(&tampered), Err(expected), "{tampered}");
+    }
+}
+
+#[test]
+fn case_43_a_path_is_taken_as_it_came() {
+    let query = keys().sign(PATH, LATER, None);
+    for other in [
+        "/v/019f6af7.mp5",
+        "/v/019F6AF7.mp4",
+        "/v/019f6af7%2emp4",
+        "/v//019f6af7.mp4",
+        "/v/./019f6af7.mp4",
+        "/v/%2e%2e/v/019f6af7.mp4",
+        "/i/019f6af7.mp4",
+        "/v/019f6af7.mp4/",
+        "",
+    ] {
+        assert_eq!(keys().verify(other, Some(&query), NOW), Err(LinkError::BadSignature), "{other}");
+    }
+}
+
+#[test]
+fn case_43_known_parameters_stand_there_once_and_strictly() {
+    let query = keys().sign(PATH, LATER, None);
+    for doubled in ["expires=1800003600", "kid=new", "signature=x", "download=&download="] {
+        assert_eq!(verify(&format!("{query}&{doubled}")), Err(LinkError::Malformed), "{doubled}");
+    }
+    for spelling in ["+1800003600", "01800003600", "1800003600.0", "%31800003600", "", "-1", "99999999999999999999"] {
+        let changed = query.replace("1800003600", spelling);
+        assert_eq!(verify(&changed), Err(LinkError::Malformed), "{spelling}");
+    }
+    for name in ["%", "%4", "%zz", "%ff", "é"] {
+        assert_eq!(verify(&format!("{query}&download={name}")), Err(LinkError::Malformed), "{name}");
+    }
+    let endless = format!("{query}&x={}", "x".repeat(16 * 1024));
+    assert_eq!(verify(&endless), Err(LinkError::Malformed));
+}
+
+#[test]
+fn case_43_foreign_parameters_and_order_change_nothing() {
+    let query = keys().sign(PATH, LATER, Some("ü.mp4"));
+    let reversed: Vec<_> = query.split('&').rev().collect();
+    for same in [format!("{query}&utm_source=x&Expires=1&%6Bid=old&="), format!("a=%zz&&{query}&"), reversed.join("&")]
+    {
+        assert_eq!(verify(&same).unwrap().download.as_deref(), Some("ü.mp4"), "{same}");
+    }
+    let plain = keys().sign(PATH, LATER, None);
+    assert_eq!(verify(&format!("{plain}&download=")).unwrap().download, None);
+}
+
+#[test]
+fn an_absent_parameter_is_missing() {
+    assert_eq!(keys().verify(PATH, None, NOW), Err(LinkError::Missing));
+    for query in ["", "expires=1800003600&kid=new", "kid=new&signature=x", "expires=1&signature=x", "a=b"] {
+        assert_eq!(verify(query), Err(LinkError::Missing), "{query}");
+    }
+}
+
+#[test]
+fn case_41_a_link_is_over_from_the_second_it_names() {
+    let query = keys().sign(PATH, LATER, None);
+    let at = |millis| keys().verify(PATH, Some(&query), Timestamp::from_millis(millis)).map(|link| link.expires);
+    assert_eq!(at(1_800_003_599_999), Ok(LATER));
+    assert_eq!(at(1_800_003_600_000), Err(LinkError::Expired));
+    assert_eq!(at(1_800_003_600_001), Err(LinkError::Expired));
+    // The clock went back an hour: the link lives again, as its text says.
+    assert_eq!(at(1_800_000_000_000), Ok(LATER));
+}
+
+#[test]
+fn only_a_genuine_link_is_told_that_it_has_expired() {
+    let query = keys().sign(PATH, Timestamp::from_secs(1), None);
+    assert_eq!(verify(&query), Err(LinkError::Expired));
+    assert_eq!(verify(&query.replace("expires=1&", "expires=2&")), Err(LinkError::BadSignature));
+}
+
+#[test]
+fn a_space_may_be_written_as_forms_do() {
+    let query = keys().sign(PATH, LATER, Some("a b+c.mp4"));
+    assert!(query.contains("download=a%20b%2Bc.mp4"), "{query}");
+    assert_eq!(verify(&query.replace("%20", "+")).unwrap().download.as_deref(), Some("a b+c.mp4"));
+}
+
+#[test]
+fn expiry_is_rounded_up_to_the_window() {
+    let hour = Duration::from_secs(3600);
+    let check = |now_millis, ttl_secs, window, expected| {
+        let expires = expires_at(Timestamp::from_millis(now_millis), Duration::from_secs(ttl_secs), window);
+        assert_eq!(expires, Timestamp::from_secs(expected));
+    };
+    check(7_200_000, 3600, hour, 10_800);
+    check(7_200_001, 3600, hour, 14_400);
+    check(7_201_000, 600, hour, 10_800);
+    check(7_200_500, 0, Duration::ZERO, 7201);
+    let end_of_time = expires_at(NOW, Duration::MAX, Duration::MAX);
+    assert!(end_of_time > NOW);
+}
+
+#[test]
+fn keys_are_read_in_every_base64() {
+    for text in [
+        "a:-__--__--__--__--__--__-",
+        "a:+//++//++//++//++//++//+",
+        "a:AAECAwQFBgcICQoLDA0ODw==",
+        "a:AAECAwQFBgcICQoLDA0ODw",
+        " a:AAECAwQFBgcICQoLDA0ODw , b:AAECAwQFBgcICQoLDA0ODw== ",
+    ] {
+        assert!(text.parse::<LinkKeys>().is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn wrong_keys_are_refused_without_being_repeated() {
+    let refused = |text: &str| text.parse::<LinkKeys>().unwrap_err();
+    assert_eq!(refused(" "), LinkKeysError::Empty);
+    assert_eq!(refused("AAECAwQFBgcICQoLDA0ODw"), LinkKeysError::Shape { number: 1 });
+    assert_eq!(refused("a:AAECAwQFBgcICQoLDA0ODw,"), LinkKeysError::Shape { number: 2 });
+    assert!(matches!(refused(":AAECAwQFBgcICQoLDA0ODw"), LinkKeysError::Kid { number: 1, .. }));
+    assert_eq!(refused("a:not base64!"), LinkKeysError::Encoding { number: 1 });
+    assert_eq!(refused("a:AAECAwQFBgcICQoLDA0O"), LinkKeysError::TooShort { number: 1 });
+    let twice = refused("a:AAECAwQFBgcICQoLDA0ODw,a:8PHy8_T19vf4-fr7_P3-_w");
+    assert_eq!(twice.to_string(), "the key id a stands twice among the link keys");
+}
+
+#[test]
+fn debug_shows_the_ids_alone() {
+    assert_eq!(format!("{:?}", keys()), r#"["new", "old"]"#);
+}
+
+proptest! {
+    #[test]
+    fn any_query_is_judged_without_panic(query in ".*") {
+        prop_assert!(verify(&query).is_err());
+    }
+
+    #[test]
+    fn any_near_miss_is_judged_without_panic(
+        expires in "[0-9+%-]{0,22}", kid in "(new|old|.{0,3})", download in "[a%+0-9é]{0,8}", signature in "[A-Za-z0-9_=-]{0,44}"
+    ) {
+        let query = format!("expires={expires}&kid={kid}&download={download}&signature={signature}");
+        prop_assert!(verify(&query).is_err());
+    }
+
+    #[test]
+    fn any_download_name_survives_the_query(name in "\\PC{1,40}") {
+        let query = keys().sign(PATH, LATER, Some(&name));
+        let link = verify(&query).unwrap();
+        prop_assert_eq!(link.download.as_deref(), Some(name.as_str()));
+    }
+}
