@@ -4,14 +4,23 @@
 //! randomness: everything that varies is handed in. The crate's manifest keeps
 //! that promise, because it depends on nothing that could break it.
 
+pub mod address;
+pub mod backoff;
 pub mod config;
 pub mod delivery;
 pub mod generation;
+pub mod hook;
 pub mod id;
 pub mod link;
+pub mod media_type;
 mod percent;
 pub mod policy;
+pub mod probe;
 pub mod problem;
+pub mod prompt;
 pub mod secret;
+pub mod sniff;
 pub mod state;
 pub mod time;
+pub mod verdict;
+pub mod version;

@@ -1,8 +1,9 @@
 //! Every shared handle of a running node, built once from the configuration.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clipkeep_core::{
+    address::SourceRules,
     config::{Config, StoreUrl, UrlTemplate},
     generation::HookRecord,
     id::{ClipKey, RequestId},
@@ -14,19 +15,21 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     cache::Shelf,
-    catalog::{self, Catalog, HookWriter},
+    catalog::{
+        Catalog,
+        group::{HookLimits, HookWriter},
+        open::open_configured,
+    },
     clock::SystemClock,
-    fill::{FillEngine, FillParts, FillSettings},
+    fill::{FillEngine, FillParts, FillSettings, growing::sweep_spool},
     jwks::JwksCache,
     keys,
     source::{SourceClient, SourceSettings},
-    store::{Store, StoreTarget},
+    store::{Store, StoreError, StoreTarget, UploadLimits},
     telemetry::Metrics,
     tls,
 };
 
-/// How many webhooks share one commit at most.
-const HOOKS_PER_COMMIT: usize = 512;
 /// How many stored clips are kept at hand without asking the catalogue.
 const SHELF_CLIPS: usize = 4096;
 
@@ -81,11 +84,13 @@ impl App {
         let links = keys.link_keys_text.expose().parse::<LinkKeys>()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new());
-        let catalog = catalog::open_configured(&config).await?;
-        let store = Arc::new(Store::open(store_target(&config)).await?);
+        let catalog = open_configured(&config).await?;
+        let store = Arc::new(open_store(&config).await?);
+        sweep_spool(spool(&config)).await?;
+        store.clear_staging().await?;
         let engine = FillEngine::new(FillParts {
             node: node_name(),
-            settings: fill_settings(&config)?,
+            settings: fill_settings(&config),
             catalog: Arc::clone(&catalog),
             store: Arc::clone(&store),
             source: SourceClient::new(source_settings(&config))?,
@@ -94,7 +99,7 @@ impl App {
         });
         let client = tls::client_builder().build()?;
         Ok(Arc::new(Self {
-            hooks: HookWriter::start(Arc::clone(&catalog), HOOKS_PER_COMMIT),
+            hooks: HookWriter::start(Arc::clone(&catalog), HookLimits::default()),
             jwks: JwksCache::new(config.fal_jwks_url.to_string(), client),
             final_urls: FinalUrls::new(&config),
             shelf: Shelf::new(SHELF_CLIPS),
@@ -143,7 +148,7 @@ impl App {
         self.engine.close(self.config.shutdown_grace).await;
         self.tasks.close();
         self.tasks.wait().await;
-        self.hooks.close().await;
+        self.hooks.shutdown().await;
     }
 }
 
@@ -173,23 +178,23 @@ fn node_name() -> String {
     format!("{}:{}", host.trim(), std::process::id())
 }
 
-pub(crate) fn store_target(config: &Config) -> StoreTarget {
-    match &config.store {
+/// The store that the configuration names.
+///
+/// # Errors
+/// If it cannot be opened.
+pub async fn open_store(config: &Config) -> Result<Store, StoreError> {
+    let target = match &config.store {
         StoreUrl::Folder(path) => StoreTarget::Folder(path.clone()),
-        StoreUrl::S3 { bucket, prefix } => StoreTarget::S3 {
-            bucket: bucket.clone(),
-            prefix: prefix.clone(),
-            settings: config.s3.clone(),
-            upload_memory: config.fill_memory,
-            max_clip_size: config.max_clip_size,
-        },
-    }
+        StoreUrl::S3 { bucket, prefix } => {
+            StoreTarget::S3 { bucket: bucket.clone(), prefix: prefix.clone(), settings: config.s3.clone() }
+        }
+    };
+    let limits = UploadLimits { memory: config.fill_memory, clip_size: config.max_clip_size };
+    Store::open(target, limits).await
 }
 
-fn fill_settings(config: &Config) -> std::io::Result<FillSettings> {
-    let spool = config.data.join("spool");
-    crate::fill::growing::sweep_spool(&spool)?;
-    Ok(FillSettings {
+fn fill_settings(config: &Config) -> FillSettings {
+    FillSettings {
         concurrency: config.fill_concurrency,
         lease: config.lease,
         retry_base: config.retry_base,
@@ -198,13 +203,21 @@ fn fill_settings(config: &Config) -> std::io::Result<FillSettings> {
         lost_after: config.lost_after,
         max_clip_size: config.max_clip_size,
         sweep_interval: config.sweep_interval,
-        spool,
-    })
+        spool: spool(config),
+    }
+}
+
+fn spool(config: &Config) -> PathBuf {
+    config.data.join("spool")
 }
 
 fn source_settings(config: &Config) -> SourceSettings {
     SourceSettings {
-        rules: config.source.clone(),
+        rules: SourceRules {
+            hosts: config.source_hosts.clone(),
+            allow_private: config.source_allow_private,
+            allow_http: config.source_allow_http,
+        },
         connect_timeout: config.source_connect_timeout,
         first_byte_timeout: config.source_first_byte_timeout,
         stall_timeout: config.source_stall_timeout,

@@ -19,7 +19,7 @@ pub enum JwksError {
     #[error("fetching the webhook keys (fal_jwks_url)")]
     Fetch(#[source] reqwest::Error),
     /// The answer was larger than a key set can be.
-    #[error("the webhook key set (fal_jwks_url) is larger than {} KiB", jwks::MAX_BYTES / 1024)]
+    #[error("the webhook key set (fal_jwks_url) is larger than {} KiB", jwks::MAX_LEN / 1024)]
     TooLarge,
     /// The answer was no key set.
     #[error("reading the webhook keys (fal_jwks_url)")]
@@ -97,7 +97,7 @@ impl JwksCache {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(quiet)? {
             body.extend_from_slice(&chunk);
-            if body.len() > jwks::MAX_BYTES {
+            if body.len() > jwks::MAX_LEN {
                 return Err(JwksError::TooLarge);
             }
         }

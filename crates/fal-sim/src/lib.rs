@@ -1,1 +1,54 @@
+//! A faithful simulator of fal: queue, media host with faults on request, JWKS,
+//! signed webhooks. It shares no code with clipkeep: a signer and a verifier
+//! that share a bug would pass every test.
+//!
+//! Everything stands behind one listener: the queue at `/queue`, the media host
+//! at `/files`, the keys at `/.well-known/jwks.json`, and the simulator's own
+//! controls at `/_sim`.
 
+mod admin;
+mod faults;
+mod host;
+mod keys;
+mod media;
+mod models;
+mod pad;
+mod queue;
+mod record;
+mod sender;
+mod server;
+
+pub use faults::{Fault, Faults};
+pub use keys::{Delivery, Signer};
+pub use media::Media;
+pub use record::Recorded;
+pub use sender::{Retries, Sent, WebhookFaults};
+pub use server::{Sim, SimOptions};
+
+/// A body as Python writes JSON: keys sorted, `", "` and `": "` between. fal's
+/// webhooks look like this, and whoever re-serialises them before checking the
+/// signature is caught out.
+pub fn python_json(value: &serde_json::Value) -> String {
+    use serde_json::Value;
+    match value {
+        Value::Object(map) => {
+            let mut keys: Vec<_> = map.keys().collect();
+            keys.sort();
+            let member = |key: &&String| format!("{}: {}", Value::from(key.as_str()), python_json(&map[key.as_str()]));
+            format!("{{{}}}", keys.iter().map(member).collect::<Vec<_>>().join(", "))
+        }
+        Value::Array(items) => format!("[{}]", items.iter().map(python_json).collect::<Vec<_>>().join(", ")),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    #[test]
+    fn json_looks_as_python_writes_it() {
+        let value = json!({"b": [1, null, "x\n"], "a": {"d": 1.5, "c": true}});
+        assert_eq!(super::python_json(&value), r#"{"a": {"c": true, "d": 1.5}, "b": [1, null, "x\n"]}"#);
+    }
+}

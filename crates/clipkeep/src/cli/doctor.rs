@@ -6,7 +6,7 @@ use clipkeep_core::{config::Config, time::Clock};
 use serde::Serialize;
 
 use super::output;
-use crate::{app, catalog, clock::SystemClock, jwks::JwksCache, keys, store::Store, tls};
+use crate::{app, catalog, clock::SystemClock, jwks::JwksCache, keys, tls};
 
 /// A clock this far off breaks webhook signatures (300 s) soon, and S3 (900 s).
 const MAX_SKEW_SECS: i64 = 30;
@@ -62,7 +62,7 @@ fn secrets(config: &Config) -> Check {
 
 async fn database(config: &Config) -> Check {
     let hint = "see `database`: is the server up, do user and password fit, may this user create tables?";
-    let opened = match catalog::open_configured(config).await {
+    let opened = match catalog::open::open_configured(config).await {
         Ok(catalog) => catalog,
         Err(error) => return Check::failed("database", chain(&error), hint),
     };
@@ -74,7 +74,7 @@ async fn database(config: &Config) -> Check {
 
 async fn bucket(config: &Config) -> Check {
     let hint = "see `store` and AWS_*: does the bucket exist, may this key list, put, get and delete in it?";
-    let store = match Store::open(app::store_target(config)).await {
+    let store = match app::open_store(config).await {
         Ok(store) => store,
         Err(error) => return Check::failed("store", chain(&error), hint),
     };

@@ -44,7 +44,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::Result<ExitCode> {
-    let catalog = catalog::open_configured(&config).await?;
+    let catalog = catalog::open::open_configured(&config).await?;
     let clips = match args.what.as_deref().and_then(|text| text.parse::<ClipKey>().ok()) {
         Some(key) if args.is_bare() => match catalog.clip(&key).await? {
             Some(clip) => vec![clip],

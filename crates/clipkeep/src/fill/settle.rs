@@ -1,15 +1,21 @@
 //! From «all bytes were read» to a confirmed object and a row that says so.
 
-use std::sync::Arc;
+use std::{fs::File, io::BufReader, sync::Arc};
 
 use clipkeep_core::{
     backoff,
     generation::{MediaInfo, Sealed},
-    probe,
+    media_type::MediaType,
+    probe::{self, ProbeError},
     verdict::Verdict,
 };
 
-use super::{FillEnd, Inner, fetch::random, growing::GrowingFile, task::FillError};
+use super::{
+    FillEnd, Inner,
+    fetch::{Fetched, random},
+    growing::GrowingFile,
+    task::FillError,
+};
 use crate::{
     catalog::{CatalogError, Claim},
     store::{Staged, StoreError},
@@ -36,21 +42,25 @@ pub(super) async fn recover(inner: &Inner, claim: &Claim) -> Result<bool, FillEr
 /// Whether the object under the clip's key holds exactly the sealed bytes.
 async fn matches(inner: &Inner, claim: &Claim, sealed: &Sealed) -> Result<bool, FillError> {
     let object = inner.parts.store.hash(&claim.lease.key).await?;
-    Ok(object.is_some_and(|object| object.size == sealed.size && object.sha256 == sealed.sha256))
+    Ok(object.size == sealed.size && object.sha256 == sealed.sha256)
 }
 
-/// Reads the media facts of the complete local file; what is wrong with it, in
-/// words, if it is no playable media.
-pub(super) async fn probe(file: &Arc<GrowingFile>) -> Result<MediaInfo, String> {
-    let file = Arc::clone(file);
-    let probed = tokio::task::spawn_blocking(move || {
-        let mut reader = std::io::BufReader::new(file.reader()?);
-        probe::probe(&mut reader, file.len()).map_err(std::io::Error::other)
-    });
-    match probed.await {
-        Ok(Ok(media)) => Ok(media),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("reading its structure failed".to_owned()),
+/// Reads the media facts of the complete local file, or says what is wrong
+/// with it.
+pub(super) async fn probe(
+    file: &Arc<GrowingFile>,
+    media: &'static MediaType,
+    fetched: &Fetched,
+) -> Result<MediaInfo, FillError> {
+    let (path, len) = (file.path().to_owned(), file.len());
+    let read = move || probe::probe(&mut BufReader::new(File::open(path)?), len, media);
+    match tokio::task::spawn_blocking(read).await {
+        Ok(Ok(info)) => Ok(info),
+        Ok(Err(ProbeError::Io(error))) => Err(error.into()),
+        // Nobody had promised a length: this is how a cut shows.
+        Ok(Err(error @ ProbeError::Truncated)) if !fetched.length_promised => Err(FillError::Incomplete(error.to_string())),
+        Ok(Err(error)) => Err(FillError::Unacceptable(error.to_string())),
+        Err(panicked) => Err(std::io::Error::other(panicked).into()),
     }
 }
 
@@ -62,20 +72,14 @@ pub(super) async fn probe(file: &Arc<GrowingFile>) -> Result<MediaInfo, String> 
 pub(super) async fn publish(inner: &Inner, claim: &Claim, staged: Staged, sealed: &Sealed) -> Result<(), FillError> {
     let (parts, key) = (&inner.parts, &claim.lease.key);
     parts.catalog.seal(&claim.lease, sealed, parts.clock.now()).await?;
-    match staged.publish().await {
-        Ok(()) => {}
-        // Whoever put it there (a zombie of ours, a retry that had succeeded):
-        // what counts is whether it is this clip.
-        Err(StoreError::Exists) if matches(inner, claim, sealed).await? => {}
-        Err(StoreError::Exists) => {
+    if let Err(error) = staged.publish().await {
+        // Other bytes stand in the way, under the name of a clip that is not
+        // stored: a zombie's, or a stranger's. They go, and the next try finds
+        // the place free.
+        if matches!(error, StoreError::Exists { .. }) {
             parts.store.delete(key).await?;
-            return Err(StoreError::Exists.into());
         }
-        Err(error) => return Err(error.into()),
-    }
-    let found = parts.store.head(key).await?.map(|object| object.size);
-    if found != Some(sealed.size) {
-        return Err(StoreError::unconfirmed(key, sealed.size, found).into());
+        return Err(error.into());
     }
     parts.catalog.mark_stored(&claim.lease, parts.clock.now()).await?;
     Ok(())
@@ -122,7 +126,6 @@ fn judge(inner: &Inner, claim: &Claim, result: Result<(), FillError>) -> Outcome
         }
     };
     match verdict {
-        Verdict::Gone(_) => Outcome::Lost(why),
         Verdict::Rejected(_) => Outcome::Rejected(why),
         Verdict::Missing(_) if claim.clip.attempts >= settings.gone_attempts => Outcome::Lost(why),
         Verdict::Retry { .. } if age >= settings.lost_after => Outcome::Lost(why),

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use clipkeep_core::{
     generation::Sealed,
-    sniff::{Sniffed, sniff},
+    media_type::MediaType,
+    sniff::{SNIFF_LEN, Sniffed, sniff},
 };
 use tokio::task::JoinHandle;
 
@@ -16,11 +17,8 @@ use super::{
 use crate::{
     catalog::{CatalogError, Claim},
     source::SourceError,
-    store::{Staged, StoreError},
+    store::{Digest, Staged, StoreError},
 };
-
-/// How much of a clip's beginning tells what it is.
-const HEAD: u64 = 4096;
 
 /// Why a fill ended without an object.
 #[derive(Debug, thiserror::Error)]
@@ -95,10 +93,8 @@ async fn fill(inner: &Inner, claim: &Claim) -> Result<(), FillError> {
 /// takes back its parts.
 async fn abandon(staging: Option<Staging>) {
     let Some(staging) = staging else { return };
-    if let Ok(Ok(staged)) = staging.await
-        && let Err(error) = staged.abort().await
-    {
-        tracing::warn!(error = &error as &dyn std::error::Error, "an upload could not be aborted; the next fill will");
+    if let Ok(Ok(staged)) = staging.await {
+        staged.abort().await;
     }
 }
 
@@ -112,21 +108,18 @@ async fn copy(
 ) -> Result<(Staged, Sealed), FillError> {
     let download = fetch::fetch(inner, claim, writer);
     let upload = stage(inner, claim, file, staging);
-    let (fetched, staged) = tokio::try_join!(download, upload)?;
-    let probed = settle::probe(file).await;
-    let media = match probed {
-        Ok(media) => media,
+    let (fetched, (staged, media_type)) = tokio::try_join!(download, upload)?;
+    match settle::probe(file, media_type, &fetched).await {
+        Ok(media) => {
+            let Digest { size, sha256 } = staged.digest().clone();
+            Ok((staged, Sealed { size, sha256, media }))
+        }
         Err(error) => {
             // Staged parts must not outlive the verdict.
-            let _ = staged.abort().await;
-            return Err(match fetched.length_promised {
-                true => FillError::Unacceptable(error),
-                false => FillError::Incomplete(error),
-            });
+            staged.abort().await;
+            Err(error)
         }
-    };
-    let sealed = Sealed { size: staged.size(), sha256: staged.sha256().to_owned(), media };
-    Ok((staged, sealed))
+    }
 }
 
 /// Uploads the file while it grows; begins anew when the download did.
@@ -135,23 +128,23 @@ async fn stage(
     claim: &Claim,
     file: &Arc<GrowingFile>,
     staging: &mut Option<Staging>,
-) -> Result<Staged, FillError> {
+) -> Result<(Staged, &'static MediaType), FillError> {
     loop {
-        let content_type = match content_type(file).await {
-            Ok(content_type) => content_type?,
+        let media = match media_type(file).await {
+            Ok(media) => media?,
             Err(Ended::Restarted) => continue,
             // The download says why; this half has nothing to add.
             Err(Ended::Aborted) => std::future::pending().await,
             Err(Ended::Disk(error)) => return Err(FillError::Disk(error)),
         };
         let (store, key, growing) = (Arc::clone(&inner.parts.store), claim.lease.key.clone(), Arc::clone(file));
-        let task = inner.tasks.spawn(async move { store.stage(&key, content_type, growing).await });
+        let task = inner.tasks.spawn(async move { store.stage(&key, media.name, &growing).await });
         let ended = staging.insert(task).await;
         *staging = None;
         match ended {
-            Ok(Ok(staged)) => return Ok(staged),
-            Ok(Err(StoreError::Restarted)) => {}
-            Ok(Err(StoreError::Aborted)) => std::future::pending().await,
+            Ok(Ok(staged)) => return Ok((staged, media)),
+            Ok(Err(StoreError::Spool(Ended::Restarted))) => {}
+            Ok(Err(StoreError::Spool(Ended::Aborted))) => std::future::pending().await,
             Ok(Err(error)) => return Err(error.into()),
             Err(panicked) => return Err(FillError::Disk(std::io::Error::other(panicked))),
         }
@@ -159,12 +152,12 @@ async fn stage(
 }
 
 /// Waits for the file's beginning; says what it is, or that it is nothing.
-async fn content_type(file: &Arc<GrowingFile>) -> Result<Result<&'static str, FillError>, Ended> {
+async fn media_type(file: &Arc<GrowingFile>) -> Result<Result<&'static MediaType, FillError>, Ended> {
     let mut reader = file.reader();
-    let available = reader.wait_for(HEAD).await?;
-    let head = reader.read_at(0..available.min(HEAD)).await?;
+    let available = reader.wait_for(SNIFF_LEN as u64).await?;
+    let head = reader.read_at(0..available.min(SNIFF_LEN as u64)).await?;
     Ok(match sniff(&head) {
-        Sniffed::Media(media) => Ok(media.content_type),
+        Sniffed::Media(media) => Ok(media),
         Sniffed::NotMedia(what) => Err(FillError::Unacceptable(format!("the source sent {what}, no media"))),
         Sniffed::Unknown => Err(FillError::Unacceptable("the source sent bytes of no known media type".to_owned())),
     })

@@ -10,8 +10,8 @@ use axum::{
 };
 use clipkeep_core::{
     hook::{
-        HookError,
-        fal::{self, HookQuery},
+        HookQuery,
+        fal::{self, HookError, SignedHeaders},
     },
     problem::Code,
 };
@@ -24,8 +24,6 @@ use crate::catalog::HookOutcome;
 
 /// How long a sender may take over its body (fal gives up after 15 s itself).
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
-/// The header that names the generation.
-const REQUEST_ID: &str = "x-fal-webhook-request-id";
 
 /// Receives fal's signed webhook.
 ///
@@ -70,13 +68,18 @@ pub(super) async fn receive_fal(
 }
 
 async fn receive(app: &AppState, query: &str, headers: &HeaderMap, body: Body) -> Result<HookOutcome, ApiError> {
+    let refuse = |error: HookError| ApiError::new(Code::InvalidSignature, error.to_string());
+    // The cheap half first: a stranger's body is not even read.
+    let signed = SignedHeaders::read(headers, app.clock.now(), app.config.hook_tolerance).map_err(refuse)?;
     let body = read(body, app.config.hook_max_body).await?;
-    verify(app, headers, &body).await?;
+    let request_id = verify(app, &signed, &body).await?;
     let query = HookQuery::parse(query).map_err(|e| ApiError::new(Code::InvalidRequest, e.to_string()))?;
-    let request_id = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
-    let record = fal::decode(&body, request_id, &query, app.clock.now())
+    let decoded = fal::decode(&body, Some(&request_id), &query, app.clock.now())
         .map_err(|e| ApiError::new(Code::InvalidRequest, e.to_string()))?;
-    let record = app.complete_record(record);
+    for note in &decoded.notes {
+        tracing::info!(request_id, slot = note.slot, reason = note.reason, "a file of the payload became no clip");
+    }
+    let record = app.complete_record(decoded.record);
     Ok(app.hooks.record(record).await?)
 }
 
@@ -93,20 +96,19 @@ async fn read(body: Body, max: u64) -> Result<bytes::Bytes, ApiError> {
 }
 
 /// Checks the signature against the cached keys, then once against fresh ones.
-async fn verify(app: &AppState, headers: &HeaderMap, body: &[u8]) -> Result<(), ApiError> {
-    let check = |keys: &[_]| fal::verify(headers, body, keys, app.clock.now(), app.config.hook_tolerance);
-    let keys = app.jwks.keys().await.map_err(|e| ApiError::unavailable("the webhook keys cannot be had", e))?;
-    match check(&keys) {
-        Ok(index) => {
-            app.jwks.prefer(index);
-            return Ok(());
+/// Answers the request id that was signed.
+async fn verify(app: &AppState, signed: &SignedHeaders<'_>, body: &[u8]) -> Result<String, ApiError> {
+    let away = |error| ApiError::unavailable("the webhook keys cannot be had", error);
+    let keys = app.jwks.keys().await.map_err(away)?;
+    match signed.verify(body, &keys) {
+        Ok(verified) => {
+            app.jwks.prefer(verified.key_index);
+            return Ok(verified.request_id);
         }
         Err(HookError::NoKeyFits) => {}
         Err(error) => return Err(ApiError::new(Code::InvalidSignature, error.to_string())),
     }
-    let newer = app.jwks.newer_keys().await.map_err(|e| ApiError::unavailable("the webhook keys cannot be had", e))?;
-    match check(&newer) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(ApiError::new(Code::InvalidSignature, error.to_string())),
-    }
+    let newer = app.jwks.newer_keys().await.map_err(away)?;
+    let verified = signed.verify(body, &newer).map_err(|e| ApiError::new(Code::InvalidSignature, e.to_string()))?;
+    Ok(verified.request_id)
 }

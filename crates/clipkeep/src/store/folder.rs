@@ -1,0 +1,261 @@
+//! The store as a folder on this machine: `{root}/{key}`.
+//!
+//! Bytes are staged in `{root}/.staging` and become visible by a hard link,
+//! which fails where the name is taken. The spool file itself is linked into
+//! the staging folder where one filesystem holds both, so nothing is copied.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    ops::Range,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use clipkeep_core::time::Timestamp;
+use futures_util::{StreamExt, stream};
+use tokio::task::spawn_blocking;
+
+use super::{
+    ByteStream, Digest, ObjectKey, ObjectMeta, Result, StaleUpload, StoreError, error::from_disk, hash::Hasher,
+    probe::nonce,
+};
+use crate::fill::growing::{GrowingFile, Reader};
+
+/// How much is read at a time.
+const READ: u64 = 1024 * 1024;
+/// Between the key and the nonce of a staged file's name. No clip key holds it.
+const MARK: char = ',';
+
+/// A folder.
+pub(super) struct Folder {
+    root: PathBuf,
+    staging: PathBuf,
+}
+
+/// A staged file's path.
+pub(super) struct StagedFile(PathBuf);
+
+impl Folder {
+    pub(super) async fn open(root: PathBuf) -> Result<Self> {
+        let staging = root.join(".staging");
+        let made = staging.clone();
+        let why = |e: io::Error| StoreError::Setup { why: format!("making its folder: {e}") };
+        blocking(move || fs::create_dir_all(made)).await.map_err(why)?;
+        Ok(Self { root, staging })
+    }
+
+    pub(super) fn path(&self, key: &ObjectKey) -> PathBuf {
+        self.root.join(key.as_str())
+    }
+
+    fn staged(&self, key: &ObjectKey) -> StagedFile {
+        StagedFile(self.staging.join(format!("{key}{MARK}{}", nonce())))
+    }
+
+    pub(super) async fn stage(&self, key: &ObjectKey, file: &Arc<GrowingFile>) -> Result<(Digest, StagedFile)> {
+        let staged = self.staged(key);
+        let result = self.stage_as(key, file, &staged).await;
+        match result {
+            Ok(digest) => Ok((digest, staged)),
+            Err(e) => {
+                self.abort(staged).await;
+                Err(e)
+            }
+        }
+    }
+
+    async fn stage_as(&self, key: &ObjectKey, file: &Arc<GrowingFile>, staged: &StagedFile) -> Result<Digest> {
+        let disk = |e: io::Error| from_disk("staging", key, &e);
+        let reader = file.reader();
+        let (from, to) = (file.path().to_owned(), staged.0.clone());
+        let target = blocking(move || Target::open(&from, &to)).await.map_err(disk)?;
+        let (target, digest) = follow(reader, target, disk).await?;
+        blocking(move || target.sync()).await.map_err(disk)?;
+        Ok(digest)
+    }
+
+    pub(super) async fn publish(&self, key: &ObjectKey, staged: StagedFile, size: u64) -> Result<()> {
+        let (root, object, path) = (self.root.clone(), self.path(key), staged.0.clone());
+        let published = blocking(move || {
+            fs::hard_link(path, &object)?;
+            File::open(root)?.sync_all()?;
+            Ok(fs::metadata(object)?.len())
+        })
+        .await;
+        self.abort(staged).await;
+        let found = published.map_err(|e| from_disk("publishing", key, &e))?;
+        if found == size {
+            return Ok(());
+        }
+        Err(StoreError::Damaged { key: key.clone(), expected: size, found })
+    }
+
+    /// Makes a small object of bytes that are in memory.
+    pub(super) async fn write_small(&self, key: &ObjectKey, bytes: Bytes) -> Result<()> {
+        let staged = self.staged(key);
+        let (path, size) = (staged.0.clone(), bytes.len() as u64);
+        let written = blocking(move || {
+            let mut file = File::create_new(path)?;
+            file.write_all(&bytes)?;
+            file.sync_all()
+        });
+        written.await.map_err(|e| from_disk("writing", key, &e))?;
+        self.publish(key, staged, size).await
+    }
+
+    pub(super) async fn abort(&self, staged: StagedFile) {
+        // What stays, `abort_stale` and the next start remove.
+        let _ = blocking(move || fs::remove_file(staged.0)).await;
+    }
+
+    pub(super) async fn head(&self, key: &ObjectKey) -> Result<Option<ObjectMeta>> {
+        let path = self.path(key);
+        match blocking(move || fs::metadata(path)).await {
+            Ok(meta) => Ok(Some(ObjectMeta { size: meta.len() })),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(from_disk("looking up", key, &e)),
+        }
+    }
+
+    pub(super) async fn delete(&self, key: &ObjectKey) -> Result<()> {
+        let (root, path) = (self.root.clone(), self.path(key));
+        let removed = blocking(move || {
+            fs::remove_file(path)?;
+            File::open(root)?.sync_all()
+        });
+        match removed.await {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(from_disk("deleting", key, &e)),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) async fn read(&self, key: &ObjectKey, range: Range<u64>) -> Result<ByteStream> {
+        let path = self.path(key);
+        let opened = blocking(move || {
+            let file = File::open(path)?;
+            let len = file.metadata()?.len();
+            Ok((Arc::new(file), len))
+        });
+        let (file, len) = opened.await.map_err(|e| from_disk("reading", key, &e))?;
+        if range.end > len {
+            return Err(StoreError::Damaged { key: key.clone(), expected: range.end, found: len });
+        }
+        let key = key.clone();
+        let chunks = stream::try_unfold(range, move |rest| {
+            let (file, key) = (Arc::clone(&file), key.clone());
+            async move {
+                if rest.is_empty() {
+                    return Ok(None);
+                }
+                let end = rest.end.min(rest.start + READ);
+                let chunk = blocking(move || read_exact(&file, rest.start..end)).await;
+                chunk.map(|chunk| Some((chunk, end..rest.end))).map_err(|e| from_disk("reading", &key, &e))
+            }
+        });
+        Ok(chunks.boxed())
+    }
+
+    pub(super) async fn abort_stale(&self, key: &ObjectKey) -> Result<usize> {
+        let (staging, start) = (self.staging.clone(), format!("{key}{MARK}"));
+        let removed = blocking(move || remove_where(&staging, |name| name.starts_with(&start))).await;
+        removed.map_err(|e| from_disk("ending the uploads of", key, &e))
+    }
+
+    pub(super) async fn clear_staging(&self) -> Result<()> {
+        let staging = self.staging.clone();
+        let cleared = blocking(move || remove_where(&staging, |_| true)).await;
+        cleared.map(drop).map_err(|e| StoreError::Setup { why: format!("clearing its staging folder: {e}") })
+    }
+
+    pub(super) async fn list_stale(&self) -> Result<Vec<StaleUpload>> {
+        let staging = self.staging.clone();
+        let listed = blocking(move || fs::read_dir(staging)?.map(|entry| stale(&entry?)).collect());
+        listed.await.map_err(|e| StoreError::Setup { why: format!("listing its staging folder: {e}") })
+    }
+}
+
+/// Where staged bytes go: nowhere, if the spool file itself is linked to.
+enum Target {
+    Linked(File),
+    Copied(File),
+}
+
+impl Target {
+    fn open(from: &Path, to: &Path) -> io::Result<Self> {
+        match fs::hard_link(from, to) {
+            Ok(()) => File::open(to).map(Self::Linked),
+            Err(_) => File::create_new(to).map(Self::Copied),
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Linked(_) => Ok(()),
+            Self::Copied(file) => file.write_all(bytes),
+        }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let (Self::Linked(file) | Self::Copied(file)) = self;
+        file.sync_all()
+    }
+}
+
+async fn follow(
+    mut reader: Reader,
+    mut target: Target,
+    disk: impl Fn(io::Error) -> StoreError,
+) -> Result<(Target, Digest)> {
+    let mut hasher = Hasher::new();
+    let mut offset = 0;
+    loop {
+        let available = reader.wait_for(offset + 1).await?;
+        if available == offset {
+            return Ok((target, hasher.finish()));
+        }
+        let bytes = reader.read_at(offset..available.min(offset + READ)).await?;
+        offset += bytes.len() as u64;
+        (target, hasher) = blocking(move || {
+            target.take(&bytes)?;
+            hasher.update(&bytes);
+            Ok((target, hasher))
+        })
+        .await
+        .map_err(&disk)?;
+    }
+}
+
+fn stale(entry: &fs::DirEntry) -> io::Result<StaleUpload> {
+    let upload_id = entry.file_name().to_string_lossy().into_owned();
+    let begun = entry.metadata()?.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let key = upload_id.split(MARK).next().unwrap_or_default().to_owned();
+    Ok(StaleUpload { key, upload_id, initiated: Timestamp::from_millis(0).plus(begun) })
+}
+
+fn remove_where(staging: &Path, goes: impl Fn(&str) -> bool) -> io::Result<usize> {
+    let mut removed = 0;
+    for entry in fs::read_dir(staging)? {
+        let entry = entry?;
+        if !goes(&entry.file_name().to_string_lossy()) {
+            continue;
+        }
+        match fs::remove_file(entry.path()) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => removed += 1,
+        }
+    }
+    Ok(removed)
+}
+
+fn read_exact(file: &File, range: Range<u64>) -> io::Result<Bytes> {
+    let mut bytes = vec![0; usize::try_from(range.end - range.start).map_err(io::Error::other)?];
+    file.read_exact_at(&mut bytes, range.start)?;
+    Ok(Bytes::from(bytes))
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    spawn_blocking(work).await.map_err(io::Error::other)?
+}

@@ -1,0 +1,172 @@
+//! The store as an S3-compatible bucket: opening it, and everything but uploads.
+
+use std::{ops::Range, sync::Arc, time::Duration};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use object_store::{
+    BackoffConfig, ClientOptions, GetOptions, GetRange, ObjectStore, ObjectStoreExt, RetryConfig,
+    aws::{AmazonS3, AmazonS3Builder},
+    client::{HttpClient, HttpConnector, ReqwestConnector},
+};
+use tokio::sync::Semaphore;
+
+use clipkeep_core::config::S3Settings;
+
+use super::{
+    ByteStream, ObjectKey, ObjectMeta, Result, StoreError, UploadLimits, error::from_client, key::Prefix,
+};
+use crate::tls;
+
+/// How long one try of a request may stand still. A part must fit in it.
+const STALL: Duration = Duration::from_secs(120);
+const MIB: u64 = 1024 * 1024;
+/// R2 and S3 alike: at most this many parts, all but the last of one size.
+pub(super) const MAX_PARTS: u64 = 10_000;
+
+/// A bucket.
+pub(super) struct S3 {
+    pub(super) client: AmazonS3,
+    pub(super) prefix: Prefix,
+    /// For the requests the client does not know.
+    pub(super) http: HttpClient,
+    pub(super) bucket_url: String,
+    pub(super) region: String,
+    pub(super) part_size: u64,
+    /// One permit for each part in memory, whichever upload it belongs to.
+    pub(super) parts: Arc<Semaphore>,
+}
+
+impl S3 {
+    pub(super) fn open(bucket: &str, prefix: Prefix, settings: S3Settings, limits: UploadLimits) -> Result<Self> {
+        tls::choose_ring();
+        let region = settings.region;
+        let endpoint = settings.endpoint.unwrap_or_else(|| format!("https://s3.{region}.amazonaws.com"));
+        let endpoint = endpoint.trim_end_matches('/').to_owned();
+        let options = client_options(&endpoint);
+        let builder = AmazonS3Builder::new()
+            .with_bucket_name(bucket)
+            .with_region(&region)
+            .with_endpoint(&endpoint)
+            .with_client_options(options.clone())
+            .with_retry(retries())
+            // A single DELETE is understood everywhere, the bulk one is not.
+            .with_disable_bulk_delete(true);
+        let builder = match (settings.access_key_id, settings.secret_access_key) {
+            (Some(id), Some(secret)) => builder.with_access_key_id(id).with_secret_access_key(secret.expose()),
+            (None, None) => builder,
+            _ => return setup("the access key id and its secret must be given together"),
+        };
+        let builder = settings.session_token.iter().fold(builder, |builder, token| builder.with_token(token.expose()));
+        let unusable = |_| StoreError::Setup { why: "its endpoint, region or bucket name is not usable".to_owned() };
+        let part_size = part_size(limits.clip_size);
+        let permits = usize::try_from(limits.memory / part_size).unwrap_or(usize::MAX);
+        Ok(Self {
+            client: builder.build().map_err(unusable)?,
+            prefix,
+            http: ReqwestConnector::default().connect(&options).map_err(unusable)?,
+            bucket_url: format!("{endpoint}/{bucket}"),
+            region,
+            part_size,
+            parts: Arc::new(Semaphore::new(permits.clamp(1, Semaphore::MAX_PERMITS))),
+        })
+    }
+
+    pub(super) const fn prefix(&self) -> &Prefix {
+        &self.prefix
+    }
+
+    pub(super) async fn head(&self, key: &ObjectKey) -> Result<Option<ObjectMeta>> {
+        match self.client.head(key.path()).await {
+            Ok(meta) => Ok(Some(ObjectMeta { size: meta.size })),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(e) => Err(from_client("looking up", key, &e)),
+        }
+    }
+
+    pub(super) async fn delete(&self, key: &ObjectKey) -> Result<()> {
+        match self.client.delete(key.path()).await {
+            Err(e) if !matches!(e, object_store::Error::NotFound { .. }) => Err(from_client("deleting", key, &e)),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) async fn read(&self, key: &ObjectKey, range: Range<u64>) -> Result<ByteStream> {
+        if range.is_empty() {
+            return Ok(stream::empty().boxed());
+        }
+        let options = GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
+        let got = self.client.get_opts(key.path(), options).await.map_err(|e| from_client("reading", key, &e))?;
+        let of = key.clone();
+        let body = got.into_stream().map_err(move |e| from_client("reading", &of, &e));
+        Ok(exactly(range.end - range.start, body.boxed(), key.clone()))
+    }
+}
+
+/// Passes `body` on, but makes an early or a late end an error.
+fn exactly(expected: u64, body: ByteStream, key: ObjectKey) -> ByteStream {
+    stream::try_unfold((body, 0), move |(mut body, seen)| {
+        let key = key.clone();
+        async move {
+            let chunk = body.try_next().await?;
+            let found = seen + chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+            let ends = chunk.is_none();
+            if found > expected || (ends && found < expected) {
+                return Err(StoreError::Damaged { key, expected, found });
+            }
+            Ok(chunk.map(|chunk| (chunk, (body, found))))
+        }
+    })
+    .boxed()
+}
+
+/// One part size for all clips of this store: R2 wants equal parts, and a
+/// source may not tell its length before its end.
+fn part_size(clip_size: u64) -> u64 {
+    clip_size.div_ceil(MAX_PARTS).div_ceil(MIB).max(8) * MIB
+}
+
+fn client_options(endpoint: &str) -> ClientOptions {
+    ClientOptions::new()
+        .with_allow_http(endpoint.starts_with("http://"))
+        .with_connect_timeout(Duration::from_secs(10))
+        .with_timeout_disabled()
+        .with_read_timeout(STALL)
+}
+
+fn retries() -> RetryConfig {
+    let backoff = BackoffConfig { max_backoff: Duration::from_secs(10), ..BackoffConfig::default() };
+    RetryConfig { backoff, max_retries: 8, retry_timeout: Duration::from_secs(120) }
+}
+
+fn setup<T>(why: &str) -> Result<T> {
+    Err(StoreError::Setup { why: why.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn case_36_ten_thousand_equal_parts_hold_the_largest_clip() {
+        assert_eq!(part_size(0), 8 * MIB);
+        assert_eq!(part_size(80_000 * MIB), 8 * MIB);
+        assert_eq!(part_size(80_000 * MIB + 1), 9 * MIB);
+        let five_tib = 5 * 1024 * 1024 * MIB;
+        assert!(part_size(five_tib) * MAX_PARTS >= five_tib);
+    }
+
+    async fn end_of(chunks: &'static [&'static str]) -> Result<usize> {
+        let key = Prefix::default().doctor("x");
+        let body = stream::iter(chunks.iter().map(|chunk| Ok(Bytes::from_static(chunk.as_bytes())))).boxed();
+        exactly(4, body, key).try_fold(0, |sum, chunk| async move { Ok(sum + chunk.len()) }).await
+    }
+
+    #[tokio::test]
+    async fn a_body_of_another_length_never_ends_cleanly() {
+        assert_eq!(end_of(&["ab", "cd"]).await.unwrap(), 4);
+        assert!(matches!(end_of(&["ab"]).await, Err(StoreError::Damaged { found: 2, .. })));
+        assert!(matches!(end_of(&["abcd", "e"]).await, Err(StoreError::Damaged { found: 5, .. })));
+    }
+}
