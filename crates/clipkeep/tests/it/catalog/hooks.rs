@@ -1,6 +1,9 @@
 //! Webhooks and registrations.
 
-use clipkeep::catalog::{CatalogError, HookOutcome, open::Rules};
+use clipkeep::catalog::{
+    CatalogError, HookOutcome,
+    open::{Database, Rules},
+};
 use clipkeep_core::{
     generation::Facts,
     policy::{Policies, Policy, PolicyRule},
@@ -293,4 +296,30 @@ async fn odd_text_is_kept_as_far_as_it_can_be(bed: Bed) {
     assert_eq!(row.facts.input, webhook.facts.input);
     assert_eq!(row.facts.model.unwrap().len(), 1024);
     assert_eq!(catalog.record_hooks(&[webhook]).await.unwrap(), [HookOutcome::Duplicate]);
+}
+
+/// Another node's commit lands between our looking and our writing.
+#[tokio::test]
+async fn case_29_a_duplicate_that_another_node_commits_meanwhile_is_a_duplicate() {
+    let bed = Bed::postgres().await;
+    let catalog = bed.open().await;
+    let Database::Postgres(url) = &bed.database else { panic!("not PostgreSQL") };
+    let other = crate::support::postgres::connect(url.expose()).await;
+    let commit = "BEGIN; INSERT INTO generations (provider, request_id, status, created_at, completed_at)
+            VALUES ('fal', 'r', 'completed', 1, 1);
+        INSERT INTO clips (key, provider, request_id, idx, slot, source_url, kind, content_type, state, policy,
+            epoch, created_at, queued, fence, attempts)
+            VALUES ('r.mp4', 'fal', 'r', 0, '/videos/0', 'https://source.example/r/0.mp4', 'video', 'video/mp4',
+            'waiting', 'eager', 1, 1, FALSE, 0, 0)";
+    other.batch_execute(commit).await.unwrap();
+    let ours = tokio::spawn(async move { catalog.record_hooks(&[hook("r")]).await });
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while other.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+        assert!(!ours.is_finished(), "it did not wait for the other node");
+        // Statistics stand still within a transaction unless told otherwise.
+        other.batch_execute("SELECT pg_stat_clear_snapshot()").await.unwrap();
+    }
+    other.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(ours.await.unwrap().unwrap(), [HookOutcome::Duplicate]);
 }
