@@ -84,25 +84,10 @@ pub(crate) fn page(mut clips: Vec<Clip>, limit: u32) -> ClipPage {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use clipkeep_core::{state::ClipState, time::Timestamp};
+mod tests {
+    use clipkeep_core::state::ClipState;
 
     use super::*;
-
-    /// Each filter alone, with the index that must serve it.
-    pub(crate) fn single_filters() -> Vec<(ClipFilter, &'static str)> {
-        let none = ClipFilter::default;
-        vec![
-            (none(), "clips_created_at"),
-            (ClipFilter { request_id: Some("r".parse().unwrap()), ..none() }, "clips_request_id"),
-            (ClipFilter { model: Some("m".into()), ..none() }, "clips_model"),
-            (ClipFilter { prompt_hash: Some("h".into()), ..none() }, "clips_prompt_hash"),
-            (ClipFilter { tenant: Some("t".parse().unwrap()), ..none() }, "clips_tenant"),
-            (ClipFilter { state: Some(ClipState::Stored), ..none() }, "clips_state"),
-            (ClipFilter { created_after: Some(Timestamp::from_secs(1)), ..none() }, "clips_created_at"),
-            (ClipFilter { created_before: Some(Timestamp::from_secs(1)), ..none() }, "clips_created_at"),
-        ]
-    }
 
     #[test]
     fn placeholders_are_numbered_as_the_values_stand() {

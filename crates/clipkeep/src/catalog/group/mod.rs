@@ -130,8 +130,8 @@ async fn commit(catalog: &dyn Catalog, batch: Vec<Waiting>) {
 
 /// One failure, told to everyone who waited.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Shared(#[source] Box<dyn Error + Send + Sync>);
+#[error(transparent)]
+struct Shared(Box<dyn Error + Send + Sync>);
 
 #[cfg(test)]
 mod tests;

@@ -39,12 +39,12 @@ pub(super) async fn first<T>(
 
 pub(super) async fn generation(client: &impl GenericClient, id: &RequestId) -> Result<Option<Generation>> {
     const SQL: &str = select_generations!("WHERE request_id = $1 ORDER BY created_at, provider LIMIT 1");
-    first(client, SQL, &[&id.as_str()], |row| row::generation(row)).await
+    first(client, SQL, &[&id.as_str()], row::generation).await
 }
 
 pub(super) async fn clip(client: &impl GenericClient, key: &ClipKey) -> Result<Option<Clip>> {
     const SQL: &str = select_clips!("WHERE c.key = $1");
-    first(client, SQL, &[&key.as_str()], |row| row::clip(row)).await
+    first(client, SQL, &[&key.as_str()], row::clip).await
 }
 
 pub(super) async fn clips(
@@ -55,7 +55,7 @@ pub(super) async fn clips(
 ) -> Result<ClipPage> {
     let list = Statement::list(filter, after, limit, '$');
     let values: Vec<&(dyn ToSql + Sync)> = list.values.iter().map(sql_value).collect();
-    Ok(page::page(all(client, &list.sql, &values, |row| row::clip(row)).await?, limit))
+    Ok(page::page(all(client, &list.sql, &values, row::clip).await?, limit))
 }
 
 fn sql_value(value: &Value) -> &(dyn ToSql + Sync) {
@@ -67,14 +67,14 @@ fn sql_value(value: &Value) -> &(dyn ToSql + Sync) {
 
 pub(super) async fn history(client: &impl GenericClient, key: &ClipKey) -> Result<Vec<HistoryEntry>> {
     const SQL: &str = "SELECT key, at, event, detail FROM history WHERE key = $1 ORDER BY id";
-    all(client, SQL, &[&key.as_str()], |row| row::history_entry(row)).await
+    all(client, SQL, &[&key.as_str()], row::history_entry).await
 }
 
 /// Finds the earliest time in the queue. Of those whose time was seen to have
 /// come, any one tells as much.
 pub const NEXT_DUE: &str = "SELECT least( \
     (SELECT min(queue_at) FROM clips WHERE queue_at IS NOT NULL AND NOT queued), \
-    (SELECT queue_at FROM clips WHERE queued LIMIT 1)) AS due";
+    (SELECT queue_at FROM clips WHERE queued ORDER BY source_expires_at, due_at, key LIMIT 1)) AS due";
 
 pub(super) async fn next_due(client: &impl GenericClient) -> Result<Option<Timestamp>> {
     let due: Option<Option<i64>> = first(client, NEXT_DUE, &[], |row| Ok(row.try_get("due")?)).await?;
@@ -83,7 +83,7 @@ pub(super) async fn next_due(client: &impl GenericClient) -> Result<Option<Times
 
 pub(super) async fn count_by_state(client: &impl GenericClient) -> Result<Vec<(ClipState, u64)>> {
     const SQL: &str = "SELECT state, count(*) AS clips FROM clips GROUP BY state";
-    all(client, SQL, &[], |row| row::count(row)).await
+    all(client, SQL, &[], row::count).await
 }
 
 /// Reads and writes: an update that changes nothing is still committed.

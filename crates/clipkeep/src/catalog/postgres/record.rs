@@ -64,8 +64,8 @@ async fn once<T>(
     let tx = client.transaction().await?;
     let providers: Vec<&str> = ids.iter().map(|(provider, _)| provider.as_str()).collect();
     let requests: Vec<&str> = ids.iter().map(|(_, request_id)| request_id.as_str()).collect();
-    let generations = all(&tx, LOCK_GENERATIONS, &[&providers, &requests], |row| row::generation(row)).await?;
-    let clips = all(&tx, LOCK_CLIPS, &[&providers, &requests, &keys], |row| row::clip(row)).await?;
+    let generations = all(&tx, LOCK_GENERATIONS, &[&providers, &requests], row::generation).await?;
+    let clips = all(&tx, LOCK_CLIPS, &[&providers, &requests, &keys], row::clip).await?;
     let mut ledger = Ledger::new(rules, generations, clips);
     let judged = judge(&mut ledger)?;
     write(&tx, &ledger).await?;

@@ -1,9 +1,6 @@
 use rusqlite::types::Value as Cell;
 
-use super::{
-    super::page::{Statement, Value},
-    *,
-};
+use super::*;
 
 struct Bed {
     catalog: SqliteCatalog,
@@ -114,42 +111,4 @@ async fn another_process_reads_beside_an_open_write() {
     let (held, seen) = tokio::join!(held, reads);
     held.unwrap();
     assert!(seen.is_some());
-}
-
-async fn plan(catalog: &SqliteCatalog, sql: &str, values: Vec<Value>) -> String {
-    let sql = format!("EXPLAIN QUERY PLAN {sql}");
-    let explain = move |tx: &Connection| {
-        let steps = find::all(tx, &sql, rusqlite::params_from_iter(&values), |row| Ok(row.get::<_, String>("detail")?));
-        Ok(steps?.join("\n"))
-    };
-    catalog.writer.write("explaining", explain).await.unwrap()
-}
-
-#[tokio::test]
-async fn picking_from_the_queue_is_an_index_scan_in_order() {
-    let bed = bed().await;
-    for (sql, values, index) in [
-        (queue::PROMOTE, vec![Value::Int(1), Value::Int(1)], "clips_upcoming"),
-        (queue::PICK, vec![Value::Int(1), Value::Int(1)], "clips_queued"),
-        (find::NEXT_DUE, vec![], "clips_upcoming"),
-        (find::NEXT_DUE, vec![], "clips_queued"),
-    ] {
-        let plan = plan(&bed.catalog, sql, values).await;
-        assert!(plan.contains(index), "{sql}\n{plan}");
-        assert!(!plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
-    }
-}
-
-#[tokio::test]
-async fn every_single_filter_lists_from_an_index_in_order() {
-    let bed = bed().await;
-    let after = Cursor { created_at: Timestamp::from_secs(1), key: "a.mp4".parse().unwrap() };
-    for (filter, index) in super::super::page::tests::single_filters() {
-        for after in [None, Some(&after)] {
-            let Statement { sql, values } = Statement::list(&filter, after, 10, '?');
-            let plan = plan(&bed.catalog, &sql, values).await;
-            assert!(plan.contains(&format!("USING INDEX {index} ")), "{sql}\n{plan}");
-            assert!(!plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
-        }
-    }
 }

@@ -1,0 +1,6 @@
+//! clipkeep's integration tests: one binary.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod catalog;
+mod support;
