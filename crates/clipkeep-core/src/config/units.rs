@@ -33,6 +33,12 @@ pub enum UnitError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DurationText(pub Duration);
 
+impl From<DurationText> for Duration {
+    fn from(text: DurationText) -> Self {
+        text.0
+    }
+}
+
 const DURATION_UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
 impl FromStr for DurationText {

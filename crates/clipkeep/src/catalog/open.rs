@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use clipkeep_core::secret::Secret;
+use clipkeep_core::{
+    config::{Config, DatabaseUrl, Prompts as Kept},
+    secret::Secret,
+};
 
 use super::{Catalog, CatalogError, postgres::PostgresCatalog, sqlite::SqliteCatalog};
 pub use super::{
@@ -42,4 +45,18 @@ pub async fn open(database: &Database, rules: Rules) -> Result<Arc<dyn Catalog>,
         Database::Sqlite(path) => Arc::new(SqliteCatalog::open(path, rules).await?),
         Database::Postgres(url) => Arc::new(PostgresCatalog::open(url, rules).await?),
     })
+}
+
+/// Opens the catalogue of a node's configuration.
+pub async fn open_configured(config: &Config) -> Result<Arc<dyn Catalog>, OpenError> {
+    let database = match &config.database {
+        DatabaseUrl::Sqlite(path) => Database::Sqlite(path.clone()),
+        DatabaseUrl::Postgres(url) => Database::Postgres(url.clone()),
+    };
+    let prompts = match config.prompts {
+        Kept::Keep => Prompts::Keep,
+        Kept::HashOnly => Prompts::HashOnly,
+    };
+    let rules = Rules { policies: config.policies.clone(), prompts };
+    open(&database, rules).await
 }

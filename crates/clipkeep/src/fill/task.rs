@@ -135,7 +135,7 @@ async fn stage(
             Err(Ended::Restarted) => continue,
             // The download says why; this half has nothing to add.
             Err(Ended::Aborted) => std::future::pending().await,
-            Err(Ended::Disk(error)) => return Err(FillError::Disk(error)),
+            Err(Ended::Unreadable(error)) => return Err(FillError::Disk(error)),
         };
         let (store, key, growing) = (Arc::clone(&inner.parts.store), claim.lease.key.clone(), Arc::clone(file));
         let task = inner.tasks.spawn(async move { store.stage(&key, media.name, &growing).await });

@@ -49,7 +49,17 @@ pub async fn serve<A: Answer>(
             accepted = accept(&listener) => accepted,
             () = stop.cancelled() => break,
         };
-        let connection = connection(stream, Arc::clone(&answer));
+        let _ = stream.set_nodelay(true);
+        let answer = Arc::clone(&answer);
+        let service = service_fn(move |request| {
+            let answer = Arc::clone(&answer);
+            async move { Ok::<_, Infallible>(answer.answer(request).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(MAX_HEAD)
+            .serve_connection(TokioIo::new(Wire::new(stream)), service);
         let watched = graceful.watch(connection);
         #[expect(clippy::disallowed_methods, reason = "tracked by GracefulShutdown")]
         tokio::spawn(async move {
@@ -74,21 +84,4 @@ async fn accept(listener: &TcpListener) -> TcpStream {
             }
         }
     }
-}
-
-fn connection<A: Answer>(
-    stream: TcpStream,
-    answer: Arc<A>,
-) -> http1::Connection<TokioIo<Wire>, impl hyper::service::HttpService<Incoming, ResBody = Body, Error = Infallible>>
-{
-    let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| {
-        let answer = Arc::clone(&answer);
-        async move { Ok::<_, Infallible>(answer.answer(request).await) }
-    });
-    http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MAX_HEAD.max(8192))
-        .serve_connection(TokioIo::new(Wire::new(stream)), service)
 }

@@ -13,7 +13,7 @@ mod wire;
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Router,
     body::Body,
     extract::{MatchedPath, Request},
     http::{HeaderValue, Response, header},
@@ -82,9 +82,9 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 
 fn router(app: AppState) -> Router {
     let (router, document) = documented().split_for_parts();
-    let document: Arc<serde_json::Value> = Arc::new(serde_json::to_value(document).unwrap_or_default());
+    let document = bytes::Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
     router
-        .route("/openapi.json", get(move || std::future::ready(Json(Arc::clone(&document)))))
+        .route("/openapi.json", get(move || std::future::ready(([(header::CONTENT_TYPE, "application/json")], document))))
         .fallback(|| std::future::ready(ApiError::new(Code::NotFound, "there is nothing at this path")))
         .method_not_allowed_fallback(|| {
             std::future::ready(ApiError::new(Code::MethodNotAllowed, "this path does not take that method"))

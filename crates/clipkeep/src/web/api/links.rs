@@ -15,7 +15,7 @@ use super::clips::{no_such_clip, parse_key};
 use crate::web::{AppState, auth::Admin, error::ApiError};
 
 /// What link is wanted.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LinkRequest {
     /// How long it shall hold: seconds, or text such as `24h`. Rounded up to
@@ -29,7 +29,7 @@ pub(crate) struct LinkRequest {
     download: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(untagged)]
 enum Span {
     Secs(u64),
