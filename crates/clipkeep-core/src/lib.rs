@@ -6,7 +6,9 @@
 
 pub mod generation;
 pub mod id;
+pub mod media_type;
 pub mod policy;
 pub mod secret;
+pub mod sniff;
 pub mod state;
 pub mod time;
