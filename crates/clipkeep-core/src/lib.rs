@@ -8,6 +8,7 @@ pub mod generation;
 pub mod id;
 pub mod media_type;
 pub mod policy;
+pub mod prompt;
 pub mod secret;
 pub mod sniff;
 pub mod state;
