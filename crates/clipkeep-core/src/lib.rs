@@ -5,6 +5,7 @@
 //! that promise, because it depends on nothing that could break it.
 
 pub mod generation;
+pub mod hook;
 pub mod id;
 pub mod media_type;
 pub mod policy;

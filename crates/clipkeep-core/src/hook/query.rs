@@ -1,0 +1,215 @@
+//! What an app tells of a generation in its webhook URL's query.
+
+use crate::{generation::Facts, id::Tenant, policy::Policy, prompt::prompt_hash};
+
+/// The most bytes of prompt that are kept.
+const MAX_PROMPT: usize = 64 * 1024;
+const MAX_MODEL: usize = 256;
+
+/// The query of a webhook URL, checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HookQuery {
+    /// The model's endpoint id.
+    pub model: Option<String>,
+    /// The prompt's text.
+    pub prompt: Option<String>,
+    /// The prompt's hash: as given, or of `prompt`.
+    pub prompt_hash: Option<String>,
+    /// Whose generation it is.
+    pub tenant: Option<Tenant>,
+    /// What triggers the fill of its clips.
+    pub policy: Option<Policy>,
+    /// Whether its clips may be fetched without a signature.
+    pub public: Option<bool>,
+}
+
+/// Why a query was refused: 422 at the edge. The text is fit for a user and
+/// repeats nothing of what was sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("query parameter {name}: {problem}")]
+pub struct QueryError {
+    /// Which parameter.
+    pub name: &'static str,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl QueryError {
+    fn new(name: &'static str, problem: impl ToString) -> Self {
+        Self { name, problem: problem.to_string() }
+    }
+}
+
+impl HookQuery {
+    /// Reads a URL's query (without the `?`). Parameters it does not know are
+    /// ignored, empty ones count as absent, and one that is there twice is an error.
+    pub fn parse(raw_query: &str) -> Result<Self, QueryError> {
+        let take = |name| parameter(raw_query, name);
+        let prompt = take("prompt")?;
+        if prompt.as_ref().is_some_and(|prompt| prompt.len() > MAX_PROMPT) {
+            return Err(QueryError::new("prompt", "must not be longer than 64 KiB"));
+        }
+        Ok(Self {
+            model: take("model")?.map(check_model).transpose()?,
+            prompt_hash: hash(prompt.as_deref(), take("prompt_hash")?)?,
+            prompt,
+            tenant: parsed("tenant", take("tenant")?)?,
+            policy: parsed("policy", take("policy")?)?,
+            public: take("public")?.map(|text| check_public(&text)).transpose()?,
+        })
+    }
+
+    /// The facts it tells.
+    pub fn facts(&self) -> Facts {
+        Facts {
+            model: self.model.clone(),
+            prompt: self.prompt.clone(),
+            prompt_hash: self.prompt_hash.clone(),
+            tenant: self.tenant.clone(),
+            policy: self.policy,
+            input: None,
+            seed: None,
+            public: self.public,
+        }
+    }
+}
+
+/// The value of the parameter `name`, decoded; `None` where absent or empty.
+fn parameter(raw_query: &str, name: &'static str) -> Result<Option<String>, QueryError> {
+    let pairs = raw_query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let mut values = pairs.filter(|(key, _)| decode(key).as_deref() == Some(name));
+    let Some((_, value)) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(QueryError::new(name, "must be given once"));
+    }
+    let value = decode(value).ok_or_else(|| QueryError::new(name, "is not valid UTF-8"))?;
+    Ok(Some(value).filter(|value| !value.is_empty()))
+}
+
+/// Form decoding; `None` where it yields no UTF-8. (The `url` crate would put
+/// replacement characters, and so hash another prompt.)
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        match (first, hex_pair(tail)) {
+            (b'%', Some(byte)) => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            (b'+', _) => bytes.push(b' '),
+            _ => bytes.push(*first),
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn hex_pair(text: &[u8]) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let &[high, low] = text.first_chunk()?;
+    Some(digit(high)? << 4 | digit(low)?)
+}
+
+fn parsed<T: std::str::FromStr<Err: ToString>>(
+    name: &'static str,
+    text: Option<String>,
+) -> Result<Option<T>, QueryError> {
+    text.map(|text| text.parse().map_err(|error: T::Err| QueryError::new(name, error))).transpose()
+}
+
+fn check_model(model: String) -> Result<String, QueryError> {
+    if model.len() > MAX_MODEL {
+        return Err(QueryError::new("model", "must not be longer than 256 bytes"));
+    }
+    if model.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(QueryError::new("model", "must not hold white space"));
+    }
+    Ok(model)
+}
+
+fn check_public(text: &str) -> Result<bool, QueryError> {
+    match text {
+        "1" | "true" => Ok(true),
+        "0" | "false" => Ok(false),
+        _ => Err(QueryError::new("public", "must be one of: 1, true, 0, false")),
+    }
+}
+
+fn hash(prompt: Option<&str>, given: Option<String>) -> Result<Option<String>, QueryError> {
+    let given = given.map(check_hash).transpose()?;
+    let computed = prompt.map(prompt_hash);
+    if let (Some(given), Some(computed)) = (&given, &computed)
+        && given != computed
+    {
+        return Err(QueryError::new("prompt_hash", "is not the hash of the prompt"));
+    }
+    Ok(computed.or(given))
+}
+
+fn check_hash(text: String) -> Result<String, QueryError> {
+    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(QueryError::new("prompt_hash", "must be 64 hex digits"));
+    }
+    Ok(text.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(query: &str) -> &'static str {
+        HookQuery::parse(query).unwrap_err().name
+    }
+
+    #[test]
+    fn all_facts_are_read() {
+        let query = "model=fal-ai%2Fveo3&prompt=a+caf%C3%A9%26&tenant=acme&policy=on_demand&public=1&token=x&&=";
+        let facts = HookQuery::parse(query).unwrap().facts();
+        assert_eq!(facts.model.as_deref(), Some("fal-ai/veo3"));
+        assert_eq!(facts.prompt.as_deref(), Some("a café&"));
+        assert_eq!(facts.prompt_hash, Some(prompt_hash("a café&")));
+        assert_eq!(facts.tenant.unwrap().as_str(), "acme");
+        assert_eq!((facts.policy, facts.public), (Some(Policy::OnDemand), Some(true)));
+        assert_eq!((facts.input, facts.seed), (None, None));
+    }
+
+    #[test]
+    fn nothing_told_is_fine() {
+        for query in ["", "&", "prompt=&tenant=", "x=1&models=2"] {
+            assert_eq!(HookQuery::parse(query).unwrap(), HookQuery::default(), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_hash_stands_for_a_prompt() {
+        let hash = prompt_hash("a cat");
+        let query = HookQuery::parse(&format!("prompt_hash={}", hash.to_ascii_uppercase())).unwrap();
+        assert_eq!((query.prompt, query.prompt_hash), (None, Some(hash.clone())));
+        let query = HookQuery::parse(&format!("prompt=+a%20cat&prompt_hash={hash}")).unwrap();
+        assert_eq!((query.prompt.as_deref(), query.prompt_hash), (Some(" a cat"), Some(hash.clone())));
+        assert_eq!(refused(&format!("prompt=a+dog&prompt_hash={hash}")), "prompt_hash");
+    }
+
+    #[test]
+    fn bad_values_name_their_parameter() {
+        assert_eq!(refused("prompt_hash=abc"), "prompt_hash");
+        assert_eq!(refused("policy=never"), "policy");
+        assert_eq!(refused("public=yes"), "public");
+        assert_eq!(refused("tenant=a%20b"), "tenant");
+        assert_eq!(refused("model=a%0Ab"), "model");
+        assert_eq!(refused("prompt=%FF"), "prompt");
+        assert_eq!(refused("model=a&model=b"), "model");
+        assert_eq!(refused(&format!("prompt={}", "x".repeat(MAX_PROMPT + 1))), "prompt");
+        assert!(HookQuery::parse(&format!("prompt={}", "x".repeat(MAX_PROMPT))).is_ok());
+        let error = HookQuery::parse("policy=never").unwrap_err();
+        assert_eq!(error.to_string(), "query parameter policy: must be one of: eager, deferred, on_demand");
+    }
+
+    #[test]
+    fn a_bad_escape_is_taken_as_it_stands() {
+        assert_eq!(HookQuery::parse("prompt=100%+%zz%2").unwrap().prompt.as_deref(), Some("100% %zz%2"));
+    }
+}
