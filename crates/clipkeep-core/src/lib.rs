@@ -9,6 +9,7 @@ pub mod hook;
 pub mod id;
 pub mod media_type;
 pub mod policy;
+pub mod probe;
 pub mod prompt;
 pub mod secret;
 pub mod sniff;

@@ -1,0 +1,79 @@
+//! Media facts read from the content: duration, dimensions, frame rate, codec.
+//!
+//! Reads only what it needs, by seeking, in memory that does not grow with the
+//! file. Bytes are hostile until shown otherwise: whatever they are, the answer
+//! is facts or an error, never a panic.
+
+mod audio;
+mod boxes;
+mod codec;
+mod image;
+mod mp4;
+mod timing;
+mod webm;
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+use crate::{
+    generation::{Kind, MediaInfo},
+    media_type::MediaType,
+};
+
+/// Why a file is no acceptable media.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// It looks like MP4 or QuickTime but has no `moov`: it cannot be played.
+    #[error("the file has no movie header")]
+    NoMovie,
+    /// It promises bytes past its end.
+    #[error("the file is cut off")]
+    Truncated,
+    /// It breaks its format's rules.
+    #[error("the file is malformed: {0}")]
+    Malformed(&'static str),
+    /// It could not be read. This says nothing of the file.
+    #[error("reading the file")]
+    Io(#[from] io::Error),
+}
+
+type Result<T, E = ProbeError> = std::result::Result<T, E>;
+
+/// Reads the facts of a file of `len` bytes that was sniffed as `media`.
+///
+/// What a format does not tell, or cannot tell cheaply, is `None`. MP4,
+/// QuickTime, WebM and Matroska files are also checked for being whole.
+/// Blocks on `reader`.
+pub fn probe<R: Read + Seek>(reader: &mut R, len: u64, media: &'static MediaType) -> Result<MediaInfo> {
+    match media.name {
+        "video/mp4" | "video/quicktime" | "audio/mp4" => mp4::probe(reader, len, media),
+        "video/webm" | "video/x-matroska" | "audio/webm" => webm::probe(reader, len, media),
+        _ if media.kind == Kind::Image => image::probe(reader, len, media),
+        _ => audio::probe(reader, len, media),
+    }
+}
+
+/// Facts that hold nothing but the media type yet.
+fn bare(media: &'static MediaType) -> MediaInfo {
+    MediaInfo {
+        kind: media.kind,
+        content_type: media.name.to_owned(),
+        duration: None,
+        width: None,
+        height: None,
+        fps: None,
+        codec: None,
+    }
+}
+
+/// The `len` bytes at `at`, which the caller knows to be within the file.
+fn read_at<R: Read + Seek>(reader: &mut R, at: u64, len: u64) -> Result<Vec<u8>> {
+    reader.seek(SeekFrom::Start(at))?;
+    let mut bytes = Vec::new();
+    reader.take(len).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 == len { Ok(bytes) } else { Err(ProbeError::Truncated) }
+}
+
+/// `amount / per_second`, where that is a positive finite number.
+fn seconds(amount: f64, per_second: f64) -> Option<f64> {
+    Some(amount / per_second).filter(|secs| secs.is_finite() && *secs > 0.0)
+}
