@@ -3,7 +3,7 @@
 
 use std::io::{Read, Seek};
 
-use mp4_atom::{Co64, Hdlr, Mdhd, Mehd, Mvhd, Stco, Stts, Tkhd, Trex};
+use mp4_atom::{Co64, Mdhd, Mehd, Mvhd, Stco, Stts, Tkhd, Trex};
 
 use super::{
     ProbeError, Result, bare,
@@ -116,15 +116,11 @@ impl Movie {
         timing::add_fragment(boxes, moof, &mut timings)
     }
 
-    /// Boxes may all be whole where the file is not: cut between `moov` and
+    /// Boxes may all be whole where the file is not: cut before its first
     /// `mdat`, or within an `mdat` that goes «to the end».
     fn check_whole(&self, len: u64, has_data: bool) -> Result<()> {
-        let has_samples = self.tracks.iter().any(|track| track.timing.samples > 0);
         let past_end = self.tracks.iter().filter_map(|track| track.last_chunk).any(|chunk| chunk >= len);
-        if has_samples && (past_end || !has_data) {
-            return Err(ProbeError::Truncated);
-        }
-        Ok(())
+        if past_end || !has_data { Err(ProbeError::Truncated) } else { Ok(()) }
     }
 
     fn facts(&self, media: &'static MediaType) -> Result<MediaInfo> {
@@ -190,9 +186,10 @@ impl Track {
                     let header: Mdhd = boxes.atom(&found, MAX_SMALL)?.ok_or(ProbeError::Malformed("mdhd"))?;
                     self.timescale = header.timescale;
                 }
+                // Only the handler's kind: its name is in any encoding.
                 (b"mdia", b"hdlr") => {
-                    let handler: Option<Hdlr> = boxes.atom(&found, MAX_SMALL)?;
-                    self.handler = handler.map_or([0; 4], |handler| handler.handler.into());
+                    let head = boxes.bytes(&found, 12)?;
+                    self.handler = head.last_chunk().copied().filter(|_| head.len() == 12).unwrap_or_default();
                 }
                 (b"stbl", _) => self.read_table(boxes, &found)?,
                 _ => {}

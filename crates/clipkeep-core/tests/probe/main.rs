@@ -1,0 +1,8 @@
+//! The probe against the real ffprobe, on clips made by the real ffmpeg, and
+//! against files that are cut, broken or mutated. Both programs must be there.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod facts;
+mod hostile;
+mod support;
