@@ -39,8 +39,7 @@ pub(crate) struct Log(Mutex<Vec<Recorded>>);
 impl Log {
     pub(crate) fn add(&self, method: &str, path: &str, headers: Vec<(String, String)>, status: u16) -> Arc<AtomicU64> {
         let sent = Arc::new(AtomicU64::new(0));
-        let entry =
-            Recorded { method: method.into(), path: path.into(), headers, status, sent: Arc::clone(&sent) };
+        let entry = Recorded { method: method.into(), path: path.into(), headers, status, sent: Arc::clone(&sent) };
         self.0.lock().push(entry);
         sent
     }

@@ -23,7 +23,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_HEAD: usize = 32 * 1024;
 
 /// Answers one request. Never fails: a failure is an answer.
-pub trait Answer: Send + Sync + 'static {
+pub(super) trait Answer: Send + Sync + 'static {
     /// The answer to `request`.
     fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
 }
@@ -31,7 +31,7 @@ pub trait Answer: Send + Sync + 'static {
 /// Serves connections of `listener` until `stop`, at most `max_connections` at
 /// once; further ones wait in the kernel's queue. After `stop`, running
 /// requests have `grace` to end.
-pub async fn serve<A: Answer>(
+pub(super) async fn serve<A: Answer>(
     listener: TcpListener,
     answer: Arc<A>,
     max_connections: usize,
