@@ -115,10 +115,17 @@ mod tests {
         let judge = |status: u16| judge_status(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), NOW);
         assert_eq!(judge(200), None);
         assert_eq!(judge(206), None);
-        for (status, why) in [(404, Why::NotThere), (410, Why::NotThere), (403, Why::Denied), (400, Why::UnexpectedStatus)] {
+        for (status, why) in
+            [(404, Why::NotThere), (410, Why::NotThere), (403, Why::Denied), (400, Why::UnexpectedStatus)]
+        {
             assert_eq!(judge(status), Some(Verdict::Missing(why)), "{status}");
         }
-        for (status, why) in [(429, Why::TooManyRequests), (500, Why::ServerError), (503, Why::ServerError), (204, Why::UnexpectedStatus)] {
+        for (status, why) in [
+            (429, Why::TooManyRequests),
+            (500, Why::ServerError),
+            (503, Why::ServerError),
+            (204, Why::UnexpectedStatus),
+        ] {
             assert_eq!(judge(status), Some(Verdict::retry(why)), "{status}");
         }
     }

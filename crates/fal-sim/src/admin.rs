@@ -44,7 +44,8 @@ async fn add_file(State(sim): State<Sim>, Json(wanted): Json<NewFile>) -> Respon
         (Some(name), _) if Media::names().any(|known| known == name) => (name.as_str(), Media::named(name)),
         (None, Some(len)) if len >= 1 << 20 => ("padded.mp4", Media::padded(len, wanted.seed)),
         _ => {
-            return (StatusCode::UNPROCESSABLE_ENTITY, "name a known media, or a len of at least 1 MiB").into_response();
+            return (StatusCode::UNPROCESSABLE_ENTITY, "name a known media, or a len of at least 1 MiB")
+                .into_response();
         }
     };
     let sha256 = media.sha256();
