@@ -15,7 +15,6 @@ pub fn choose_ring() {
     }
 }
 
-
 /// The start of every HTTP client: TLS by ring, the system's trusted roots.
 pub fn client_builder() -> reqwest::ClientBuilder {
     choose_ring();

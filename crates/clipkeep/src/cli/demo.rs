@@ -178,7 +178,11 @@ fn print_clips(stage: &Stage, clips: &[Clip], as_json: bool) -> anyhow::Result<(
         output::line(&row.key);
         output::line(format!("  state     {}", row.state));
         output::line(format!("  model     {}", row.model.as_deref().unwrap_or("-")));
-        output::line(format!("  prompt    {} ({}…)", row.prompt.as_deref().unwrap_or("-"), &hash[..12.min(hash.len())]));
+        output::line(format!(
+            "  prompt    {} ({}…)",
+            row.prompt.as_deref().unwrap_or("-"),
+            &hash[..12.min(hash.len())]
+        ));
         output::line(format!(
             "  media     {frame}{duration}{} {} {}",
             row.codec.as_deref().unwrap_or("-"),

@@ -126,4 +126,3 @@ fn init_logs(wanted: WantedFormat, level: &str) {
     };
     telemetry::init_logs(format, &crate::config::log_filter().unwrap_or_else(|| level.to_owned()));
 }
-

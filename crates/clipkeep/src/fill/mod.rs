@@ -9,8 +9,8 @@
 //! - [`settle`] turns what was read into a confirmed object and a `stored` row.
 //! - [`lease`] holds the right to do so.
 
-pub mod growing;
 mod fetch;
+pub mod growing;
 mod lease;
 mod registry;
 mod settle;
@@ -25,8 +25,8 @@ use clipkeep_core::{
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::registry::{Registry, Running};
 pub use self::registry::{FillEnd, FillHandle};
+use self::registry::{Registry, Running};
 use crate::{
     catalog::{Catalog, CatalogError, Claim, NodeId},
     source::SourceClient,

@@ -58,7 +58,9 @@ pub(super) async fn probe(
         Ok(Ok(info)) => Ok(info),
         Ok(Err(ProbeError::Io(error))) => Err(error.into()),
         // Nobody had promised a length: this is how a cut shows.
-        Ok(Err(error @ ProbeError::Truncated)) if !fetched.length_promised => Err(FillError::Incomplete(error.to_string())),
+        Ok(Err(error @ ProbeError::Truncated)) if !fetched.length_promised => {
+            Err(FillError::Incomplete(error.to_string()))
+        }
         Ok(Err(error)) => Err(FillError::Unacceptable(error.to_string())),
         Err(panicked) => Err(std::io::Error::other(panicked).into()),
     }

@@ -5,8 +5,6 @@ mod body;
 mod client;
 mod error;
 mod resolver;
-#[cfg(test)]
-mod tests;
 
 pub use body::SourceBody;
 pub use client::{Resume, SourceClient, SourceResponse, SourceSettings};

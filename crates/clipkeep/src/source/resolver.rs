@@ -35,7 +35,8 @@ impl Resolve for GuardedResolver {
         let answer = (self.look_up)(name.as_str().to_owned());
         let allow_private = self.allow_private;
         Box::pin(async move {
-            let found = tokio::time::timeout(TIMEOUT, answer).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+            let found =
+                tokio::time::timeout(TIMEOUT, answer).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
             let allowed: Vec<_> = found.into_iter().filter(|a| judge_ip(a.ip(), allow_private).is_ok()).collect();
             if allowed.is_empty() {
                 return Err(Forbidden::Address.into());

@@ -12,9 +12,7 @@ use tokio::sync::Semaphore;
 
 use clipkeep_core::config::S3Settings;
 
-use super::{
-    ByteStream, ObjectKey, ObjectMeta, Result, StoreError, UploadLimits, error::from_client, key::Prefix,
-};
+use super::{ByteStream, ObjectKey, ObjectMeta, Result, StoreError, UploadLimits, error::from_client, key::Prefix};
 use crate::tls;
 
 /// How long one try of a request may stand still. A part must fit in it.

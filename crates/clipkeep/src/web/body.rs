@@ -34,9 +34,7 @@ pub(super) async fn open(app: &App, key: &ClipKey, shelved: &Shelved, planned: P
             let pieces = segments.into_iter().map(move |segment| Ok::<_, std::io::Error>(piece(&file, segment)));
             Ok(Body::from_stream(stream::iter(pieces)))
         }
-        (Planned::Clip(range), None) => {
-            started(key, read(Arc::clone(&app.store), key.clone(), range)).await
-        }
+        (Planned::Clip(range), None) => started(key, read(Arc::clone(&app.store), key.clone(), range)).await,
         (Planned::Parts(segments), None) => {
             let (store, clip) = (Arc::clone(&app.store), key.clone());
             let parts = stream::iter(segments).flat_map(move |segment| match segment {

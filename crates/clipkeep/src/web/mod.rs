@@ -84,7 +84,10 @@ fn router(app: AppState) -> Router {
     let (router, document) = documented().split_for_parts();
     let document = bytes::Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
     router
-        .route("/openapi.json", get(move || std::future::ready(([(header::CONTENT_TYPE, "application/json")], document))))
+        .route(
+            "/openapi.json",
+            get(move || std::future::ready(([(header::CONTENT_TYPE, "application/json")], document))),
+        )
         .fallback(|| std::future::ready(ApiError::new(Code::NotFound, "there is nothing at this path")))
         .method_not_allowed_fallback(|| {
             std::future::ready(ApiError::new(Code::MethodNotAllowed, "this path does not take that method"))

@@ -64,9 +64,8 @@ impl AsyncWrite for Wire {
         if at > 0 {
             // What comes before it, with the promise of more: one packet.
             let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
-            return self.poll_socket(cx, || {
-                sendmsg(&self.0, &slices[..at], &mut SendAncillaryBuffer::default(), flags)
-            });
+            return self
+                .poll_socket(cx, || sendmsg(&self.0, &slices[..at], &mut SendAncillaryBuffer::default(), flags));
         }
         let len = slices[at].len().min(TURN);
         match ready!(self.poll_socket(cx, || sendfile(&self.0, &*file, Some(&mut offset.clone()), len)))? {

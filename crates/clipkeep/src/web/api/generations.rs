@@ -90,9 +90,8 @@ async fn with_clips(app: &AppState, generation: Generation) -> Result<Generation
 
 impl RegisterRequest {
     fn read(self, app: &AppState) -> Result<Registration, ApiError> {
-        let bad = |name: &str, error: &dyn std::fmt::Display| {
-            ApiError::new(Code::InvalidRequest, format!("{name}: {error}"))
-        };
+        let bad =
+            |name: &str, error: &dyn std::fmt::Display| ApiError::new(Code::InvalidRequest, format!("{name}: {error}"));
         let provider = match self.provider {
             Some(name) => name.parse::<Provider>().map_err(|e| bad("provider", &e))?,
             None => Provider::fal(),

@@ -60,7 +60,8 @@ pub(crate) async fn create_link(
     body: Result<Option<Json<LinkRequest>>, JsonRejection>,
 ) -> Result<(StatusCode, Json<LinkRow>), ApiError> {
     let key = parse_key(&key)?;
-    let wanted = body.map_err(|e| ApiError::new(Code::InvalidRequest, e.body_text()))?.map(|Json(b)| b).unwrap_or_default();
+    let wanted =
+        body.map_err(|e| ApiError::new(Code::InvalidRequest, e.body_text()))?.map(|Json(b)| b).unwrap_or_default();
     let span = wanted.span(app.config.link_ttl, app.config.link_max_ttl)?;
     let clip = app.catalog.clip(&key).await?.ok_or_else(|| no_such_clip(&key))?;
     if matches!(clip.state, ClipState::Lost | ClipState::Rejected | ClipState::Deleted) {

@@ -1,10 +1,6 @@
 //! Reading list queries: filters, limit, cursor.
 
-use clipkeep_core::{
-    problem::Code,
-    prompt::prompt_hash,
-    time::Timestamp,
-};
+use clipkeep_core::{problem::Code, prompt::prompt_hash, time::Timestamp};
 use data_encoding::BASE64URL_NOPAD;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -74,7 +70,8 @@ impl ClipQuery {
         if !(1..=MAX_LIMIT).contains(&limit) {
             return Err(bad("limit", "must be 1 to 1000"));
         }
-        let after = self.cursor.as_deref().map(|text| read_cursor(text).ok_or_else(|| bad("cursor", "is not one of ours")));
+        let after =
+            self.cursor.as_deref().map(|text| read_cursor(text).ok_or_else(|| bad("cursor", "is not one of ours")));
         Ok(Page { filter, after: after.transpose()?, limit })
     }
 }

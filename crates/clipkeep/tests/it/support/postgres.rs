@@ -55,7 +55,9 @@ pub(crate) async fn connect(url: &str) -> tokio_postgres::Client {
 fn url(database: &str) -> String {
     static SERVER: OnceLock<Server> = OnceLock::new();
     let folder = &SERVER.get_or_init(|| start().expect("the tests need PostgreSQL's server programs")).folder;
-    format!("host={} user=clipkeep dbname={database}", folder.display())
+    // A host that starts with a slash is a socket's folder.
+    let host = folder.display().to_string().replace('/', "%2F");
+    format!("postgres://clipkeep@{host}/{database}")
 }
 
 fn start() -> io::Result<Server> {
