@@ -94,6 +94,7 @@ pub fn load(args: &ConfigArgs) -> Result<Config, LoadError> {
 }
 
 /// What is to be logged, by `CLIPKEEP_LOG`, if it is set and is text.
+#[expect(clippy::disallowed_methods, reason = "the one module that reads the environment")]
 pub fn log_filter() -> Option<String> {
     std::env::var("CLIPKEEP_LOG").ok().filter(|filter| !filter.is_empty())
 }

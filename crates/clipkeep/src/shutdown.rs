@@ -12,7 +12,7 @@ pub fn on_signal() -> std::io::Result<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate())?;
     let token = CancellationToken::new();
     let stop = token.clone();
-    #[expect(clippy::disallowed_methods, reason = "lives as long as the process")]
+    // Lives as long as the process.
     tokio::spawn(async move {
         tokio::select! {
             _ = interrupt.recv() => {}

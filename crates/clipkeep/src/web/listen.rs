@@ -61,7 +61,6 @@ pub(super) async fn serve<A: Answer>(
             .max_buf_size(MAX_HEAD)
             .serve_connection(TokioIo::new(Wire::new(stream)), service);
         let watched = graceful.watch(connection);
-        #[expect(clippy::disallowed_methods, reason = "tracked by GracefulShutdown")]
         tokio::spawn(async move {
             // A client that breaks off is its own business.
             let _ = watched.await;

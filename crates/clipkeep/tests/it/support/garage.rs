@@ -116,6 +116,7 @@ fn wait_until_ready(admin: u16, dir: &std::path::Path) {
     while !healthy(admin) {
         let log = || fs::read_to_string(dir.join("server.log")).unwrap_or_default();
         assert!(began.elapsed() < Duration::from_secs(60), "Garage does not start: {}", log());
+        #[expect(clippy::disallowed_methods, reason = "called outside async code, once")]
         std::thread::sleep(Duration::from_millis(50));
     }
 }
