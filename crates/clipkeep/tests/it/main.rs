@@ -4,4 +4,5 @@
 
 mod catalog;
 mod smoke;
+mod store;
 mod support;
