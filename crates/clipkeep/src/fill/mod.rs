@@ -25,8 +25,8 @@ use clipkeep_core::{
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::registry::Registry;
 pub use self::registry::{FillEnd, FillHandle};
-use self::registry::{Registry, Running};
 use crate::{
     catalog::{Catalog, CatalogError, Claim, NodeId},
     source::SourceClient,
@@ -118,24 +118,30 @@ impl FillEngine {
     }
 
     /// Starts the fill of `key`, due or not, or joins the one that runs here.
-    /// `None` if there is nothing to fill: unknown, over, or leased elsewhere.
-    ///
-    /// # Errors
-    /// If the catalogue does not answer.
-    pub async fn join(&self, key: &ClipKey) -> Result<Option<FillHandle>, CatalogError> {
+    /// It begins when a slot is free; a caller who leaves does not stop it.
+    pub fn join(&self, key: &ClipKey) -> FillHandle {
         let entry = match self.0.registry.enter(key) {
             Ok(entry) => entry,
-            Err(running) => return Ok(Some(running)),
+            Err(running) => return running,
         };
-        if self.0.closing.is_cancelled() {
-            return Ok(None);
-        }
-        let parts = &self.0.parts;
-        let claim = parts.catalog.claim(key, &parts.node, parts.clock.now(), parts.settings.lease).await?;
-        let Some(claim) = claim else { return Ok(None) };
         let handle = entry.handle();
-        self.start(claim, entry, None);
-        Ok(Some(handle))
+        let (engine, key) = (self.clone(), key.clone());
+        self.0.tasks.spawn(async move {
+            let Some(slot) = engine.free_slot().await else { return entry.finish(FillEnd::LetGo) };
+            let parts = &engine.0.parts;
+            let claim = parts.catalog.claim(&key, &parts.node, parts.clock.now(), parts.settings.lease).await;
+            let end = match claim {
+                Ok(Some(claim)) => task::run(&engine.0, claim).await,
+                Ok(None) => FillEnd::Nothing,
+                Err(error) => {
+                    tracing::warn!(clip = %key, error = &error as &dyn std::error::Error, "a fill did not start");
+                    FillEnd::LetGo
+                }
+            };
+            entry.finish(end);
+            drop(slot);
+        });
+        handle
     }
 
     /// Fills what is due until [`FillEngine::close`], within the bounds.
@@ -196,15 +202,10 @@ impl FillEngine {
     }
 
     fn start_claimed(&self, claim: Claim, slot: OwnedSemaphorePermit) {
-        match self.0.registry.enter(&claim.lease.key) {
-            Ok(entry) => self.start(claim, entry, Some(slot)),
-            // Our own lease ran out under a fill that still runs here: it will
-            // notice by its fence, and this new lease will run out in its turn.
-            Err(_) => tracing::warn!(clip = %claim.lease.key, "claimed a clip whose fill still runs here"),
-        }
-    }
-
-    fn start(&self, claim: Claim, entry: Running, slot: Option<OwnedSemaphorePermit>) {
+        let Ok(entry) = self.0.registry.enter(&claim.lease.key) else {
+            self.0.tasks.spawn(give_back(Arc::clone(&self.0), claim));
+            return;
+        };
         let inner = Arc::clone(&self.0);
         self.0.tasks.spawn(async move {
             let end = task::run(&inner, claim).await;
@@ -224,5 +225,17 @@ impl FillEngine {
             inner.stopping.cancel();
             inner.tasks.wait().await;
         }
+    }
+}
+
+/// Gives back a claim on a clip that is in the registry already: somebody joined
+/// it here and waits for a slot, or our own lease ran out under a fill that has
+/// not noticed yet. Either is over soon.
+async fn give_back(inner: Arc<Inner>, claim: Claim) {
+    let now = inner.parts.clock.now();
+    let due = now.plus(Duration::from_secs(1));
+    let given = inner.parts.catalog.retry_later(&claim.lease, now, due, "its fill runs on this node already").await;
+    if let Err(error) = given {
+        tracing::warn!(clip = %claim.lease.key, error = &error as &dyn std::error::Error, "cannot give back a claim");
     }
 }

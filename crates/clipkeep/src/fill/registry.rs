@@ -19,6 +19,8 @@ pub enum FillEnd {
     Rejected,
     /// The lease went to someone else, or the node stops.
     LetGo,
+    /// There was nothing to fill: unknown, over, or leased elsewhere.
+    Nothing,
 }
 
 impl FillEnd {
@@ -30,6 +32,7 @@ impl FillEnd {
             Self::Lost => "lost",
             Self::Rejected => "rejected",
             Self::LetGo => "let_go",
+            Self::Nothing => "nothing",
         }
     }
 }

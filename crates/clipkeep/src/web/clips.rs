@@ -141,7 +141,8 @@ async fn look_up(app: &Arc<App>, key: &ClipKey, signed: bool) -> Result<Arc<Shel
             Err(ApiError::new(Code::Gone, format!("{key} is {}", clip.state)))
         }
         _ => {
-            start_fill(app, key);
+            // A viewer waits: whatever the policy, the clip is fetched now.
+            app.engine.join(key);
             Err(come_again(key))
         }
     }
@@ -184,17 +185,6 @@ async fn announced(app: &App, key: &ClipKey, signed: bool) -> Result<ApiError, A
 /// The generation that a first clip's key belongs to.
 fn request_id_of(key: &ClipKey) -> Option<RequestId> {
     key.as_str().rsplit_once('.').and_then(|(stem, _)| stem.parse().ok())
-}
-
-/// A viewer waits: whatever the policy, the clip is fetched now. In a task of
-/// its own, because a viewer who leaves must not stop it.
-fn start_fill(app: &Arc<App>, key: &ClipKey) {
-    let (engine, key) = (app.engine.clone(), key.clone());
-    app.tasks.spawn(async move {
-        if let Err(error) = engine.join(&key).await {
-            tracing::warn!(clip = %key, error = &error as &dyn std::error::Error, "a viewer's fill did not start");
-        }
-    });
 }
 
 fn unknown() -> ApiError {

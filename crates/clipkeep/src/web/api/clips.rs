@@ -5,7 +5,7 @@ use axum::{
     extract::{Path, Query, State},
     http::StatusCode,
 };
-use clipkeep_core::{id::ClipKey, problem::Code};
+use clipkeep_core::{id::ClipKey, problem::Code, state::ClipState};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -13,10 +13,7 @@ use super::{
     model::ClipRow,
     query::{ClipQuery, write_cursor},
 };
-use crate::{
-    catalog::CatalogError,
-    web::{AppState, auth::Admin, error::ApiError},
-};
+use crate::web::{AppState, auth::Admin, error::ApiError};
 
 /// A page of clips, newest first.
 #[derive(Serialize, ToSchema)]
@@ -51,7 +48,7 @@ pub(crate) struct HistoryList {
 pub(crate) struct FillStarted {
     /// The clip.
     key: String,
-    /// `started` (or joined), or `nothing_to_do` (stored, over, or another node fills it).
+    /// `started` (or joined), or `nothing_to_do` (stored, or over).
     fill: &'static str,
 }
 
@@ -117,19 +114,13 @@ pub(crate) async fn fill_clip(
     Path(key): Path<String>,
 ) -> Result<(StatusCode, Json<FillStarted>), ApiError> {
     let key = parse_key(&key)?;
-    app.catalog.clip(&key).await?.ok_or_else(|| no_such_clip(&key))?;
-    let started = start(&app, key.clone()).await?;
-    let fill = if started { "started" } else { "nothing_to_do" };
+    let clip = app.catalog.clip(&key).await?.ok_or_else(|| no_such_clip(&key))?;
+    let open = matches!(clip.state, ClipState::Waiting | ClipState::Filling);
+    if open {
+        app.engine.join(&key);
+    }
+    let fill = if open { "started" } else { "nothing_to_do" };
     Ok((StatusCode::ACCEPTED, Json(FillStarted { key: key.into(), fill })))
-}
-
-/// Starts the fill in a tracked task: a caller who hangs up must not leave a
-/// claimed clip behind that nobody fills.
-async fn start(app: &AppState, key: ClipKey) -> Result<bool, ApiError> {
-    let engine = app.engine.clone();
-    let joined = app.tasks.spawn(async move { engine.join(&key).await }).await;
-    let joined: Result<_, CatalogError> = joined.map_err(|e| ApiError::unavailable("the fill did not start", e))?;
-    Ok(joined?.is_some())
 }
 
 pub(crate) fn parse_key(text: &str) -> Result<ClipKey, ApiError> {
