@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod catalog;
+mod crash;
 mod smoke;
 mod store;
 mod support;

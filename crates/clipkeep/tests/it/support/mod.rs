@@ -1,5 +1,7 @@
 //! What the tests stand on.
 
 pub(crate) mod app;
+pub(crate) mod chaos;
 pub(crate) mod garage;
+pub(crate) mod node;
 pub(crate) mod postgres;

@@ -1,0 +1,311 @@
+//! Case 39: `kill -9` at every step between a webhook's receipt and `stored`.
+//! After a restart nothing is lost, nothing is there twice, nothing lies about.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use clipkeep::store::{Store, StoreTarget, UploadLimits};
+use clipkeep_core::config::{Config, Layers};
+use fal_sim::{Fault, Faults, Media, Sim, SimOptions};
+use serde_json::Value;
+use tokio::{sync::Semaphore, task::JoinSet};
+
+use crate::support::{
+    chaos::{Behind, Chaos, Side},
+    garage,
+    node::{Node, NodeConfig},
+    postgres,
+};
+
+/// Three parts, the last one short.
+const LEN: u64 = (2 << 23) + 100_000;
+/// How many stories run side by side.
+const PARALLEL: usize = 6;
+
+/// One node on its parts, with the proxies that watch it.
+struct Story {
+    sim: Sim,
+    config: NodeConfig,
+    store: StoreTarget,
+    database: Option<Chaos>,
+    bucket: Option<Chaos>,
+    media: Media,
+    source: String,
+    dir: tempfile::TempDir,
+}
+
+#[derive(Clone, Copy)]
+enum Database {
+    Sqlite,
+    Postgres,
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    Folder,
+    Garage,
+}
+
+impl Story {
+    async fn new(database: Database, place: Place) -> Self {
+        let sim = Sim::start(SimOptions::default()).await.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let media = Media::padded(LEN, u64::from(std::process::id()));
+        let source = sim.add_file("out.mp4", media.clone());
+        let mut config = NodeConfig::new(&dir.path().join("data")).set("lease", "1s");
+        let (mut database_proxy, mut bucket_proxy) = (None, None);
+        if matches!(database, Database::Postgres) {
+            let (url, chaos) = proxied_postgres().await;
+            config = config.set("database", url);
+            database_proxy = Some(chaos);
+        }
+        let store = match place {
+            Place::Folder => StoreTarget::Folder(dir.path().join("data/clips")),
+            Place::Garage => {
+                let place = garage::place();
+                let chaos = Chaos::before(Behind::Http(place.endpoint.replace("http://", ""))).await;
+                config = config.set("store", place.url());
+                config.aws = place.aws_through(&format!("http://127.0.0.1:{}", chaos.port));
+                bucket_proxy = Some(chaos);
+                let direct = Layers::new().with_env(place.aws()).with_flags([("store", place.url())]);
+                let settings = Config::from_layers(direct).unwrap().s3;
+                StoreTarget::S3 { bucket: garage::BUCKET.to_owned(), prefix: place.prefix, settings }
+            }
+        };
+        Self { sim, config, store, database: database_proxy, bucket: bucket_proxy, media, source, dir }
+    }
+
+    fn watched(&self) -> &Chaos {
+        self.bucket.as_ref().or(self.database.as_ref()).unwrap()
+    }
+
+    /// Sends the webhook as fal does: until it is answered with 200. Starts the
+    /// node again when it died.
+    async fn send(&self, node: &mut Node) {
+        loop {
+            if node.hook(&self.sim, "gen", &self.source).await == Some(200) {
+                return;
+            }
+            if node.is_dead() {
+                *node = self.restart().await;
+            }
+        }
+    }
+
+    async fn restart(&self) -> Node {
+        for chaos in self.database.iter().chain(&self.bucket) {
+            chaos.disarm();
+        }
+        self.config.start(&self.sim).await
+    }
+
+    /// Waits for `stored`, starting the node again when it dies, and never
+    /// sees `stored` without the bytes.
+    async fn until_stored(&self, node: &mut Node) -> Value {
+        let began = tokio::time::Instant::now();
+        loop {
+            if node.is_dead() {
+                *node = self.restart().await;
+            }
+            if let Some(clip) = node.api("/api/v1/clips/gen.mp4").await
+                && clip["state"] == "stored"
+            {
+                return clip;
+            }
+            let log = || std::fs::read_to_string(&node.log).unwrap_or_default();
+            assert!(began.elapsed() < Duration::from_secs(60), "not stored:\n{}", log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Nothing lost, nothing twice, nothing lies about.
+    async fn check(&self, node: &mut Node, what: &str) {
+        let clip = self.until_stored(node).await;
+        let store =
+            Store::open(self.store.clone(), UploadLimits { memory: 8 << 20, clip_size: 1 << 30 }).await.unwrap();
+        let digest = store.hash(&"gen.mp4".parse().unwrap()).await.unwrap();
+        assert_eq!((digest.size, &digest.sha256), (self.media.len(), &self.media.sha256()), "{what}");
+        assert_eq!(
+            (&clip["size"], &clip["sha256"]),
+            (&Value::from(digest.size), &Value::from(digest.sha256)),
+            "{what}"
+        );
+        let list = node.api("/api/v1/clips").await.unwrap();
+        assert_eq!(list["clips"].as_array().unwrap().len(), 1, "{what}");
+        let history = node.api("/api/v1/clips/gen.mp4/history").await.unwrap();
+        let events = history["history"].as_array().unwrap();
+        let stored = events.iter().filter(|event| event["event"] == "stored").count();
+        assert_eq!(stored, 1, "{what}: {events:?}");
+        until(|| files(&self.dir.path().join("data/spool")) == 0, what).await;
+        if let StoreTarget::Folder(root) = &self.store {
+            assert_eq!(files(root), 1, "{what}");
+        }
+        assert_eq!(store.list_stale().await.unwrap(), [], "{what}");
+    }
+}
+
+async fn proxied_postgres() -> (String, Chaos) {
+    let url = postgres::database().await;
+    let rest = url.strip_prefix("postgres://clipkeep@").unwrap();
+    let (host, name) = rest.split_once('/').unwrap();
+    let socket = Path::new(&host.replace("%2F", "/")).join(".s.PGSQL.5432");
+    let chaos = Chaos::before(Behind::Postgres(socket)).await;
+    (format!("postgres://clipkeep@127.0.0.1:{}/{name}", chaos.port), chaos)
+}
+
+fn files(dir: &Path) -> usize {
+    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
+    let count = |entry: std::io::Result<std::fs::DirEntry>| {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files(&path) } else { 1 }
+    };
+    entries.map(count).sum()
+}
+
+async fn until(mut holds: impl FnMut() -> bool, what: &str) {
+    let began = tokio::time::Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < Duration::from_secs(5), "{what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Runs the story with a kill at message `kill_at` of the watched proxy;
+/// answers how many messages there were.
+async fn run(database: Database, place: Place, kill_at: Option<(u32, Side)>) -> u32 {
+    let story = Story::new(database, place).await;
+    let mut node = story.config.start(&story.sim).await;
+    story.watched().arm(node.pid(), kill_at);
+    story.send(&mut node).await;
+    story.until_stored(&mut node).await;
+    let messages = story.watched().disarm();
+    story.check(&mut node, &format!("killed at {kill_at:?}")).await;
+    messages
+}
+
+/// Once undisturbed to learn how many messages there are, then killed at each.
+async fn at_every_message(database: Database, place: Place) {
+    let messages = run(database, place, None).await;
+    assert!(messages > 3, "{messages}");
+    let slots = Arc::new(Semaphore::new(PARALLEL));
+    let mut stories = JoinSet::new();
+    for number in 1..=messages {
+        for side in [Side::Before, Side::After] {
+            let slots = Arc::clone(&slots);
+            stories.spawn(async move {
+                let _slot = slots.acquire().await.unwrap();
+                run(database, place, Some((number, side))).await
+            });
+        }
+    }
+    while let Some(ended) = stories.join_next().await {
+        ended.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_39_killed_at_every_request_to_the_bucket_on_sqlite() {
+    at_every_message(Database::Sqlite, Place::Garage).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_39_killed_at_every_request_to_the_bucket_on_postgresql() {
+    at_every_message(Database::Postgres, Place::Garage).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_39_killed_at_every_message_to_postgresql() {
+    at_every_message(Database::Postgres, Place::Folder).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_39_killed_while_the_source_stands_still() {
+    let points = [
+        Fault { delay_ms: 60_000, ..Fault::default() },
+        Fault::stall_at(1),
+        Fault::stall_at(LEN / 2),
+        Fault::stall_at(LEN - 1),
+    ];
+    for place in [Place::Folder, Place::Garage] {
+        for fault in points.clone() {
+            let story = Story::new(Database::Sqlite, place).await;
+            story.sim.set_faults(&story.source, Faults::first(1, fault.clone()));
+            let mut node = story.config.start(&story.sim).await;
+            story.send(&mut node).await;
+            until(|| !story.sim.requests_for(&story.source).is_empty(), "the download begins").await;
+            let expected = fault.stall_at.unwrap_or(0);
+            until(|| story.sim.bytes_served(&story.source) >= expected, "the source stalls").await;
+            node.kill();
+            let mut node = story.restart().await;
+            story.check(&mut node, &format!("{fault:?}")).await;
+        }
+    }
+}
+
+/// The steps that no proxy sees: SQLite's commits, the folder's links. Killed
+/// when a file appears, and at moments spread over the whole story.
+#[tokio::test(flavor = "multi_thread")]
+async fn case_39_killed_at_any_moment_on_sqlite_and_a_folder() {
+    let slots = Arc::new(Semaphore::new(PARALLEL));
+    let mut stories = JoinSet::new();
+    for moment in 0..36_u64 {
+        let slots = Arc::clone(&slots);
+        stories.spawn(async move {
+            let _slot = slots.acquire().await.unwrap();
+            let story = Story::new(Database::Sqlite, Place::Folder).await;
+            let mut node = story.config.start(&story.sim).await;
+            let sent = node.hook(&story.sim, "gen", &story.source);
+            // A third of them while the webhook is on its way, the rest over
+            // the next moments.
+            let pause = Duration::from_micros(if moment < 12 { moment * 300 } else { (moment - 11) * 8000 });
+            let acknowledged = tokio::select! {
+                status = sent => { tokio::time::sleep(pause).await; status == Some(200) }
+                () = tokio::time::sleep(pause), if moment < 12 => false,
+            };
+            node.kill();
+            let mut node = story.restart().await;
+            if !acknowledged {
+                story.send(&mut node).await;
+            }
+            story.check(&mut node, &format!("moment {moment}")).await;
+        });
+    }
+    while let Some(ended) = stories.join_next().await {
+        ended.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_39_killed_when_the_object_appears() {
+    for _ in 0..6 {
+        let story = Story::new(Database::Sqlite, Place::Folder).await;
+        let mut node = story.config.start(&story.sim).await;
+        story.send(&mut node).await;
+        let object = story.dir.path().join("data/clips/gen.mp4");
+        let began = std::time::Instant::now();
+        while !object.exists() && began.elapsed() < Duration::from_secs(20) {
+            std::hint::spin_loop();
+        }
+        node.kill();
+        let mut node = story.restart().await;
+        story.check(&mut node, "killed when the object appeared").await;
+        // One download: the object that was there was recognised, or the row
+        // had been written in time.
+        let once = story.sim.bytes_served(&story.source);
+        assert_eq!(once, LEN, "downloaded again");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopping_node_lets_go_and_loses_nothing() {
+    let story = Story::new(Database::Sqlite, Place::Garage).await;
+    story.sim.set_faults(&story.source, Faults::first(1, Fault::stall_at(LEN / 2)));
+    let config = story.config.clone().set("shutdown_grace", "300ms").set("source_stall_timeout", "60s");
+    let mut node = config.start(&story.sim).await;
+    story.send(&mut node).await;
+    until(|| story.sim.bytes_served(&story.source) >= LEN / 2, "the source stalls").await;
+    assert_eq!(node.terminate().await, Some(0));
+    let mut node = story.restart().await;
+    story.check(&mut node, "stopped").await;
+    let clip = node.api("/api/v1/clips/gen.mp4").await.unwrap();
+    assert_eq!(clip["attempts"], 1, "a released attempt does not count");
+}

@@ -1,0 +1,137 @@
+//! The real binary as a process of its own, to be killed.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use fal_sim::Sim;
+use reqwest::Client;
+use serde_json::{Value, json};
+
+use super::app::own_settings;
+
+pub(crate) const TOKEN: &str = "test-admin-token-0123456789";
+
+/// A node's settings, so that it can be started again as it was.
+#[derive(Clone)]
+pub(crate) struct NodeConfig {
+    pub(crate) data: PathBuf,
+    pub(crate) settings: Vec<(&'static str, String)>,
+    pub(crate) aws: Vec<(String, String)>,
+}
+
+/// A running node. Killed when dropped.
+pub(crate) struct Node {
+    child: Child,
+    pub(crate) url: String,
+    pub(crate) client: Client,
+    pub(crate) log: PathBuf,
+}
+
+impl NodeConfig {
+    pub(crate) fn new(data: &Path) -> Self {
+        Self { data: data.to_owned(), settings: Vec::new(), aws: Vec::new() }
+    }
+
+    pub(crate) fn set(mut self, key: &'static str, value: impl Into<String>) -> Self {
+        self.settings.retain(|(name, _)| *name != key);
+        self.settings.push((key, value.into()));
+        self
+    }
+
+    /// Starts the binary and waits until it is ready.
+    pub(crate) async fn start(&self, sim: &Sim) -> Node {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let url = format!("http://127.0.0.1:{port}");
+        fs::create_dir_all(&self.data).unwrap();
+        let log = self.data.join("node.log");
+        let to_log = fs::File::options().create(true).append(true).open(&log).unwrap();
+        let mut command =
+            Command::new(std::env::var_os("CLIPKEEP_BIN").unwrap_or(env!("CARGO_BIN_EXE_clipkeep").into()));
+        command.arg("serve").stdin(Stdio::null()).stdout(Stdio::null()).stderr(to_log);
+        command.env_clear().env("CLIPKEEP_LISTEN", format!("127.0.0.1:{port}")).env("CLIPKEEP_LOG", "info");
+        for (name, value) in own_settings(sim, &url, &self.data, TOKEN).into_iter().chain(self.settings.clone()) {
+            command.env(format!("CLIPKEEP_{}", name.to_uppercase()), value);
+        }
+        command.envs(self.aws.iter().cloned());
+        let child = command.spawn().unwrap();
+        let node = Node { child, url, client: Client::builder().no_proxy().build().unwrap(), log };
+        node.until_ready().await;
+        node
+    }
+}
+
+impl Node {
+    async fn until_ready(&self) {
+        let began = tokio::time::Instant::now();
+        loop {
+            let ready = self.client.get(format!("{}/readyz", self.url)).send().await;
+            if ready.is_ok_and(|answer| answer.status() == 200) {
+                return;
+            }
+            let log = || fs::read_to_string(&self.log).unwrap_or_default();
+            assert!(began.elapsed() < Duration::from_secs(30), "the node does not become ready:\n{}", log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `kill -9`, and the end of it.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Whether it is dead already.
+    pub(crate) fn is_dead(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// SIGTERM; its exit code.
+    pub(crate) async fn terminate(&mut self) -> Option<i32> {
+        Command::new("kill").arg(self.pid().to_string()).status().unwrap();
+        let began = tokio::time::Instant::now();
+        while !self.is_dead() {
+            assert!(began.elapsed() < Duration::from_secs(30), "the node does not stop");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.child.wait().unwrap().code()
+    }
+
+    /// Sends a signed webhook for one video; its status, if there was an answer.
+    pub(crate) async fn hook(&self, sim: &Sim, request_id: &str, source: &str) -> Option<u16> {
+        let payload = json!({"video": {"url": source, "content_type": "video/mp4"}});
+        let delivery = sim.sign(request_id, sim.webhook_body(request_id, &payload));
+        let mut request = self.client.post(format!("{}/hooks/fal?model=m&prompt=p", self.url));
+        for (name, value) in delivery.headers {
+            request = request.header(name, value);
+        }
+        request.body(delivery.body).send().await.ok().map(|answer| answer.status().as_u16())
+    }
+
+    /// A GET on the API; its JSON, if there was an answer.
+    pub(crate) async fn api(&self, path: &str) -> Option<Value> {
+        let request = self.client.get(format!("{}{path}", self.url)).bearer_auth(TOKEN);
+        request.send().await.ok()?.json().await.ok()
+    }
+
+    /// A line of `/proc/PID/status` in KiB, such as `VmHWM`.
+    pub(crate) fn memory_kib(&self, line: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let found = status.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(':')).unwrap();
+        found.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
