@@ -179,7 +179,7 @@ keys! {
     /// How many fills run at once on this node.
     fill_concurrency: Count(1, 4096), "64", "16";
     /// How much memory the uploads of all fills share.
-    fill_memory: Size("8MiB", "1TiB"), "64MiB", "256MiB";
+    fill_memory: Size("8MiB", "1TiB"), "32MiB", "256MiB";
     /// How long a node that stopped answering keeps the right to fill a clip.
     lease: Duration("1s", "1h"), "60s", "20s";
     /// The delay before a failed fill's first retry. It doubles from retry to retry.

@@ -4,6 +4,7 @@
 
 mod catalog;
 mod crash;
+mod memory;
 mod smoke;
 mod store;
 mod support;

@@ -6,7 +6,7 @@
 
 use std::{
     fs::File,
-    io::{self, IoSlice, Seek, Write},
+    io::{self, Seek, Write},
     ops::Range,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
@@ -64,7 +64,7 @@ impl GrowingFile {
         .await?;
         let start = Progress { generation: 0, len: 0, phase: Phase::Growing };
         let growing = Arc::new(Self { path, file, progress: watch::Sender::new(start) });
-        Ok((Writer { file: Arc::clone(&growing), batch: Vec::new(), batched: 0, broken: false }, growing))
+        Ok((Writer { file: Arc::clone(&growing), batch: Vec::with_capacity(BATCH), broken: false }, growing))
     }
 
     /// How many bytes are there to be read now.
@@ -106,21 +106,24 @@ impl Drop for GrowingFile {
 /// the file is of no more use: what follows fails too.
 pub struct Writer {
     file: Arc<GrowingFile>,
-    batch: Vec<Bytes>,
-    batched: usize,
+    /// One buffer for all of the download: chunks are copied into it, because
+    /// holding on to them would hold the connection's much larger buffers.
+    batch: Vec<u8>,
     broken: bool,
 }
 
 impl Writer {
     /// Appends a chunk. It may stay in memory until 256 KiB came together, the
     /// file is flushed, or finished.
-    pub async fn write(&mut self, chunk: Bytes) -> io::Result<()> {
-        self.batched += chunk.len();
-        self.batch.push(chunk);
-        if self.batched < BATCH {
-            return Ok(());
+    pub async fn write(&mut self, mut chunk: Bytes) -> io::Result<()> {
+        while !chunk.is_empty() {
+            let room = BATCH - self.batch.len();
+            self.batch.extend_from_slice(&chunk.split_to(room.min(chunk.len())));
+            if self.batch.len() == BATCH {
+                self.flush().await?;
+            }
         }
-        self.flush().await
+        Ok(())
     }
 
     /// Hands everything written so far to the readers.
@@ -128,9 +131,14 @@ impl Writer {
         if self.batch.is_empty() {
             return Ok(());
         }
-        let batch = std::mem::take(&mut self.batch);
-        let written = std::mem::take(&mut self.batched) as u64;
-        self.on_disk(move |file| write_all(file, &batch)).await?;
+        let mut batch = std::mem::take(&mut self.batch);
+        let written = batch.len() as u64;
+        let write = move |mut file: &File| {
+            file.write_all(&batch)?;
+            batch.clear();
+            Ok(batch)
+        };
+        self.batch = self.on_disk(write).await?;
         self.file.progress.send_modify(|progress| progress.len += written);
         Ok(())
     }
@@ -138,7 +146,6 @@ impl Writer {
     /// Starts over from nothing. Readers of what was there so far end.
     pub async fn reset(&mut self) -> io::Result<()> {
         self.batch.clear();
-        self.batched = 0;
         // First the news, then the deed: a reader that still sees the old
         // generation after its read has read old bytes only.
         self.file.progress.send_modify(|progress| {
@@ -160,15 +167,18 @@ impl Writer {
         Ok(self.file.len())
     }
 
-    async fn on_disk(&mut self, work: impl FnOnce(&File) -> io::Result<()> + Send + 'static) -> io::Result<()> {
+    async fn on_disk<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&File) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
         if self.broken {
             return Err(io::Error::other("an earlier write to the spool file failed"));
         }
         self.broken = true;
         let file = Arc::clone(&self.file);
-        blocking(move || work(&file.file)).await?;
+        let done = blocking(move || work(&file.file)).await?;
         self.broken = false;
-        Ok(())
+        Ok(done)
     }
 }
 
@@ -242,21 +252,6 @@ pub async fn sweep_spool(dir: PathBuf) -> io::Result<usize> {
         Ok(removed)
     })
     .await
-}
-
-fn write_all(mut file: &File, batch: &[Bytes]) -> io::Result<()> {
-    let mut slices: Vec<IoSlice<'_>> = batch.iter().map(|chunk| IoSlice::new(chunk)).collect();
-    let mut rest = &mut slices[..];
-    IoSlice::advance_slices(&mut rest, 0);
-    while !rest.is_empty() {
-        match file.write_vectored(rest) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => IoSlice::advance_slices(&mut rest, written),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(())
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
