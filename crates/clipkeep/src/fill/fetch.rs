@@ -20,12 +20,6 @@ const FRUITLESS: u32 = 3;
 /// Versions in a row before the attempt gives up on a source that keeps changing.
 const VERSIONS: u32 = 3;
 
-/// What is known of a finished download.
-pub(super) struct Fetched {
-    /// Whether the source said how long it is, so that the length was checked.
-    pub(super) length_promised: bool,
-}
-
 /// What has been brought so far.
 struct Progress {
     version: Option<SourceVersion>,
@@ -35,14 +29,14 @@ struct Progress {
 }
 
 /// Brings all of the source into the writer's file.
-pub(super) async fn fetch(inner: &Inner, claim: &Claim, mut writer: Writer) -> Result<Fetched, FillError> {
+pub(super) async fn fetch(inner: &Inner, claim: &Claim, mut writer: Writer) -> Result<(), FillError> {
     let mut progress = Progress { version: None, have: 0, fruitless: 0, versions: 0 };
     loop {
         let before = progress.have;
         let error = match pass(inner, claim, &mut writer, &mut progress).await {
-            Ok(fetched) => {
+            Ok(()) => {
                 writer.finish().await?;
-                return Ok(fetched);
+                return Ok(());
             }
             Err(FillError::Source(error)) => error,
             Err(error) => return Err(error),
@@ -61,12 +55,7 @@ pub(super) async fn fetch(inner: &Inner, claim: &Claim, mut writer: Writer) -> R
 }
 
 /// One request, read to its end.
-async fn pass(
-    inner: &Inner,
-    claim: &Claim,
-    writer: &mut Writer,
-    progress: &mut Progress,
-) -> Result<Fetched, FillError> {
+async fn pass(inner: &Inner, claim: &Claim, writer: &mut Writer, progress: &mut Progress) -> Result<(), FillError> {
     let if_range = progress.version.as_ref().and_then(SourceVersion::if_range);
     // Bytes may be joined to bytes only where the source can vouch for them.
     let resume = if_range.filter(|_| progress.have > 0).map(|if_range| Resume { from: progress.have, if_range });
@@ -76,7 +65,6 @@ async fn pass(
         writer.reset().await?;
         progress.have = 0;
     }
-    let length_promised = response.total.is_some();
     progress.version = Some(response.version.clone());
     while let Some(chunk) = response.body.next().await? {
         let bytes = chunk.len() as u64;
@@ -87,7 +75,7 @@ async fn pass(
         }
         writer.write(chunk).await?;
     }
-    Ok(Fetched { length_promised })
+    Ok(())
 }
 
 fn check(inner: &Inner, progress: &Progress, response: &SourceResponse) -> Result<(), FillError> {

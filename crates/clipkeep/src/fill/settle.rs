@@ -10,12 +10,7 @@ use clipkeep_core::{
     verdict::Verdict,
 };
 
-use super::{
-    FillEnd, Inner,
-    fetch::{Fetched, random},
-    growing::GrowingFile,
-    task::FillError,
-};
+use super::{FillEnd, Inner, fetch::random, growing::GrowingFile, task::FillError};
 use crate::{
     catalog::{CatalogError, Claim},
     store::{Staged, StoreError},
@@ -47,20 +42,14 @@ async fn matches(inner: &Inner, claim: &Claim, sealed: &Sealed) -> Result<bool, 
 
 /// Reads the media facts of the complete local file, or says what is wrong
 /// with it.
-pub(super) async fn probe(
-    file: &Arc<GrowingFile>,
-    media: &'static MediaType,
-    fetched: &Fetched,
-) -> Result<MediaInfo, FillError> {
+pub(super) async fn probe(file: &Arc<GrowingFile>, media: &'static MediaType) -> Result<MediaInfo, FillError> {
     let (path, len) = (file.path().to_owned(), file.len());
     let read = move || probe::probe(&mut BufReader::new(File::open(path)?), len, media);
     match tokio::task::spawn_blocking(read).await {
         Ok(Ok(info)) => Ok(info),
         Ok(Err(ProbeError::Io(error))) => Err(error.into()),
-        // Nobody had promised a length: this is how a cut shows.
-        Ok(Err(error @ ProbeError::Truncated)) if !fetched.length_promised => {
-            Err(FillError::Incomplete(error.to_string()))
-        }
+        // Without a promised length, or with one that lied, a cut shows here.
+        Ok(Err(error @ ProbeError::Truncated)) => Err(FillError::Incomplete(error.to_string())),
         Ok(Err(error)) => Err(FillError::Unacceptable(error.to_string())),
         Err(panicked) => Err(std::io::Error::other(panicked).into()),
     }

@@ -108,8 +108,8 @@ async fn copy(
 ) -> Result<(Staged, Sealed), FillError> {
     let download = fetch::fetch(inner, claim, writer);
     let upload = stage(inner, claim, file, staging);
-    let (fetched, (staged, media_type)) = tokio::try_join!(download, upload)?;
-    match settle::probe(file, media_type, &fetched).await {
+    let ((), (staged, media_type)) = tokio::try_join!(download, upload)?;
+    match settle::probe(file, media_type).await {
         Ok(media) => {
             let Digest { size, sha256 } = staged.digest().clone();
             Ok((staged, Sealed { size, sha256, media }))

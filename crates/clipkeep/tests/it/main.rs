@@ -4,6 +4,9 @@
 
 mod catalog;
 mod crash;
+mod fill;
+mod hooks;
+mod leaks;
 mod memory;
 mod smoke;
 mod store;
