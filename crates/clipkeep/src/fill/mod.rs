@@ -4,10 +4,10 @@
 //! number of them at once join the one that runs. A lease in the catalogue
 //! picks the node that fills, the registry joins callers on this node.
 //!
-//! - [`task`] is one fill, top to bottom.
-//! - [`fetch`] brings the source's bytes into the local file.
-//! - [`settle`] turns what was read into a confirmed object and a `stored` row.
-//! - [`lease`] holds the right to do so.
+//! - `task` is one fill, top to bottom.
+//! - `fetch` brings the source's bytes into the local file.
+//! - `settle` turns what was read into a confirmed object and a `stored` row.
+//! - `lease` holds the right to do so.
 
 mod fetch;
 pub mod growing;

@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod catalog;
+mod cli;
 mod crash;
+mod delivery;
 mod fill;
 mod hooks;
 mod leaks;

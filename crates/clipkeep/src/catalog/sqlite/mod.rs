@@ -72,8 +72,10 @@ fn connect(path: &Path) -> Result<Connection> {
     if mode != "wal" {
         return Err(CatalogError::unavailable("turning on the write-ahead log", format!("journal mode is {mode}")));
     }
-    connection
-        .execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 67108864;")?;
+    connection.execute_batch(
+        "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 67108864; \
+             PRAGMA wal_autocheckpoint = 8000; PRAGMA cache_size = -16384;",
+    )?;
     Ok(connection)
 }
 

@@ -1,0 +1,28 @@
+//! clipkeep beside its peers, in one run: `cargo bench -p clipkeep`, or
+//! `-- hooks`, `-- ingest`, `-- hits` for one of them. Needs rclone, nginx, wrk
+//! and Garage. Timings of a small machine are noisy: look at the ratios.
+
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
+
+mod hits;
+mod hooks;
+mod ingest;
+mod run;
+#[path = "../../tests/it/support/mod.rs"]
+#[expect(dead_code, reason = "shared with the tests, which use more of it")]
+mod support;
+
+#[tokio::main]
+async fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let asked = |name: &str| wanted.is_empty() || wanted.iter().any(|w| w == name);
+    if asked("hooks") {
+        hooks::run().await;
+    }
+    if asked("ingest") {
+        ingest::run().await;
+    }
+    if asked("hits") {
+        hits::run().await;
+    }
+}
