@@ -31,9 +31,9 @@ async fn until_stored(node: &Node, count: usize) {
     }
 }
 
+#[expect(clippy::print_stderr, reason = "the number is worth seeing")]
 fn assert_bounded(node: &Node, what: &str) {
     let peak = node.memory_kib("VmHWM");
-    #[expect(clippy::print_stderr, reason = "the number is worth seeing")]
     eprintln!("{what}: peak resident memory {} MiB", peak >> 10);
     assert!(peak < LIMIT_KIB, "{what}: {} MiB", peak >> 10);
 }
