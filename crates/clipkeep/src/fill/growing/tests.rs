@@ -11,13 +11,14 @@ async fn a_reader_gets_the_bytes_while_the_file_grows() {
     let (_dir, mut writer, file) = fresh().await;
     let mut reader = file.reader();
     let waiting = tokio::spawn(async move {
-        let available = reader.wait_for(BATCH as u64 + 1).await.unwrap();
+        let available = reader.wait_for(BATCH as u64).await.unwrap();
         (available, reader.read_at(BATCH as u64 - 2..available).await.unwrap())
     });
     writer.write(Bytes::from(vec![1; BATCH - 1])).await.unwrap();
     assert!(file.is_empty(), "less than a batch stays in memory");
     writer.write(Bytes::from_static(&[2, 3])).await.unwrap();
-    assert_eq!(waiting.await.unwrap(), (BATCH as u64 + 1, Bytes::from_static(&[1, 2, 3])));
+    assert_eq!(waiting.await.unwrap(), (BATCH as u64, Bytes::from_static(&[1, 2])));
+    assert_eq!(writer.finish().await.unwrap(), BATCH as u64 + 1);
 }
 
 #[tokio::test]
