@@ -30,6 +30,8 @@ use crate::{
     tls,
 };
 
+/// How many redirects of a source are followed.
+const MAX_REDIRECTS: u32 = 5;
 /// How many stored clips are kept at hand without asking the catalogue.
 const SHELF_CLIPS: usize = 4096;
 
@@ -93,7 +95,7 @@ impl App {
             settings: fill_settings(&config),
             catalog: Arc::clone(&catalog),
             store: Arc::clone(&store),
-            source: SourceClient::new(source_settings(&config))?,
+            source: SourceClient::new(source_settings(&config), Arc::clone(&clock))?,
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
         });
@@ -221,5 +223,6 @@ fn source_settings(config: &Config) -> SourceSettings {
         connect_timeout: config.source_connect_timeout,
         first_byte_timeout: config.source_first_byte_timeout,
         stall_timeout: config.source_stall_timeout,
+        max_redirects: MAX_REDIRECTS,
     }
 }

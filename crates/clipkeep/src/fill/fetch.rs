@@ -58,12 +58,25 @@ pub(super) async fn fetch(inner: &Inner, claim: &Claim, mut writer: Writer) -> R
 async fn pass(inner: &Inner, claim: &Claim, writer: &mut Writer, progress: &mut Progress) -> Result<(), FillError> {
     let if_range = progress.version.as_ref().and_then(SourceVersion::if_range);
     // Bytes may be joined to bytes only where the source can vouch for them.
-    let resume = if_range.filter(|_| progress.have > 0).map(|if_range| Resume { from: progress.have, if_range });
+    let resume = if_range
+        .filter(|_| progress.have > 0)
+        .map(|if_range| Resume { from: progress.have, if_range: Some(if_range.to_owned()) });
     let mut response = inner.parts.source.get(&claim.clip.source_url, resume.as_ref()).await?;
-    check(inner, progress, &response)?;
-    if response.start == 0 && progress.have > 0 {
-        writer.reset().await?;
-        progress.have = 0;
+    if progress.have > 0 {
+        let same = progress.version.as_ref().is_some_and(|held| same_version(held, &response.version));
+        match (response.start, same) {
+            (0, true) => {
+                writer.reset().await?;
+                progress.have = 0;
+            }
+            // The whole of another version: taken as it comes.
+            (0, false) => start_over(inner, claim, writer, progress, SourceError::changed()).await?,
+            (_, true) => {}
+            (_, false) => return Err(SourceError::changed().into()),
+        }
+    }
+    if response.total.is_some_and(|total| total > inner.parts.settings.max_clip_size) {
+        return Err(too_large(inner));
     }
     progress.version = Some(response.version.clone());
     while let Some(chunk) = response.body.next().await? {
@@ -74,17 +87,6 @@ async fn pass(inner: &Inner, claim: &Claim, writer: &mut Writer, progress: &mut 
             return Err(too_large(inner));
         }
         writer.write(chunk).await?;
-    }
-    Ok(())
-}
-
-fn check(inner: &Inner, progress: &Progress, response: &SourceResponse) -> Result<(), FillError> {
-    if response.total.is_some_and(|total| total > inner.parts.settings.max_clip_size) {
-        return Err(too_large(inner));
-    }
-    let changed = progress.version.as_ref().is_some_and(|held| !same_version(held, &response.version));
-    if changed && progress.have > 0 {
-        return Err(SourceError::changed().into());
     }
     Ok(())
 }

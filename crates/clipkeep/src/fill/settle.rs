@@ -117,6 +117,7 @@ fn judge(inner: &Inner, claim: &Claim, result: Result<(), FillError>) -> Outcome
         }
     };
     match verdict {
+        Verdict::Gone(_) => Outcome::Lost(why),
         Verdict::Rejected(_) => Outcome::Rejected(why),
         Verdict::Missing(_) if claim.clip.attempts >= settings.gone_attempts => Outcome::Lost(why),
         Verdict::Retry { .. } if age >= settings.lost_after => Outcome::Lost(why),

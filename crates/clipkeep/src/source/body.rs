@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use clipkeep_core::verdict::Why;
+use clipkeep_core::verdict::{Promise, Verdict, Why};
 use reqwest::Response;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::SourceError;
 
@@ -13,59 +13,76 @@ use super::SourceError;
 /// stall, and a way to hold a fill for ever.
 const TRICKLE: u64 = 1024;
 
-/// The rest of an answer. It ends cleanly only when all that was promised came.
+/// The bytes of an answer. After an error it has no more to give: drop it.
 #[derive(Debug)]
 pub struct SourceBody {
     response: Response,
-    /// What is still to come, if that was said.
-    left: Option<u64>,
-    stall_timeout: Duration,
-    /// Since when, and how much came: for the trickle.
-    window: (Instant, u64),
+    /// The offset in the whole of what comes next.
+    at: u64,
+    promise: Promise,
+    pace: Pace,
 }
 
 impl SourceBody {
-    pub(super) fn new(response: Response, promised: Option<u64>, stall_timeout: Duration) -> Self {
-        Self { response, left: promised, stall_timeout, window: (Instant::now(), 0) }
+    pub(super) fn new(response: Response, promise: Promise, stall_timeout: Duration) -> Self {
+        let pace = Pace { stall_timeout, waited: Duration::ZERO, came: 0 };
+        Self { response, at: promise.start, promise, pace }
     }
 
-    /// The next bytes; none at the end. Dropping the future loses nothing but
-    /// the connection.
+    /// The next bytes, a read buffer's worth at most; `None` at the end. Where
+    /// the source named a length, `None` comes only after all of the whole up
+    /// to it; a shorter part ends in `cut`, to be resumed. Only the time spent
+    /// in here counts against the source, so a slow reader is no stall.
+    /// Dropping the future loses no bytes.
     ///
     /// # Errors
-    /// If the source stalls, trickles, breaks off, ends short of what it
-    /// promised, or goes on past it.
+    /// If the source stalls or trickles, breaks off, gives no byte at all, or
+    /// goes on past what it promised.
     pub async fn next(&mut self) -> Result<Option<Bytes>, SourceError> {
-        let chunk = match tokio::time::timeout(self.stall_timeout, self.response.chunk()).await {
-            Ok(Ok(chunk)) => chunk,
+        let began = Instant::now();
+        let chunk = match timeout(self.pace.stall_timeout, self.response.chunk()).await {
+            Ok(Ok(Some(chunk))) => chunk,
+            Ok(Ok(None)) => return self.end().map(|()| None),
             Ok(Err(_)) => return Err(SourceError::retry("the source broke off", Why::Cut)),
             Err(_) => return Err(SourceError::retry("the source stalled", Why::Stalled)),
         };
-        let Some(chunk) = chunk else {
-            return match self.left {
-                None | Some(0) => Ok(None),
-                Some(_) => Err(SourceError::retry("the source ended before its promised length", Why::Cut)),
-            };
-        };
         let len = chunk.len() as u64;
-        if let Some(left) = &mut self.left {
-            *left = left
-                .checked_sub(len)
-                .ok_or_else(|| SourceError::retry("the source sent more than it promised", Why::TooLong))?;
+        self.at += len;
+        if self.promise.end.is_some_and(|end| self.at > end) {
+            return Err(SourceError::retry("the source sent more than it promised", Why::WrongLength));
         }
-        self.watch_for_trickle(len)?;
+        self.pace.note(began.elapsed(), len)?;
         Ok(Some(chunk))
     }
 
-    fn watch_for_trickle(&mut self, len: u64) -> Result<(), SourceError> {
-        let (since, came) = &mut self.window;
-        *came += len;
-        if since.elapsed() < self.stall_timeout {
+    fn end(&self) -> Result<(), SourceError> {
+        if self.at == 0 {
+            return Err(SourceError::new("the source is empty", Verdict::Missing(Why::Empty)));
+        }
+        if self.promise.end.max(self.promise.total).is_some_and(|end| self.at < end) {
+            return Err(SourceError::retry("the source ended before the clip did", Why::Cut));
+        }
+        Ok(())
+    }
+}
+
+/// How fast a source gives, over windows of one stall timeout of waiting.
+#[derive(Debug)]
+struct Pace {
+    stall_timeout: Duration,
+    waited: Duration,
+    came: u64,
+}
+
+impl Pace {
+    fn note(&mut self, waited: Duration, came: u64) -> Result<(), SourceError> {
+        self.waited += waited;
+        self.came += came;
+        if self.waited < self.stall_timeout {
             return Ok(());
         }
-        // The last bytes of a clip may be few.
-        let trickles = *came < TRICKLE && self.left != Some(0);
-        self.window = (Instant::now(), 0);
+        let trickles = self.came < TRICKLE;
+        (self.waited, self.came) = (Duration::ZERO, 0);
         if trickles { Err(SourceError::retry("the source only trickles", Why::Stalled)) } else { Ok(()) }
     }
 }

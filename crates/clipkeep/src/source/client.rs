@@ -1,215 +1,182 @@
-//! One ranged GET from a source, every hop judged.
+//! One GET of a source, every hop judged.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use clipkeep_core::{
-    address::{Forbidden, SourceRules, judge_url},
+    address::{JudgedUrl, SourceRules, judge_url},
     secret::SourceUrl,
     time::Clock,
-    verdict::{Verdict, Why, judge_status},
+    verdict::{Framing, Verdict, Why, judge_head},
     version::SourceVersion,
 };
-use http::{HeaderMap, StatusCode, header};
+use http::{
+    HeaderMap,
+    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, IF_RANGE, LOCATION, RANGE},
+};
 use reqwest::{Client, Response, redirect};
-use url::Url;
+use tokio::time::timeout;
+
+use crate::tls;
 
 use super::{
     SourceBody, SourceError,
-    resolver::{GuardedResolver, LookUp, system},
+    resolver::{JudgingResolver, LookUp, system},
 };
-use crate::{clock::SystemClock, tls};
 
-/// Redirects that are followed at most.
-const MAX_HOPS: usize = 5;
+/// Idle connections kept per host.
+const IDLE_PER_HOST: usize = 8;
 
-/// What a client may do, and how long it waits.
+/// What the client may do, and how long it waits.
 #[derive(Clone, Debug)]
 pub struct SourceSettings {
     /// Where requests may go.
     pub rules: SourceRules,
-    /// For the connection, TLS included.
+    /// For a connection: the look-up, TCP and TLS.
     pub connect_timeout: Duration,
-    /// From the request to the answer's head.
+    /// For the head of the final answer, redirects included. Long, because a
+    /// provider may hold the answer until its own upload is done.
     pub first_byte_timeout: Duration,
-    /// Between bytes of the answer.
+    /// For the next byte of a body.
     pub stall_timeout: Duration,
+    /// How many redirects are followed.
+    pub max_redirects: u32,
 }
 
-/// Where to go on after a dropped connection.
-#[derive(Clone, Debug)]
+/// Where to go on after a cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resume {
     /// How many bytes are there already.
     pub from: u64,
-    /// The validator that makes sure they fit.
-    pub if_range: String,
+    /// See [`SourceVersion::if_range`]. Without it the source is asked for the
+    /// range on trust.
+    pub if_range: Option<String>,
 }
 
 /// A source's answer that brings bytes.
 #[derive(Debug)]
 pub struct SourceResponse {
-    /// What it says of its version.
+    /// What the source says of its version. Bytes may be joined to earlier ones
+    /// only if [`clipkeep_core::version::same_version`] agrees.
     pub version: SourceVersion,
-    /// The offset of the first byte: the one asked for, or 0.
+    /// The offset of the first byte: the one asked for, or 0, and then the
+    /// bytes that are there already come again.
     pub start: u64,
-    /// The whole length, if it was said; the body is then held to it.
+    /// Bytes of the whole, where the source said.
     pub total: Option<u64>,
+    /// How the body's end shows. After [`Framing::Close`] a clean end proves
+    /// nothing: the content must.
+    pub framing: Framing,
+    /// Whether the source serves ranges, as far as it said.
+    pub accepts_ranges: bool,
+    /// The media type by the source's word.
+    pub content_type: Option<String>,
     /// The bytes.
     pub body: SourceBody,
 }
 
-/// The client. Cheap to clone.
-#[derive(Clone, Debug)]
+/// The client. Cheap to clone; clones share their connections.
+#[derive(Clone)]
 pub struct SourceClient {
-    client: Client,
-    settings: SourceSettings,
+    http: Client,
+    settings: Arc<SourceSettings>,
+    clock: Arc<dyn Clock>,
 }
 
 impl SourceClient {
-    /// A client that asks the system's resolver.
+    /// A client that asks the system's resolver and trusts the system's roots
+    /// (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured).
     ///
     /// # Errors
-    /// If TLS cannot be set up.
-    pub fn new(settings: SourceSettings) -> Result<Self, reqwest::Error> {
-        Self::with_look_up(settings, system())
+    /// If the system has no trusted roots.
+    pub fn new(settings: SourceSettings, clock: Arc<dyn Clock>) -> Result<Self, reqwest::Error> {
+        Self::with_look_up(settings, clock, system())
     }
 
-    pub(super) fn with_look_up(settings: SourceSettings, look_up: LookUp) -> Result<Self, reqwest::Error> {
-        let client = tls::client_builder()
+    pub(super) fn with_look_up(
+        settings: SourceSettings,
+        clock: Arc<dyn Clock>,
+        look_up: LookUp,
+    ) -> Result<Self, reqwest::Error> {
+        let resolver =
+            JudgingResolver { look_up, allow_private: settings.rules.allow_private, timeout: settings.connect_timeout };
+        // hyper bounds a head at 100 lines and about 400 KiB. A flood of 1xx
+        // heads it does not bound, but `first_byte_timeout` does.
+        let http = tls::client_builder()
             .http1_only()
-            .no_proxy()
             .redirect(redirect::Policy::none())
-            .dns_resolver(GuardedResolver::new(look_up, settings.rules.allow_private))
+            .referer(false)
+            .no_proxy()
+            .no_gzip()
+            .no_brotli()
+            .no_zstd()
+            .no_deflate()
+            .dns_resolver(resolver)
             .connect_timeout(settings.connect_timeout)
+            .pool_max_idle_per_host(IDLE_PER_HOST)
+            .user_agent(concat!("clipkeep/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { client, settings })
+        Ok(Self { http, settings: Arc::new(settings), clock })
     }
 
-    /// Asks for the clip from its start, or from where it broke off.
+    /// Asks for the clip from its start, or from where it broke off. Dropping
+    /// the future or the answer closes the connection and leaves nothing.
     ///
     /// # Errors
-    /// With the verdict of what follows; never with an address in its text.
-    pub async fn get(&self, source: &SourceUrl, resume: Option<&Resume>) -> Result<SourceResponse, SourceError> {
-        let mut url = judge_url(&self.settings.rules, source.expose())?;
-        for _ in 0..=MAX_HOPS {
-            let response = self.ask(url.clone(), resume).await?;
-            match redirected(&response, &url)? {
-                None => return self.read_head(response, resume),
-                Some(next) => url = judge_url(&self.settings.rules, next.as_str())?,
+    /// With the verdict of what follows.
+    pub async fn get(&self, url: &SourceUrl, resume: Option<&Resume>) -> Result<SourceResponse, SourceError> {
+        let url = judge_url(&self.settings.rules, url.expose()).map_err(SourceError::forbidden)?;
+        let resume = resume.filter(|resume| resume.from > 0);
+        let response = timeout(self.settings.first_byte_timeout, self.follow(url, resume))
+            .await
+            .map_err(|_| SourceError::retry("the source did not answer in time", Why::FirstByteTimeout))??;
+        self.accept(response, resume.map(|resume| resume.from))
+    }
+
+    /// The first answer that is no redirect.
+    async fn follow(&self, mut url: JudgedUrl, resume: Option<&Resume>) -> Result<Response, SourceError> {
+        for _ in 0..=self.settings.max_redirects {
+            let response = self.ask(&url, resume).await?;
+            if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+                return Ok(response);
+            }
+            url = next_hop(&self.settings.rules, &url, response.headers())?;
+        }
+        Err(SourceError::new("the source redirects too often", Verdict::Missing(Why::BadRedirect)))
+    }
+
+    async fn ask(&self, url: &JudgedUrl, resume: Option<&Resume>) -> Result<Response, SourceError> {
+        let mut request = self.http.get(url.expose().clone()).header(ACCEPT, "*/*").header(ACCEPT_ENCODING, "identity");
+        if let Some(resume) = resume {
+            request = request.header(RANGE, format!("bytes={}-", resume.from));
+            if let Some(if_range) = &resume.if_range {
+                request = request.header(IF_RANGE, if_range);
             }
         }
-        Err(SourceError::new("the source redirects for ever", Verdict::Missing(Why::BadRedirect)))
+        request.send().await.map_err(|error| SourceError::unanswered(&error))
     }
 
-    async fn ask(&self, url: Url, resume: Option<&Resume>) -> Result<Response, SourceError> {
-        let mut request = self
-            .client
-            .get(url)
-            .header(header::ACCEPT, "*/*")
-            .header(header::ACCEPT_ENCODING, "identity")
-            .header(header::USER_AGENT, concat!("clipkeep/", env!("CARGO_PKG_VERSION")));
-        if let Some(resume) = resume {
-            request = request
-                .header(header::RANGE, format!("bytes={}-", resume.from))
-                .header(header::IF_RANGE, &resume.if_range);
-        }
-        match tokio::time::timeout(self.settings.first_byte_timeout, request.send()).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(unanswered(&error)),
-            Err(_) => Err(SourceError::retry("the source did not begin to answer in time", Why::FirstByteTimeout)),
-        }
-    }
-
-    fn read_head(&self, response: Response, resume: Option<&Resume>) -> Result<SourceResponse, SourceError> {
+    fn accept(&self, response: Response, from: Option<u64>) -> Result<SourceResponse, SourceError> {
         let (status, headers) = (response.status(), response.headers());
-        if status == StatusCode::RANGE_NOT_SATISFIABLE && resume.is_some() {
-            return Err(SourceError::changed());
-        }
-        if let Some(verdict) = judge_status(status, headers, SystemClock.now()) {
-            return Err(SourceError::new(format!("the source answers {}", status.as_u16()), verdict));
-        }
-        let encoding = text(headers, header::CONTENT_ENCODING);
-        if encoding.is_some_and(|coding| !coding.trim().eq_ignore_ascii_case("identity")) {
-            return Err(SourceError::new("the source sends a compressed body", Verdict::Rejected(Why::Encoded)));
-        }
-        let (start, total, promised) = framing(status, &response, resume)?;
-        let version = SourceVersion {
-            etag: text(headers, header::ETAG),
-            last_modified: text(headers, header::LAST_MODIFIED),
-            len: total,
-        };
-        let body = SourceBody::new(response, promised, self.settings.stall_timeout);
-        Ok(SourceResponse { version, start, total, body })
+        let promise = judge_head(status, headers, from, self.clock.now())
+            .map_err(|verdict| SourceError::refused(status.as_u16(), verdict))?;
+        Ok(SourceResponse {
+            version: SourceVersion::from_headers(headers, promise.total),
+            start: promise.start,
+            total: promise.total,
+            framing: promise.framing,
+            accepts_ranges: promise.accepts_ranges,
+            content_type: headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned),
+            body: SourceBody::new(response, promise, self.settings.stall_timeout),
+        })
     }
 }
 
-/// First offset, whole length, and how many bytes this answer promises.
-fn framing(
-    status: StatusCode,
-    response: &Response,
-    resume: Option<&Resume>,
-) -> Result<(u64, Option<u64>, Option<u64>), SourceError> {
-    let length = response.content_length();
-    if status == StatusCode::OK {
-        return Ok((0, length, length));
-    }
-    let wrong = |what: &str| SourceError::retry(format!("the source sent {what}"), Why::WrongRange);
-    let range = text(response.headers(), header::CONTENT_RANGE).ok_or_else(|| wrong("206 without Content-Range"))?;
-    let (first, last, total) = content_range(&range).ok_or_else(|| wrong("a Content-Range that cannot be read"))?;
-    // Some hosts answer a plain GET with 206 for the whole.
-    let wanted = resume.map_or(0, |resume| resume.from);
-    if first != wanted {
-        return Err(wrong("another range than was asked for"));
-    }
-    let promised = last - first + 1;
-    if total.is_some_and(|total| last >= total) || length.is_some_and(|length| length != promised) {
-        return Err(wrong("a range whose numbers contradict each other"));
-    }
-    if total.is_some_and(|total| last + 1 != total) {
-        return Err(wrong("less than the rest of the clip"));
-    }
-    Ok((first, total, Some(promised)))
-}
-
-/// `bytes first-last/total` with `*` for an unknown total.
-fn content_range(value: &str) -> Option<(u64, u64, Option<u64>)> {
-    let (range, total) = value.trim().strip_prefix("bytes ")?.split_once('/')?;
-    let (first, last) = range.split_once('-')?;
-    let (first, last): (u64, u64) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-    let total = match total.trim() {
-        "*" => None,
-        total => Some(total.parse().ok()?),
-    };
-    (first <= last && last < u64::MAX).then_some((first, last, total))
-}
-
-/// The next hop, if the answer is a redirect.
-fn redirected(response: &Response, from: &Url) -> Result<Option<Url>, SourceError> {
-    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-        return Ok(None);
-    }
-    let target = text(response.headers(), header::LOCATION).and_then(|target| from.join(&target).ok());
-    let bad = || SourceError::new("the source redirects nowhere", Verdict::Missing(Why::BadRedirect));
-    target.map(Some).ok_or_else(bad)
-}
-
-fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
-    headers.get(name)?.to_str().ok().map(str::to_owned)
-}
-
-/// A request without an answer, in words that name no address.
-fn unanswered(error: &reqwest::Error) -> SourceError {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(next) = cause {
-        if let Some(forbidden) = next.downcast_ref::<Forbidden>() {
-            return (*forbidden).into();
-        }
-        cause = next.source();
-    }
-    if error.is_timeout() {
-        return SourceError::retry("connecting to the source took too long", Why::Connect);
-    }
-    if error.is_connect() {
-        return SourceError::retry("the source cannot be connected to", Why::Connect);
-    }
-    SourceError::retry("the source broke off before it answered", Why::BadAnswer)
+/// Where a redirect leads, judged like any other URL.
+pub(super) fn next_hop(rules: &SourceRules, from: &JudgedUrl, headers: &HeaderMap) -> Result<JudgedUrl, SourceError> {
+    let target = headers
+        .get(LOCATION)
+        .and_then(|target| std::str::from_utf8(target.as_bytes()).ok())
+        .and_then(|target| from.expose().join(target).ok())
+        .ok_or_else(|| SourceError::new("the source redirects nowhere", Verdict::Missing(Why::BadRedirect)))?;
+    judge_url(rules, target.as_str()).map_err(SourceError::led_astray)
 }

@@ -1,4 +1,7 @@
-//! What went wrong at a source. Never says which source.
+//! What went wrong at a source. Says what, never at which: no text here holds a
+//! host, an address or a URL, and the causes, which might, are left behind.
+
+use std::{error::Error, io};
 
 use clipkeep_core::{
     address::Forbidden,
@@ -6,7 +9,7 @@ use clipkeep_core::{
 };
 
 /// A source did not give what was asked for.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
 pub struct SourceError {
     what: String,
@@ -22,9 +25,54 @@ impl SourceError {
         Self::new(what, Verdict::retry(why))
     }
 
-    /// The source is another version than before.
+    /// The source serves another version than the one begun.
     pub fn changed() -> Self {
         Self::new("the source became another version", Verdict::Changed)
+    }
+
+    /// The URL the fill was given may not be asked for, and will not become
+    /// allowed by asking again.
+    pub(super) fn forbidden(forbidden: Forbidden) -> Self {
+        Self::new(format!("the source may not be asked: {forbidden}"), Verdict::Rejected(Why::ForbiddenAddress))
+    }
+
+    /// A redirect or a name led somewhere forbidden: not our fault and not the
+    /// clip's, so it may be better next time.
+    pub(super) fn led_astray(forbidden: Forbidden) -> Self {
+        Self::new(format!("the source leads elsewhere: {forbidden}"), Verdict::Missing(Why::ForbiddenAddress))
+    }
+
+    /// An answer whose head was judged unusable.
+    pub(super) fn refused(status: u16, verdict: Verdict) -> Self {
+        let what = match verdict.why() {
+            Why::Changed => return Self::changed(),
+            Why::Encoded => "the source sends an encoded body".to_owned(),
+            Why::BadResponse => "the source's answer contradicts itself".to_owned(),
+            Why::WrongRange => "the source sends another range than was asked for".to_owned(),
+            Why::WrongLength => "the source's range and length contradict each other".to_owned(),
+            _ => format!("the source answers {status}"),
+        };
+        Self::new(what, verdict)
+    }
+
+    /// A request that got no answer.
+    pub(super) fn unanswered(error: &reqwest::Error) -> Self {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+        while let Some(next) = cause {
+            if let Some(known) = known(next) {
+                return known;
+            }
+            // An `io::Error` hands out its payload's source, not its payload.
+            let payload = next.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+            cause = payload.map(|payload| payload as &(dyn Error + 'static)).or_else(|| next.source());
+        }
+        if error.is_dns() {
+            return Self::retry("the source's name does not resolve", Why::Dns);
+        }
+        if error.is_connect() {
+            return Self::retry("the source cannot be connected to", Why::Connect);
+        }
+        Self::retry("the source broke off before it answered", Why::Cut)
     }
 
     /// What follows from it.
@@ -33,8 +81,16 @@ impl SourceError {
     }
 }
 
-impl From<Forbidden> for SourceError {
-    fn from(forbidden: Forbidden) -> Self {
-        Self::new(forbidden.to_string(), Verdict::Rejected(Why::Forbidden))
+/// The causes that tell more than where in the request they happened.
+fn known(cause: &(dyn Error + 'static)) -> Option<SourceError> {
+    if let Some(forbidden) = cause.downcast_ref::<Forbidden>() {
+        return Some(SourceError::led_astray(*forbidden));
     }
+    if cause.downcast_ref::<hyper::Error>().is_some_and(|e| e.is_parse() || e.is_parse_too_large()) {
+        return Some(SourceError::retry("the source's answer is no HTTP, or its head is too large", Why::BadResponse));
+    }
+    if cause.is::<rustls::Error>() {
+        return Some(SourceError::retry("no TLS connection to the source", Why::Tls));
+    }
+    None
 }

@@ -1,10 +1,14 @@
-//! Source: the provider's side of a fill. The only client that fetches URLs we
-//! were told by others, and guarded accordingly (invariant 8).
+//! The provider's side of a fill: the only client for URLs that others named,
+//! and guarded accordingly (invariant 8). What an answer means is the core's
+//! to say; this obeys. It holds no retries, no files and no size limit: those
+//! are the fill's.
 
 mod body;
 mod client;
 mod error;
 mod resolver;
+#[cfg(test)]
+mod tests;
 
 pub use body::SourceBody;
 pub use client::{Resume, SourceClient, SourceResponse, SourceSettings};

@@ -1,6 +1,6 @@
-//! Names to addresses, judged on the very list that is connected to: a name
-//! that passes and then resolves to a private address gains nothing (DNS
-//! rebinding), since there is no second look-up.
+//! Names to addresses, judged on the very list that is connected to. There is
+//! no second look-up between the judgement and the connection, so a name that
+//! changes its mind gains nothing (DNS rebinding).
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -11,37 +11,34 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 /// What answers a look-up: the system's resolver, or a test's.
 pub(super) type LookUp = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
 
-const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A resolver that answers with allowed addresses only.
-pub(super) struct GuardedResolver {
-    look_up: LookUp,
-    allow_private: bool,
-}
-
-impl GuardedResolver {
-    pub(super) fn new(look_up: LookUp, allow_private: bool) -> Self {
-        Self { look_up, allow_private }
-    }
-}
-
 /// The system's resolver.
 pub(super) fn system() -> LookUp {
-    Arc::new(|name| Box::pin(async move { Ok(tokio::net::lookup_host((name.as_str(), 0)).await?.collect()) }))
+    Arc::new(|name| Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) }))
 }
 
-impl Resolve for GuardedResolver {
+/// A resolver that answers with allowed addresses only. It is asked for each
+/// new connection; literal addresses never reach it and are judged with their
+/// URL.
+pub(super) struct JudgingResolver {
+    pub(super) look_up: LookUp,
+    pub(super) allow_private: bool,
+    pub(super) timeout: Duration,
+}
+
+impl Resolve for JudgingResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let answer = (self.look_up)(name.as_str().to_owned());
+        let answer = tokio::time::timeout(self.timeout, (self.look_up)(name.as_str().to_owned()));
         let allow_private = self.allow_private;
         Box::pin(async move {
-            let found =
-                tokio::time::timeout(TIMEOUT, answer).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-            let allowed: Vec<_> = found.into_iter().filter(|a| judge_ip(a.ip(), allow_private).is_ok()).collect();
-            if allowed.is_empty() {
+            let mut addresses = answer.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+            if addresses.is_empty() {
+                return Err(io::Error::from(io::ErrorKind::NotFound).into());
+            }
+            addresses.retain(|address| judge_ip(address.ip(), allow_private).is_ok());
+            if addresses.is_empty() {
                 return Err(Forbidden::Address.into());
             }
-            Ok(Box::new(allowed.into_iter()) as Addrs)
+            Ok(Box::new(addresses.into_iter()) as Addrs)
         })
     }
 }

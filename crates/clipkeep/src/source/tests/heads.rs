@@ -1,0 +1,155 @@
+//! What is asked, and what is made of an answer's head.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+
+const WHOLE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nETag: \"a\"\r\nLast-Modified: Mon, 03 Aug 2026 09:00:00 GMT\r\n\
+                     Accept-Ranges: bytes\r\nContent-Type: video/mp4\r\n\r\n012345678";
+
+#[tokio::test]
+async fn a_whole_answer_is_read_with_its_version() {
+    let origin = Origin::sending(WHOLE).await;
+    let response = get(&origin, None).await.unwrap();
+    assert_eq!((response.start, response.total, response.accepts_ranges), (0, Some(9), true));
+    assert_eq!(response.content_type.as_deref(), Some("video/mp4"));
+    assert_eq!(response.version.if_range(), Some("\"a\""));
+    assert_eq!(response.version.len, Some(9));
+    assert_eq!(drain(response).await, (b"012345678".to_vec(), Ok(())));
+}
+
+#[tokio::test]
+async fn case_10_identity_is_asked_for_and_encoded_bytes_are_refused() {
+    let origin = Origin::sending("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nxyz").await;
+    let error = get(&origin, None).await.unwrap_err();
+    assert_eq!(error.verdict(), Verdict::Rejected(Why::Encoded));
+    let asked = origin.asked().remove(0);
+    assert!(asked.contains("\r\naccept-encoding: identity\r\n"), "{asked}");
+    assert!(asked.contains(concat!("\r\nuser-agent: clipkeep/", env!("CARGO_PKG_VERSION"), "\r\n")), "{asked}");
+    assert!(!asked.contains("\r\nrange:"), "{asked}");
+}
+
+#[tokio::test]
+async fn case_22_a_resume_asks_for_the_rest_of_the_same_version() {
+    let origin = Origin::sending(
+        "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 4-8/9\r\nContent-Length: 5\r\nETag: \"a\"\r\n\r\n45678",
+    )
+    .await;
+    let response = get(&origin, Some(&resume(4, "\"a\""))).await.unwrap();
+    assert_eq!((response.start, response.total), (4, Some(9)));
+    assert_eq!(drain(response).await, (b"45678".to_vec(), Ok(())));
+    let asked = origin.asked().remove(0);
+    assert!(asked.contains("\r\nrange: bytes=4-\r\n") && asked.contains("\r\nif-range: \"a\"\r\n"), "{asked}");
+}
+
+#[tokio::test]
+async fn a_resume_from_nought_is_a_plain_get() {
+    let origin = Origin::sending(WHOLE).await;
+    get(&origin, Some(&resume(0, "\"a\""))).await.unwrap();
+    assert!(!origin.asked()[0].contains("range:"));
+}
+
+#[tokio::test]
+async fn case_21_a_200_to_a_resume_starts_at_nought_and_another_range_is_refused() {
+    let origin = Origin::sending(WHOLE).await;
+    assert_eq!(get(&origin, Some(&resume(4, "\"a\""))).await.unwrap().start, 0);
+    let origin = Origin::sending("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-8/9\r\n\r\n012345678").await;
+    assert_eq!(why(get(&origin, Some(&resume(4, "\"a\""))).await), Some(Why::WrongRange));
+    let origin = Origin::sending("HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\n\r\n").await;
+    assert_eq!(get(&origin, Some(&resume(4, "\"a\""))).await.unwrap_err().verdict(), Verdict::Changed);
+}
+
+#[tokio::test]
+async fn case_23_retry_after_reaches_the_caller() {
+    for (value, secs) in [("7", 7), ("Mon, 03 Aug 2026 10:00:30 GMT", 30), ("86400", 3600)] {
+        let answer = format!("HTTP/1.1 503 Service Unavailable\r\nRetry-After: {value}\r\nContent-Length: 0\r\n\r\n");
+        let error = get(&Origin::sending(answer).await, None).await.unwrap_err();
+        let after = Some(Duration::from_secs(secs));
+        assert_eq!(error.verdict(), Verdict::Retry { after, why: Why::Http5xx }, "{value}");
+        assert_eq!(error.to_string(), "the source answers 503");
+    }
+    let origin = Origin::sending("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").await;
+    assert_eq!(get(&origin, None).await.unwrap_err().verdict(), Verdict::Missing(Why::Http404));
+}
+
+#[tokio::test]
+async fn case_20_lengths_that_lie_are_no_answer() {
+    for lines in [
+        "Content-Length: -9",
+        "Content-Length: nine",
+        "Content-Length: 9\r\nContent-Length: 8",
+        "Content-Length: 9\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: gzip, chunked",
+    ] {
+        let origin = Origin::sending(format!("HTTP/1.1 200 OK\r\n{lines}\r\n\r\n012345678")).await;
+        assert_eq!(why(get(&origin, None).await), Some(Why::BadResponse), "{lines}");
+    }
+}
+
+#[tokio::test]
+async fn case_28_heads_without_end_are_refused() {
+    let line = |text: &str| Step::Send(text.as_bytes().to_vec());
+    let many: String = (0..500).map(|n| format!("X-{n}: 1\r\n")).collect();
+    for steps in [
+        vec![line("HTTP/1.1 200 OK\r\nX: "), Step::Flood(vec![b'a'; 65_536])],
+        vec![line("HTTP/1.1 200 OK\r\n"), Step::Flood(b"X: 1\r\n".repeat(100))],
+        vec![line("HTTP/1.1 200 OK\r\n"), line(&many), line("Content-Length: 1\r\n\r\nx"), Step::Hang],
+        vec![line("SSH-2.0-OpenSSH_9.9\r\n"), Step::Hang],
+    ] {
+        let origin = Origin::doing(steps).await;
+        assert_eq!(why(get(&origin, None).await), Some(Why::BadResponse));
+        origin.hung_up().await;
+    }
+}
+
+#[tokio::test]
+async fn case_28_a_flood_of_interim_answers_ends_with_the_first_byte_timeout() {
+    let origin = Origin::doing(vec![Step::Flood(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n".repeat(50))]).await;
+    let settings = SourceSettings { first_byte_timeout: Duration::from_millis(200), ..settings() };
+    assert_eq!(why(client(settings).get(&origin.url("/x"), None).await), Some(Why::FirstByteTimeout));
+    origin.hung_up().await;
+}
+
+#[tokio::test]
+async fn interim_answers_before_the_answer_are_skipped() {
+    let origin = Origin::sending(format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n{WHOLE}")).await;
+    assert_eq!(get(&origin, None).await.unwrap().total, Some(9));
+}
+
+#[tokio::test]
+async fn case_24_silence_before_the_first_byte_has_its_own_timeout() {
+    let origin = Origin::doing(vec![Step::Hang]).await;
+    let settings = SourceSettings { first_byte_timeout: Duration::from_millis(100), ..settings() };
+    assert_eq!(why(client(settings).get(&origin.url("/x"), None).await), Some(Why::FirstByteTimeout));
+    origin.hung_up().await;
+}
+
+#[tokio::test]
+async fn a_source_that_hangs_up_before_it_answers_is_cut() {
+    assert_eq!(why(get(&Origin::sending("").await, None).await), Some(Why::Cut));
+    assert_eq!(why(get(&Origin::sending("HTTP/1.1 200 OK\r\nX:").await, None).await), Some(Why::Cut));
+}
+
+#[tokio::test]
+async fn a_source_nobody_listens_at_cannot_be_connected_to() {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = SourceUrl::new(format!("http://127.0.0.1:{}/clip.mp4", listener.local_addr().unwrap().port()));
+    drop(listener);
+    assert_eq!(why(client(settings()).get(&url, None).await), Some(Why::Connect));
+}
+
+#[tokio::test]
+async fn what_speaks_no_tls_gets_no_request() {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = SourceUrl::new(format!("https://127.0.0.1:{}/clip.mp4", listener.local_addr().unwrap().port()));
+    let answer = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx").await.unwrap();
+        let mut hello = Vec::new();
+        let _ = stream.read_to_end(&mut hello).await;
+        hello
+    });
+    assert_eq!(why(client(settings()).get(&url, None).await), Some(Why::Tls));
+    let hello = answer.await.unwrap();
+    assert!(!hello.windows(8).any(|part| part == b"clip.mp4"));
+}
