@@ -170,6 +170,8 @@ pub struct Clip {
     pub due_at: Option<Timestamp>,
     /// How often a fill was started.
     pub attempts: u32,
+    /// How often the source answered without giving the clip.
+    pub misses: u32,
     /// Why the last fill failed, in words without a source URL.
     pub last_error: Option<String>,
 }

@@ -186,7 +186,7 @@ keys! {
     retry_base: Duration("1ms", "1h"), "1s", "5s";
     /// The longest delay between two retries.
     retry_max: Duration("1ms", "7d"), "10m", "1h";
-    /// After how many answers in a row that it is gone a source is given up, and its clip is lost.
+    /// After how many answers without the clip a source is given up, and its clip is lost.
     gone_attempts: Count(1, 100), "6", "10";
     /// For how long a source that fails in other ways is tried again before its clip is lost.
     lost_after: Duration("1s", "3650d"), "7d", "2d";

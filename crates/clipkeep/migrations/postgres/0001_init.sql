@@ -16,10 +16,8 @@ CREATE TABLE generations (
     error        TEXT,
     created_at   BIGINT NOT NULL,
     completed_at BIGINT,
-    PRIMARY KEY (provider, request_id)
+    PRIMARY KEY (request_id, provider)
 );
-
-CREATE INDEX generations_request_id ON generations (request_id, created_at);
 
 -- A clip that is waiting or filling is its own queue entry: `queue_at` is when
 -- it can be picked (when due, or when its lease runs out); `queued` says that
@@ -49,6 +47,7 @@ CREATE TABLE clips (
     lease_until         BIGINT,
     fence               BIGINT NOT NULL,
     attempts            BIGINT NOT NULL,
+    misses              BIGINT NOT NULL DEFAULT 0,
     last_error          TEXT,
     stored_at           BIGINT,
     size                BIGINT,
@@ -60,7 +59,7 @@ CREATE TABLE clips (
     height              BIGINT,
     fps                 DOUBLE PRECISION,
     codec               TEXT,
-    FOREIGN KEY (provider, request_id) REFERENCES generations (provider, request_id),
+    FOREIGN KEY (request_id, provider) REFERENCES generations (request_id, provider),
     CONSTRAINT stored_is_sealed CHECK (state <> 'stored' OR (sha256 IS NOT NULL AND stored_at IS NOT NULL)),
     CONSTRAINT queued_is_open CHECK (state IN ('waiting', 'filling') OR (queue_at IS NULL AND NOT queued)),
     CONSTRAINT filling_is_leased CHECK ((state = 'filling') = (lease_until IS NOT NULL))
@@ -76,11 +75,10 @@ CREATE INDEX clips_upcoming ON clips (queue_at) WHERE queue_at IS NOT NULL AND N
 CREATE INDEX clips_queued ON clips (source_expires_at, due_at, key) WHERE queued;
 
 CREATE TABLE history (
-    id     BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    key    TEXT COLLATE "C" NOT NULL REFERENCES clips (key),
+    key    TEXT COLLATE "C" NOT NULL,
+    id     BIGINT GENERATED ALWAYS AS IDENTITY,
     at     BIGINT NOT NULL,
     event  TEXT NOT NULL,
-    detail TEXT
+    detail TEXT,
+    PRIMARY KEY (key, id)
 );
-
-CREATE INDEX history_key ON history (key, id);

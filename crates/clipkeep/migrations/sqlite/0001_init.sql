@@ -15,10 +15,8 @@ CREATE TABLE generations (
     error        TEXT,
     created_at   INTEGER NOT NULL,
     completed_at INTEGER,
-    PRIMARY KEY (provider, request_id)
+    PRIMARY KEY (request_id, provider)
 ) STRICT;
-
-CREATE INDEX generations_request_id ON generations (request_id, created_at);
 
 -- A clip that is waiting or filling is its own queue entry: `queue_at` is when
 -- it can be picked (when due, or when its lease runs out); `queued` says that
@@ -48,6 +46,7 @@ CREATE TABLE clips (
     lease_until         INTEGER,
     fence               INTEGER NOT NULL,
     attempts            INTEGER NOT NULL,
+    misses              INTEGER NOT NULL DEFAULT 0,
     last_error          TEXT,
     stored_at           INTEGER,
     size                INTEGER,
@@ -59,7 +58,7 @@ CREATE TABLE clips (
     height              INTEGER,
     fps                 REAL,
     codec               TEXT,
-    FOREIGN KEY (provider, request_id) REFERENCES generations (provider, request_id),
+    FOREIGN KEY (request_id, provider) REFERENCES generations (request_id, provider),
     CONSTRAINT stored_is_sealed CHECK (state <> 'stored' OR (sha256 IS NOT NULL AND stored_at IS NOT NULL)),
     CONSTRAINT queued_is_open CHECK (state IN ('waiting', 'filling') OR (queue_at IS NULL AND queued = 0)),
     CONSTRAINT filling_is_leased CHECK ((state = 'filling') = (lease_until IS NOT NULL))
@@ -74,12 +73,12 @@ CREATE INDEX clips_created_at ON clips (created_at, key);
 CREATE INDEX clips_upcoming ON clips (queue_at) WHERE queue_at IS NOT NULL AND queued = 0;
 CREATE INDEX clips_queued ON clips (ifnull(source_expires_at, 9223372036854775807), due_at, key) WHERE queued = 1;
 
+-- `id` counts a clip's own lines.
 CREATE TABLE history (
-    id     INTEGER PRIMARY KEY,
-    key    TEXT NOT NULL REFERENCES clips (key),
+    key    TEXT NOT NULL,
+    id     INTEGER NOT NULL,
     at     INTEGER NOT NULL,
     event  TEXT NOT NULL,
-    detail TEXT
-) STRICT;
-
-CREATE INDEX history_key ON history (key, id);
+    detail TEXT,
+    PRIMARY KEY (key, id)
+) STRICT, WITHOUT ROWID;

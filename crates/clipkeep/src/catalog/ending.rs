@@ -2,7 +2,7 @@
 
 use clipkeep_core::{state::ClipState, time::Timestamp};
 
-use super::merge::without_nul;
+use super::{Fault, merge::without_nul};
 
 /// One way a lease ends.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub(crate) struct Ending {
     pub(crate) due: Option<Timestamp>,
     /// Why the attempt failed.
     pub(crate) why: Option<String>,
+    /// How many misses it adds.
+    pub(crate) misses: i64,
     /// How many attempts are not counted after all.
     pub(crate) uncounted: i64,
     /// The word for the history.
@@ -32,17 +34,19 @@ impl Ending {
             at,
             due: None,
             why: None,
+            misses: 0,
             uncounted: 0,
             event: "stored",
         }
     }
 
     /// The attempt failed; there will be another.
-    pub(crate) fn retry(at: Timestamp, due: Timestamp, why: &str) -> Self {
+    pub(crate) fn retry(at: Timestamp, due: Timestamp, fault: Fault, why: &str) -> Self {
         Self {
             doing: "putting a clip off",
             state: ClipState::Waiting,
             due: Some(due),
+            misses: i64::from(fault == Fault::Source),
             event: "retry",
             ..Self::failed(at, why)
         }

@@ -260,6 +260,7 @@ impl<'a> Ledger<'a> {
             stored_at: None,
             due_at: self.rules.policies.due_at(policy, at),
             attempts: 0,
+            misses: 0,
             last_error: None,
         }
     }
@@ -330,6 +331,7 @@ fn restart(clip: &mut Clip, new: &NewClip, source_url: SourceUrl, at: Timestamp)
     clip.epoch = clip.epoch.saturating_add(1);
     clip.due_at = Some(at);
     clip.attempts = 0;
+    clip.misses = 0;
     clip.last_error = None;
 }
 

@@ -120,6 +120,16 @@ pub struct Lease {
     pub fence: i64,
 }
 
+/// Whose fault a failed attempt was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The source answered, but not with the clip. Counted as a miss: after
+    /// enough of them the source is taken to be gone.
+    Source,
+    /// Anything else: the network, the store, the database, this node.
+    Elsewhere,
+}
+
 /// A lease with the row it was taken on.
 #[derive(Clone, Debug)]
 pub struct Claim {
@@ -228,7 +238,7 @@ pub trait Catalog: Send + Sync + 'static {
     async fn mark_stored(&self, lease: &Lease, at: Timestamp) -> Result<()>;
 
     /// This attempt failed; the clip is `waiting` again, due at `due`. The lease ends.
-    async fn retry_later(&self, lease: &Lease, at: Timestamp, due: Timestamp, why: &str) -> Result<()>;
+    async fn retry_later(&self, lease: &Lease, at: Timestamp, due: Timestamp, fault: Fault, why: &str) -> Result<()>;
 
     /// The node shuts down: the clip is `waiting`, due now, and this attempt
     /// does not count. The lease ends.

@@ -12,7 +12,7 @@ use clipkeep_core::{
 use super::{Inner, growing::Writer, task::FillError};
 use crate::{
     catalog::Claim,
-    source::{Resume, SourceError, SourceResponse},
+    source::{Resume, SourceError},
 };
 
 /// Resumptions in a row that may bring no byte before the attempt gives up.

@@ -28,7 +28,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::registry::Registry;
 pub use self::registry::{FillEnd, FillHandle};
 use crate::{
-    catalog::{Catalog, CatalogError, Claim, NodeId},
+    catalog::{Catalog, CatalogError, Claim, Fault, NodeId},
     source::SourceClient,
     store::Store,
     telemetry::Metrics,
@@ -45,7 +45,7 @@ pub struct FillSettings {
     pub retry_base: Duration,
     /// The longest delay between attempts.
     pub retry_max: Duration,
-    /// After how many attempts a source that answers «not there» is gone.
+    /// After how many answers without the clip a source is gone.
     pub gone_attempts: u32,
     /// After how long without success any source counts as gone.
     pub lost_after: Duration,
@@ -234,7 +234,11 @@ impl FillEngine {
 async fn give_back(inner: Arc<Inner>, claim: Claim) {
     let now = inner.parts.clock.now();
     let due = now.plus(Duration::from_secs(1));
-    let given = inner.parts.catalog.retry_later(&claim.lease, now, due, "its fill runs on this node already").await;
+    let given = inner
+        .parts
+        .catalog
+        .retry_later(&claim.lease, now, due, Fault::Elsewhere, "its fill runs on this node already")
+        .await;
     if let Err(error) = given {
         tracing::warn!(clip = %claim.lease.key, error = &error as &dyn std::error::Error, "cannot give back a claim");
     }

@@ -1,6 +1,6 @@
 //! From «all bytes were read» to a confirmed object and a row that says so.
 
-use std::{fs::File, io::BufReader, sync::Arc};
+use std::{fs::File, io::BufReader, sync::Arc, time::Duration};
 
 use clipkeep_core::{
     backoff,
@@ -12,7 +12,7 @@ use clipkeep_core::{
 
 use super::{FillEnd, Inner, fetch::random, growing::GrowingFile, task::FillError};
 use crate::{
-    catalog::{CatalogError, Claim},
+    catalog::{CatalogError, Claim, Fault},
     store::{Staged, StoreError},
 };
 
@@ -81,7 +81,7 @@ enum Outcome {
     Stored,
     Lost(String),
     Rejected(String),
-    Retry(String, Option<std::time::Duration>),
+    Retry(Fault, String, Option<Duration>),
     Release,
     LetGo,
 }
@@ -105,24 +105,27 @@ fn judge(inner: &Inner, claim: &Claim, result: Result<(), FillError>) -> Outcome
     let Err(error) = result else { return Outcome::Stored };
     let why = words(&error);
     let settings = &inner.parts.settings;
+    let last_miss = claim.clip.misses + 1 >= settings.gone_attempts;
     let age = inner.parts.clock.now().since(claim.clip.created_at);
     let verdict = match error {
         FillError::Source(error) => error.verdict(),
         FillError::Unacceptable(_) => return Outcome::Rejected(why),
         FillError::LeaseLost | FillError::Catalog(CatalogError::LeaseLost { .. }) => return Outcome::LetGo,
         FillError::Stopping => return Outcome::Release,
-        FillError::Incomplete(_) if claim.clip.attempts >= settings.gone_attempts => return Outcome::Rejected(why),
-        FillError::Incomplete(_) | FillError::Store(_) | FillError::Catalog(_) | FillError::Disk(_) => {
-            return Outcome::Retry(why, None);
+        FillError::Incomplete(_) if last_miss => return Outcome::Rejected(why),
+        FillError::Incomplete(_) => return Outcome::Retry(Fault::Source, why, None),
+        FillError::Store(_) | FillError::Catalog(_) | FillError::Disk(_) => {
+            return Outcome::Retry(Fault::Elsewhere, why, None);
         }
     };
     match verdict {
         Verdict::Gone(_) => Outcome::Lost(why),
         Verdict::Rejected(_) => Outcome::Rejected(why),
-        Verdict::Missing(_) if claim.clip.attempts >= settings.gone_attempts => Outcome::Lost(why),
+        Verdict::Missing(_) if last_miss => Outcome::Lost(why),
         Verdict::Retry { .. } if age >= settings.lost_after => Outcome::Lost(why),
-        Verdict::Retry { after, .. } => Outcome::Retry(why, after),
-        Verdict::Missing(_) | Verdict::Changed => Outcome::Retry(why, None),
+        Verdict::Missing(_) => Outcome::Retry(Fault::Source, why, None),
+        Verdict::Retry { after, .. } => Outcome::Retry(Fault::Elsewhere, why, after),
+        Verdict::Changed => Outcome::Retry(Fault::Elsewhere, why, None),
     }
 }
 
@@ -153,12 +156,12 @@ async fn write(inner: &Inner, claim: &Claim, outcome: Outcome) -> (FillEnd, Resu
             tracing::error!(clip = %key, why, "rejected: no acceptable media");
             (FillEnd::Rejected, catalog.mark_rejected(lease, now, &why).await)
         }
-        Outcome::Retry(why, after) => {
+        Outcome::Retry(fault, why, after) => {
             let settings = &inner.parts.settings;
             let pause = backoff::delay(claim.clip.attempts, settings.retry_base, settings.retry_max, random());
             let pause = pause.max(after.unwrap_or_default());
             tracing::warn!(clip = %key, why, attempts = claim.clip.attempts, retry_in = ?pause, "a fill failed");
-            (FillEnd::Later, catalog.retry_later(lease, now, now.plus(pause), &why).await)
+            (FillEnd::Later, catalog.retry_later(lease, now, now.plus(pause), fault, &why).await)
         }
         Outcome::Release => (FillEnd::LetGo, catalog.release(lease, now).await),
         Outcome::LetGo => {

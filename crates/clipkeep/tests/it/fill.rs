@@ -121,6 +121,9 @@ async fn case_23_gone_is_lost_after_its_retries_and_not_before() {
     }
     told(Faults::always(Fault::page("video/mp4", "")), ClipState::Lost).await;
     stored(Faults::first(2, Fault::status(404))).await;
+    // An outage before it does not count against the source.
+    let outage = [503, 503, 503, 404, 404].map(Fault::status).to_vec();
+    stored(Faults { first: outage, then: Fault::default() }).await;
     stored(Faults::first(3, Fault::status(500))).await;
     let patient = Fault { retry_after: Some("1".into()), ..Fault::status(429) };
     let began = tokio::time::Instant::now();

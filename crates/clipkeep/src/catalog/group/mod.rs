@@ -7,13 +7,17 @@ use std::{error::Error, sync::Arc, time::Duration};
 use clipkeep_core::generation::HookRecord;
 use parking_lot::Mutex;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
     task::JoinHandle,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{Catalog, CatalogError, HookOutcome, Result};
+
+/// How many batches are on their way at once: while one commits, the next is
+/// brought to the database.
+const FLIGHTS: usize = 2;
 
 const DOING: &str = "recording a webhook";
 
@@ -89,18 +93,25 @@ impl HookWriter {
 
 async fn run(catalog: Arc<dyn Catalog>, mut waiting: mpsc::Receiver<Waiting>, batch: usize, stop: CancellationToken) {
     let mut gathered = Vec::with_capacity(batch);
-    loop {
+    let flights = Arc::new(Semaphore::new(FLIGHTS));
+    while let Ok(flight) = Arc::clone(&flights).acquire_owned().await {
         tokio::select! {
             biased;
             () = stop.cancelled(), if !waiting.is_closed() => waiting.close(),
             count = waiting.recv_many(&mut gathered, batch) => {
                 if count == 0 {
-                    return;
+                    break;
                 }
-                commit(&*catalog, std::mem::take(&mut gathered)).await;
+                let (catalog, gathered) = (Arc::clone(&catalog), std::mem::take(&mut gathered));
+                tokio::spawn(async move {
+                    commit(&*catalog, gathered).await;
+                    drop(flight);
+                });
             }
         }
     }
+    // Those that still fly land before this returns: they hold permits.
+    let _ = flights.acquire_many(FLIGHTS as u32).await;
 }
 
 async fn commit(catalog: &dyn Catalog, batch: Vec<Waiting>) {

@@ -21,7 +21,8 @@ use tokio_postgres::Row;
 
 use self::{pool::on, queue::Take};
 use super::{
-    Catalog, CatalogError, Claim, ClipFilter, ClipPage, Cursor, HookOutcome, Lease, NodeId, Registration, Result,
+    Catalog, CatalogError, Claim, ClipFilter, ClipPage, Cursor, Fault, HookOutcome, Lease, NodeId, Registration,
+    Result,
     ending::Ending,
     merge::Rules,
     migrate,
@@ -158,8 +159,8 @@ impl Catalog for PostgresCatalog {
         self.end(lease, Ending::stored(at)).await
     }
 
-    async fn retry_later(&self, lease: &Lease, at: Timestamp, due: Timestamp, why: &str) -> Result<()> {
-        self.end(lease, Ending::retry(at, due, why)).await
+    async fn retry_later(&self, lease: &Lease, at: Timestamp, due: Timestamp, fault: Fault, why: &str) -> Result<()> {
+        self.end(lease, Ending::retry(at, due, fault, why)).await
     }
 
     async fn release(&self, lease: &Lease, at: Timestamp) -> Result<()> {

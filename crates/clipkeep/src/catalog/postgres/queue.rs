@@ -144,7 +144,7 @@ pub(super) async fn seal(client: &impl GenericClient, lease: &Lease, sealed: &Se
 /// caller may ask again when it did not hear the first answer.
 pub(super) async fn end(client: &impl GenericClient, lease: &Lease, ending: &Ending) -> Result<()> {
     const SQL: &str = "WITH ended AS (UPDATE clips SET state = $3, due_at = $5, queue_at = $5, queued = FALSE, \
-        lease_node = NULL, lease_until = NULL, attempts = attempts - $7, \
+        lease_node = NULL, lease_until = NULL, attempts = attempts - $7, misses = misses + $9, \
         last_error = CASE $3 WHEN 'stored' THEN NULL ELSE coalesce($6, last_error) END, \
         stored_at = CASE $3 WHEN 'stored' THEN $4 ELSE stored_at END, \
         kind = CASE $3 WHEN 'stored' THEN sealed_kind ELSE kind END, \
@@ -154,8 +154,17 @@ pub(super) async fn end(client: &impl GenericClient, lease: &Lease, ending: &End
     const ENDED: &str = "SELECT 1 FROM clips WHERE key = $1 AND fence = $2 AND state = $3";
     let (key, state) = (lease.key.as_str(), ending.state.as_str());
     let due = ending.due.map(|time| time.millis());
-    let params: &[&(dyn ToSql + Sync)] =
-        &[&key, &lease.fence, &state, &ending.at.millis(), &due, &ending.why, &ending.uncounted, &ending.event];
+    let params: &[&(dyn ToSql + Sync)] = &[
+        &key,
+        &lease.fence,
+        &state,
+        &ending.at.millis(),
+        &due,
+        &ending.why,
+        &ending.uncounted,
+        &ending.event,
+        &ending.misses,
+    ];
     let ended = under_lease(client, lease, SQL, params).await;
     if !matches!(ended, Err(CatalogError::LeaseLost { .. })) {
         return ended;

@@ -117,7 +117,7 @@ const REPLACED_CLIPS: &str = "UPDATE clips c SET model = n.model, prompt_hash = 
     policy = n.policy, slot = n.slot, source_url = n.source_url, source_expires_at = n.source_expires_at, \
     kind = n.kind, content_type = n.content_type, state = 'waiting', epoch = n.epoch, due_at = n.due_at, \
     queue_at = n.due_at, queued = TRUE, lease_node = NULL, lease_until = NULL, fence = c.fence + 1, attempts = 0, \
-    last_error = NULL, size = NULL, sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, \
+    misses = 0, last_error = NULL, size = NULL, sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, \
     duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL \
     FROM json_populate_recordset(NULL::clips, $1::text::json) n WHERE c.key = n.key";
 

@@ -22,7 +22,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use self::{find::Readers, writer::Writer};
 use super::{
-    Catalog, CatalogError, Claim, ClipFilter, ClipPage, Cursor, HookOutcome, Lease, NodeId, Registration, Result,
+    Catalog, CatalogError, Claim, ClipFilter, ClipPage, Cursor, Fault, HookOutcome, Lease, NodeId, Registration,
+    Result,
     ending::Ending,
     merge::Rules,
     migrate,
@@ -202,8 +203,8 @@ impl Catalog for SqliteCatalog {
         self.end(lease, Ending::stored(at)).await
     }
 
-    async fn retry_later(&self, lease: &Lease, at: Timestamp, due: Timestamp, why: &str) -> Result<()> {
-        self.end(lease, Ending::retry(at, due, why)).await
+    async fn retry_later(&self, lease: &Lease, at: Timestamp, due: Timestamp, fault: Fault, why: &str) -> Result<()> {
+        self.end(lease, Ending::retry(at, due, fault, why)).await
     }
 
     async fn release(&self, lease: &Lease, at: Timestamp) -> Result<()> {

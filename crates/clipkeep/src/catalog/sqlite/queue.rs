@@ -116,7 +116,7 @@ pub(super) fn seal(tx: &Connection, lease: &Lease, sealed: &Sealed, at: Timestam
 /// caller may ask again when it did not hear the first answer.
 pub(super) fn end(tx: &Connection, lease: &Lease, ending: &Ending) -> Result<()> {
     const SQL: &str = "UPDATE clips SET state = :state, due_at = :due, queue_at = :due, queued = 0, \
-        lease_node = NULL, lease_until = NULL, attempts = attempts - :uncounted, \
+        lease_node = NULL, lease_until = NULL, attempts = attempts - :uncounted, misses = misses + :misses, \
         last_error = CASE :state WHEN 'stored' THEN NULL ELSE ifnull(:why, last_error) END, \
         stored_at = CASE :state WHEN 'stored' THEN :at ELSE stored_at END, \
         kind = CASE :state WHEN 'stored' THEN sealed_kind ELSE kind END, \
@@ -132,6 +132,7 @@ pub(super) fn end(tx: &Connection, lease: &Lease, ending: &Ending) -> Result<()>
         ":due": ending.due.map(|time| time.millis()),
         ":why": ending.why,
         ":uncounted": ending.uncounted,
+        ":misses": ending.misses,
     })?;
     if ended == 0 {
         let so_already = (key, lease.fence, ending.state.as_str());

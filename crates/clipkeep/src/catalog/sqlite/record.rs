@@ -78,7 +78,8 @@ fn write(tx: &Connection, ledger: &Ledger<'_>) -> Result<()> {
 
 /// Writes a line of history.
 pub(super) fn tell(tx: &Connection, event: &Event) -> Result<()> {
-    const SQL: &str = "INSERT INTO history (key, at, event, detail) VALUES (?1, ?2, ?3, ?4)";
+    const SQL: &str = "INSERT INTO history (key, id, at, event, detail) \
+        SELECT ?1, ifnull(max(id), 0) + 1, ?2, ?3, ?4 FROM history WHERE key = ?1";
     let Event { key, at, event, detail } = event;
     tx.prepare_cached(SQL)?.execute((key.as_str(), at.millis(), event, detail))?;
     Ok(())
@@ -164,7 +165,7 @@ fn write_source(tx: &Connection, row: &Clip) -> Result<()> {
     const SQL: &str = "UPDATE clips SET slot = :slot, source_url = :source_url, \
         source_expires_at = :source_expires_at, kind = :kind, content_type = :content_type, state = 'waiting', \
         epoch = :epoch, due_at = :due_at, queue_at = :due_at, queued = 1, lease_node = NULL, lease_until = NULL, \
-        fence = fence + 1, attempts = 0, last_error = NULL, size = NULL, sha256 = NULL, sealed_kind = NULL, \
+        fence = fence + 1, attempts = 0, misses = 0, last_error = NULL, size = NULL, sha256 = NULL, sealed_kind = NULL, \
         sealed_content_type = NULL, duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL \
         WHERE key = :key";
     tx.prepare_cached(SQL)?.execute(named_params! {

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use clipkeep::catalog::{Catalog, CatalogError, Claim, Lease};
+use clipkeep::catalog::{Catalog, CatalogError, Claim, Fault, Lease};
 use clipkeep_core::{
     generation::{Kind, MediaInfo, Sealed},
     policy::Policy,
@@ -21,6 +21,7 @@ on_both![
     a_viewer_claims_a_clip_that_is_not_due,
     a_release_does_not_count_as_an_attempt,
     a_retry_waits_until_it_is_due,
+    only_the_sources_own_faults_are_misses,
     a_new_version_forgets_what_was_sealed,
     only_what_was_sealed_can_be_stored,
     an_ending_that_was_not_heard_may_be_repeated,
@@ -134,7 +135,7 @@ async fn case_41_a_lease_that_ran_out_is_taken_over_and_its_holder_refused(bed: 
     assert!(is_lost(&catalog.seal(&late, &sealed(), at(61)).await));
     assert!(is_lost(&catalog.raise_epoch(&late, at(61), "late").await));
     assert!(is_lost(&catalog.mark_stored(&late, at(61)).await));
-    assert!(is_lost(&catalog.retry_later(&late, at(61), at(62), "late").await));
+    assert!(is_lost(&catalog.retry_later(&late, at(61), at(62), Fault::Elsewhere, "late").await));
     assert!(is_lost(&catalog.release(&late, at(61)).await));
     assert!(is_lost(&catalog.mark_lost(&late, at(61), "late").await));
     assert!(is_lost(&catalog.mark_rejected(&late, at(61), "late").await));
@@ -149,7 +150,7 @@ async fn case_41_a_clock_set_back_claims_nothing_early(bed: Bed) {
     let hooks: Vec<_> = ["a", "b"].map(hook).into();
     catalog.record_hooks(&hooks).await.unwrap();
     let lease = take(&*catalog, "a", at(0)).await.unwrap().lease;
-    catalog.retry_later(&lease, at(0), at(HOUR), "busy").await.unwrap();
+    catalog.retry_later(&lease, at(0), at(HOUR), Fault::Elsewhere, "busy").await.unwrap();
     // Sees both as due, claims one; then the clock goes back.
     assert_eq!(catalog.claim_due(&"n".into(), at(HOUR), LEASE, 1).await.unwrap().len(), 1);
     assert!(due(&*catalog, at(-HOUR)).await.is_empty());
@@ -189,13 +190,23 @@ async fn a_retry_waits_until_it_is_due(bed: Bed) {
     let catalog = bed.open().await;
     catalog.record_hooks(&[hook("r")]).await.unwrap();
     let lease = take(&*catalog, "r", at(0)).await.unwrap().lease;
-    catalog.retry_later(&lease, at(1), at(30), "answered 503").await.unwrap();
+    catalog.retry_later(&lease, at(1), at(30), Fault::Elsewhere, "answered 503").await.unwrap();
     let row = clip(&*catalog, "r").await;
     assert_eq!((row.state, row.attempts, row.due_at), (ClipState::Waiting, 1, Some(at(30))));
     assert_eq!(row.last_error.as_deref(), Some("answered 503"));
     assert!(due(&*catalog, at(29)).await.is_empty());
     assert_eq!(due(&*catalog, at(30)).await, ["r"]);
     assert_eq!(clip(&*catalog, "r").await.attempts, 2);
+}
+
+async fn only_the_sources_own_faults_are_misses(bed: Bed) {
+    let catalog = bed.open().await;
+    catalog.record_hooks(&[hook("r")]).await.unwrap();
+    for (fault, misses) in [(Fault::Elsewhere, 0), (Fault::Source, 1), (Fault::Elsewhere, 1), (Fault::Source, 2)] {
+        let claim = take(&*catalog, "r", at(0)).await.unwrap();
+        catalog.retry_later(&claim.lease, at(0), at(0), fault, "x").await.unwrap();
+        assert_eq!(clip(&*catalog, "r").await.misses, misses);
+    }
 }
 
 async fn a_new_version_forgets_what_was_sealed(bed: Bed) {
@@ -240,7 +251,7 @@ async fn the_next_due_time_counts_leases_too(bed: Bed) {
     assert_eq!(catalog.next_due().await.unwrap(), Some(at(0)));
     let lease = take(&*catalog, "r", at(5)).await.unwrap().lease;
     assert_eq!(catalog.next_due().await.unwrap(), Some(at(65)));
-    catalog.retry_later(&lease, at(6), at(40), "x").await.unwrap();
+    catalog.retry_later(&lease, at(6), at(40), Fault::Elsewhere, "x").await.unwrap();
     assert_eq!(catalog.next_due().await.unwrap(), Some(at(40)));
 }
 
@@ -248,7 +259,7 @@ async fn history_tells_the_story_in_order(bed: Bed) {
     let catalog = bed.open().await;
     catalog.record_hooks(&[hook("r")]).await.unwrap();
     let lease = take(&*catalog, "r", at(9)).await.unwrap().lease;
-    catalog.retry_later(&lease, at(8), at(8), "answered 503").await.unwrap();
+    catalog.retry_later(&lease, at(8), at(8), Fault::Elsewhere, "answered 503").await.unwrap();
     let lease = take(&*catalog, "r", at(7)).await.unwrap().lease;
     catalog.raise_epoch(&lease, at(6), "the length changed").await.unwrap();
     catalog.release(&lease, at(5)).await.unwrap();
