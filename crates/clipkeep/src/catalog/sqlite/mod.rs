@@ -18,7 +18,7 @@ use clipkeep_core::{
     state::ClipState,
     time::Timestamp,
 };
-use rusqlite::{Connection, OptionalExtension as _, Row};
+use rusqlite::{Connection, OptionalExtension as _, Row, config::DbConfig};
 
 use self::{find::Readers, writer::Writer};
 use super::{
@@ -69,6 +69,8 @@ fn connect(path: &Path) -> Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(64);
+    // Without it a statement with a bound LIMIT is parsed anew on each run.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))?;
     if mode != "wal" {
         return Err(CatalogError::unavailable("turning on the write-ahead log", format!("journal mode is {mode}")));
