@@ -1,6 +1,10 @@
 //! The store as an S3-compatible bucket: opening it, and everything but uploads.
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::{
@@ -30,6 +34,8 @@ pub(super) struct S3 {
     pub(super) bucket_url: String,
     pub(super) region: String,
     pub(super) part_size: u64,
+    /// Whether the bucket takes conditional puts, as far as it told.
+    pub(super) knows_conditions: AtomicBool,
     /// One permit for each part in memory, whichever upload it belongs to.
     pub(super) parts: Arc<Semaphore>,
 }
@@ -65,6 +71,7 @@ impl S3 {
             bucket_url: format!("{endpoint}/{bucket}"),
             region,
             part_size,
+            knows_conditions: AtomicBool::new(true),
             parts: Arc::new(Semaphore::new(permits.clamp(1, Semaphore::MAX_PERMITS))),
         })
     }

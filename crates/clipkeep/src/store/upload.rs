@@ -6,7 +6,7 @@
 //!
 //! A part is in memory only while it holds one of the store's permits.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
 use object_store::{
@@ -124,12 +124,16 @@ impl S3 {
             let put = self.client.put_opts(key.path(), PutPayload::from(bytes.clone()), options).await;
             put.map(drop).map_err(|e| from_client("writing", key, &e))
         };
-        match put(PutMode::Create).await {
-            // A bucket that knows no conditional puts says so; the look before
-            // the act has to do.
-            Err(StoreError::Unavailable { why, .. }) if why.starts_with("501") => put(PutMode::Overwrite).await,
-            other => other,
+        if self.knows_conditions.load(Ordering::Relaxed) {
+            match put(PutMode::Create).await {
+                // It says so; from now on the look before the act has to do.
+                Err(StoreError::Unavailable { why, .. }) if why.starts_with("501") => {
+                    self.knows_conditions.store(false, Ordering::Relaxed);
+                }
+                other => return other,
+            }
         }
+        put(PutMode::Overwrite).await
     }
 
     async fn complete(&self, key: &ObjectKey, id: &MultipartId, parts: &[PartId]) -> Result<()> {

@@ -15,8 +15,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-const ACCESS_KEY: &str = "GK31c2f218a2e44f485b94239e";
-const SECRET_KEY: &str = "b892c0665f0ada8a4755dae98baa3b133590e11dae3bcc1f9d769d67f16c3835";
+pub(crate) const ACCESS_KEY: &str = "GK31c2f218a2e44f485b94239e";
+pub(crate) const SECRET_KEY: &str = "b892c0665f0ada8a4755dae98baa3b133590e11dae3bcc1f9d769d67f16c3835";
 pub(crate) const BUCKET: &str = "clips";
 
 const GUARD: &str = r#"

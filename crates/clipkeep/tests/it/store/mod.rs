@@ -1,5 +1,7 @@
 //! The store's contract, on a folder and on a real Garage.
 
+mod bucket;
+
 use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
@@ -15,7 +17,7 @@ use fal_sim::Media;
 use futures_util::TryStreamExt;
 use tempfile::TempDir;
 
-use crate::support::garage;
+use crate::support::{bucket_proxy::BucketProxy, garage};
 
 const PART: u64 = 8 << 20;
 
@@ -32,10 +34,20 @@ async fn folder() -> Place {
 
 async fn bucket() -> Place {
     let place = garage::place();
-    let config = Config::from_layers(Layers::new().with_env(place.aws()).with_flags([("store", place.url())])).unwrap();
-    let target =
-        StoreTarget::S3 { bucket: garage::BUCKET.to_owned(), prefix: place.prefix.clone(), settings: config.s3 };
-    Place { store: open(target).await, dir: tempfile::tempdir().unwrap() }
+    Place { store: open(target(&place, place.aws())).await, dir: tempfile::tempdir().unwrap() }
+}
+
+/// A bucket with a proxy before it that makes trouble.
+async fn troubled_bucket() -> (Place, BucketProxy, garage::Place) {
+    let place = garage::place();
+    let proxy = BucketProxy::start(&place.endpoint).await;
+    let store = open(target(&place, place.aws_through(&proxy.endpoint))).await;
+    (Place { store, dir: tempfile::tempdir().unwrap() }, proxy, place)
+}
+
+fn target(place: &garage::Place, aws: Vec<(String, String)>) -> StoreTarget {
+    let config = Config::from_layers(Layers::new().with_env(aws).with_flags([("store", place.url())])).unwrap();
+    StoreTarget::S3 { bucket: garage::BUCKET.to_owned(), prefix: place.prefix.clone(), settings: config.s3 }
 }
 
 async fn open(target: StoreTarget) -> Store {
@@ -61,10 +73,24 @@ async fn write(writer: &mut Writer, media: &Media, range: std::ops::Range<u64>) 
 
 impl Place {
     async fn stage(&self, name: &str, media: &Media) -> Staged {
+        self.try_stage(name, media).await.unwrap()
+    }
+
+    async fn try_stage(&self, name: &str, media: &Media) -> Result<Staged, StoreError> {
         let (mut writer, file) = spool(self.dir.path(), name).await;
         write(&mut writer, media, 0..media.len()).await;
         writer.finish().await.unwrap();
-        self.store.stage(&key(name), "video/mp4", &file).await.unwrap()
+        self.store.stage(&key(name), "video/mp4", &file).await
+    }
+
+    /// Keeps the media under this name, and says whether it is that media.
+    async fn keep(&self, name: &str, media: &Media) -> Result<bool, StoreError> {
+        let digest = self.try_stage(name, media).await?.publish().await?;
+        Ok(digest.sha256 == media.sha256() && self.store.hash(&key(name)).await?.sha256 == media.sha256())
+    }
+
+    async fn nothing_is_open(&self) -> bool {
+        self.store.list_stale().await.unwrap().is_empty()
     }
 
     async fn read(&self, name: &str, range: std::ops::Range<u64>) -> Result<Vec<u8>, StoreError> {
