@@ -96,6 +96,8 @@ async fn clip_response(app: &Arc<App>, request: &Parts, began: Instant) -> Resul
     let head = RequestHead { method: &request.method, headers: &request.headers, now };
     let plan = delivery::plan(&head, &shelved.representation);
     let mut response = Response::new(Body::empty());
+    // Room for all that is written here, by the caller and by the server.
+    *response.headers_mut() = HeaderMap::with_capacity(24);
     *response.status_mut() = plan.status();
     write_headers(response.headers_mut(), &plan, &shelved, &key, link);
     *response.body_mut() = body::open(app, &key, &shelved, plan.into_body()).await?;

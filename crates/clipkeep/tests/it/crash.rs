@@ -295,6 +295,32 @@ async fn case_39_killed_when_the_object_appears() {
     }
 }
 
+/// Completing an object makes Garage drop that key's older uploads by itself;
+/// S3 does not. So here nothing is completed: the source is gone meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn case_35_an_upload_cut_by_a_kill_is_aborted_even_if_the_clip_is_lost() {
+    let mut story = Story::new(Database::Sqlite, Place::Garage).await;
+    story.config = story.config.clone().set("gone_attempts", "1");
+    story.sim.set_faults(&story.source, Faults::first(1, Fault::stall_at(LEN - 1)));
+    let mut node = story.config.start(&story.sim).await;
+    story.send(&mut node).await;
+    let store = Store::open(story.store.clone(), UploadLimits { memory: 8 << 20, clip_size: 1 << 30 }).await.unwrap();
+    let began = tokio::time::Instant::now();
+    while store.list_stale().await.unwrap().is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(20), "no upload begins");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    node.kill();
+    assert_eq!(store.list_stale().await.unwrap().len(), 1, "what a dead node leaves");
+    story.sim.set_faults(&story.source, Faults::always(Fault::status(404)));
+    let node = story.restart().await;
+    while node.api("/api/v1/clips/gen.mp4").await.unwrap()["state"] != "lost" {
+        assert!(began.elapsed() < Duration::from_secs(40), "not lost");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(store.list_stale().await.unwrap(), []);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopping_node_lets_go_and_loses_nothing() {
     let story = Story::new(Database::Sqlite, Place::Garage).await;
