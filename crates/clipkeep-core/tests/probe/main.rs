@@ -6,3 +6,4 @@
 mod facts;
 mod hostile;
 mod support;
+mod view;

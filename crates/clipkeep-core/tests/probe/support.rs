@@ -17,7 +17,7 @@ use serde_json::Value;
 pub(crate) const PICTURE: &str = "testsrc=size=96x64:rate=24:duration=2,format=yuv420p";
 pub(crate) const SOUND: &str = "sine=frequency=440:duration=2";
 
-fn run(program: &str, args: &[&str]) -> Vec<u8> {
+pub(crate) fn run(program: &str, args: &[&str]) -> Vec<u8> {
     let output = Command::new(program).args(args).output();
     let output = output.unwrap_or_else(|error| panic!("{program} must be installed: {error}"));
     assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
