@@ -8,6 +8,7 @@ use crate::{
     secret::SourceUrl,
     state::{ClipState, GenerationStatus, text_enum},
     time::Timestamp,
+    view::View,
 };
 
 text_enum! {
@@ -170,6 +171,8 @@ pub struct Clip {
     pub due_at: Option<Timestamp>,
     /// How often a fill was started.
     pub attempts: u32,
+    /// In which order its bytes are served, once that is decided.
+    pub view: Option<View>,
     /// How often the source answered without giving the clip.
     pub misses: u32,
     /// Why the last fill failed, in words without a source URL.

@@ -5,10 +5,11 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use clipkeep_core::{
     address::SourceRules,
     config::{Config, StoreUrl, UrlTemplate},
-    generation::HookRecord,
+    generation::{Clip, HookRecord},
     id::{ClipKey, RequestId},
     link::{LinkKeys, expires_at},
     secret::Secret,
+    state::ClipState,
     time::{Clock, Timestamp},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -21,7 +22,7 @@ use crate::{
         open::open_configured,
     },
     clock::SystemClock,
-    fill::{FillEngine, FillParts, FillSettings, growing::sweep_spool},
+    fill::{FillEngine, FillParts, FillSettings, local},
     jwks::JwksCache,
     keys,
     source::{SourceClient, SourceSettings},
@@ -88,7 +89,7 @@ impl App {
         let metrics = Arc::new(Metrics::new());
         let catalog = open_configured(&config).await?;
         let store = Arc::new(open_store(&config).await?);
-        sweep_spool(spool(&config)).await?;
+        sweep_spool(&*catalog, spool(&config)).await?;
         store.clear_staging().await?;
         let engine = FillEngine::new(FillParts {
             node: node_name(),
@@ -198,6 +199,9 @@ pub async fn open_store(config: &Config) -> Result<Store, StoreError> {
 fn fill_settings(config: &Config) -> FillSettings {
     FillSettings {
         concurrency: config.fill_concurrency,
+        connections: config.fill_connections,
+        all_connections: config.source_connections,
+        host_connections: config.source_connections_per_host,
         lease: config.lease,
         retry_base: config.retry_base,
         retry_max: config.retry_max,
@@ -205,8 +209,21 @@ fn fill_settings(config: &Config) -> FillSettings {
         lost_after: config.lost_after,
         max_clip_size: config.max_clip_size,
         sweep_interval: config.sweep_interval,
+        fast_start: config.fast_start,
         spool: spool(config),
     }
+}
+
+/// Removes what earlier runs left in the spool, except copies that their clips'
+/// next fill can go on with.
+async fn sweep_spool(catalog: &dyn Catalog, dir: PathBuf) -> anyhow::Result<()> {
+    for (key, path, epoch) in local::kept_clips(dir).await? {
+        let open = |clip: &Clip| matches!(clip.state, ClipState::Waiting | ClipState::Filling) && clip.epoch == epoch;
+        if !catalog.clip(&key).await?.as_ref().is_some_and(open) {
+            local::remove(&path)?;
+        }
+    }
+    Ok(())
 }
 
 fn spool(config: &Config) -> PathBuf {

@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod faststart;
 pub mod fill;
 pub mod jwks;
 pub mod keys;

@@ -64,8 +64,19 @@ impl Media {
     /// its end. It takes no memory, and each byte follows from `seed` and its
     /// offset.
     pub fn padded(len: u64, seed: u64) -> Self {
-        let Content::Whole(head) = &*Self::named("moov-first.mp4").bytes else { unreachable!("embedded") };
-        Self { content_type: "video/mp4", bytes: Arc::new(Content::Padded(Padded::new(head.clone(), len, seed))) }
+        Self::padded_like("moov-first.mp4", len, seed, Bytes::len)
+    }
+
+    /// The same with its `moov` at the very end, behind the padding.
+    pub fn padded_slow_start(len: u64, seed: u64) -> Self {
+        let movie = |clip: &Bytes| clip.windows(4).rposition(|bytes| bytes == b"moov").map_or(0, |at| at - 4);
+        Self::padded_like("moov-last.mp4", len, seed, movie)
+    }
+
+    fn padded_like(name: &str, len: u64, seed: u64, at: fn(&Bytes) -> usize) -> Self {
+        let Content::Whole(clip) = &*Self::named(name).bytes else { unreachable!("embedded") };
+        let padded = Padded::new(clip.clone(), at(clip), len, seed);
+        Self { content_type: "video/mp4", bytes: Arc::new(Content::Padded(padded)) }
     }
 
     /// How many bytes it has.

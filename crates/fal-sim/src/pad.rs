@@ -14,20 +14,22 @@ const STRETCH: u64 = 64 << 10;
 #[derive(Debug)]
 pub(crate) struct Padded {
     head: Bytes,
+    tail: Bytes,
     len: u64,
     seed: u64,
 }
 
 impl Padded {
-    pub(crate) fn new(clip: Bytes, len: u64, seed: u64) -> Self {
+    /// The padding stands behind the first `at` bytes of the clip.
+    pub(crate) fn new(clip: Bytes, at: usize, len: u64, seed: u64) -> Self {
         let free = len.checked_sub(clip.len() as u64).filter(|free| *free >= 16);
         let free = free.unwrap_or_else(|| panic!("a padded clip has at least {} bytes", clip.len() + 16));
-        let mut head = clip.to_vec();
+        let (mut head, tail) = (clip[..at].to_vec(), clip.slice(at..));
         // A 64-bit box size: 1, the type, then the real size.
         head.extend_from_slice(&1_u32.to_be_bytes());
         head.extend_from_slice(b"free");
         head.extend_from_slice(&free.to_be_bytes());
-        Self { head: head.into(), len, seed }
+        Self { head: head.into(), tail, len, seed }
     }
 
     pub(crate) const fn len(&self) -> u64 {
@@ -39,6 +41,11 @@ impl Padded {
         if range.start < head {
             return self.head.slice(range.start as usize..range.end.min(head) as usize);
         }
+        let padded = self.len - self.tail.len() as u64;
+        if range.start >= padded {
+            return self.tail.slice((range.start - padded) as usize..(range.end - padded) as usize);
+        }
+        let range = range.start..range.end.min(padded);
         let at = range.start - head;
         let (stretch, within) = (at / STRETCH, at % STRETCH);
         let take = (STRETCH - within).min(range.end - range.start);

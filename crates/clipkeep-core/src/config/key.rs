@@ -178,6 +178,12 @@ keys! {
     max_clip_size: Size("1", "5TiB"), "20GiB", "2GiB";
     /// How many fills run at once on this node.
     fill_concurrency: Count(1, 4096), "64", "16";
+    /// How many connections one fill opens to its source.
+    fill_connections: Count(1, 16), "4", "2";
+    /// How many connections to sources this node opens at once. A quarter is left to what viewers wait for.
+    source_connections: Count(1, 4096), "128", "64";
+    /// How many of them may go to one host.
+    source_connections_per_host: Count(1, 4096), "64", "16";
     /// How much memory the uploads of all fills share.
     fill_memory: Size("8MiB", "1TiB"), "32MiB", "256MiB";
     /// How long a node that stopped answering keeps the right to fill a clip.

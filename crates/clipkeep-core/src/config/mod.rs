@@ -114,6 +114,12 @@ pub struct Config {
     pub max_clip_size: u64,
     /// How many fills run at once.
     pub fill_concurrency: usize,
+    /// How many connections one fill opens to its source.
+    pub fill_connections: usize,
+    /// How many connections to sources are open at once.
+    pub source_connections: usize,
+    /// How many of them go to one host.
+    pub source_connections_per_host: usize,
     /// How many bytes of memory all uploads share.
     pub fill_memory: u64,
     /// How long a lease on a clip holds without renewal.

@@ -29,8 +29,15 @@ impl ETag {
     /// The tag of a clip's content epoch. It is known before the first byte is,
     /// and the same from every node, before and after a restart.
     pub fn of(key: &ClipKey, epoch: i64) -> Self {
+        Self::of_view(key, epoch, false)
+    }
+
+    /// The tag of the content epoch in its own order, or with its `moov` first:
+    /// other bytes, so another tag.
+    pub fn of_view(key: &ClipKey, epoch: i64, fast_start: bool) -> Self {
         let hash = digest::digest(&digest::SHA256, key.as_str().as_bytes());
-        Self(value(format!("\"{}-{epoch}\"", HEXLOWER.encode(&hash.as_ref()[..8]))))
+        let order = if fast_start { "f" } else { "" };
+        Self(value(format!("\"{}-{epoch}{order}\"", HEXLOWER.encode(&hash.as_ref()[..8]))))
     }
 
     /// The field's value, quotes included.

@@ -4,4 +4,4 @@
 pub mod mmap;
 mod shelf;
 
-pub use shelf::{Shelf, Shelved};
+pub use shelf::{Coming, Shelf, Shelved, Stretch, Where};

@@ -22,6 +22,7 @@ use clipkeep_core::{
     id::{ClipKey, Provider, RequestId, Tenant},
     state::ClipState,
     time::Timestamp,
+    view::View,
 };
 
 /// What went wrong in the catalogue.
@@ -229,6 +230,10 @@ pub trait Catalog: Send + Sync + 'static {
     /// The source turned out to be another version: raises the content epoch,
     /// forgets what was sealed, answers the new epoch.
     async fn raise_epoch(&self, lease: &Lease, at: Timestamp, why: &str) -> Result<i64>;
+
+    /// In which order the bytes of this content epoch are served: as was decided
+    /// before, or else `view` from now on. `None` if the epoch is over.
+    async fn decide_view(&self, key: &ClipKey, epoch: i64, view: &View) -> Result<Option<View>>;
 
     /// All bytes were read and checked: writes down what they are, before the
     /// object becomes visible. A restart can then tell a finished object.

@@ -8,6 +8,7 @@ use clipkeep_core::{
     secret::SourceUrl,
     state::ClipState,
     time::Timestamp,
+    view::View,
 };
 
 use super::{CatalogError, Result};
@@ -17,7 +18,7 @@ macro_rules! clip_columns {
     () => {
         "c.key, c.provider, c.request_id, c.idx, c.slot, c.state, c.policy, c.source_url, \
          c.source_expires_at, c.kind, c.content_type, c.epoch, c.created_at, c.stored_at, c.due_at, \
-         c.attempts, c.misses, c.last_error, c.fence, c.size, c.sha256, c.sealed_kind, c.sealed_content_type, \
+         c.attempts, c.misses, c.view, c.last_error, c.fence, c.size, c.sha256, c.sealed_kind, c.sealed_content_type, \
          c.duration, c.width, c.height, c.fps, c.codec, \
          g.model, g.prompt, g.prompt_hash, g.tenant, g.policy AS own_policy, g.input, g.seed, g.public"
     };
@@ -167,9 +168,15 @@ pub(crate) fn clip(row: &impl Columns) -> Result<Clip> {
         stored_at: cells.time("stored_at")?,
         due_at: cells.time("due_at")?,
         attempts: cells.must("attempts", cells.number("attempts"))?,
+        view: cells.name("view")?,
         misses: cells.must("misses", cells.number("misses"))?,
         last_error: cells.text("last_error")?,
     })
+}
+
+/// Reads `key, view`.
+pub(crate) fn view(row: &impl Columns) -> Result<Option<View>> {
+    Cells::of(row, "clips", "key")?.name("view")
 }
 
 /// Reads the fence of what `select_clips!` selected.

@@ -9,9 +9,10 @@
 //! - `settle` turns what was read into a confirmed object and a `stored` row.
 //! - `lease` holds the right to do so.
 
+mod caps;
 mod fetch;
-pub mod growing;
 mod lease;
+pub mod local;
 mod registry;
 mod settle;
 mod task;
@@ -25,8 +26,8 @@ use clipkeep_core::{
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::registry::Registry;
 pub use self::registry::{FillEnd, FillHandle};
+use self::{caps::Caps, registry::Registry};
 use crate::{
     catalog::{Catalog, CatalogError, Claim, Fault, NodeId},
     source::SourceClient,
@@ -39,6 +40,12 @@ use crate::{
 pub struct FillSettings {
     /// How many fills run at once on this node.
     pub concurrency: usize,
+    /// How many connections one fill opens.
+    pub connections: usize,
+    /// How many connections to sources are open at once.
+    pub all_connections: usize,
+    /// How many of them go to one host.
+    pub host_connections: usize,
     /// How long a lease holds without renewal.
     pub lease: Duration,
     /// The first delay between attempts; each next one doubles.
@@ -53,6 +60,8 @@ pub struct FillSettings {
     pub max_clip_size: u64,
     /// The longest pause between looks for due clips.
     pub sweep_interval: Duration,
+    /// Whether MP4s are served with their `moov` first.
+    pub fast_start: bool,
     /// Where clips are kept while they are on their way.
     pub spool: PathBuf,
 }
@@ -82,7 +91,10 @@ pub struct FillEngine(Arc<Inner>);
 struct Inner {
     parts: FillParts,
     registry: Registry,
+    caps: Caps,
     slots: Arc<Semaphore>,
+    /// Fills that a viewer waits for have slots of their own.
+    viewer_slots: Arc<Semaphore>,
     wake: Notify,
     /// No new fills from here on.
     closing: CancellationToken,
@@ -95,11 +107,13 @@ impl FillEngine {
     /// An engine that does nothing until [`FillEngine::run`] or
     /// [`FillEngine::join`] is called.
     pub fn new(parts: FillParts) -> Self {
-        let slots = Arc::new(Semaphore::new(parts.settings.concurrency));
+        let [slots, viewer_slots] = [(); 2].map(|()| Arc::new(Semaphore::new(parts.settings.concurrency)));
         Self(Arc::new(Inner {
+            caps: Caps::new(parts.settings.all_connections, parts.settings.host_connections),
             parts,
             registry: Registry::default(),
             slots,
+            viewer_slots,
             wake: Notify::new(),
             closing: CancellationToken::new(),
             stopping: CancellationToken::new(),
@@ -117,8 +131,13 @@ impl FillEngine {
         self.0.registry.len()
     }
 
+    /// The fill of `key`, if it runs on this node.
+    pub fn find(&self, key: &ClipKey) -> Option<FillHandle> {
+        self.0.registry.find(key)
+    }
+
     /// Starts the fill of `key`, due or not, or joins the one that runs here.
-    /// It begins when a slot is free; a caller who leaves does not stop it.
+    /// A backlog does not hold it up; a caller who leaves does not stop it.
     pub fn join(&self, key: &ClipKey) -> FillHandle {
         let entry = match self.0.registry.enter(key) {
             Ok(entry) => entry,
@@ -127,11 +146,11 @@ impl FillEngine {
         let handle = entry.handle();
         let (engine, key) = (self.clone(), key.clone());
         self.0.tasks.spawn(async move {
-            let Some(slot) = engine.free_slot().await else { return entry.finish(FillEnd::LetGo) };
+            let Some(slot) = engine.free(&engine.0.viewer_slots).await else { return entry.finish(FillEnd::LetGo) };
             let parts = &engine.0.parts;
             let claim = parts.catalog.claim(&key, &parts.node, parts.clock.now(), parts.settings.lease).await;
             let end = match claim {
-                Ok(Some(claim)) => task::run(&engine.0, claim).await,
+                Ok(Some(claim)) => task::run(&engine.0, claim, &entry).await,
                 Ok(None) => FillEnd::Nothing,
                 Err(error) => {
                     tracing::warn!(clip = %key, error = &error as &dyn std::error::Error, "a fill did not start");
@@ -169,7 +188,7 @@ impl FillEngine {
         let inner = &self.0;
         let parts = &inner.parts;
         loop {
-            let Some(first) = self.free_slot().await else { return Ok(Duration::ZERO) };
+            let Some(first) = self.free(&inner.slots).await else { return Ok(Duration::ZERO) };
             let mut slots = vec![first];
             while slots.len() < BATCH {
                 let Ok(slot) = Arc::clone(&inner.slots).try_acquire_owned() else { break };
@@ -188,9 +207,9 @@ impl FillEngine {
         }
     }
 
-    async fn free_slot(&self) -> Option<OwnedSemaphorePermit> {
+    async fn free(&self, slots: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
         tokio::select! {
-            slot = Arc::clone(&self.0.slots).acquire_owned() => slot.ok(),
+            slot = Arc::clone(slots).acquire_owned() => slot.ok(),
             () = self.0.closing.cancelled() => None,
         }
     }
@@ -208,7 +227,7 @@ impl FillEngine {
         };
         let inner = Arc::clone(&self.0);
         self.0.tasks.spawn(async move {
-            let end = task::run(&inner, claim).await;
+            let end = task::run(&inner, claim, &entry).await;
             entry.finish(end);
             drop(slot);
             inner.wake.notify_one();

@@ -6,6 +6,8 @@ use clipkeep_core::id::ClipKey;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::local::LocalCopy;
+
 /// How a fill ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FillEnd {
@@ -39,14 +41,32 @@ impl FillEnd {
 
 /// Somebody who waits for a running fill. Dropping it does not stop the fill.
 #[derive(Clone)]
-pub struct FillHandle(watch::Receiver<Option<FillEnd>>);
+pub struct FillHandle(watch::Receiver<Stage>);
+
+/// How far a fill is.
+#[derive(Clone, Default)]
+struct Stage {
+    copy: Option<Arc<LocalCopy>>,
+    end: Option<FillEnd>,
+}
 
 impl FillHandle {
     /// Waits for the end. A fill that vanished (it panicked) counts as let go.
     pub async fn ended(mut self) -> FillEnd {
-        match self.0.wait_for(Option::is_some).await {
-            Ok(end) => end.clone().unwrap_or(FillEnd::LetGo),
+        match self.0.wait_for(|stage| stage.end.is_some()).await {
+            Ok(stage) => stage.end.clone().unwrap_or(FillEnd::LetGo),
             Err(_) => FillEnd::LetGo,
+        }
+    }
+
+    /// Waits for the copy that it fills, or for its end.
+    pub async fn copy(&mut self) -> Result<Arc<LocalCopy>, FillEnd> {
+        match self.0.wait_for(|stage| stage.end.is_some() || stage.copy.is_some()).await {
+            Ok(stage) => match (&stage.end, &stage.copy) {
+                (None, Some(copy)) => Ok(Arc::clone(copy)),
+                (end, _) => Err(end.clone().unwrap_or(FillEnd::LetGo)),
+            },
+            Err(_) => Err(FillEnd::LetGo),
         }
     }
 }
@@ -61,7 +81,7 @@ pub(super) struct Registry(Map);
 pub(super) struct Running {
     key: ClipKey,
     map: Map,
-    tell: watch::Sender<Option<FillEnd>>,
+    tell: watch::Sender<Stage>,
 }
 
 impl Registry {
@@ -71,9 +91,14 @@ impl Registry {
         if let Some(running) = map.get(key) {
             return Err(running.clone());
         }
-        let (tell, hear) = watch::channel(None);
+        let (tell, hear) = watch::channel(Stage::default());
         map.insert(key.clone(), FillHandle(hear));
         Ok(Running { key: key.clone(), map: Arc::clone(&self.0), tell })
+    }
+
+    /// A handle on the fill of `key`, if one runs here.
+    pub(super) fn find(&self, key: &ClipKey) -> Option<FillHandle> {
+        self.0.lock().get(key).cloned()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -86,8 +111,13 @@ impl Running {
         FillHandle(self.tell.subscribe())
     }
 
+    /// Lets viewers at the copy.
+    pub(super) fn show(&self, copy: &Arc<LocalCopy>) {
+        self.tell.send_modify(|stage| stage.copy = Some(Arc::clone(copy)));
+    }
+
     pub(super) fn finish(self, end: FillEnd) {
-        self.tell.send_replace(Some(end));
+        self.tell.send_replace(Stage { copy: None, end: Some(end) });
     }
 }
 

@@ -8,11 +8,18 @@ use clipkeep_core::{
     media_type::MediaType,
     probe::{self, ProbeError},
     verdict::Verdict,
+    view::View,
 };
 
-use super::{FillEnd, Inner, fetch::random, growing::GrowingFile, task::FillError};
+use super::{
+    FillEnd, Inner,
+    fetch::random,
+    local::{Ended, LocalCopy},
+    task::FillError,
+};
 use crate::{
     catalog::{CatalogError, Claim, Fault},
+    faststart,
     store::{Staged, StoreError},
 };
 
@@ -42,7 +49,7 @@ async fn matches(inner: &Inner, claim: &Claim, sealed: &Sealed) -> Result<bool, 
 
 /// Reads the media facts of the complete local file, or says what is wrong
 /// with it.
-pub(super) async fn probe(file: &Arc<GrowingFile>, media: &'static MediaType) -> Result<MediaInfo, FillError> {
+pub(super) async fn probe(file: &Arc<LocalCopy>, media: &'static MediaType) -> Result<MediaInfo, FillError> {
     let (path, len) = (file.path().to_owned(), file.len());
     let read = move || probe::probe(&mut BufReader::new(File::open(path)?), len, media);
     match tokio::task::spawn_blocking(read).await {
@@ -60,8 +67,17 @@ pub(super) async fn probe(file: &Arc<GrowingFile>, media: &'static MediaType) ->
 /// A `kill -9` between any two of these steps is mended by the next fill's
 /// [`recover`]: before the object is visible it starts over, after it the seal
 /// tells that the object is the right one.
-pub(super) async fn publish(inner: &Inner, claim: &Claim, staged: Staged, sealed: &Sealed) -> Result<(), FillError> {
+pub(super) async fn publish(
+    inner: &Inner,
+    claim: &Claim,
+    file: &Arc<LocalCopy>,
+    staged: Staged,
+    sealed: &Sealed,
+) -> Result<(), FillError> {
     let (parts, key) = (&inner.parts, &claim.lease.key);
+    if parts.settings.fast_start {
+        decide_view(inner, claim, file).await?;
+    }
     parts.catalog.seal(&claim.lease, sealed, parts.clock.now()).await?;
     if let Err(error) = staged.publish().await {
         // Other bytes stand in the way, under the name of a clip that is not
@@ -73,6 +89,21 @@ pub(super) async fn publish(inner: &Inner, claim: &Claim, staged: Staged, sealed
         return Err(error.into());
     }
     parts.catalog.mark_stored(&claim.lease, parts.clock.now()).await?;
+    Ok(())
+}
+
+/// Looks how the clip is best served, unless a viewer's request decided that.
+async fn decide_view(inner: &Inner, claim: &Claim, file: &Arc<LocalCopy>) -> Result<(), FillError> {
+    let Some(opened) = file.opened() else { return Ok(()) };
+    let mut viewer = file.viewer();
+    let found = faststart::find(file.len(), &mut viewer).await;
+    let view = match found {
+        Ok(fast) => fast.map_or(View::Plain, |fast| fast.view()),
+        Err(Ended::Unreadable(error)) => return Err(error.into()),
+        // Somebody else's lease by now: theirs to decide.
+        Err(Ended::Restarted | Ended::Aborted) => return Ok(()),
+    };
+    inner.parts.catalog.decide_view(&claim.lease.key, opened.epoch, &view).await?;
     Ok(())
 }
 

@@ -6,13 +6,15 @@ use clipkeep_core::{
     generation::Sealed,
     media_type::MediaType,
     sniff::{SNIFF_LEN, Sniffed, sniff},
+    verdict::Verdict,
 };
 use tokio::task::JoinHandle;
 
 use super::{
-    FillEnd, Inner, fetch,
-    growing::{Ended, GrowingFile, Writer},
-    lease, settle,
+    FillEnd, Inner, fetch, lease,
+    local::{self, Ended, LocalCopy},
+    registry::Running,
+    settle,
 };
 use crate::{
     catalog::{CatalogError, Claim},
@@ -49,6 +51,17 @@ pub(super) enum FillError {
     Stopping,
 }
 
+impl FillError {
+    /// Whether the next attempt may go on with what this one brought.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Source(error) => matches!(error.verdict(), Verdict::Retry { .. }),
+            Self::Store(_) | Self::Catalog(_) | Self::LeaseLost | Self::Stopping => true,
+            Self::Unacceptable(_) | Self::Incomplete(_) | Self::Disk(_) => false,
+        }
+    }
+}
+
 /// The upload that goes on beside the download.
 type Staging = JoinHandle<Result<Staged, StoreError>>;
 
@@ -56,35 +69,52 @@ type Staging = JoinHandle<Result<Staged, StoreError>>;
 /// tracked task. Whatever kills it halfway leaves a lease that runs out, a
 /// local file that is swept at start, and at most one multipart upload, which
 /// the next fill of this clip aborts first.
-pub(super) async fn run(inner: &Inner, claim: Claim) -> FillEnd {
+pub(super) async fn run(inner: &Inner, claim: Claim, running: &Running) -> FillEnd {
     let began = tokio::time::Instant::now();
-    let result = fill(inner, &claim).await;
+    let result = fill(inner, &claim, running).await;
     let end = settle::conclude(inner, &claim, result).await;
     inner.parts.metrics.fill_ended(&end, began.elapsed());
     end
 }
 
-async fn fill(inner: &Inner, claim: &Claim) -> Result<(), FillError> {
+async fn fill(inner: &Inner, claim: &Claim, running: &Running) -> Result<(), FillError> {
+    let path = inner.parts.settings.spool.join(claim.lease.key.as_str());
     if settle::recover(inner, claim).await? {
-        return Ok(());
+        return Ok(tokio::task::spawn_blocking(move || local::remove(&path))
+            .await
+            .map_err(std::io::Error::other)??);
     }
-    let path = inner.parts.settings.spool.join(format!("{}.{}", claim.lease.key, claim.lease.fence));
-    let (writer, file) = GrowingFile::create(path).await?;
+    let file = match LocalCopy::resume(path.clone(), claim.clip.epoch).await {
+        Some(file) => file,
+        None => LocalCopy::create(path).await?,
+    };
+    running.show(&file);
+    let result = through(inner, claim, &file).await;
+    file.close();
+    if result.as_ref().is_err_and(FillError::is_passing) && file.persist().await.is_ok() {
+        file.keep();
+    }
+    result
+}
+
+/// The copy to its end, then the store.
+async fn through(inner: &Inner, claim: &Claim, file: &Arc<LocalCopy>) -> Result<(), FillError> {
     let mut staging = None;
     let copied = tokio::select! {
-        copied = copy(inner, claim, writer, &file, &mut staging) => copied,
+        copied = copy(inner, claim, file, &mut staging) => copied,
         () = lease::hold(inner, &claim.lease) => Err(FillError::LeaseLost),
         () = inner.stopping.cancelled() => Err(FillError::Stopping),
     };
     let (staged, sealed) = match copied {
         Ok(copied) => copied,
         Err(error) => {
+            file.close();
             abandon(staging).await;
             return Err(error);
         }
     };
     tokio::select! {
-        published = settle::publish(inner, claim, staged, &sealed) => published,
+        published = settle::publish(inner, claim, file, staged, &sealed) => published,
         () = lease::hold(inner, &claim.lease) => Err(FillError::LeaseLost),
     }
 }
@@ -102,11 +132,10 @@ async fn abandon(staging: Option<Staging>) {
 async fn copy(
     inner: &Inner,
     claim: &Claim,
-    writer: Writer,
-    file: &Arc<GrowingFile>,
+    file: &Arc<LocalCopy>,
     staging: &mut Option<Staging>,
 ) -> Result<(Staged, Sealed), FillError> {
-    let download = fetch::fetch(inner, claim, writer);
+    let download = fetch::fetch(inner, claim, file);
     let upload = stage(inner, claim, file, staging);
     let ((), (staged, media_type)) = tokio::try_join!(download, upload)?;
     match settle::probe(file, media_type).await {
@@ -126,7 +155,7 @@ async fn copy(
 async fn stage(
     inner: &Inner,
     claim: &Claim,
-    file: &Arc<GrowingFile>,
+    file: &Arc<LocalCopy>,
     staging: &mut Option<Staging>,
 ) -> Result<(Staged, &'static MediaType), FillError> {
     loop {
@@ -152,7 +181,7 @@ async fn stage(
 }
 
 /// Waits for the file's beginning; says what it is, or that it is nothing.
-async fn media_type(file: &Arc<GrowingFile>) -> Result<Result<&'static MediaType, FillError>, Ended> {
+async fn media_type(file: &Arc<LocalCopy>) -> Result<Result<&'static MediaType, FillError>, Ended> {
     let mut reader = file.reader();
     let available = reader.wait_for(SNIFF_LEN as u64).await?;
     let head = reader.read_at(0..available.min(SNIFF_LEN as u64)).await?;

@@ -20,13 +20,15 @@ pub struct SourceBody {
     /// The offset in the whole of what comes next.
     at: u64,
     promise: Promise,
+    /// Where what was asked for ends, if not with the whole.
+    to: Option<u64>,
     pace: Pace,
 }
 
 impl SourceBody {
-    pub(super) fn new(response: Response, promise: Promise, stall_timeout: Duration) -> Self {
+    pub(super) fn new(response: Response, promise: Promise, to: Option<u64>, stall_timeout: Duration) -> Self {
         let pace = Pace { stall_timeout, waited: Duration::ZERO, came: 0 };
-        Self { response, at: promise.start, promise, pace }
+        Self { response, at: promise.start, promise, to, pace }
     }
 
     /// The next bytes, a read buffer's worth at most; `None` at the end. Where
@@ -59,7 +61,9 @@ impl SourceBody {
         if self.at == 0 {
             return Err(SourceError::new("the source is empty", Verdict::Missing(Why::Empty)));
         }
-        if self.promise.end.max(self.promise.total).is_some_and(|end| self.at < end) {
+        let all = self.promise.end.max(self.promise.total);
+        let wanted = self.to.map_or(all, |to| Some(all.map_or(to, |all| to.min(all))));
+        if wanted.is_some_and(|end| self.at < end) {
             return Err(SourceError::retry("the source ended before the clip did", Why::Cut));
         }
         Ok(())

@@ -10,7 +10,7 @@ use clipkeep_core::{
     version::SourceVersion,
 };
 use http::{
-    HeaderMap,
+    HeaderMap, StatusCode,
     header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, IF_RANGE, LOCATION, RANGE},
 };
 use reqwest::{Client, Response, redirect};
@@ -42,11 +42,13 @@ pub struct SourceSettings {
     pub max_redirects: u32,
 }
 
-/// Where to go on after a cut.
+/// A piece of a clip to ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resume {
-    /// How many bytes are there already.
+pub struct Piece {
+    /// Where it starts.
     pub from: u64,
+    /// Where it ends, if not with the clip.
+    pub to: Option<u64>,
     /// See [`SourceVersion::if_range`]. Without it the source is asked for the
     /// range on trust.
     pub if_range: Option<String>,
@@ -61,6 +63,8 @@ pub struct SourceResponse {
     /// The offset of the first byte: the one asked for, or 0, and then the
     /// bytes that are there already come again.
     pub start: u64,
+    /// Whether it answered with a part (206), not with the whole.
+    pub is_part: bool,
     /// Bytes of the whole, where the source said.
     pub total: Option<u64>,
     /// How the body's end shows. After [`Framing::Close`] a clean end proves
@@ -118,24 +122,23 @@ impl SourceClient {
         Ok(Self { http, settings: Arc::new(settings), clock })
     }
 
-    /// Asks for the clip from its start, or from where it broke off. Dropping
-    /// the future or the answer closes the connection and leaves nothing.
+    /// Asks for the whole clip, or for a piece of it. Dropping the future or the
+    /// answer closes the connection and leaves nothing.
     ///
     /// # Errors
     /// With the verdict of what follows.
-    pub async fn get(&self, url: &SourceUrl, resume: Option<&Resume>) -> Result<SourceResponse, SourceError> {
+    pub async fn get(&self, url: &SourceUrl, piece: Option<&Piece>) -> Result<SourceResponse, SourceError> {
         let url = judge_url(&self.settings.rules, url.expose()).map_err(SourceError::forbidden)?;
-        let resume = resume.filter(|resume| resume.from > 0);
-        let response = timeout(self.settings.first_byte_timeout, self.follow(url, resume))
+        let response = timeout(self.settings.first_byte_timeout, self.follow(url, piece))
             .await
             .map_err(|_| SourceError::retry("the source did not answer in time", Why::FirstByteTimeout))??;
-        self.accept(response, resume.map(|resume| resume.from))
+        self.accept(response, piece)
     }
 
     /// The first answer that is no redirect.
-    async fn follow(&self, mut url: JudgedUrl, resume: Option<&Resume>) -> Result<Response, SourceError> {
+    async fn follow(&self, mut url: JudgedUrl, piece: Option<&Piece>) -> Result<Response, SourceError> {
         for _ in 0..=self.settings.max_redirects {
-            let response = self.ask(&url, resume).await?;
+            let response = self.ask(&url, piece).await?;
             if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
                 return Ok(response);
             }
@@ -144,29 +147,33 @@ impl SourceClient {
         Err(SourceError::new("the source redirects too often", Verdict::Missing(Why::BadRedirect)))
     }
 
-    async fn ask(&self, url: &JudgedUrl, resume: Option<&Resume>) -> Result<Response, SourceError> {
+    async fn ask(&self, url: &JudgedUrl, piece: Option<&Piece>) -> Result<Response, SourceError> {
         let mut request = self.http.get(url.expose().clone()).header(ACCEPT, "*/*").header(ACCEPT_ENCODING, "identity");
-        if let Some(resume) = resume {
-            request = request.header(RANGE, format!("bytes={}-", resume.from));
-            if let Some(if_range) = &resume.if_range {
+        if let Some(piece) = piece {
+            let last = piece.to.map(|to| to.saturating_sub(1).to_string()).unwrap_or_default();
+            request = request.header(RANGE, format!("bytes={}-{last}", piece.from));
+            if let Some(if_range) = &piece.if_range {
                 request = request.header(IF_RANGE, if_range);
             }
         }
         request.send().await.map_err(|error| SourceError::unanswered(&error))
     }
 
-    fn accept(&self, response: Response, from: Option<u64>) -> Result<SourceResponse, SourceError> {
+    fn accept(&self, response: Response, piece: Option<&Piece>) -> Result<SourceResponse, SourceError> {
         let (status, headers) = (response.status(), response.headers());
-        let promise = judge_head(status, headers, from, self.clock.now())
+        let promise = judge_head(status, headers, piece.map(|piece| piece.from), self.clock.now())
             .map_err(|verdict| SourceError::refused(status.as_u16(), verdict))?;
+        let is_part = status == StatusCode::PARTIAL_CONTENT;
+        let to = piece.and_then(|piece| piece.to).filter(|_| is_part);
         Ok(SourceResponse {
             version: SourceVersion::from_headers(headers, promise.total),
             start: promise.start,
+            is_part,
             total: promise.total,
             framing: promise.framing,
             accepts_ranges: promise.accepts_ranges,
             content_type: headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned),
-            body: SourceBody::new(response, promise, self.settings.stall_timeout),
+            body: SourceBody::new(response, promise, to, self.settings.stall_timeout),
         })
     }
 }

@@ -5,7 +5,7 @@ use std::{error::Error as StdError, io};
 use object_store::client::{HttpError, HttpErrorKind};
 
 use super::key::ObjectKey;
-use crate::fill::growing::Ended;
+use crate::fill::local::Ended;
 
 /// What went wrong in the store. Messages name the object, never credentials.
 #[derive(Debug, thiserror::Error)]

@@ -22,7 +22,7 @@ use super::{
     ByteStream, Digest, ObjectKey, ObjectMeta, Result, StaleUpload, StoreError, error::from_disk, hash::Hasher,
     probe::nonce,
 };
-use crate::fill::growing::{GrowingFile, Reader};
+use crate::fill::local::{LocalCopy, Reader};
 
 /// How much is read at a time.
 const READ: u64 = 1024 * 1024;
@@ -55,7 +55,7 @@ impl Folder {
         StagedFile(self.staging.join(format!("{key}{MARK}{}", nonce())))
     }
 
-    pub(super) async fn stage(&self, key: &ObjectKey, file: &Arc<GrowingFile>) -> Result<(Digest, StagedFile)> {
+    pub(super) async fn stage(&self, key: &ObjectKey, file: &Arc<LocalCopy>) -> Result<(Digest, StagedFile)> {
         let staged = self.staged(key);
         let result = self.stage_as(key, file, &staged).await;
         match result {
@@ -67,7 +67,7 @@ impl Folder {
         }
     }
 
-    async fn stage_as(&self, key: &ObjectKey, file: &Arc<GrowingFile>, staged: &StagedFile) -> Result<Digest> {
+    async fn stage_as(&self, key: &ObjectKey, file: &Arc<LocalCopy>, staged: &StagedFile) -> Result<Digest> {
         let disk = |e: io::Error| from_disk("staging", key, &e);
         let reader = file.reader();
         let (from, to) = (file.path().to_owned(), staged.0.clone());

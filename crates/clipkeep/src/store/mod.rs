@@ -28,7 +28,7 @@ pub use self::{
     probe::ProbeFailure,
 };
 use self::{folder::Folder, key::Prefix, s3::S3};
-use crate::fill::growing::GrowingFile;
+use crate::fill::local::LocalCopy;
 
 /// An object's bytes as they come. An early end is an error, never a clean end.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
@@ -122,7 +122,7 @@ impl Store {
     ///
     /// On an error nothing stays behind. If the future is dropped, or the
     /// process dies, what was begun stays until [`Store::abort_stale`].
-    pub async fn stage(&self, key: &ClipKey, content_type: &str, file: &Arc<GrowingFile>) -> Result<Staged> {
+    pub async fn stage(&self, key: &ClipKey, content_type: &str, file: &Arc<LocalCopy>) -> Result<Staged> {
         let key = self.object_key(key);
         let (digest, bytes) = match &self.0 {
             Place::Folder(folder) => {

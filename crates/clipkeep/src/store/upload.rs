@@ -21,7 +21,7 @@ use super::{
     hash::Hasher,
     s3::{MAX_PARTS, S3},
 };
-use crate::fill::growing::{GrowingFile, Reader};
+use crate::fill::local::{LocalCopy, Reader};
 
 /// What is staged in a bucket.
 pub(super) enum StagedUpload {
@@ -36,7 +36,7 @@ impl S3 {
         &self,
         key: &ObjectKey,
         content_type: &str,
-        file: &Arc<GrowingFile>,
+        file: &Arc<LocalCopy>,
     ) -> Result<(Digest, StagedUpload)> {
         let attributes: Attributes = [(Attribute::ContentType, content_type.to_owned())].into_iter().collect();
         let mut reader = file.reader();

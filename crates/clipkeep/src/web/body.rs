@@ -1,5 +1,5 @@
-//! From a plan's body to bytes on the wire: mapped pages of a local file, or
-//! ranged reads of the bucket streamed through.
+//! From a plan's body to bytes on the wire: mapped pages of a local file,
+//! ranged reads of the bucket, or a copy that is still being filled.
 
 use std::{ops::Range, sync::Arc};
 
@@ -10,47 +10,85 @@ use clipkeep_core::{
     id::ClipKey,
 };
 use futures_util::{
-    StreamExt, TryStreamExt,
+    FutureExt, StreamExt, TryStreamExt,
     stream::{self, BoxStream},
 };
 
-use super::{clips::FIRST_BYTE_TIMEOUT, error::ApiError};
+use super::error::ApiError;
 use crate::{
     app::App,
-    cache::Shelved,
+    cache::{Shelved, Stretch, Where},
+    fill::local::{Ended, Viewer},
     store::{Store, StoreError},
 };
 
-type Chunks = BoxStream<'static, Result<Bytes, StoreError>>;
+/// Why a body broke off. The connection then ends without a clean end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BodyError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Copy(#[from] Ended),
+    #[error("the clip ended before its length")]
+    Short,
+}
 
-/// The body. Its first bytes are in hand when this returns, so that a store
-/// that does not answer becomes an error and not a broken 200.
-pub(super) async fn open(app: &App, key: &ClipKey, shelved: &Shelved, planned: Planned) -> Result<Body, ApiError> {
-    match (planned, &shelved.local) {
-        (Planned::Empty, _) => Ok(Body::empty()),
-        (Planned::Clip(range), Some(file)) => Ok(Body::from(slice(file, range))),
-        (Planned::Parts(segments), Some(file)) => {
-            let file = file.clone();
-            let pieces = segments.into_iter().map(move |segment| Ok::<_, std::io::Error>(piece(&file, segment)));
-            Ok(Body::from_stream(stream::iter(pieces)))
+type Chunks = BoxStream<'static, Result<Bytes, BodyError>>;
+
+/// Why a body did not begin.
+pub(super) enum Unopened {
+    /// The store failed.
+    Failed(ApiError),
+    /// The copy is no longer what it was: look again.
+    Outdated,
+}
+
+/// The body. Its first bytes are in hand when this returns, so that a source or
+/// store that does not answer becomes an error and not a broken 200.
+pub(super) async fn open(app: &App, key: &ClipKey, shelved: &Shelved, planned: Planned) -> Result<Body, Unopened> {
+    let stretches = lay_out(shelved, planned);
+    if stretches.is_empty() {
+        return Ok(Body::empty());
+    }
+    match &shelved.bytes {
+        Where::Mapped(file) => Ok(mapped(file, stretches)),
+        Where::Store => {
+            let chunks = stretches.into_iter().map(|stretch| stored(&app.store, key, stretch));
+            started(key, stream::iter(chunks.collect::<Vec<_>>()).flatten().boxed()).await
         }
-        (Planned::Clip(range), None) => started(key, read(Arc::clone(&app.store), key.clone(), range)).await,
-        (Planned::Parts(segments), None) => {
-            let (store, clip) = (Arc::clone(&app.store), key.clone());
-            let parts = stream::iter(segments).flat_map(move |segment| match segment {
-                Segment::Text(text) => stream::once(std::future::ready(Ok(Bytes::from(text)))).boxed(),
-                Segment::Clip(range) => read(Arc::clone(&store), clip.clone(), range),
-            });
-            started(key, parts.boxed()).await
+        Where::Coming(coming) => {
+            let viewer = coming.viewer().ok_or(Unopened::Outdated)?;
+            started(key, coming_in(viewer, stretches, shelved.sized)).await
         }
     }
 }
 
-fn piece(file: &Bytes, segment: Segment) -> Bytes {
-    match segment {
-        Segment::Text(text) => Bytes::from(text),
-        Segment::Clip(range) => slice(file, range),
+fn lay_out(shelved: &Shelved, planned: Planned) -> Vec<Stretch> {
+    match planned {
+        Planned::Empty => Vec::new(),
+        Planned::Clip(_) if !shelved.sized => vec![Stretch::File(0..u64::MAX)],
+        Planned::Clip(range) => shelved.stretches(range),
+        Planned::Parts(segments) => segments
+            .into_iter()
+            .flat_map(|segment| match segment {
+                Segment::Text(text) => vec![Stretch::Bytes(text.into())],
+                Segment::Clip(range) => shelved.stretches(range),
+            })
+            .collect(),
     }
+}
+
+fn mapped(file: &Bytes, mut stretches: Vec<Stretch>) -> Body {
+    let bytes = |stretch, file: &Bytes| match stretch {
+        Stretch::Bytes(bytes) => bytes,
+        Stretch::File(range) => slice(file, range),
+    };
+    if stretches.len() == 1 {
+        return stretches.pop().map_or_else(Body::empty, |only| Body::from(bytes(only, file)));
+    }
+    let file = file.clone();
+    let pieces = stretches.into_iter().map(move |stretch| Ok::<_, std::io::Error>(bytes(stretch, &file)));
+    Body::from_stream(stream::iter(pieces))
 }
 
 /// The plan's ranges lie within the representation, whose length the mapping has.
@@ -59,20 +97,57 @@ fn slice(file: &Bytes, range: Range<u64>) -> Bytes {
     file.slice(at(range.start)..at(range.end))
 }
 
-fn read(store: Arc<Store>, key: ClipKey, range: Range<u64>) -> Chunks {
-    stream::once(async move { store.read(&key, range).await }).try_flatten().boxed()
+fn stored(store: &Arc<Store>, key: &ClipKey, stretch: Stretch) -> Chunks {
+    match stretch {
+        Stretch::Bytes(bytes) => in_memory(bytes),
+        Stretch::File(range) => {
+            let (store, key) = (Arc::clone(store), key.clone());
+            let read = async move { store.read(&key, range).await };
+            stream::once(read).try_flatten().map_err(BodyError::from).boxed()
+        }
+    }
 }
 
-async fn started(key: &ClipKey, mut chunks: Chunks) -> Result<Body, ApiError> {
-    let first = match tokio::time::timeout(FIRST_BYTE_TIMEOUT, chunks.next()).await {
+fn in_memory(bytes: Bytes) -> Chunks {
+    stream::once(std::future::ready(Ok(bytes))).boxed()
+}
+
+/// Reads along with the fill; never ends cleanly before its time.
+fn coming_in(viewer: Viewer, stretches: Vec<Stretch>, sized: bool) -> Chunks {
+    let start = (viewer, stretches.into_iter(), None::<Range<u64>>);
+    stream::try_unfold(start, move |(mut viewer, mut rest, mut file)| async move {
+        loop {
+            if let Some(range) = file.take().filter(|range| !range.is_empty()) {
+                let bytes = viewer.next(range.clone()).await?;
+                if bytes.is_empty() {
+                    return if sized { Err(BodyError::Short) } else { Ok(None) };
+                }
+                let left = range.start + bytes.len() as u64..range.end;
+                return Ok(Some((bytes, (viewer, rest, Some(left)))));
+            }
+            match rest.next() {
+                None => return Ok(None),
+                Some(Stretch::Bytes(bytes)) => return Ok(Some((bytes, (viewer, rest, None)))),
+                Some(Stretch::File(range)) => file = Some(range),
+            }
+        }
+    })
+    .boxed()
+}
+
+async fn started(key: &ClipKey, mut chunks: Chunks) -> Result<Body, Unopened> {
+    let first = match tokio::time::timeout(super::clips::FIRST_BYTE_TIMEOUT, chunks.next()).await {
         Ok(Some(Ok(first))) => first,
         Ok(None) => return Ok(Body::empty()),
+        Ok(Some(Err(BodyError::Copy(_)))) => return Err(Unopened::Outdated),
         Ok(Some(Err(error))) => {
             tracing::error!(clip = %key, "stored, but its object cannot be read");
-            return Err(ApiError::unavailable("the store did not answer", error));
+            return Err(Unopened::Failed(ApiError::unavailable("the store did not answer", error)));
         }
-        Err(elapsed) => return Err(ApiError::unavailable("the store did not answer in time", elapsed)),
+        Err(elapsed) => {
+            return Err(Unopened::Failed(ApiError::unavailable("the clip did not come in time", elapsed)));
+        }
     };
-    let rest = stream::once(std::future::ready(Ok(first))).chain(chunks);
+    let rest = stream::once(std::future::ready(Ok(first)).boxed()).chain(chunks);
     Ok(Body::from_stream(rest))
 }

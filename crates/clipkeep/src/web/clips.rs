@@ -9,11 +9,9 @@ use axum::{
 };
 use clipkeep_core::{
     delivery::{
-        self, Representation, RequestHead,
-        header::{CacheStatus, Caching, ETag, attachment, server_timing, write_common, write_preflight},
-        version_time,
+        self, RequestHead,
+        header::{CacheStatus, Caching, attachment, server_timing, write_common, write_preflight},
     },
-    generation::{Clip, Sealed},
     id::{ClipKey, RequestId},
     link::{LinkError, VerifiedLink},
     problem::Code,
@@ -21,10 +19,14 @@ use clipkeep_core::{
 };
 use tokio::time::Instant;
 
-use super::{body, error::ApiError};
+use super::{
+    body::{self, Unopened},
+    error::ApiError,
+    shelve,
+};
 use crate::{
     app::App,
-    cache::{Shelved, mmap},
+    cache::{Shelved, Where},
 };
 
 /// When to come again for a clip that is on its way.
@@ -86,88 +88,120 @@ async fn clip_response(app: &Arc<App>, request: &Parts, began: Instant) -> Resul
         Err(LinkError::Missing) => None,
         Err(error) => return Err(refused(error)),
     };
-    let shelved = match app.shelf.find(&key) {
-        Some(shelved) => shelved,
-        None => look_up(app, &key, link.is_some()).await?,
-    };
-    if link.is_none() && !shelved.public {
-        return Err(refused(LinkError::Missing));
+    let mut found = look_up(app, &key, request, link.is_some()).await?;
+    loop {
+        let (shelved, came) = match &found {
+            Found::Clip(shelved, came) => (shelved, *came),
+            Found::Bare(content_type) => return Ok(bare(content_type)),
+        };
+        if link.is_none() && !shelved.public {
+            return Err(refused(LinkError::Missing));
+        }
+        let whole = without_range(&request.headers, shelved);
+        let headers = whole.as_ref().unwrap_or(&request.headers);
+        let plan = delivery::plan(&RequestHead { method: &request.method, headers, now }, &shelved.representation);
+        let mut response = Response::new(Body::empty());
+        // Room for all that is written here, by the caller and by the server.
+        *response.headers_mut() = HeaderMap::with_capacity(24);
+        *response.status_mut() = plan.status();
+        write_headers(response.headers_mut(), &plan, shelved, came, &key, link.as_ref());
+        match body::open(app, &key, shelved, plan.into_body()).await {
+            Ok(body) => *response.body_mut() = body,
+            Err(Unopened::Failed(error)) => return Err(error),
+            Err(Unopened::Outdated) if began.elapsed() < FIRST_BYTE_TIMEOUT => {
+                app.shelf.forget(&key);
+                found = look_up(app, &key, request, link.is_some()).await?;
+                continue;
+            }
+            Err(Unopened::Outdated) => return Err(come_again(&key)),
+        }
+        response.headers_mut().insert("server-timing", server_timing(&[("total", began.elapsed())]));
+        return Ok(response);
     }
-    let head = RequestHead { method: &request.method, headers: &request.headers, now };
-    let plan = delivery::plan(&head, &shelved.representation);
-    let mut response = Response::new(Body::empty());
-    // Room for all that is written here, by the caller and by the server.
-    *response.headers_mut() = HeaderMap::with_capacity(24);
-    *response.status_mut() = plan.status();
-    write_headers(response.headers_mut(), &plan, &shelved, &key, link);
-    *response.body_mut() = body::open(app, &key, &shelved, plan.into_body()).await?;
-    response.headers_mut().insert("server-timing", server_timing(&[("total", began.elapsed())]));
-    Ok(response)
+}
+
+/// A clip of unknown length is sent whole, whatever range was asked for.
+fn without_range(headers: &HeaderMap, shelved: &Shelved) -> Option<HeaderMap> {
+    (!shelved.sized && headers.contains_key(header::RANGE)).then(|| {
+        let mut headers = headers.clone();
+        headers.remove(header::RANGE);
+        headers
+    })
 }
 
 fn write_headers(
     headers: &mut HeaderMap,
     plan: &delivery::Plan<'_>,
     shelved: &Shelved,
+    came: CacheStatus,
     key: &ClipKey,
-    link: Option<VerifiedLink<'_>>,
+    link: Option<&VerifiedLink<'_>>,
 ) {
-    let caching = match &link {
+    let caching = match link {
         Some(link) if !shelved.public => Caching::Signed { expires: link.expires },
         _ => Caching::Public,
     };
     plan.write_headers(caching, headers);
-    let status = if shelved.local.is_some() { CacheStatus::Hit } else { CacheStatus::Miss };
-    headers.insert(CacheStatus::NAME, status.value());
-    if let Some(name) = link.and_then(|link| link.download) {
-        headers.insert(header::CONTENT_DISPOSITION, attachment(&name, key));
+    headers.insert(CacheStatus::NAME, came.value());
+    if !shelved.sized {
+        headers.remove(header::CONTENT_LENGTH);
+        headers.insert(header::ACCEPT_RANGES, header::HeaderValue::from_static("none"));
+    }
+    if let Some(name) = link.and_then(|link| link.download.as_ref()) {
+        headers.insert(header::CONTENT_DISPOSITION, attachment(name, key));
     }
 }
 
-/// Asks the catalogue, and keeps a stored clip at hand for the next viewer.
-async fn look_up(app: &Arc<App>, key: &ClipKey, signed: bool) -> Result<Arc<Shelved>, ApiError> {
+/// What was found under a key.
+enum Found {
+    /// A clip that can be served, and how it came.
+    Clip(Arc<Shelved>, CacheStatus),
+    /// One that is not here, and nobody fills: of it only the type is known.
+    Bare(String),
+}
+
+/// The clip from the shelf, or else from the catalogue; for the next viewer,
+/// too. Whoever may not see it learns nothing and starts nothing.
+async fn look_up(app: &Arc<App>, key: &ClipKey, request: &Parts, signed: bool) -> Result<Found, ApiError> {
+    if let Some(shelved) = app.shelf.find(key) {
+        let came = match shelved.bytes {
+            Where::Mapped(_) => CacheStatus::Hit,
+            Where::Store => CacheStatus::Miss,
+            Where::Coming(_) => CacheStatus::Collapsed,
+        };
+        return Ok(Found::Clip(shelved, came));
+    }
     let Some(clip) = app.catalog.clip(key).await? else {
         return Err(announced(app, key, signed).await?);
     };
-    let public = clip.facts.public.unwrap_or(app.config.public);
-    if !signed && !public {
+    if !signed && !shelve::is_public(app, &clip) {
         return Err(refused(LinkError::Missing));
     }
-    match (clip.state, &clip.sealed) {
-        (ClipState::Stored, Some(sealed)) => {
-            let shelved = Arc::new(shelve(app, &clip, sealed, public).await?);
-            app.shelf.put(key.clone(), Arc::clone(&shelved));
-            Ok(shelved)
-        }
-        (ClipState::Lost | ClipState::Rejected | ClipState::Deleted, _) => {
-            Err(ApiError::new(Code::Gone, format!("{key} is {}", clip.state)))
-        }
-        _ => {
-            // A viewer waits: whatever the policy, the clip is fetched now.
-            app.engine.join(key);
-            Err(come_again(key))
-        }
+    let waits = matches!(clip.state, ClipState::Waiting | ClipState::Filling);
+    if request.method == Method::HEAD && waits && app.engine.find(key).is_none() {
+        return Ok(Found::Bare(clip.content_type));
     }
-}
-
-async fn shelve(app: &App, clip: &Clip, sealed: &Sealed, public: bool) -> Result<Shelved, ApiError> {
-    let local = match app.store.local_path(&clip.key) {
-        Some(path) => Some(map(path, sealed.size, &clip.key).await?),
-        None => None,
+    let mut first = false;
+    let shelved = app.shelf.find_or(key, async {
+        first = true;
+        shelve::shelve(app, key).await
+    });
+    let shelved = shelved.await?;
+    let came = match shelved.bytes {
+        Where::Mapped(_) => CacheStatus::Hit,
+        Where::Coming(_) if !first => CacheStatus::Collapsed,
+        Where::Coming(_) | Where::Store => CacheStatus::Miss,
     };
-    let etag = ETag::of(&clip.key, clip.epoch);
-    let modified = version_time(clip.created_at, clip.epoch);
-    let representation = Representation::new(sealed.size, etag, modified, &sealed.media.content_type);
-    Ok(Shelved { representation, public, local, since: Instant::now() })
+    Ok(Found::Clip(shelved, came))
 }
 
-async fn map(path: std::path::PathBuf, len: u64, key: &ClipKey) -> Result<bytes::Bytes, ApiError> {
-    let mapped = tokio::task::spawn_blocking(move || mmap::map(&path, len)).await;
-    let mapped = mapped.map_err(|e| ApiError::unavailable("the store did not answer", e))?;
-    mapped.map_err(|error| {
-        tracing::error!(clip = %key, %error, "stored, but its object cannot be read");
-        come_again(key)
-    })
+/// A `HEAD` is no viewer: it starts no fill, and says what is known.
+fn bare(content_type: &str) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    if let Ok(value) = content_type.parse() {
+        response.headers_mut().insert(header::CONTENT_TYPE, value);
+    }
+    response
 }
 
 /// A clip whose row is not there: announced by a registered generation, or unknown.
@@ -189,11 +223,11 @@ fn request_id_of(key: &ClipKey) -> Option<RequestId> {
     key.as_str().rsplit_once('.').and_then(|(stem, _)| stem.parse().ok())
 }
 
-fn unknown() -> ApiError {
+pub(super) fn unknown() -> ApiError {
     ApiError::new(Code::NotFound, "no clip has that name")
 }
 
-fn come_again(key: &ClipKey) -> ApiError {
+pub(super) fn come_again(key: &ClipKey) -> ApiError {
     ApiError::new(Code::NotReady, format!("{key} is on its way")).retry_after(COME_AGAIN_SECS)
 }
 

@@ -8,6 +8,7 @@ mod error;
 mod hooks;
 mod listen;
 mod ops;
+mod shelve;
 mod wire;
 
 use std::sync::Arc;

@@ -4,6 +4,7 @@
 
 mod catalog;
 mod cli;
+mod cold;
 mod crash;
 mod delivery;
 mod fill;

@@ -15,6 +15,7 @@ use clipkeep_core::{
     secret::Secret,
     state::ClipState,
     time::Timestamp,
+    view::View,
 };
 use deadpool_postgres::{GenericClient, Object, Pool};
 use tokio_postgres::Row;
@@ -149,6 +150,10 @@ impl Catalog for PostgresCatalog {
     async fn raise_epoch(&self, lease: &Lease, at: Timestamp, why: &str) -> Result<i64> {
         let raise = async |client| queue::raise_epoch(&client, lease, at, why).await;
         on(&self.pool, "raising a clip's epoch", raise).await
+    }
+
+    async fn decide_view(&self, key: &ClipKey, epoch: i64, view: &View) -> Result<Option<View>> {
+        on(&self.pool, "deciding on a view", async |client| queue::decide_view(&client, key, epoch, view).await).await
     }
 
     async fn seal(&self, lease: &Lease, sealed: &Sealed, at: Timestamp) -> Result<()> {

@@ -2,7 +2,7 @@
 //! history. A lease is judged by its fence alone, and times are the caller's:
 //! no clock of the database is asked.
 
-use clipkeep_core::{generation::Sealed, id::ClipKey, time::Timestamp};
+use clipkeep_core::{generation::Sealed, id::ClipKey, time::Timestamp, view::View};
 use deadpool_postgres::GenericClient;
 use tokio_postgres::{Row, types::ToSql};
 
@@ -108,12 +108,23 @@ pub(super) async fn renew(client: &impl GenericClient, lease: &Lease, until: Tim
 pub(super) async fn raise_epoch(client: &impl GenericClient, lease: &Lease, at: Timestamp, why: &str) -> Result<i64> {
     const SQL: &str = "WITH raised AS (UPDATE clips SET epoch = epoch + 1, size = NULL, sha256 = NULL, \
         sealed_kind = NULL, sealed_content_type = NULL, duration = NULL, width = NULL, height = NULL, fps = NULL, \
-        codec = NULL WHERE key = $1 AND fence = $2 AND state = 'filling' RETURNING key, epoch), \
+        codec = NULL, view = NULL WHERE key = $1 AND fence = $2 AND state = 'filling' RETURNING key, epoch), \
         told AS (INSERT INTO history (key, at, event, detail) SELECT key, $3, 'version_changed', $4 FROM raised) \
         SELECT epoch FROM raised";
     let params: &[&(dyn ToSql + Sync)] = &[&lease.key.as_str(), &lease.fence, &at.millis(), &without_nul(why)];
     let epoch = first(client, SQL, params, |row| Ok(row.try_get("epoch")?)).await?;
     epoch.ok_or_else(|| lease_lost(lease))
+}
+
+pub(super) async fn decide_view(
+    client: &impl GenericClient,
+    key: &ClipKey,
+    epoch: i64,
+    view: &View,
+) -> Result<Option<View>> {
+    const SQL: &str = "UPDATE clips SET view = coalesce(view, $3) WHERE key = $1 AND epoch = $2 RETURNING key, view";
+    let params: &[&(dyn ToSql + Sync)] = &[&key.as_str(), &epoch, &view.to_string()];
+    Ok(first(client, SQL, params, row::view).await?.flatten())
 }
 
 pub(super) async fn seal(client: &impl GenericClient, lease: &Lease, sealed: &Sealed, at: Timestamp) -> Result<()> {

@@ -17,6 +17,7 @@ use clipkeep_core::{
     id::{ClipKey, RequestId},
     state::ClipState,
     time::Timestamp,
+    view::View,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, config::DbConfig};
 
@@ -194,6 +195,11 @@ impl Catalog for SqliteCatalog {
     async fn raise_epoch(&self, lease: &Lease, at: Timestamp, why: &str) -> Result<i64> {
         let (lease, why) = (lease.clone(), why.to_owned());
         self.writer.write("raising a clip's epoch", move |tx| queue::raise_epoch(tx, &lease, at, &why)).await
+    }
+
+    async fn decide_view(&self, key: &ClipKey, epoch: i64, view: &View) -> Result<Option<View>> {
+        let (key, view) = (key.clone(), *view);
+        self.writer.write("deciding on a view", move |tx| queue::decide_view(tx, &key, epoch, &view)).await
     }
 
     async fn seal(&self, lease: &Lease, sealed: &Sealed, at: Timestamp) -> Result<()> {

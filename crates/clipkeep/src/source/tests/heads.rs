@@ -43,10 +43,11 @@ async fn case_22_a_resume_asks_for_the_rest_of_the_same_version() {
 }
 
 #[tokio::test]
-async fn a_resume_from_nought_is_a_plain_get() {
+async fn a_piece_is_asked_for_to_the_byte() {
     let origin = Origin::sending(WHOLE).await;
-    get(&origin, Some(&resume(0, "\"a\""))).await.unwrap();
-    assert!(!origin.asked()[0].contains("range:"));
+    let piece = Piece { from: 0, to: Some(5), if_range: None };
+    get(&origin, Some(&piece)).await.unwrap();
+    assert!(origin.asked()[0].contains("range: bytes=0-4\r\n"), "{:?}", origin.asked());
 }
 
 #[tokio::test]

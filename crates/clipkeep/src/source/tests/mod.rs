@@ -16,7 +16,7 @@ use clipkeep_core::{
 };
 
 use self::origin::{Origin, Step};
-use super::{Resume, SourceClient, SourceError, SourceResponse, SourceSettings, resolver::LookUp};
+use super::{Piece, SourceClient, SourceError, SourceResponse, SourceSettings, resolver::LookUp};
 
 /// Mon, 03 Aug 2026 10:00:00 GMT, for ever.
 struct Stopped;
@@ -59,11 +59,11 @@ fn client_with_names(
     SourceClient::with_look_up(settings, Arc::new(Stopped), look_up).unwrap()
 }
 
-fn resume(from: u64, if_range: &str) -> Resume {
-    Resume { from, if_range: Some(if_range.to_owned()) }
+fn resume(from: u64, if_range: &str) -> Piece {
+    Piece { from, to: None, if_range: Some(if_range.to_owned()) }
 }
 
-async fn get(origin: &Origin, resume: Option<&Resume>) -> Result<SourceResponse, SourceError> {
+async fn get(origin: &Origin, resume: Option<&Piece>) -> Result<SourceResponse, SourceError> {
     client(settings()).get(&origin.url("/clip.mp4"), resume).await
 }
 

@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
 use clipkeep::{
-    fill::growing::{GrowingFile, Writer},
+    fill::local::{LocalCopy, Writer},
     store::{Staged, Store, StoreError, StoreTarget, UploadLimits},
 };
 use clipkeep_core::{
@@ -58,8 +58,14 @@ fn key(name: &str) -> ClipKey {
     name.parse().unwrap()
 }
 
-async fn spool(dir: &Path, name: &str) -> (Writer, Arc<GrowingFile>) {
-    GrowingFile::create(dir.join(format!("{name}.spool"))).await.unwrap()
+async fn spool(dir: &Path, name: &str) -> (Writer, Arc<LocalCopy>) {
+    let copy = LocalCopy::create(dir.join(format!("{name}.spool"))).await.unwrap();
+    (copy.writer(0), copy)
+}
+
+async fn finish(mut writer: Writer, file: &LocalCopy) {
+    writer.flush().await.unwrap();
+    file.complete(writer.at()).await.unwrap();
 }
 
 async fn write(writer: &mut Writer, media: &Media, range: std::ops::Range<u64>) {
@@ -79,7 +85,7 @@ impl Place {
     async fn try_stage(&self, name: &str, media: &Media) -> Result<Staged, StoreError> {
         let (mut writer, file) = spool(self.dir.path(), name).await;
         write(&mut writer, media, 0..media.len()).await;
-        writer.finish().await.unwrap();
+        finish(writer, &file).await;
         self.store.stage(&key(name), "video/mp4", &file).await
     }
 
@@ -135,7 +141,7 @@ async fn an_upload_runs_while_the_file_grows_and_shows_only_when_published(p: Pl
         writer.flush().await.unwrap();
         assert!(p.store.head(&key("a.mp4")).await.unwrap().is_none());
     }
-    writer.finish().await.unwrap();
+    finish(writer, &file).await;
     let staged = staging.await.unwrap().unwrap();
     assert!(p.store.head(&key("a.mp4")).await.unwrap().is_none());
     let digest = staged.publish().await.unwrap();
@@ -189,7 +195,7 @@ async fn a_given_up_download_leaves_nothing(p: Place) {
     };
     write(&mut writer, &media, 0..2 * PART).await;
     writer.flush().await.unwrap();
-    drop(writer);
+    file.close();
     assert!(matches!(staging.await.unwrap(), Err(StoreError::Spool(_))));
     assert!(p.store.list_stale().await.unwrap().is_empty());
     assert!(p.store.head(&key("d.mp4")).await.unwrap().is_none());

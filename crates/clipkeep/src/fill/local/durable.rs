@@ -1,0 +1,140 @@
+//! What of a local copy outlives the process: the file, and beside it a map of
+//! the bytes that are safely in it.
+//!
+//! The map is written after the bytes it names are on the disk, so it never
+//! promises a hole (a power cut loses at most what came since).
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use clipkeep_core::{id::ClipKey, version::SourceVersion};
+use serde::{Deserialize, Serialize};
+
+use super::{LocalCopy, Opened, blocking};
+use crate::cache::mmap;
+
+const MAP: &str = "map";
+
+/// The map, as it is written down.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Kept {
+    /// The content epoch the bytes belong to.
+    pub epoch: i64,
+    etag: Option<String>,
+    last_modified: Option<String>,
+    total: u64,
+    /// The bytes that are there.
+    pub(super) ranges: Vec<Range<u64>>,
+}
+
+impl Kept {
+    pub(super) fn opened(&self) -> Opened {
+        let version =
+            SourceVersion { etag: self.etag.clone(), last_modified: self.last_modified.clone(), len: Some(self.total) };
+        Opened { epoch: self.epoch, version, total: Some(self.total), ranges: true }
+    }
+}
+
+impl LocalCopy {
+    /// The copy that an earlier attempt left at `path`, if it can be gone on
+    /// with: same content epoch, and a file that can hold what its map says.
+    pub async fn resume(path: PathBuf, epoch: i64) -> Option<Arc<Self>> {
+        let found = blocking(move || {
+            let kept = read_map(&path)?;
+            let file = File::options().read(true).write(true).open(&path)?;
+            let sound = kept.epoch == epoch && file.metadata()?.len() == kept.total;
+            let within = kept.ranges.iter().all(|range| range.start < range.end && range.end <= kept.total);
+            if !sound || !within {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            let map = mmap::map(&path, kept.total)?;
+            Ok((path, file, kept, map))
+        });
+        let (path, file, kept, map) = found.await.ok()?;
+        Some(Self::new(path, file, Some((kept, Some(map)))))
+    }
+
+    /// Makes what is there survive a kill, where that is of use: only pieces of
+    /// a version that can be told from others can be gone on with.
+    pub async fn persist(&self) -> io::Result<()> {
+        let (file, kept) = {
+            let state = self.state.lock();
+            let Some(opened) = state.opened.as_ref().filter(|opened| opened.ranges) else { return Ok(()) };
+            let Some(total) = opened.total else { return Ok(()) };
+            let kept = Kept {
+                epoch: opened.epoch,
+                etag: opened.version.etag.clone(),
+                last_modified: opened.version.last_modified.clone(),
+                total,
+                ranges: state.have.ranges().to_vec(),
+            };
+            (Arc::clone(&state.file), kept)
+        };
+        let path = self.path.clone();
+        blocking(move || {
+            file.sync_data()?;
+            write_map(&path, &kept)
+        })
+        .await
+    }
+}
+
+fn map_path(path: &Path) -> PathBuf {
+    // Keys have an ending of their own, which stays.
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(MAP);
+    name.into()
+}
+
+fn read_map(path: &Path) -> io::Result<Kept> {
+    serde_json::from_slice(&fs::read(map_path(path))?).map_err(io::Error::other)
+}
+
+fn write_map(path: &Path, kept: &Kept) -> io::Result<()> {
+    let (map, new) = (map_path(path), map_path(path).with_extension("new"));
+    let mut file = File::create(&new)?;
+    file.write_all(&serde_json::to_vec(kept)?)?;
+    file.sync_data()?;
+    fs::rename(new, map)
+}
+
+/// Removes a copy and its map from the disk.
+pub fn remove(path: &Path) -> io::Result<()> {
+    for path in [map_path(path), path.to_owned()] {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What a killed process left in its spool folder, which is made if it is not
+/// there: the clips whose copies may be gone on with, and their epochs. All
+/// else is removed. For the one process that owns the folder, before it fills.
+pub async fn kept_clips(dir: PathBuf) -> io::Result<Vec<(ClipKey, PathBuf, i64)>> {
+    blocking(move || {
+        fs::create_dir_all(&dir)?;
+        let mut kept = Vec::new();
+        for entry in fs::read_dir(&dir)? {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let copy = name.strip_suffix(".map").map(|name| dir.join(name));
+            if copy.is_some_and(|copy| copy.exists()) {
+                continue;
+            }
+            match (read_map(&path), name.parse()) {
+                (Ok(map), Ok(key)) => kept.push((key, path, map.epoch)),
+                _ => remove(&path)?,
+            }
+        }
+        Ok(kept)
+    })
+    .await
+}

@@ -1,0 +1,309 @@
+//! A clip's copy on this node's disk while it is filled: a sparse file, a map
+//! of the bytes that are there, and everyone who reads along.
+//!
+//! The download writes it, in whatever order; the upload and the viewers read
+//! it as bytes land, and what a viewer waits for is told to the download. The
+//! file is expendable. It goes with its last handle, unless it is kept for the
+//! next attempt.
+
+mod durable;
+mod reader;
+mod writer;
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use clipkeep_core::{extents::Extents, version::SourceVersion};
+use parking_lot::Mutex;
+use tokio::{
+    sync::{Notify, watch},
+    task::spawn_blocking,
+};
+
+pub use self::{
+    durable::{Kept, kept_clips, remove},
+    reader::{Reader, Viewer},
+    writer::Writer,
+};
+use crate::cache::mmap;
+
+/// Why a reader gets no more bytes.
+#[derive(Debug, thiserror::Error)]
+pub enum Ended {
+    /// The download started over: what was read so far belongs to other bytes.
+    #[error("the download started over")]
+    Restarted,
+    /// The download gave up; the copy will not become complete now.
+    #[error("the download was given up")]
+    Aborted,
+    /// The disk did not give the bytes back.
+    #[error("reading the local copy")]
+    Unreadable(#[from] io::Error),
+}
+
+/// What the source said of the version that is being copied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// The content epoch under which it is served.
+    pub epoch: i64,
+    /// Its validators.
+    pub version: SourceVersion,
+    /// Its length, where the source said.
+    pub total: Option<u64>,
+    /// Whether pieces of it can be asked for.
+    pub ranges: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Growing,
+    Complete,
+    Aborted,
+}
+
+struct State {
+    file: Arc<File>,
+    /// The whole file, where its length is known.
+    map: Option<Bytes>,
+    generation: u64,
+    opened: Option<Opened>,
+    have: Extents,
+    phase: Phase,
+    /// What viewers wait for, in the order in which they came.
+    wants: BTreeMap<u64, Range<u64>>,
+    next_want: u64,
+    keep: bool,
+}
+
+/// A copy that grows.
+pub struct LocalCopy {
+    path: PathBuf,
+    state: Mutex<State>,
+    changed: watch::Sender<()>,
+    wanted: Notify,
+}
+
+impl LocalCopy {
+    /// Makes an empty copy at `path`; what was there goes.
+    pub async fn create(path: PathBuf) -> io::Result<Arc<Self>> {
+        let (path, file) = blocking(move || {
+            remove(&path)?;
+            Ok((path.clone(), new_file(&path)?))
+        })
+        .await?;
+        Ok(Self::new(path, file, None))
+    }
+
+    fn new(path: PathBuf, file: File, kept: Option<(Kept, Option<Bytes>)>) -> Arc<Self> {
+        let (opened, have, map) = match kept {
+            Some((kept, map)) => (Some(kept.opened()), kept.ranges.into_iter().collect(), map),
+            None => (None, Extents::default(), None),
+        };
+        let state = State {
+            file: Arc::new(file),
+            map,
+            generation: 0,
+            opened,
+            have,
+            phase: Phase::Growing,
+            wants: BTreeMap::new(),
+            next_want: 0,
+            keep: false,
+        };
+        Arc::new(Self { path, state: Mutex::new(state), changed: watch::Sender::new(()), wanted: Notify::new() })
+    }
+
+    /// How many bytes are there from the start on.
+    pub fn len(&self) -> u64 {
+        self.state.lock().have.end_from(0)
+    }
+
+    /// Whether the first byte is missing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many bytes are there in all.
+    pub fn sum(&self) -> u64 {
+        self.state.lock().have.sum()
+    }
+
+    /// Where the file is. It may be linked to from elsewhere: bytes that are
+    /// there never change, and once complete, nothing does.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the source said, once it did.
+    pub fn opened(&self) -> Option<Opened> {
+        self.state.lock().opened.clone()
+    }
+
+    /// A reader of all bytes in order, for the upload.
+    pub fn reader(self: &Arc<Self>) -> Reader {
+        Reader::new(Arc::clone(self))
+    }
+
+    /// Someone who waits for pieces, for delivery.
+    pub fn viewer(self: &Arc<Self>) -> Viewer {
+        Viewer::new(Arc::clone(self))
+    }
+
+    /// The same, if this version of the bytes is still there to be read.
+    pub fn viewer_of(self: &Arc<Self>, generation: u64) -> Option<Viewer> {
+        let state = self.state.lock();
+        let readable = state.generation == generation && state.phase != Phase::Aborted;
+        drop(state);
+        readable.then(|| self.viewer()).filter(|viewer| viewer.generation() == generation)
+    }
+
+    /// A writer of the bytes from `at` on.
+    pub fn writer(self: &Arc<Self>, at: u64) -> Writer {
+        Writer::new(Arc::clone(self), at)
+    }
+
+    /// The source answered: from here on there is something to be served.
+    pub async fn open(&self, opened: Opened) -> io::Result<()> {
+        let (path, file) = (self.path.clone(), Arc::clone(&self.state.lock().file));
+        let map = match opened.total {
+            Some(total) => Some(blocking(move || sized(&path, &file, total)).await?),
+            None => None,
+        };
+        let mut state = self.state.lock();
+        state.map = map;
+        state.opened = Some(opened);
+        drop(state);
+        self.changed.send_replace(());
+        Ok(())
+    }
+
+    /// The source turned out not to serve pieces after all.
+    pub fn without_ranges(&self) {
+        if let Some(opened) = &mut self.state.lock().opened {
+            opened.ranges = false;
+        }
+    }
+
+    /// Starts over from nothing, in a new file. Readers of what was there end;
+    /// bytes that were handed out stay what they are.
+    pub async fn reset(&self) -> io::Result<()> {
+        let path = self.path.clone();
+        // First the news, then the deed: who still sees the old generation
+        // after a read has read old bytes only.
+        {
+            let mut state = self.state.lock();
+            state.generation += 1;
+            (state.opened, state.map, state.have) = (None, None, Extents::default());
+        }
+        self.changed.send_replace(());
+        let file = blocking(move || {
+            remove(&path)?;
+            new_file(&path)
+        })
+        .await?;
+        self.state.lock().file = Arc::new(file);
+        Ok(())
+    }
+
+    /// All bytes came: `total` of them. Nothing changes any more.
+    pub async fn complete(&self, total: u64) -> io::Result<()> {
+        let file = {
+            let mut state = self.state.lock();
+            if state.have.end_from(0) != total {
+                return Err(io::Error::other("the local copy has a hole"));
+            }
+            state.wants.clear();
+            Arc::clone(&state.file)
+        };
+        blocking(move || file.set_len(total)).await?;
+        self.state.lock().phase = Phase::Complete;
+        self.changed.send_replace(());
+        Ok(())
+    }
+
+    /// The download ended. Readers of an incomplete copy end too.
+    pub fn close(&self) {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Growing {
+            state.phase = Phase::Aborted;
+        }
+        drop(state);
+        self.changed.send_replace(());
+    }
+
+    /// Leaves the file on the disk for the next attempt.
+    pub fn keep(&self) {
+        self.state.lock().keep = true;
+    }
+
+    /// The next bytes to ask for, with `flying` on their way already: first
+    /// what a viewer waits for, then, unless only that is asked for, what is
+    /// missing first. At most `most` bytes.
+    pub fn plan(&self, flying: &Extents, only_wanted: bool, most: u64) -> Option<Range<u64>> {
+        /// A connection's worth: less is not asked for if more is missing.
+        const LEAST: u64 = 256 * 1024;
+        let state = self.state.lock();
+        let total = state.opened.as_ref()?.total?;
+        let mut there = state.have.clone();
+        flying.ranges().iter().for_each(|range| there.insert(range.clone()));
+        for want in state.wants.values() {
+            if let Some(gap) = there.gap(want.start..want.end.min(total)) {
+                let end = (gap.start + LEAST).max(gap.end).min(gap.start + most);
+                return there.gap(gap.start..end.min(total));
+            }
+        }
+        if only_wanted {
+            return None;
+        }
+        let gap = there.gap(0..total)?;
+        Some(gap.start..gap.end.min(gap.start + most))
+    }
+
+    /// Waits until a viewer wants something new.
+    pub async fn wanted(&self) {
+        self.wanted.notified().await;
+    }
+
+    /// The bytes of `range`, if all are there. Blocks for a moment: they were
+    /// written moments ago.
+    fn bytes_at(file: &File, range: Range<u64>) -> io::Result<Bytes> {
+        use std::os::unix::fs::FileExt;
+        let len = usize::try_from(range.end.saturating_sub(range.start)).map_err(io::Error::other)?;
+        let mut bytes = vec![0; len];
+        file.read_exact_at(&mut bytes, range.start)?;
+        Ok(Bytes::from(bytes))
+    }
+}
+
+impl Drop for LocalCopy {
+    fn drop(&mut self) {
+        if !self.state.get_mut().keep {
+            // What cannot be removed now, the next start removes.
+            let _ = remove(&self.path);
+        }
+    }
+}
+
+fn new_file(path: &Path) -> io::Result<File> {
+    File::options().read(true).write(true).create_new(true).open(path)
+}
+
+/// Gives the file its final length, and maps it.
+fn sized(path: &Path, file: &File, total: u64) -> io::Result<Bytes> {
+    file.set_len(total)?;
+    mmap::map(path, total)
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+use clipkeep_core::version::SourceVersion;
+
+use super::{writer::BATCH, *};
+
+fn opened(total: Option<u64>) -> Opened {
+    let version = SourceVersion { etag: Some("\"a\"".to_owned()), last_modified: None, len: total };
+    Opened { epoch: 1, version, total, ranges: total.is_some() }
+}
+
+async fn fresh() -> (tempfile::TempDir, Arc<LocalCopy>) {
+    let dir = tempfile::tempdir().unwrap();
+    let copy = LocalCopy::create(dir.path().join("clip.mp4")).await.unwrap();
+    (dir, copy)
+}
+
+async fn put(copy: &Arc<LocalCopy>, at: u64, bytes: &'static [u8]) {
+    let mut writer = copy.writer(at);
+    writer.write(Bytes::from_static(bytes)).await.unwrap();
+    writer.flush().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_reader_gets_the_bytes_while_the_copy_grows() {
+    let (_dir, copy) = fresh().await;
+    let mut reader = copy.reader();
+    let waiting = tokio::spawn(async move {
+        let available = reader.wait_for(BATCH as u64).await.unwrap();
+        (available, reader.read_at(BATCH as u64 - 2..available).await.unwrap())
+    });
+    let mut writer = copy.writer(0);
+    writer.write(Bytes::from(vec![1; BATCH - 1])).await.unwrap();
+    assert!(copy.is_empty(), "less than a batch stays in memory");
+    writer.write(Bytes::from_static(&[2, 3])).await.unwrap();
+    assert_eq!(waiting.await.unwrap(), (BATCH as u64, Bytes::from_static(&[1, 2])));
+    writer.flush().await.unwrap();
+    copy.complete(BATCH as u64 + 1).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_complete_copy_answers_its_length_and_nothing_more() {
+    let (_dir, copy) = fresh().await;
+    let mut reader = copy.reader();
+    put(&copy, 0, b"abc").await;
+    assert!(copy.complete(4).await.is_err(), "a hole is never complete");
+    copy.complete(3).await.unwrap();
+    assert_eq!(reader.wait_for(100).await.unwrap(), 3);
+    assert_eq!(reader.read_at(1..3).await.unwrap(), "bc");
+    assert!(matches!(reader.read_at(1..4).await, Err(Ended::Unreadable(_))), "never a short read");
+    assert_eq!(copy.viewer().next(3..9).await.unwrap(), "");
+}
+
+#[tokio::test]
+async fn case_11_a_viewer_ahead_of_the_download_is_served_first() {
+    let (_dir, copy) = fresh().await;
+    copy.open(opened(Some(100 << 20))).await.unwrap();
+    let none = Extents::default();
+    assert_eq!(copy.plan(&none, false, 4 << 20), Some(0..4 << 20));
+    assert_eq!(copy.plan(&none, true, 4 << 20), None);
+    let mut viewer = copy.viewer();
+    let at = 90 << 20;
+    let seeking = tokio::spawn(async move { viewer.next(at..at + 4).await });
+    copy.wanted().await;
+    let wanted = at..at + 256 * 1024;
+    assert_eq!(copy.plan(&none, false, 4 << 20), Some(wanted.clone()));
+    assert_eq!(copy.plan(&[wanted].into_iter().collect(), false, 4 << 20), Some(0..4 << 20), "it is on its way");
+    put(&copy, at, b"abcdef").await;
+    assert_eq!(seeking.await.unwrap().unwrap(), "abcd");
+    assert_eq!(copy.plan(&none, true, 4 << 20), None, "a viewer who left wants nothing");
+}
+
+#[tokio::test]
+async fn what_is_planned_is_missing_and_not_on_its_way() {
+    let (_dir, copy) = fresh().await;
+    copy.open(opened(Some(20))).await.unwrap();
+    put(&copy, 4, b"abcd").await;
+    let plan = |flying: &[Range<u64>]| copy.plan(&flying.iter().cloned().collect(), false, 6);
+    assert_eq!(plan(&[]), Some(0..4));
+    assert_eq!(plan(std::slice::from_ref(&(0..4))), Some(8..14));
+    assert_eq!(plan(&[0..4, 8..14]), Some(14..20));
+    assert_eq!(plan(&[0..4, 8..20]), None);
+}
+
+#[tokio::test]
+async fn case_22_a_restart_ends_readers_of_the_old_bytes() {
+    let (_dir, copy) = fresh().await;
+    copy.open(opened(Some(9))).await.unwrap();
+    put(&copy, 0, b"old bytes").await;
+    let (mut old, mut viewer, mut late) = (copy.reader(), copy.viewer(), copy.writer(0));
+    assert_eq!(old.read_at(0..3).await.unwrap(), "old");
+    let handed_out = viewer.next(0..9).await.unwrap();
+    copy.reset().await.unwrap();
+    put(&copy, 0, b"new").await;
+    late.write(Bytes::from_static(b"late")).await.unwrap();
+    assert!(late.flush().await.is_err(), "who wrote the old version writes no more");
+    copy.complete(3).await.unwrap();
+    assert!(matches!(old.wait_for(1).await, Err(Ended::Restarted)));
+    assert!(matches!(old.read_at(0..3).await, Err(Ended::Restarted)));
+    assert!(matches!(viewer.next(0..3).await, Err(Ended::Restarted)));
+    assert_eq!(handed_out, "old bytes", "what was handed out stays what it was");
+    let mut new = copy.reader();
+    assert_eq!(new.wait_for(4).await.unwrap(), 3);
+    assert_eq!(new.read_at(0..3).await.unwrap(), "new");
+}
+
+#[tokio::test]
+async fn case_14_a_download_that_ends_early_is_no_clean_end() {
+    let (_dir, copy) = fresh().await;
+    let (mut reader, mut viewer) = (copy.reader(), copy.viewer());
+    put(&copy, 0, b"half").await;
+    let waiting = tokio::spawn(async move { (reader.wait_for(5).await, viewer.next(4..8).await) });
+    copy.close();
+    assert!(matches!(waiting.await.unwrap(), (Err(Ended::Aborted), Err(Ended::Aborted))));
+}
+
+#[tokio::test]
+async fn the_file_goes_with_its_last_handle() {
+    let (dir, copy) = fresh().await;
+    copy.open(opened(Some(9))).await.unwrap();
+    copy.persist().await.unwrap();
+    let path = copy.path().to_owned();
+    let reader = copy.reader();
+    drop(copy);
+    assert!(path.exists(), "a reader still holds it");
+    drop(reader);
+    assert_eq!(dir.path().read_dir().unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn case_39_a_kept_copy_is_gone_on_with_and_leftovers_are_swept() {
+    let (dir, copy) = fresh().await;
+    copy.open(opened(Some(9))).await.unwrap();
+    put(&copy, 3, b"abc").await;
+    copy.persist().await.unwrap();
+    // Came after the map was written: asked for again.
+    put(&copy, 6, b"d").await;
+    copy.keep();
+    let path = copy.path().to_owned();
+    drop(copy);
+    std::fs::write(dir.path().join("left.mp4"), "no map").unwrap();
+    std::fs::write(dir.path().join("lone.mp4.map"), "no copy").unwrap();
+    let kept = kept_clips(dir.path().to_owned()).await.unwrap();
+    assert_eq!(kept, [("clip.mp4".parse().unwrap(), path.clone(), 1)]);
+    assert_eq!(dir.path().read_dir().unwrap().count(), 2);
+    assert!(LocalCopy::resume(path.clone(), 2).await.is_none(), "another version");
+    let copy = LocalCopy::resume(path.clone(), 1).await.unwrap();
+    assert_eq!(copy.opened(), Some(opened(Some(9))));
+    assert_eq!(copy.viewer().next(3..9).await.unwrap(), "abc");
+    assert_eq!(copy.plan(&Extents::default(), false, 9), Some(0..3));
+    drop(copy);
+    assert_eq!(dir.path().read_dir().unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn case_40_a_map_that_says_more_than_the_file_holds_is_not_believed() {
+    let (_dir, copy) = fresh().await;
+    copy.open(opened(Some(9))).await.unwrap();
+    put(&copy, 0, b"abc").await;
+    copy.persist().await.unwrap();
+    std::fs::File::options().write(true).open(copy.path()).unwrap().set_len(2).unwrap();
+    assert!(LocalCopy::resume(copy.path().to_owned(), 1).await.is_none());
+}

@@ -1,0 +1,208 @@
+//! What a viewer of a clip needs, made from its row: of a stored clip, and of
+//! one that is not here yet, whose fill then begins.
+
+use std::{ops::Range, sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use clipkeep_core::{
+    delivery::{Representation, header::ETag, version_time},
+    generation::{Clip, Sealed},
+    id::ClipKey,
+    problem::Code,
+    sniff::{SNIFF_LEN, Sniffed, sniff},
+    state::ClipState,
+    view::View,
+};
+use futures_util::TryStreamExt;
+use tokio::time::{Instant, timeout};
+
+use super::{
+    clips::{FIRST_BYTE_TIMEOUT, come_again, unknown},
+    error::ApiError,
+};
+use crate::{
+    app::App,
+    cache::{Coming, Shelved, Where, mmap},
+    faststart::{Fast, Look, find},
+    fill::{
+        FillEnd, FillHandle,
+        local::{Ended, LocalCopy},
+    },
+    store::{Store, StoreError},
+};
+
+/// The versions of a source that one request waits for.
+const VERSIONS: usize = 3;
+
+/// What is needed to serve `key`, whatever its state. A clip that is not here
+/// begins to come.
+pub(super) async fn shelve(app: &Arc<App>, key: &ClipKey) -> Result<Arc<Shelved>, ApiError> {
+    let mut clip = app.catalog.clip(key).await?.ok_or_else(unknown)?;
+    if matches!(clip.state, ClipState::Waiting | ClipState::Filling) {
+        match timeout(FIRST_BYTE_TIMEOUT, coming(app, &clip)).await {
+            Ok(Ok(shelved)) => return Ok(Arc::new(shelved)),
+            Ok(Err(Waited::Failed(error))) => return Err(error),
+            // The fill is over; its end is in the row.
+            Ok(Err(Waited::Over)) => clip = app.catalog.clip(key).await?.ok_or_else(unknown)?,
+            Err(_) => return Err(come_again(key)),
+        }
+    }
+    match (clip.state, &clip.sealed) {
+        (ClipState::Stored, Some(sealed)) => Ok(Arc::new(stored(app, &clip, sealed).await?)),
+        (ClipState::Lost | ClipState::Rejected | ClipState::Deleted, _) => {
+            Err(ApiError::new(Code::Gone, format!("{key} is {}", clip.state)))
+        }
+        _ => Err(come_again(key)),
+    }
+}
+
+fn representation(clip: &Clip, epoch: i64, len: u64, content_type: &str, fast: Option<&Fast>) -> Representation {
+    let etag = ETag::of_view(&clip.key, epoch, fast.is_some());
+    Representation::new(len, etag, version_time(clip.created_at, epoch), content_type)
+}
+
+async fn stored(app: &App, clip: &Clip, sealed: &Sealed) -> Result<Shelved, ApiError> {
+    let bytes = match app.store.local_path(&clip.key) {
+        Some(path) => Where::Mapped(map(path, sealed.size, &clip.key).await?),
+        None => Where::Store,
+    };
+    let fast = if app.config.fast_start { stored_view(app, clip, sealed.size).await? } else { None };
+    Ok(Shelved {
+        representation: representation(clip, clip.epoch, sealed.size, &sealed.media.content_type, fast.as_ref()),
+        sized: true,
+        public: is_public(app, clip),
+        fast,
+        bytes,
+        since: Instant::now(),
+    })
+}
+
+pub(super) fn is_public(app: &App, clip: &Clip) -> bool {
+    clip.facts.public.unwrap_or(app.config.public)
+}
+
+async fn stored_view(app: &App, clip: &Clip, len: u64) -> Result<Option<Fast>, ApiError> {
+    let mut object = Object { store: &app.store, key: &clip.key };
+    let unreadable = |error| ApiError::unavailable("the store did not answer", error);
+    let at = match clip.view {
+        Some(View::Plain) => return Ok(None),
+        Some(View::FastStart(at)) => at,
+        None => {
+            let found = find(len, &mut object).await.map_err(unreadable)?;
+            let view = found.as_ref().map_or(View::Plain, Fast::view);
+            return match app.catalog.decide_view(&clip.key, clip.epoch, &view).await? {
+                Some(decided) if decided == view => Ok(found),
+                _ => Err(come_again(&clip.key)),
+            };
+        }
+    };
+    let fast = Fast::load(at, &mut object).await.map_err(unreadable)?;
+    fast.map(Some).ok_or_else(|| {
+        tracing::error!(clip = %clip.key, "stored, but its object is not the one its row tells of");
+        come_again(&clip.key)
+    })
+}
+
+async fn map(path: std::path::PathBuf, len: u64, key: &ClipKey) -> Result<Bytes, ApiError> {
+    let mapped = tokio::task::spawn_blocking(move || mmap::map(&path, len)).await;
+    let mapped = mapped.map_err(|e| ApiError::unavailable("the store did not answer", e))?;
+    mapped.map_err(|error| {
+        tracing::error!(clip = %key, %error, "stored, but its object cannot be read");
+        come_again(key)
+    })
+}
+
+/// An object in the store, to be looked at.
+struct Object<'a> {
+    store: &'a Store,
+    key: &'a ClipKey,
+}
+
+impl Look for Object<'_> {
+    type Error = StoreError;
+
+    async fn look(&mut self, range: Range<u64>) -> Result<Bytes, StoreError> {
+        let chunks = self.store.read(self.key, range).await?;
+        let all = |mut all: BytesMut, chunk: Bytes| {
+            all.extend_from_slice(&chunk);
+            std::future::ready(Ok(all))
+        };
+        Ok(chunks.try_fold(BytesMut::new(), all).await?.freeze())
+    }
+}
+
+/// Why a clip did not begin to come.
+enum Waited {
+    Over,
+    Failed(ApiError),
+}
+
+impl From<Ended> for Waited {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Restarted | Ended::Aborted => Self::Over,
+            Ended::Unreadable(error) => Self::Failed(ApiError::unavailable("the local copy cannot be read", error)),
+        }
+    }
+}
+
+/// Starts the clip's fill, or joins it, and waits until it can be served.
+async fn coming(app: &Arc<App>, clip: &Clip) -> Result<Shelved, Waited> {
+    let mut fill = app.engine.join(&clip.key);
+    let Ok(copy) = fill.copy().await else { return over(fill).await };
+    for _ in 0..VERSIONS {
+        match serve_copy(app, clip, &copy).await {
+            Ok(Some(shelved)) => return Ok(shelved),
+            // Another version, or nothing that can be served: the fill says so.
+            Ok(None) | Err(Waited::Over) => {}
+            Err(failed) => return Err(failed),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(20)) => {}
+            _ = fill.clone().ended() => break,
+        }
+    }
+    over(fill).await
+}
+
+async fn over(fill: FillHandle) -> Result<Shelved, Waited> {
+    match fill.ended().await {
+        FillEnd::Stored | FillEnd::Lost | FillEnd::Rejected | FillEnd::Later | FillEnd::LetGo | FillEnd::Nothing => {
+            Err(Waited::Over)
+        }
+    }
+}
+
+async fn serve_copy(app: &App, clip: &Clip, copy: &Arc<LocalCopy>) -> Result<Option<Shelved>, Waited> {
+    let mut viewer = copy.viewer();
+    let opened = viewer.opened().await?;
+    let head = viewer.look(0..opened.total.unwrap_or(u64::MAX).min(SNIFF_LEN as u64)).await?;
+    let Sniffed::Media(media) = sniff(&head) else { return Ok(None) };
+    let mut fast = None;
+    if app.config.fast_start {
+        // Only pieces out of order make a view in time.
+        if let Some(total) = opened.total.filter(|_| opened.ranges) {
+            fast = find(total, &mut viewer).await?;
+        }
+        let view = fast.as_ref().map_or(View::Plain, Fast::view);
+        let decided = app.catalog.decide_view(&clip.key, opened.epoch, &view).await;
+        match decided.map_err(|error| Waited::Failed(error.into()))? {
+            Some(decided) if decided == view => {}
+            Some(View::Plain) => fast = None,
+            Some(View::FastStart(at)) => match Fast::load(at, &mut viewer).await? {
+                Some(loaded) => fast = Some(loaded),
+                None => return Ok(None),
+            },
+            None => return Ok(None),
+        }
+    }
+    let len = opened.total.unwrap_or_default();
+    Ok(Some(Shelved {
+        representation: representation(clip, opened.epoch, len, media.name, fast.as_ref()),
+        sized: opened.total.is_some(),
+        public: is_public(app, clip),
+        fast,
+        bytes: Where::Coming(Coming::of(copy, &viewer)),
+        since: Instant::now(),
+    }))
+}
