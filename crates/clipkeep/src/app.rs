@@ -15,7 +15,7 @@ use clipkeep_core::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    cache::Shelf,
+    cache::{DiskCache, Object, Shelf},
     catalog::{
         Catalog,
         group::{HookLimits, HookWriter},
@@ -56,8 +56,10 @@ pub struct App {
     pub links: LinkKeys,
     /// Where clips are for good.
     pub final_urls: FinalUrls,
-    /// Stored clips at hand.
+    /// Clips at hand.
     pub shelf: Shelf,
+    /// Copies of the bucket's objects on this disk.
+    pub cache: DiskCache,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Work that must outlive the request that started it.
@@ -101,12 +103,17 @@ impl App {
             metrics: Arc::clone(&metrics),
         });
         let client = tls::client_builder().build()?;
+        let tasks = TaskTracker::new();
+        let cache = DiskCache::new(config.data.join("cache"), config.cache_size, Arc::clone(&store), tasks.clone());
+        let still = async |key: &ClipKey| cached_object(&*catalog, &store, key).await;
+        cache.take_over(still).await?;
         Ok(Arc::new(Self {
             hooks: HookWriter::start(Arc::clone(&catalog), HookLimits::default()),
             jwks: JwksCache::new(config.fal_jwks_url.to_string(), client),
             final_urls: FinalUrls::new(&config),
             shelf: Shelf::new(SHELF_CLIPS),
-            tasks: TaskTracker::new(),
+            tasks,
+            cache,
             stopping: CancellationToken::new(),
             admin_token: keys.admin_token,
             config,
@@ -149,6 +156,7 @@ impl App {
     pub async fn close(&self) {
         self.stopping.cancel();
         self.engine.close(self.config.shutdown_grace).await;
+        self.cache.close().await;
         self.tasks.close();
         self.tasks.wait().await;
         self.hooks.shutdown().await;
@@ -212,6 +220,16 @@ fn fill_settings(config: &Config) -> FillSettings {
         fast_start: config.fast_start,
         spool: spool(config),
     }
+}
+
+/// What a copy in the cache must be a copy of, if it is of anything.
+async fn cached_object(catalog: &dyn Catalog, store: &Store, key: &ClipKey) -> Option<Object> {
+    if store.local_path(key).is_some() {
+        return None;
+    }
+    // Should the catalogue not answer, the copy goes: it is expendable.
+    let clip = catalog.clip(key).await.ok().flatten().filter(|clip| clip.state == ClipState::Stored)?;
+    Some(Object { key: clip.key, epoch: clip.epoch, size: clip.sealed?.size })
 }
 
 /// Removes what earlier runs left in the spool, except copies that their clips'

@@ -56,6 +56,16 @@ impl Coming {
         Self { copy: Arc::downgrade(copy), generation: viewer.generation() }
     }
 
+    /// The bytes of `range`, if all of them are here.
+    pub fn at_hand(&self, range: &std::ops::Range<u64>) -> Option<Bytes> {
+        self.copy.upgrade()?.at_hand(self.generation, range)
+    }
+
+    /// Whether all bytes are here.
+    pub fn is_complete(&self) -> bool {
+        self.copy.upgrade().is_some_and(|copy| copy.is_complete())
+    }
+
     /// Someone who reads along, if there is still something to be read.
     pub fn viewer(&self) -> Option<Viewer> {
         self.copy.upgrade().and_then(|copy| copy.viewer_of(self.generation))

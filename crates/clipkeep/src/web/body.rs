@@ -50,6 +50,11 @@ pub(super) async fn open(app: &App, key: &ClipKey, shelved: &Shelved, planned: P
     if stretches.is_empty() {
         return Ok(Body::empty());
     }
+    if let (Where::Coming(coming), [Stretch::File(range)]) = (&shelved.bytes, &stretches[..])
+        && let Some(bytes) = coming.at_hand(range)
+    {
+        return Ok(Body::from(bytes));
+    }
     match &shelved.bytes {
         Where::Mapped(file) => Ok(mapped(file, stretches)),
         Where::Store => {

@@ -164,9 +164,10 @@ enum Found {
 /// too. Whoever may not see it learns nothing and starts nothing.
 async fn look_up(app: &Arc<App>, key: &ClipKey, request: &Parts, signed: bool) -> Result<Found, ApiError> {
     if let Some(shelved) = app.shelf.find(key) {
-        let came = match shelved.bytes {
+        let came = match &shelved.bytes {
             Where::Mapped(_) => CacheStatus::Hit,
             Where::Store => CacheStatus::Miss,
+            Where::Coming(coming) if coming.is_complete() => CacheStatus::Hit,
             Where::Coming(_) => CacheStatus::Collapsed,
         };
         return Ok(Found::Clip(shelved, came));
@@ -187,8 +188,9 @@ async fn look_up(app: &Arc<App>, key: &ClipKey, request: &Parts, signed: bool) -
         shelve::shelve(app, key).await
     });
     let shelved = shelved.await?;
-    let came = match shelved.bytes {
+    let came = match &shelved.bytes {
         Where::Mapped(_) => CacheStatus::Hit,
+        Where::Coming(coming) if coming.is_complete() => CacheStatus::Hit,
         Where::Coming(_) if !first => CacheStatus::Collapsed,
         Where::Coming(_) | Where::Store => CacheStatus::Miss,
     };

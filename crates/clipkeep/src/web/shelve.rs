@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     app::App,
-    cache::{Coming, Shelved, Where, mmap},
+    cache::{Coming, Object, Shelved, Where, mmap},
     faststart::{Fast, Look, find},
     fill::{
         FillEnd, FillHandle,
@@ -64,7 +64,7 @@ fn representation(clip: &Clip, epoch: i64, len: u64, content_type: &str, fast: O
 async fn stored(app: &App, clip: &Clip, sealed: &Sealed) -> Result<Shelved, ApiError> {
     let bytes = match app.store.local_path(&clip.key) {
         Some(path) => Where::Mapped(map(path, sealed.size, &clip.key).await?),
-        None => Where::Store,
+        None => in_bucket(app, clip, sealed.size).await,
     };
     let fast = if app.config.fast_start { stored_view(app, clip, sealed.size).await? } else { None };
     Ok(Shelved {
@@ -77,12 +77,21 @@ async fn stored(app: &App, clip: &Clip, sealed: &Sealed) -> Result<Shelved, ApiE
     })
 }
 
+/// From this node's disk, where the object is or may come to.
+async fn in_bucket(app: &App, clip: &Clip, size: u64) -> Where {
+    let object = Object { key: clip.key.clone(), epoch: clip.epoch, size };
+    match app.cache.copy(&object).await {
+        Some(copy) => Where::Coming(Coming::of(&copy, &copy.viewer())),
+        None => Where::Store,
+    }
+}
+
 pub(super) fn is_public(app: &App, clip: &Clip) -> bool {
     clip.facts.public.unwrap_or(app.config.public)
 }
 
 async fn stored_view(app: &App, clip: &Clip, len: u64) -> Result<Option<Fast>, ApiError> {
-    let mut object = Object { store: &app.store, key: &clip.key };
+    let mut object = Stored { store: &app.store, key: &clip.key };
     let unreadable = |error| ApiError::unavailable("the store did not answer", error);
     let at = match clip.view {
         Some(View::Plain) => return Ok(None),
@@ -113,12 +122,12 @@ async fn map(path: std::path::PathBuf, len: u64, key: &ClipKey) -> Result<Bytes,
 }
 
 /// An object in the store, to be looked at.
-struct Object<'a> {
+struct Stored<'a> {
     store: &'a Store,
     key: &'a ClipKey,
 }
 
-impl Look for Object<'_> {
+impl Look for Stored<'_> {
     type Error = StoreError;
 
     async fn look(&mut self, range: Range<u64>) -> Result<Bytes, StoreError> {

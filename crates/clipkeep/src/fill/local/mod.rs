@@ -94,6 +94,9 @@ impl LocalCopy {
     /// Makes an empty copy at `path`; what was there goes.
     pub async fn create(path: PathBuf) -> io::Result<Arc<Self>> {
         let (path, file) = blocking(move || {
+            if let Some(dir) = path.parent() {
+                std::fs::create_dir_all(dir)?;
+            }
             remove(&path)?;
             Ok((path.clone(), new_file(&path)?))
         })
@@ -236,6 +239,24 @@ impl LocalCopy {
         }
         drop(state);
         self.changed.send_replace(());
+    }
+
+    /// Whether it can be read from, now or as it comes.
+    pub fn is_readable(&self) -> bool {
+        self.state.lock().phase != Phase::Aborted
+    }
+
+    /// The bytes of `range`, if they are mapped and all there.
+    pub fn at_hand(&self, generation: u64, range: &Range<u64>) -> Option<Bytes> {
+        let state = self.state.lock();
+        let there = state.generation == generation && state.have.covers(range);
+        let map = state.map.as_ref().filter(|_| there && state.phase != Phase::Aborted)?;
+        Some(map.slice(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?))
+    }
+
+    /// Whether all of it is here.
+    pub fn is_complete(&self) -> bool {
+        self.state.lock().phase == Phase::Complete
     }
 
     /// Leaves the file on the disk for the next attempt.

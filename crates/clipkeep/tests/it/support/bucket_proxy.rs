@@ -69,7 +69,7 @@ impl BucketProxy {
     pub(crate) async fn start(upstream: &str) -> Self {
         let shared = Arc::new(Shared {
             upstream: upstream.to_owned(),
-            client: reqwest::Client::builder().build().unwrap(),
+            client: clipkeep::tls::client_builder().no_proxy().build().unwrap(),
             ahead: Mutex::default(),
             seen: Mutex::default(),
             running: AtomicUsize::new(0),
