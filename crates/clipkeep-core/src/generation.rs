@@ -8,6 +8,7 @@ use crate::{
     secret::SourceUrl,
     state::{ClipState, GenerationStatus, text_enum},
     time::Timestamp,
+    version::SourceVersion,
     view::View,
 };
 
@@ -171,6 +172,8 @@ pub struct Clip {
     pub due_at: Option<Timestamp>,
     /// How often a fill was started.
     pub attempts: u32,
+    /// Which version of the source its content epoch is, once one was seen.
+    pub version: Option<SourceVersion>,
     /// In which order its bytes are served, once that is decided.
     pub view: Option<View>,
     /// How often the source answered without giving the clip.

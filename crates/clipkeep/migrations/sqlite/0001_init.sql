@@ -59,6 +59,7 @@ CREATE TABLE clips (
     fps                 REAL,
     codec               TEXT,
     view                TEXT,
+    version             TEXT,
     FOREIGN KEY (request_id, provider) REFERENCES generations (request_id, provider),
     CONSTRAINT stored_is_sealed CHECK (state <> 'stored' OR (sha256 IS NOT NULL AND stored_at IS NOT NULL)),
     CONSTRAINT queued_is_open CHECK (state IN ('waiting', 'filling') OR (queue_at IS NULL AND queued = 0)),

@@ -12,7 +12,10 @@ use tokio::time::Instant;
 
 use crate::{
     faststart::Fast,
-    fill::local::{LocalCopy, Viewer},
+    fill::{
+        Through,
+        local::{LocalCopy, Viewer},
+    },
 };
 
 /// How long a node may go without hearing of a change made on another.
@@ -42,6 +45,8 @@ pub enum Where {
     Store,
     /// On their way.
     Coming(Coming),
+    /// Still at the source alone, as far as this node knows.
+    Source(Through),
 }
 
 /// A copy that is being filled, and which of its versions is meant.
@@ -95,7 +100,7 @@ impl Shelved {
     fn is_fresh(&self) -> bool {
         let alive = match &self.bytes {
             Where::Coming(coming) => coming.viewer().is_some(),
-            Where::Mapped(_) | Where::Store => true,
+            Where::Mapped(_) | Where::Store | Where::Source(_) => true,
         };
         alive && self.since.elapsed() < MAX_AGE
     }

@@ -261,6 +261,7 @@ impl<'a> Ledger<'a> {
             due_at: self.rules.policies.due_at(policy, at),
             attempts: 0,
             misses: 0,
+            version: None,
             view: None,
             last_error: None,
         }
@@ -333,6 +334,7 @@ fn restart(clip: &mut Clip, new: &NewClip, source_url: SourceUrl, at: Timestamp)
     clip.due_at = Some(at);
     clip.attempts = 0;
     clip.misses = 0;
+    clip.version = None;
     clip.view = None;
     clip.last_error = None;
 }

@@ -22,6 +22,7 @@ use clipkeep_core::{
     id::{ClipKey, Provider, RequestId, Tenant},
     state::ClipState,
     time::Timestamp,
+    version::SourceVersion,
     view::View,
 };
 
@@ -230,6 +231,10 @@ pub trait Catalog: Send + Sync + 'static {
     /// The source turned out to be another version: raises the content epoch,
     /// forgets what was sealed, answers the new epoch.
     async fn raise_epoch(&self, lease: &Lease, at: Timestamp, why: &str) -> Result<i64>;
+
+    /// Which version of the source this content epoch is: as was pinned before,
+    /// or else `version` from now on. `None` if the epoch is over.
+    async fn pin_version(&self, key: &ClipKey, epoch: i64, version: &SourceVersion) -> Result<Option<SourceVersion>>;
 
     /// In which order the bytes of this content epoch are served: as was decided
     /// before, or else `view` from now on. `None` if the epoch is over.

@@ -8,6 +8,7 @@ use clipkeep_core::{
     secret::SourceUrl,
     state::ClipState,
     time::Timestamp,
+    version::SourceVersion,
     view::View,
 };
 
@@ -18,7 +19,7 @@ macro_rules! clip_columns {
     () => {
         "c.key, c.provider, c.request_id, c.idx, c.slot, c.state, c.policy, c.source_url, \
          c.source_expires_at, c.kind, c.content_type, c.epoch, c.created_at, c.stored_at, c.due_at, \
-         c.attempts, c.misses, c.view, c.last_error, c.fence, c.size, c.sha256, c.sealed_kind, c.sealed_content_type, \
+         c.attempts, c.misses, c.view, c.version, c.last_error, c.fence, c.size, c.sha256, c.sealed_kind, c.sealed_content_type, \
          c.duration, c.width, c.height, c.fps, c.codec, \
          g.model, g.prompt, g.prompt_hash, g.tenant, g.policy AS own_policy, g.input, g.seed, g.public"
     };
@@ -117,6 +118,11 @@ impl<'a, R: Columns> Cells<'a, R> {
         })
     }
 
+    fn version(&self) -> Result<Option<SourceVersion>> {
+        let text = self.text("version")?;
+        text.map(|json| serde_json::from_str(&json)).transpose().map_err(|_| self.bad("version"))
+    }
+
     fn sealed(&self) -> Result<Option<Sealed>> {
         let Some(sha256) = self.text("sha256")? else { return Ok(None) };
         let media = MediaInfo {
@@ -169,9 +175,21 @@ pub(crate) fn clip(row: &impl Columns) -> Result<Clip> {
         due_at: cells.time("due_at")?,
         attempts: cells.must("attempts", cells.number("attempts"))?,
         view: cells.name("view")?,
+        version: cells.version()?,
         misses: cells.must("misses", cells.number("misses"))?,
         last_error: cells.text("last_error")?,
     })
+}
+
+/// A source's version, as it is kept in a row.
+pub(crate) fn version_text(version: &SourceVersion) -> String {
+    // Three plain fields: cannot fail.
+    serde_json::to_string(version).unwrap_or_default()
+}
+
+/// Reads `key, version`.
+pub(crate) fn version(row: &impl Columns) -> Result<Option<SourceVersion>> {
+    Cells::of(row, "clips", "key")?.version()
 }
 
 /// Reads `key, view`.

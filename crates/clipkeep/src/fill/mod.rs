@@ -16,6 +16,7 @@ pub mod local;
 mod registry;
 mod settle;
 mod task;
+mod through;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -26,8 +27,11 @@ use clipkeep_core::{
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::registry::{FillEnd, FillHandle};
 use self::{caps::Caps, registry::Registry};
+pub use self::{
+    registry::{FillEnd, FillHandle},
+    through::Through,
+};
 use crate::{
     catalog::{Catalog, CatalogError, Claim, Fault, NodeId},
     source::SourceClient,

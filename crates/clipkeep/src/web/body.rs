@@ -19,6 +19,7 @@ use crate::{
     app::App,
     cache::{Shelved, Stretch, Where},
     fill::local::{Ended, Viewer},
+    source::SourceError,
     store::{Store, StoreError},
 };
 
@@ -27,6 +28,8 @@ use crate::{
 pub(super) enum BodyError {
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
     #[error(transparent)]
     Copy(#[from] Ended),
     #[error("the clip ended before its length")]
@@ -59,6 +62,13 @@ pub(super) async fn open(app: &App, key: &ClipKey, shelved: &Shelved, planned: P
         Where::Mapped(file) => Ok(mapped(file, stretches)),
         Where::Store => {
             let chunks = stretches.into_iter().map(|stretch| stored(&app.store, key, stretch));
+            started(key, stream::iter(chunks.collect::<Vec<_>>()).flatten().boxed()).await
+        }
+        Where::Source(through) => {
+            let chunks = stretches.into_iter().map(|stretch| match stretch {
+                Stretch::Bytes(bytes) => in_memory(bytes),
+                Stretch::File(range) => through.read(range).map_err(BodyError::from).boxed(),
+            });
             started(key, stream::iter(chunks.collect::<Vec<_>>()).flatten().boxed()).await
         }
         Where::Coming(coming) => {
@@ -144,7 +154,7 @@ async fn started(key: &ClipKey, mut chunks: Chunks) -> Result<Body, Unopened> {
     let first = match tokio::time::timeout(super::clips::FIRST_BYTE_TIMEOUT, chunks.next()).await {
         Ok(Some(Ok(first))) => first,
         Ok(None) => return Ok(Body::empty()),
-        Ok(Some(Err(BodyError::Copy(_)))) => return Err(Unopened::Outdated),
+        Ok(Some(Err(BodyError::Copy(_) | BodyError::Source(_)))) => return Err(Unopened::Outdated),
         Ok(Some(Err(error))) => {
             tracing::error!(clip = %key, "stored, but its object cannot be read");
             return Err(Unopened::Failed(ApiError::unavailable("the store did not answer", error)));

@@ -11,6 +11,7 @@ use clipkeep_core::{
     problem::Code,
     sniff::{SNIFF_LEN, Sniffed, sniff},
     state::ClipState,
+    version::same_version,
     view::View,
 };
 use futures_util::TryStreamExt;
@@ -42,6 +43,12 @@ pub(super) async fn shelve(app: &Arc<App>, key: &ClipKey) -> Result<Arc<Shelved>
         match timeout(FIRST_BYTE_TIMEOUT, coming(app, &clip)).await {
             Ok(Ok(shelved)) => return Ok(Arc::new(shelved)),
             Ok(Err(Waited::Failed(error))) => return Err(error),
+            Ok(Err(Waited::Elsewhere)) => {
+                clip = app.catalog.clip(key).await?.ok_or_else(unknown)?;
+                if clip.state == ClipState::Filling {
+                    return through(app, &clip).await.map(Arc::new);
+                }
+            }
             // The fill is over; its end is in the row.
             Ok(Err(Waited::Over)) => clip = app.catalog.clip(key).await?.ok_or_else(unknown)?,
             Err(_) => return Err(come_again(key)),
@@ -143,6 +150,8 @@ impl Look for Stored<'_> {
 /// Why a clip did not begin to come.
 enum Waited {
     Over,
+    /// Another node fills it.
+    Elsewhere,
     Failed(ApiError),
 }
 
@@ -176,10 +185,41 @@ async fn coming(app: &Arc<App>, clip: &Clip) -> Result<Shelved, Waited> {
 
 async fn over(fill: FillHandle) -> Result<Shelved, Waited> {
     match fill.ended().await {
-        FillEnd::Stored | FillEnd::Lost | FillEnd::Rejected | FillEnd::Later | FillEnd::LetGo | FillEnd::Nothing => {
-            Err(Waited::Over)
+        FillEnd::Nothing => Err(Waited::Elsewhere),
+        _ => Err(Waited::Over),
+    }
+}
+
+/// Serves a clip that another node fills from its source, if that can prove
+/// which version it serves.
+async fn through(app: &App, clip: &Clip) -> Result<Shelved, ApiError> {
+    let later = |_| come_again(&clip.key);
+    let opened = app.engine.through(clip).await.map_err(later)?;
+    let mut source = opened.ok_or_else(|| come_again(&clip.key))?;
+    let pinned = app.catalog.pin_version(&clip.key, clip.epoch, source.version()).await?;
+    if !pinned.is_some_and(|pinned| same_version(&pinned, source.version())) {
+        return Err(come_again(&clip.key));
+    }
+    let head = source.look(0..SNIFF_LEN as u64).await.map_err(later)?;
+    let Sniffed::Media(media) = sniff(&head) else { return Err(come_again(&clip.key)) };
+    let mut fast = None;
+    if app.config.fast_start {
+        fast = find(source.total(), &mut source).await.map_err(later)?;
+        let view = fast.as_ref().map_or(View::Plain, Fast::view);
+        match app.catalog.decide_view(&clip.key, clip.epoch, &view).await? {
+            Some(decided) if decided == view => {}
+            Some(View::Plain) => fast = None,
+            _ => return Err(come_again(&clip.key)),
         }
     }
+    Ok(Shelved {
+        representation: representation(clip, clip.epoch, source.total(), media.name, fast.as_ref()),
+        sized: true,
+        public: is_public(app, clip),
+        fast,
+        bytes: Where::Source(source),
+        since: Instant::now(),
+    })
 }
 
 async fn serve_copy(app: &App, clip: &Clip, copy: &Arc<LocalCopy>) -> Result<Option<Shelved>, Waited> {

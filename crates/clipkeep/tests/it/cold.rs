@@ -18,7 +18,7 @@ use crate::support::app::TestApp;
 const MIB: u64 = 1 << 20;
 
 /// The media's bytes.
-fn all(media: &Media) -> Bytes {
+pub(crate) fn all(media: &Media) -> Bytes {
     let mut bytes = Vec::new();
     while (bytes.len() as u64) < media.len() {
         bytes.extend_from_slice(&media.chunk(bytes.len() as u64..media.len()));
@@ -27,7 +27,7 @@ fn all(media: &Media) -> Bytes {
 }
 
 /// The bytes that viewers get: `moov` first.
-fn served(file: &Bytes) -> Bytes {
+pub(crate) fn served(file: &Bytes) -> Bytes {
     let slice = |range: &Range<u64>| file.slice(range.start as usize..range.end as usize);
     let len = file.len() as u64;
     let Scan::Done(View::FastStart(fast)) = scan(len, |range| Some(slice(&range))) else { return file.clone() };
@@ -85,7 +85,7 @@ impl Cold {
     }
 }
 
-fn header(response: &Response, name: &str) -> String {
+pub(crate) fn header(response: &Response, name: &str) -> String {
     response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
 }
 

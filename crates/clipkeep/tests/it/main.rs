@@ -13,6 +13,7 @@ mod hooks;
 mod https;
 mod leaks;
 mod memory;
+mod nodes;
 mod smoke;
 mod store;
 mod support;

@@ -15,6 +15,7 @@ use clipkeep_core::{
     secret::Secret,
     state::ClipState,
     time::Timestamp,
+    version::SourceVersion,
     view::View,
 };
 use deadpool_postgres::{GenericClient, Object, Pool};
@@ -150,6 +151,10 @@ impl Catalog for PostgresCatalog {
     async fn raise_epoch(&self, lease: &Lease, at: Timestamp, why: &str) -> Result<i64> {
         let raise = async |client| queue::raise_epoch(&client, lease, at, why).await;
         on(&self.pool, "raising a clip's epoch", raise).await
+    }
+
+    async fn pin_version(&self, key: &ClipKey, epoch: i64, version: &SourceVersion) -> Result<Option<SourceVersion>> {
+        on(&self.pool, "pinning a version", async |client| queue::pin_version(&client, key, epoch, version).await).await
     }
 
     async fn decide_view(&self, key: &ClipKey, epoch: i64, view: &View) -> Result<Option<View>> {

@@ -2,7 +2,7 @@
 //! history. A lease is judged by its fence alone, and times are the caller's:
 //! no clock of the database is asked.
 
-use clipkeep_core::{generation::Sealed, id::ClipKey, time::Timestamp, view::View};
+use clipkeep_core::{generation::Sealed, id::ClipKey, time::Timestamp, version::SourceVersion, view::View};
 use deadpool_postgres::GenericClient;
 use tokio_postgres::{Row, types::ToSql};
 
@@ -108,12 +108,24 @@ pub(super) async fn renew(client: &impl GenericClient, lease: &Lease, until: Tim
 pub(super) async fn raise_epoch(client: &impl GenericClient, lease: &Lease, at: Timestamp, why: &str) -> Result<i64> {
     const SQL: &str = "WITH raised AS (UPDATE clips SET epoch = epoch + 1, size = NULL, sha256 = NULL, \
         sealed_kind = NULL, sealed_content_type = NULL, duration = NULL, width = NULL, height = NULL, fps = NULL, \
-        codec = NULL, view = NULL WHERE key = $1 AND fence = $2 AND state = 'filling' RETURNING key, epoch), \
+        codec = NULL, view = NULL, version = NULL WHERE key = $1 AND fence = $2 AND state = 'filling' RETURNING key, epoch), \
         told AS (INSERT INTO history (key, at, event, detail) SELECT key, $3, 'version_changed', $4 FROM raised) \
         SELECT epoch FROM raised";
     let params: &[&(dyn ToSql + Sync)] = &[&lease.key.as_str(), &lease.fence, &at.millis(), &without_nul(why)];
     let epoch = first(client, SQL, params, |row| Ok(row.try_get("epoch")?)).await?;
     epoch.ok_or_else(|| lease_lost(lease))
+}
+
+pub(super) async fn pin_version(
+    client: &impl GenericClient,
+    key: &ClipKey,
+    epoch: i64,
+    version: &SourceVersion,
+) -> Result<Option<SourceVersion>> {
+    const SQL: &str =
+        "UPDATE clips SET version = coalesce(version, $3) WHERE key = $1 AND epoch = $2 RETURNING key, version";
+    let params: &[&(dyn ToSql + Sync)] = &[&key.as_str(), &epoch, &row::version_text(version)];
+    Ok(first(client, SQL, params, row::version).await?.flatten())
 }
 
 pub(super) async fn decide_view(

@@ -118,7 +118,7 @@ const REPLACED_CLIPS: &str = "UPDATE clips c SET model = n.model, prompt_hash = 
     kind = n.kind, content_type = n.content_type, state = 'waiting', epoch = n.epoch, due_at = n.due_at, \
     queue_at = n.due_at, queued = TRUE, lease_node = NULL, lease_until = NULL, fence = c.fence + 1, attempts = 0, \
     misses = 0, last_error = NULL, size = NULL, sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, \
-    duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL, view = NULL \
+    duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL \
     FROM json_populate_recordset(NULL::clips, $1::text::json) n WHERE c.key = n.key";
 
 const EVENTS: &str = "INSERT INTO history (key, at, event, detail) SELECT key, at, event, detail \

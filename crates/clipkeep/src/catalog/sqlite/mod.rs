@@ -17,6 +17,7 @@ use clipkeep_core::{
     id::{ClipKey, RequestId},
     state::ClipState,
     time::Timestamp,
+    version::SourceVersion,
     view::View,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, config::DbConfig};
@@ -195,6 +196,11 @@ impl Catalog for SqliteCatalog {
     async fn raise_epoch(&self, lease: &Lease, at: Timestamp, why: &str) -> Result<i64> {
         let (lease, why) = (lease.clone(), why.to_owned());
         self.writer.write("raising a clip's epoch", move |tx| queue::raise_epoch(tx, &lease, at, &why)).await
+    }
+
+    async fn pin_version(&self, key: &ClipKey, epoch: i64, version: &SourceVersion) -> Result<Option<SourceVersion>> {
+        let (key, version) = (key.clone(), version.clone());
+        self.writer.write("pinning a version", move |tx| queue::pin_version(tx, &key, epoch, &version)).await
     }
 
     async fn decide_view(&self, key: &ClipKey, epoch: i64, view: &View) -> Result<Option<View>> {

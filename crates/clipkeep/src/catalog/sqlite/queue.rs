@@ -1,7 +1,7 @@
 //! The queue and the leases. A lease is judged by its fence alone, and times
 //! are the caller's: no clock of the database is asked.
 
-use clipkeep_core::{generation::Sealed, id::ClipKey, time::Timestamp, view::View};
+use clipkeep_core::{generation::Sealed, id::ClipKey, time::Timestamp, version::SourceVersion, view::View};
 use rusqlite::{Connection, OptionalExtension as _, Params, named_params};
 
 use super::{
@@ -80,12 +80,24 @@ pub(super) fn renew(tx: &Connection, lease: &Lease, until: Timestamp) -> Result<
 
 pub(super) fn raise_epoch(tx: &Connection, lease: &Lease, at: Timestamp, why: &str) -> Result<i64> {
     const SQL: &str = "UPDATE clips SET epoch = epoch + 1, size = NULL, sha256 = NULL, sealed_kind = NULL, \
-        sealed_content_type = NULL, duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL, view = NULL \
+        sealed_content_type = NULL, duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL \
         WHERE key = ?1 AND fence = ?2 AND state = 'filling' RETURNING epoch";
     let raised = tx.prepare_cached(SQL)?.query_row((lease.key.as_str(), lease.fence), |row| row.get(0)).optional()?;
     let epoch = raised.ok_or_else(|| CatalogError::LeaseLost { key: lease.key.clone() })?;
     tell(tx, &Event { key: lease.key.clone(), at, event: "version_changed", detail: Some(without_nul(why)) })?;
     Ok(epoch)
+}
+
+pub(super) fn pin_version(
+    tx: &Connection,
+    key: &ClipKey,
+    epoch: i64,
+    version: &SourceVersion,
+) -> Result<Option<SourceVersion>> {
+    const SQL: &str =
+        "UPDATE clips SET version = ifnull(version, ?3) WHERE key = ?1 AND epoch = ?2 RETURNING key, version";
+    let params = (key.as_str(), epoch, row::version_text(version));
+    Ok(first(tx, SQL, params, |row| row::version(row))?.flatten())
 }
 
 pub(super) fn decide_view(tx: &Connection, key: &ClipKey, epoch: i64, view: &View) -> Result<Option<View>> {

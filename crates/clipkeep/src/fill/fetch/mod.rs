@@ -9,6 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use clipkeep_core::{
     backoff,
+    secret::SourceUrl,
     verdict::{Verdict, Why},
     version::SourceVersion,
 };
@@ -52,12 +53,11 @@ struct Fetch<'a> {
 
 /// Brings all of the source into the copy.
 pub(super) async fn fetch(inner: &Inner, claim: &Claim, copy: &Arc<LocalCopy>) -> Result<(), FillError> {
-    let host = url::Url::parse(claim.clip.source_url.expose()).ok();
     let mut fetch = Fetch {
         inner,
         claim,
         copy,
-        host: host.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default(),
+        host: host_of(&claim.clip.source_url),
         epoch: claim.clip.epoch,
         versions: 0,
         fruitless: 0,
@@ -118,6 +118,15 @@ impl Fetch<'_> {
             return Err(self.too_large());
         }
         let version = answer.version.clone();
+        let (catalog, key) = (&self.inner.parts.catalog, &self.claim.lease.key);
+        let pinned = catalog.pin_version(key, self.epoch, &version).await?;
+        // Another node, or an earlier attempt, may have served another version
+        // under this epoch.
+        let earlier = self.epoch == self.claim.clip.epoch && self.claim.clip.version.is_some();
+        let ours = !earlier && pinned.as_ref() == Some(&version);
+        if !ours && !is_same(pinned.as_ref(), &version) {
+            return Err(SourceError::changed().into());
+        }
         let opened = Opened { epoch: self.epoch, version, total: answer.total, ranges };
         self.copy.open(opened.clone()).await?;
         Ok(opened)
@@ -184,6 +193,12 @@ async fn next_chunk(
         }
     }
     Ok(next.await?)
+}
+
+/// The host whose connections are counted.
+pub(super) fn host_of(url: &SourceUrl) -> String {
+    let url = url::Url::parse(url.expose()).ok();
+    url.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// Whether `version` is the one at hand; an unknown one is not.

@@ -8,6 +8,8 @@ use clipkeep_core::{
     policy::Policy,
     state::ClipState,
     time::Timestamp,
+    version::SourceVersion,
+    view::{FastStart, View},
 };
 
 use super::{Bed, HOUR, at, clip, hook, key, on_both, story};
@@ -23,6 +25,7 @@ on_both![
     a_retry_waits_until_it_is_due,
     only_the_sources_own_faults_are_misses,
     a_new_version_forgets_what_was_sealed,
+    what_an_epoch_serves_is_decided_once,
     only_what_was_sealed_can_be_stored,
     an_ending_that_was_not_heard_may_be_repeated,
     the_next_due_time_counts_leases_too,
@@ -218,6 +221,28 @@ async fn a_new_version_forgets_what_was_sealed(bed: Bed) {
     assert_eq!(catalog.raise_epoch(&lease, at(2), "the ETag changed").await.unwrap(), 2);
     let row = clip(&*catalog, "r").await;
     assert_eq!((row.epoch, row.sealed, row.state), (2, None, ClipState::Filling));
+}
+
+async fn what_an_epoch_serves_is_decided_once(bed: Bed) {
+    let catalog = bed.open().await;
+    catalog.record_hooks(&[hook("r")]).await.unwrap();
+    let key = key("r.mp4");
+    let version = |etag: &str| SourceVersion { etag: Some(etag.to_owned()), last_modified: None, len: Some(9) };
+    let fast = View::FastStart(FastStart { insert_at: 1, movie_at: 5, movie_len: 2 });
+    assert_eq!(catalog.pin_version(&key, 1, &version("\"a\"")).await.unwrap(), Some(version("\"a\"")));
+    assert_eq!(catalog.pin_version(&key, 1, &version("\"b\"")).await.unwrap(), Some(version("\"a\"")));
+    assert_eq!(catalog.decide_view(&key, 1, &fast).await.unwrap(), Some(fast));
+    assert_eq!(catalog.decide_view(&key, 1, &View::Plain).await.unwrap(), Some(fast));
+    let row = clip(&*catalog, "r").await;
+    assert_eq!((row.version, row.view), (Some(version("\"a\"")), Some(fast)));
+    // A new epoch starts afresh, and nobody decides for the old one any more.
+    let lease = take(&*catalog, "r", at(0)).await.unwrap().lease;
+    catalog.raise_epoch(&lease, at(1), "changed").await.unwrap();
+    let row = clip(&*catalog, "r").await;
+    assert_eq!((row.version, row.view), (None, None));
+    assert_eq!(catalog.pin_version(&key, 1, &version("\"b\"")).await.unwrap(), None);
+    assert_eq!(catalog.decide_view(&key, 1, &View::Plain).await.unwrap(), None);
+    assert_eq!(catalog.decide_view(&key, 2, &View::Plain).await.unwrap(), Some(View::Plain));
 }
 
 async fn only_what_was_sealed_can_be_stored(bed: Bed) {
