@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod browser;
 mod cached;
 mod catalog;
 mod cli;

@@ -1,6 +1,7 @@
 //! What the tests stand on.
 
 pub(crate) mod app;
+pub(crate) mod browser;
 pub(crate) mod bucket_proxy;
 pub(crate) mod chaos;
 pub(crate) mod garage;
