@@ -15,7 +15,7 @@ use clipkeep_core::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    cache::{DiskCache, Object, Shelf},
+    cache::{DiskCache, Shelf},
     catalog::{
         Catalog,
         group::{HookLimits, HookWriter},
@@ -105,8 +105,7 @@ impl App {
         let client = tls::client_builder().build()?;
         let tasks = TaskTracker::new();
         let cache = DiskCache::new(config.data.join("cache"), config.cache_size, Arc::clone(&store), tasks.clone());
-        let still = async |key: &ClipKey| cached_object(&*catalog, &store, key).await;
-        cache.take_over(still).await?;
+        cache.take_over(&*catalog).await?;
         Ok(Arc::new(Self {
             hooks: HookWriter::start(Arc::clone(&catalog), HookLimits::default()),
             jwks: JwksCache::new(config.fal_jwks_url.to_string(), client),
@@ -220,16 +219,6 @@ fn fill_settings(config: &Config) -> FillSettings {
         fast_start: config.fast_start,
         spool: spool(config),
     }
-}
-
-/// What a copy in the cache must be a copy of, if it is of anything.
-async fn cached_object(catalog: &dyn Catalog, store: &Store, key: &ClipKey) -> Option<Object> {
-    if store.local_path(key).is_some() {
-        return None;
-    }
-    // Should the catalogue not answer, the copy goes: it is expendable.
-    let clip = catalog.clip(key).await.ok().flatten().filter(|clip| clip.state == ClipState::Stored)?;
-    Some(Object { key: clip.key, epoch: clip.epoch, size: clip.sealed?.size })
 }
 
 /// Removes what earlier runs left in the spool, except copies that their clips'

@@ -1,9 +1,10 @@
 //! clipkeep beside its peers, in one run: `cargo bench -p clipkeep`, or
-//! `-- hooks`, `-- ingest`, `-- hits` for one of them. Needs rclone, nginx, wrk
-//! and Garage. Timings of a small machine are noisy: look at the ratios.
+//! `-- hooks`, `-- ingest`, `-- hits`, `-- cold` for one of them. Needs rclone,
+//! nginx, Varnish, wrk and Garage. Timings of a small machine are noisy: look at the ratios.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
 
+mod cold;
 mod hits;
 mod hooks;
 mod ingest;
@@ -24,5 +25,8 @@ async fn main() {
     }
     if asked("hits") {
         hits::run().await;
+    }
+    if asked("cold") {
+        cold::run().await;
     }
 }

@@ -6,13 +6,14 @@
 
 use std::{io, path::PathBuf, sync::Arc};
 
-use clipkeep_core::{id::ClipKey, version::SourceVersion};
+use clipkeep_core::{generation::Clip, id::ClipKey, state::ClipState, version::SourceVersion};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter, sync::Cache, sync::DefaultLifecycle};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::read_through::read_through;
 use crate::{
+    catalog::Catalog,
     fill::local::{self, LocalCopy, Opened},
     store::Store,
 };
@@ -47,6 +48,13 @@ pub struct Object {
     pub size: u64,
 }
 
+impl Object {
+    fn stored(clip: Clip) -> Option<Self> {
+        let sealed = clip.sealed.filter(|_| clip.state == ClipState::Stored)?;
+        Some(Self { key: clip.key, epoch: clip.epoch, size: sealed.size })
+    }
+}
+
 /// The cache.
 pub struct DiskCache {
     dir: PathBuf,
@@ -73,11 +81,13 @@ impl DiskCache {
         Self { dir, limit, held: Arc::new(held), store, requests, tasks, stop: CancellationToken::new() }
     }
 
-    /// Takes over what an earlier run left, as far as `still` says what it is
-    /// a copy of; all else is removed.
-    pub async fn take_over(&self, still: impl AsyncFn(&ClipKey) -> Option<Object>) -> io::Result<()> {
+    /// Takes over what an earlier run left, as far as it is a copy of what is
+    /// stored now; all else is removed.
+    pub async fn take_over(&self, catalog: &dyn Catalog) -> io::Result<()> {
         for (key, path, epoch) in local::kept_clips(self.dir.clone()).await? {
-            let object = still(&key).await.filter(|object| object.epoch == epoch);
+            // Should the catalogue not answer, the copy goes: it is expendable.
+            let clip = if self.store.is_folder() { None } else { catalog.clip(&key).await.ok().flatten() };
+            let object = clip.and_then(Object::stored).filter(|object| object.epoch == epoch);
             let copy = match object {
                 Some(_) => LocalCopy::resume(path.clone(), epoch).await,
                 None => None,

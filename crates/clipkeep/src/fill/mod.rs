@@ -163,6 +163,8 @@ impl FillEngine {
             };
             entry.finish(end);
             drop(slot);
+            // It may be due again.
+            engine.wake();
         });
         handle
     }

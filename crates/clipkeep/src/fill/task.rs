@@ -55,7 +55,7 @@ impl FillError {
     /// Whether the next attempt may go on with what this one brought.
     fn is_passing(&self) -> bool {
         match self {
-            Self::Source(error) => matches!(error.verdict(), Verdict::Retry { .. }),
+            Self::Source(error) => matches!(error.verdict(), Verdict::Retry { .. } | Verdict::Missing(_)),
             Self::Store(_) | Self::Catalog(_) | Self::LeaseLost | Self::Stopping => true,
             Self::Unacceptable(_) | Self::Incomplete(_) | Self::Disk(_) => false,
         }

@@ -166,6 +166,11 @@ impl Store {
         }
     }
 
+    /// Whether it is a folder on this machine.
+    pub const fn is_folder(&self) -> bool {
+        matches!(self.0, Place::Folder(_))
+    }
+
     /// Ends every upload of this clip that was begun and never ended. For the
     /// holder of the clip's lease, before it stages: whoever else stages this
     /// clip has lost the lease, and fails. Answers how many there were.

@@ -8,6 +8,7 @@ use crate::support::{app::TestApp, browser};
 /// As slow as a far provider on a bad day, each connection.
 const RATE: u64 = 1_500_000;
 
+#[expect(clippy::print_stderr, reason = "the numbers are worth seeing")]
 #[tokio::test(flavor = "multi_thread")]
 async fn case_09_chromium_plays_and_seeks_in_a_cold_clip_with_its_moov_at_the_end() {
     let dir = tempfile::tempdir().unwrap();
@@ -20,7 +21,7 @@ async fn case_09_chromium_plays_and_seeks_in_a_cold_clip_with_its_moov_at_the_en
 
     let straight = browser::play(&straight).await;
     let cold = browser::play(&t.link("c.mp4")).await;
-    println!("fast start straight from the source: {straight:?}\ncold, moov at the end, through clipkeep: {cold:?}");
+    eprintln!("fast start straight from the source: {straight:?}\ncold, moov at the end, through clipkeep: {cold:?}");
     for seen in [&straight, &cold] {
         assert!((0.89..0.91).contains(&seen.at), "{seen:?}");
     }

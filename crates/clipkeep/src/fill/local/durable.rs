@@ -106,13 +106,20 @@ fn write_map(path: &Path, kept: &Kept) -> io::Result<()> {
 
 /// Removes a copy and its map from the disk.
 pub fn remove(path: &Path) -> io::Result<()> {
-    for path in [map_path(path), path.to_owned()] {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+    remove_map(path)?;
+    remove_file(path)
+}
+
+/// Removes a copy's map: what is in the file is of no use any more.
+pub(super) fn remove_map(path: &Path) -> io::Result<()> {
+    remove_file(&map_path(path))
+}
+
+fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// What a killed process left in its spool folder, which is made if it is not

@@ -27,6 +27,7 @@ use tokio::{
     task::spawn_blocking,
 };
 
+use self::durable::remove_map;
 pub use self::{
     durable::{Kept, kept_clips, remove},
     reader::{Reader, Viewer},
@@ -198,20 +199,23 @@ impl LocalCopy {
     /// bytes that were handed out stay what they are.
     pub async fn reset(&self) -> io::Result<()> {
         let path = self.path.clone();
-        // First the news, then the deed: who still sees the old generation
-        // after a read has read old bytes only.
-        {
-            let mut state = self.state.lock();
-            state.generation += 1;
-            (state.opened, state.map, state.have) = (None, None, Extents::default());
-        }
-        self.changed.send_replace(());
+        // Under its name the new file must stand before anybody hears of it:
+        // who begins anew then may link to that name.
         let file = blocking(move || {
-            remove(&path)?;
-            new_file(&path)
+            remove_map(&path)?;
+            let new = path.with_extension("new");
+            let _ = std::fs::remove_file(&new);
+            let file = new_file(&new)?;
+            std::fs::rename(new, &path)?;
+            Ok(file)
         })
         .await?;
-        self.state.lock().file = Arc::new(file);
+        let mut state = self.state.lock();
+        state.generation += 1;
+        state.file = Arc::new(file);
+        (state.opened, state.map, state.have) = (None, None, Extents::default());
+        drop(state);
+        self.changed.send_replace(());
         Ok(())
     }
 

@@ -102,6 +102,22 @@ async fn case_22_a_restart_ends_readers_of_the_old_bytes() {
     assert_eq!(new.read_at(0..3).await.unwrap(), "new");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn case_22_who_begins_anew_finds_the_new_file_under_the_copys_name() {
+    for _ in 0..50 {
+        let (_dir, copy) = fresh().await;
+        put(&copy, 0, b"old bytes").await;
+        let mut reader = copy.reader();
+        let path = copy.path().to_owned();
+        let anew = tokio::spawn(async move {
+            assert!(matches!(reader.wait_for(100).await, Err(Ended::Restarted)));
+            std::fs::metadata(path).map(|found| found.len())
+        });
+        copy.reset().await.unwrap();
+        assert_eq!(anew.await.unwrap().unwrap(), 0);
+    }
+}
+
 #[tokio::test]
 async fn case_14_a_download_that_ends_early_is_no_clean_end() {
     let (_dir, copy) = fresh().await;
