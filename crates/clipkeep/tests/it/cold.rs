@@ -145,6 +145,33 @@ async fn case_11_five_hundred_viewers_and_one_download() {
     cold.ends_well().await;
 }
 
+/// More fills and viewers than connections: all get their turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn case_17_seek_storms_over_few_connections_end_well() {
+    let settings = [("source_connections", "3".to_owned()), ("source_connections_per_host", "3".to_owned())];
+    let t = TestApp::with(&settings).await;
+    let media = Media::padded_slow_start(2 * MIB, 12);
+    let (t, expected) = (&t, &served(&all(&media)));
+    let clips: Vec<_> = (0..8)
+        .map(|n| (n, t.sim.add_faulty_file("a.mp4", media.clone(), Faults::always(Fault::rate(4_000_000)))))
+        .collect();
+    for (n, source) in &clips {
+        t.hook(&format!("s{n}"), source, "?policy=on_demand").await;
+    }
+    let seek = async |n: usize| {
+        let start = (n * 7_919_777) % (2 << 20);
+        let end = (start + 5000).min(2 << 20);
+        let request =
+            t.client.get(t.link(&format!("s{}.mp4", n % 8))).header("range", format!("bytes={start}-{}", end - 1));
+        assert!(request.send().await.unwrap().bytes().await.unwrap() == expected.slice(start..end), "seek {n}");
+    };
+    join_all((0..160).map(seek)).await;
+    for (n, source) in &clips {
+        t.until(&format!("s{n}.mp4"), ClipState::Stored).await;
+        assert!(t.sim.bytes_served(source) as f64 <= media.len() as f64 * 1.02);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn i10_case_13_viewers_who_leave_do_not_stop_a_fill() {
     let cold = Cold::new(Media::padded_slow_start(8 * MIB, 4), Faults::always(Fault::rate(2_000_000))).await;

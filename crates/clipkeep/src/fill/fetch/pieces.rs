@@ -71,7 +71,7 @@ impl Fetch<'_> {
         let mut failure = None;
         loop {
             if failure.is_none() {
-                flight.start(&mut first).await;
+                flight.start(&mut first);
             }
             if flight.running.is_empty() {
                 return failure.map_or(Ok(End::Landed), Err);
@@ -160,7 +160,7 @@ impl<'a> Flight<'a> {
 
     /// Starts requests while there is something to ask for and connections to
     /// ask over.
-    async fn start(&mut self, first: &mut Option<Answered>) {
+    fn start(&mut self, first: &mut Option<Answered>) {
         let most = self.fetch.inner.parts.settings.connections;
         while self.ranges.len() < most {
             // The last connection is for viewers, as long as there are others.
@@ -168,25 +168,28 @@ impl<'a> Flight<'a> {
             let flying: Extents = self.ranges.values().cloned().collect();
             let Some(range) = self.fetch.copy.plan(&flying, only_wanted, self.size) else { break };
             let (answer, permit) = first.take().map_or((None, None), |(answer, permit)| (Some(answer), permit));
-            let caps = &self.fetch.inner.caps;
-            let permit = match permit {
-                Some(permit) => Some(permit),
-                None if self.ranges.is_empty() || only_wanted => caps.acquire(&self.fetch.host).await,
-                None => caps.spare(&self.fetch.host),
-            };
-            let Some(permit) = permit else { break };
+            let needed = self.ranges.is_empty() || only_wanted;
+            let permit = permit.or_else(|| self.fetch.inner.caps.spare(&self.fetch.host));
+            if permit.is_none() && !needed {
+                break;
+            }
             self.launch(range, answer, permit);
         }
     }
 
-    fn launch(&mut self, range: Range<u64>, answer: Option<SourceResponse>, permit: Permit) {
+    /// Sends a request off. If it has no permit yet it waits for one, while
+    /// those that have theirs go on.
+    fn launch(&mut self, range: Range<u64>, answer: Option<SourceResponse>, permit: Option<Permit>) {
         self.number += 1;
         let (id, fetch, opened) = (self.number, self.fetch, self.opened);
         self.ranges.insert(id, range.clone());
         self.running.push(Box::pin(async move {
+            let _permit = match permit {
+                Some(permit) => Some(permit),
+                None => fetch.inner.caps.acquire(&fetch.host).await,
+            };
             let (began, mut bytes) = (Instant::now(), 0);
             let ended = fetch.piece(opened, range, answer, &mut bytes).await;
-            drop(permit);
             (id, Brought { bytes, took: began.elapsed() }, ended)
         }));
     }
