@@ -154,7 +154,10 @@ async fn started(key: &ClipKey, mut chunks: Chunks) -> Result<Body, Unopened> {
     let first = match tokio::time::timeout(super::clips::FIRST_BYTE_TIMEOUT, chunks.next()).await {
         Ok(Some(Ok(first))) => first,
         Ok(None) => return Ok(Body::empty()),
-        Ok(Some(Err(BodyError::Copy(_) | BodyError::Source(_)))) => return Err(Unopened::Outdated),
+        Ok(Some(Err(BodyError::Copy(_)))) => return Err(Unopened::Outdated),
+        Ok(Some(Err(BodyError::Source(error)))) => {
+            return Err(Unopened::Failed(ApiError::unavailable("the source did not answer", error)));
+        }
         Ok(Some(Err(error))) => {
             tracing::error!(clip = %key, "stored, but its object cannot be read");
             return Err(Unopened::Failed(ApiError::unavailable("the store did not answer", error)));

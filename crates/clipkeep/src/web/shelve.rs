@@ -39,6 +39,9 @@ const VERSIONS: usize = 3;
 /// begins to come.
 pub(super) async fn shelve(app: &Arc<App>, key: &ClipKey) -> Result<Arc<Shelved>, ApiError> {
     let mut clip = app.catalog.clip(key).await?.ok_or_else(unknown)?;
+    if let Some(pause) = backs_off(app, &clip) {
+        return Err(come_again(key).retry_after(pause));
+    }
     if matches!(clip.state, ClipState::Waiting | ClipState::Filling) {
         match timeout(FIRST_BYTE_TIMEOUT, coming(app, &clip)).await {
             Ok(Ok(shelved)) => return Ok(Arc::new(shelved)),
@@ -61,6 +64,14 @@ pub(super) async fn shelve(app: &Arc<App>, key: &ClipKey) -> Result<Arc<Shelved>
         }
         _ => Err(come_again(key)),
     }
+}
+
+/// For how many seconds a clip whose fill failed is left alone. Viewers must not
+/// use up its attempts: a source that is not there now may be there in a minute.
+fn backs_off(app: &App, clip: &Clip) -> Option<u32> {
+    let failed = clip.state == ClipState::Waiting && clip.attempts > 0 && app.engine.find(&clip.key).is_none();
+    let pause = clip.due_at.filter(|_| failed)?.since(app.clock.now());
+    (!pause.is_zero()).then(|| u32::try_from(pause.as_secs()).unwrap_or(u32::MAX).saturating_add(1))
 }
 
 fn representation(clip: &Clip, epoch: i64, len: u64, content_type: &str, fast: Option<&Fast>) -> Representation {

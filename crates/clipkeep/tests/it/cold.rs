@@ -250,6 +250,29 @@ async fn case_23_what_is_no_clip_is_no_answer() {
     }
 }
 
+/// A 404 may mean «not there yet»: viewers who ask again and again must not make
+/// it «gone».
+#[tokio::test(flavor = "multi_thread")]
+async fn case_23_impatient_viewers_do_not_use_up_the_attempts() {
+    let settings = [("gone_attempts", "3"), ("retry_base", "400ms"), ("retry_max", "400ms")];
+    let settings = settings.map(|(name, value)| (name, value.to_owned()));
+    let cold = Cold::with(Media::padded_slow_start(MIB, 13), Faults::first(2, Fault::status(404)), &settings).await;
+    let mut answers = Vec::new();
+    loop {
+        assert!(answers.len() < 500, "{answers:?}");
+        let response = cold.get(Some(0..1)).await;
+        answers.push(response.status().as_u16());
+        assert!(response.status() == 206 || !header(&response, "retry-after").is_empty(), "{response:?}");
+        if response.status() == 206 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(answers.len() > 10 && answers[..answers.len() - 1].iter().all(|status| *status == 503), "{answers:?}");
+    cold.ends_well().await;
+    assert_eq!(cold.t.api("/api/v1/clips/c.mp4").await["attempts"], 3);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn case_22_i05_a_version_that_changes_under_a_viewer_ends_his_answer() {
     let cold = Cold::new(Media::padded_slow_start(24 * MIB, 9), Faults::always(Fault::rate(4_000_000))).await;
