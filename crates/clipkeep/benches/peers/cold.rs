@@ -15,7 +15,10 @@ use reqwest::Client;
 
 use crate::{
     run::median,
-    support::node::{Node, NodeConfig, TOKEN},
+    support::{
+        browser,
+        node::{Node, NodeConfig, TOKEN},
+    },
 };
 
 const MIB: u64 = 1 << 20;
@@ -25,7 +28,7 @@ const ROUNDS: u64 = 3;
 const HERD: usize = 100;
 
 /// Someone who stands before the source.
-enum Peer {
+pub(crate) enum Peer {
     Clipkeep(Node),
     Other { name: &'static str, port: u16, child: Child },
 }
@@ -47,8 +50,19 @@ impl Peer {
         }
     }
 
+    /// Its processes.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        let parent = match self {
+            Self::Clipkeep(node) => return vec![node.pid()],
+            Self::Other { child, .. } => child.id(),
+        };
+        let children = format!("/proc/{parent}/task/{parent}/children");
+        let children = fs::read_to_string(children).unwrap_or_default();
+        [parent].into_iter().chain(children.split_whitespace().filter_map(|pid| pid.parse().ok())).collect()
+    }
+
     /// Where a viewer finds the file, which this peer has never seen.
-    async fn url(&self, sim: &Sim, source: &str) -> String {
+    pub(crate) async fn url(&self, sim: &Sim, source: &str) -> String {
         let path = source.strip_prefix(&sim.media_url()).unwrap();
         match self {
             Self::Other { port, .. } => format!("http://127.0.0.1:{port}{path}"),
@@ -99,6 +113,35 @@ pub(crate) async fn run() {
             median(read),
             median(whole),
         );
+    }
+    in_chromium(&sim, &peers, dir.path()).await;
+}
+
+/// What a real browser sees of a clip of a minute with its `moov` at the end.
+async fn in_chromium(sim: &Sim, peers: &[Peer], dir: &Path) {
+    const RATE: u64 = 1_500_000;
+    println!("\n## Chromium: a cold clip, `moov` at the end, source at 1.5 MB/s per connection\n");
+    println!("| who | first frame | seek to 90 % |\n| --- | ---: | ---: |");
+    let add = |fast: bool| {
+        let media = Media::new("video/mp4", browser::minute(dir, fast).into());
+        sim.add_faulty_file("a.mp4", media, Faults::always(Fault::rate(RATE)))
+    };
+    let row = |who: &str, seen: &[browser::Seen]| {
+        let first = median(seen.iter().map(|seen| seen.first).collect());
+        let seek = median(seen.iter().map(|seen| seen.seek).collect());
+        println!("| {who} | {first:.0} ms | {seek:.0} ms |");
+    };
+    let mut straight = Vec::new();
+    for _ in 0..ROUNDS {
+        straight.push(browser::play(&add(true)).await);
+    }
+    row("the source itself, `moov` first", &straight);
+    for peer in peers {
+        let mut seen = Vec::new();
+        for _ in 0..ROUNDS {
+            seen.push(browser::play(&peer.url(sim, &add(false)).await).await);
+        }
+        row(peer.name(), &seen);
     }
 }
 
@@ -199,7 +242,7 @@ fn nginx(name: &'static str, dir: &Path, source: &str, key: &str) -> Peer {
     Peer::Other { name, port, child: spawn(&mut command, "nginx-light") }
 }
 
-fn varnish(dir: &Path, source: &str) -> Peer {
+pub(crate) fn varnish(dir: &Path, source: &str) -> Peer {
     fs::create_dir_all(dir).unwrap();
     let (port, (host, of)) = (free_port(), source.split_once(':').unwrap());
     let vcl = format!(

@@ -12,6 +12,7 @@ use data_encoding::BASE64URL_NOPAD;
 use fal_sim::{Media, Sim, SimOptions};
 
 use crate::{
+    cold::varnish,
     run::{cpu_secs, median, program},
     support::node::{Node, NodeConfig, TOKEN},
 };
@@ -67,22 +68,73 @@ pub(crate) async fn run() {
     let dir = tempfile::tempdir().unwrap();
     let node = NodeConfig::new(&dir.path().join("node")).start(&sim).await;
     let url = stored(&sim, &node).await;
+    let varnish = varnish(&dir.path().join("varnish"), &sim.media_url().replace("http://", ""));
+    let bare = bare_sendfile(&dir.path().join("node/clips/hit.mp4"));
     let nginx = nginx(&dir.path().join("nginx"), &dir.path().join("node/clips/hit.mp4"));
     fs::write(dir.path().join("range.lua"), LUA).unwrap();
     println!("\n## Hits: a stored clip of 40 MiB, signed links, keep-alive\n");
-    println!("| range | clipkeep | nginx | ratio | CPU-ms per request: clipkeep | nginx |");
-    println!("| --- | ---: | ---: | ---: | ---: | ---: |");
+    let cached = varnish.url(&sim, &sim.add_file("hit.mp4", Media::padded(LEN, 1))).await;
+    node.client.get(&cached).send().await.unwrap().bytes().await.unwrap();
+    println!("| range | clipkeep | nginx | ratio | Varnish | ratio | CPU-ms per request: clipkeep | nginx | Varnish |");
+    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
     for (size, name) in SIZES {
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        let (mut ours, mut theirs, mut third) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             ours.push(load(dir.path(), &url, size, &[node.pid()]));
             theirs.push(load(dir.path(), &nginx.url, size, &nginx.pids()));
+            third.push(load(dir.path(), &cached, size, &varnish.pids()));
         }
         let rate = |runs: &[(f64, f64)]| median(runs.iter().map(|(rate, _)| *rate).collect());
         let cpu = |runs: &[(f64, f64)]| median(runs.iter().map(|(_, cpu)| *cpu * 1000.0).collect());
-        let (a, b) = (rate(&ours), rate(&theirs));
-        println!("| {name} | {a:.0}/s | {b:.0}/s | {:.2} × | {:.3} | {:.3} |", a / b, cpu(&ours), cpu(&theirs));
+        let (a, b, c) = (rate(&ours), rate(&theirs), rate(&third));
+        println!(
+            "| {name} | {a:.0}/s | {b:.0}/s | {:.2} × | {c:.0}/s | {:.2} × | {:.3} | {:.3} | {:.3} |",
+            a / b,
+            a / c,
+            cpu(&ours),
+            cpu(&theirs),
+            cpu(&third)
+        );
     }
+    let per_gb = |(_, cpu): (f64, f64)| cpu * 1e9 / LEN as f64;
+    let mut all = [Vec::new(), Vec::new()];
+    for _ in 0..ROUNDS {
+        all[0].push(per_gb(load(dir.path(), &url, 0, &[node.pid()])));
+        all[1].push(per_gb(load(dir.path(), &bare, 0, &[std::process::id()])));
+    }
+    let [ours, bare] = all.map(median);
+    println!(
+        "\nCPU-seconds per GB, whole clip: clipkeep {ours:.3}, a bare sendfile loop {bare:.3}: {:.2} ×.",
+        ours / bare
+    );
+}
+
+/// The least a server can do: one thread a connection, a fixed head, `sendfile`.
+fn bare_sendfile(clip: &Path) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let clip = clip.to_owned();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, file) = (stream.unwrap(), fs::File::open(&clip).unwrap());
+            std::thread::spawn(move || {
+                let mut request = [0; 4096];
+                while std::io::Read::read(&mut stream, &mut request).is_ok_and(|read| read > 0) {
+                    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LEN}\r\n\r\n");
+                    let _ = std::io::Write::write_all(&mut stream, head.as_bytes());
+                    let mut at = 0;
+                    while at < LEN {
+                        let left = (LEN - at) as usize;
+                        match rustix::fs::sendfile(&stream, &file, Some(&mut at), left) {
+                            Ok(1..) => {}
+                            _ => return,
+                        }
+                    }
+                }
+            });
+        }
+    });
+    url
 }
 
 async fn stored(sim: &Sim, node: &Node) -> String {
