@@ -1,6 +1,6 @@
 //! One fill, top to bottom.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use clipkeep_core::{
     generation::Sealed,
@@ -73,17 +73,28 @@ pub(super) async fn run(inner: &Inner, claim: Claim, running: &Running) -> FillE
     let began = tokio::time::Instant::now();
     let result = fill(inner, &claim, running).await;
     let end = settle::conclude(inner, &claim, result).await;
+    if matches!(end, FillEnd::Stored | FillEnd::Lost | FillEnd::Rejected) {
+        // Nobody goes on with what an attempt kept.
+        let path = spooled(inner, &claim);
+        let removed = tokio::task::spawn_blocking(move || local::remove(&path)).await;
+        if !matches!(removed, Ok(Ok(()))) {
+            tracing::warn!(clip = %claim.lease.key, "a local copy stays until the next start");
+        }
+    }
     inner.parts.metrics.fill_ended(&end, began.elapsed());
     end
 }
 
+/// Where the clip's copy is while it is filled.
+fn spooled(inner: &Inner, claim: &Claim) -> PathBuf {
+    inner.parts.settings.spool.join(claim.lease.key.as_str())
+}
+
 async fn fill(inner: &Inner, claim: &Claim, running: &Running) -> Result<(), FillError> {
-    let path = inner.parts.settings.spool.join(claim.lease.key.as_str());
     if settle::recover(inner, claim).await? {
-        return Ok(tokio::task::spawn_blocking(move || local::remove(&path))
-            .await
-            .map_err(std::io::Error::other)??);
+        return Ok(());
     }
+    let path = spooled(inner, claim);
     let file = match LocalCopy::resume(path.clone(), claim.clip.epoch).await {
         Some(file) => file,
         None => LocalCopy::create(path).await?,

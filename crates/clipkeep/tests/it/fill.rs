@@ -133,6 +133,17 @@ async fn case_23_gone_is_lost_after_its_retries_and_not_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn case_23_a_lost_clip_leaves_nothing_on_the_disk() {
+    let told = told(Faults { first: vec![Fault::cut_at(LEN / 2)], then: Fault::status(404) }, ClipState::Lost).await;
+    let spool = told.t.data.path().join("spool");
+    let began = tokio::time::Instant::now();
+    while spool.read_dir().unwrap().count() > 0 {
+        assert!(began.elapsed().as_secs() < 5, "{:?}", spool.read_dir().unwrap().collect::<Vec<_>>());
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn case_23_what_is_no_media_is_rejected() {
     for (what, fault) in [
         ("a page", Fault::page("text/html", "<!DOCTYPE html><html>expired</html>")),
