@@ -27,7 +27,10 @@ use clipkeep_core::{
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{caps::Caps, registry::Registry};
+use self::{
+    caps::Caps,
+    registry::{Registry, Running},
+};
 pub use self::{
     registry::{FillEnd, FillHandle},
     through::Through,
@@ -95,6 +98,9 @@ pub struct FillEngine(Arc<Inner>);
 struct Inner {
     parts: FillParts,
     registry: Registry,
+    /// Held from a claim until its fill is in the registry: a viewer who asks
+    /// for a clip that was claimed as due joins that very fill.
+    claiming: tokio::sync::Mutex<()>,
     caps: Caps,
     slots: Arc<Semaphore>,
     /// Fills that a viewer waits for have slots of their own.
@@ -107,6 +113,17 @@ struct Inner {
     tasks: TaskTracker,
 }
 
+impl Inner {
+    /// The claim on a clip whose fill is in the registry as `entry`.
+    async fn claim(&self, key: &ClipKey, entry: &Running) -> Result<Option<Claim>, CatalogError> {
+        let parts = &self.parts;
+        let _claiming = self.claiming.lock().await;
+        let claim = parts.catalog.claim(key, &parts.node, parts.clock.now(), parts.settings.lease).await;
+        let given = entry.claimed();
+        Ok(claim?.or(given))
+    }
+}
+
 impl FillEngine {
     /// An engine that does nothing until [`FillEngine::run`] or
     /// [`FillEngine::join`] is called.
@@ -116,6 +133,7 @@ impl FillEngine {
             caps: Caps::new(parts.settings.all_connections, parts.settings.host_connections),
             parts,
             registry: Registry::default(),
+            claiming: tokio::sync::Mutex::default(),
             slots,
             viewer_slots,
             wake: Notify::new(),
@@ -151,8 +169,7 @@ impl FillEngine {
         let (engine, key) = (self.clone(), key.clone());
         self.0.tasks.spawn(async move {
             let Some(slot) = engine.free(&engine.0.viewer_slots).await else { return entry.finish(FillEnd::LetGo) };
-            let parts = &engine.0.parts;
-            let claim = parts.catalog.claim(&key, &parts.node, parts.clock.now(), parts.settings.lease).await;
+            let claim = engine.0.claim(&key, &entry).await;
             let end = match claim {
                 Ok(Some(claim)) => task::run(&engine.0, claim, &entry).await,
                 Ok(None) => FillEnd::Nothing,
@@ -202,6 +219,7 @@ impl FillEngine {
             }
             let now = parts.clock.now();
             let limit = u32::try_from(slots.len()).unwrap_or(u32::MAX);
+            let _claiming = inner.claiming.lock().await;
             let claims = parts.catalog.claim_due(&parts.node, now, parts.settings.lease, limit).await?;
             let exhausted = claims.len() < slots.len();
             for (claim, slot) in claims.into_iter().zip(slots) {
@@ -228,9 +246,12 @@ impl FillEngine {
 
     fn start_claimed(&self, claim: Claim, slot: OwnedSemaphorePermit) {
         let Ok(entry) = self.0.registry.enter(&claim.lease.key) else {
-            self.0.tasks.spawn(give_back(Arc::clone(&self.0), claim));
+            if let Some(claim) = self.0.registry.give(claim) {
+                self.0.tasks.spawn(give_back(Arc::clone(&self.0), claim));
+            }
             return;
         };
+        entry.claimed();
         let inner = Arc::clone(&self.0);
         self.0.tasks.spawn(async move {
             let end = task::run(&inner, claim, &entry).await;
@@ -253,9 +274,8 @@ impl FillEngine {
     }
 }
 
-/// Gives back a claim on a clip that is in the registry already: somebody joined
-/// it here and waits for a slot, or our own lease ran out under a fill that has
-/// not noticed yet. Either is over soon.
+/// Gives back a claim on a clip whose fill runs here already: our own lease ran
+/// out under it, and it has not noticed yet.
 async fn give_back(inner: Arc<Inner>, claim: Claim) {
     let now = inner.parts.clock.now();
     let due = now.plus(Duration::from_secs(1));

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::local::LocalCopy;
+use crate::catalog::Claim;
 
 /// How a fill ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +72,23 @@ impl FillHandle {
     }
 }
 
-type Map = Arc<Mutex<HashMap<ClipKey, FillHandle>>>;
+type Map = Arc<Mutex<HashMap<ClipKey, Entry>>>;
+
+/// A fill that runs, or is about to.
+struct Entry {
+    handle: FillHandle,
+    claim: Claiming,
+}
+
+/// Whether the fill has its claim.
+enum Claiming {
+    /// It asks for one.
+    Asked,
+    /// The look for due clips was faster: here it is.
+    Given(Box<Claim>),
+    /// It has one.
+    Held,
+}
 
 #[derive(Default)]
 pub(super) struct Registry(Map);
@@ -89,16 +106,28 @@ impl Registry {
     pub(super) fn enter(&self, key: &ClipKey) -> Result<Running, FillHandle> {
         let mut map = self.0.lock();
         if let Some(running) = map.get(key) {
-            return Err(running.clone());
+            return Err(running.handle.clone());
         }
         let (tell, hear) = watch::channel(Stage::default());
-        map.insert(key.clone(), FillHandle(hear));
+        map.insert(key.clone(), Entry { handle: FillHandle(hear), claim: Claiming::Asked });
         Ok(Running { key: key.clone(), map: Arc::clone(&self.0), tell })
+    }
+
+    /// Gives a claim to a fill that asks for just this one; answers it if none
+    /// does.
+    pub(super) fn give(&self, claim: Claim) -> Option<Claim> {
+        match self.0.lock().get_mut(&claim.lease.key) {
+            Some(entry) if matches!(entry.claim, Claiming::Asked) => {
+                entry.claim = Claiming::Given(Box::new(claim));
+                None
+            }
+            _ => Some(claim),
+        }
     }
 
     /// A handle on the fill of `key`, if one runs here.
     pub(super) fn find(&self, key: &ClipKey) -> Option<FillHandle> {
-        self.0.lock().get(key).cloned()
+        self.0.lock().get(key).map(|entry| entry.handle.clone())
     }
 
     pub(super) fn len(&self) -> usize {
@@ -109,6 +138,15 @@ impl Registry {
 impl Running {
     pub(super) fn handle(&self) -> FillHandle {
         FillHandle(self.tell.subscribe())
+    }
+
+    /// The end of asking for a claim; what was given meanwhile.
+    pub(super) fn claimed(&self) -> Option<Claim> {
+        let mut map = self.map.lock();
+        match std::mem::replace(&mut map.get_mut(&self.key)?.claim, Claiming::Held) {
+            Claiming::Given(claim) => Some(*claim),
+            Claiming::Asked | Claiming::Held => None,
+        }
     }
 
     /// Lets viewers at the copy.
