@@ -7,14 +7,14 @@ use futures_util::{StreamExt, TryStreamExt, stream::FuturesUnordered};
 use tokio::sync::Semaphore;
 
 use crate::{
-    fill::local::LocalCopy,
+    fill::local::{LocalCopy, Need},
     store::{Store, StoreError},
 };
 
 /// How much is asked for in one request.
 const PIECE: u64 = 4 * 1024 * 1024;
-/// How many requests run at once for one copy. One of them is for viewers.
-const REQUESTS: usize = 3;
+/// How many requests run at once for one copy.
+const REQUESTS: usize = 4;
 
 /// Why a copy did not become complete.
 #[derive(Debug, thiserror::Error)]
@@ -37,9 +37,8 @@ pub(super) async fn read_through(
     let mut running = FuturesUnordered::new();
     loop {
         while flying.len() < REQUESTS {
-            let only_wanted = flying.len() + 1 == REQUESTS;
             let in_flight: Extents = flying.iter().cloned().collect();
-            let Some(range) = copy.plan(&in_flight, only_wanted, PIECE) else { break };
+            let Some(range) = copy.plan(&in_flight, Need::of_next(flying.len(), REQUESTS), PIECE) else { break };
             flying.push(range.clone());
             running.push(async move {
                 let _turn = requests.acquire().await;

@@ -83,11 +83,12 @@ fn cold(fault: Fault) -> Faults {
     Faults::first(1, fault)
 }
 
-/// The fault at the third request: the viewer has his first bytes by then.
+/// The fault at the fourth request, which the first three (two pieces and the
+/// `moov`) come before: the viewer has his first bytes by then.
 fn mid(mut fault: Fault) -> Faults {
     fault.delay_ms = fault.delay_ms.max(300);
     let ok = Fault::rate(2_000_000);
-    Faults { first: vec![ok.clone(), ok, fault], then: Fault::default() }
+    Faults { first: vec![ok.clone(), ok.clone(), ok, fault], then: Fault::default() }
 }
 
 /// A source without pieces: cut in the middle, then the fault.

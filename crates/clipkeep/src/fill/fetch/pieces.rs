@@ -15,7 +15,7 @@ use super::{FIRST_PIECE, Fetch, PERSIST, PIECE, PIECE_TIME, is_same, next_chunk}
 use crate::{
     fill::{
         caps::Permit,
-        local::{Opened, Writer},
+        local::{Need, Opened, Writer},
         task::FillError,
     },
     source::{Piece, SourceError, SourceResponse},
@@ -163,12 +163,11 @@ impl<'a> Flight<'a> {
     fn start(&mut self, first: &mut Option<Answered>) {
         let most = self.fetch.inner.parts.settings.connections;
         while self.ranges.len() < most {
-            // The last connection is for viewers, as long as there are others.
-            let only_wanted = most > 1 && self.ranges.len() + 1 == most;
+            let need = Need::of_next(self.ranges.len(), most);
             let flying: Extents = self.ranges.values().cloned().collect();
-            let Some(range) = self.fetch.copy.plan(&flying, only_wanted, self.size) else { break };
+            let Some(range) = self.fetch.copy.plan(&flying, need, self.size) else { break };
             let (answer, permit) = first.take().map_or((None, None), |(answer, permit)| (Some(answer), permit));
-            let needed = self.ranges.is_empty() || only_wanted;
+            let needed = self.ranges.is_empty() || need == Need::Waited;
             let permit = permit.or_else(|| self.fetch.inner.caps.spare(&self.fetch.host));
             if permit.is_none() && !needed {
                 break;

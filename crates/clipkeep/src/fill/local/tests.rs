@@ -54,18 +54,31 @@ async fn case_11_a_viewer_ahead_of_the_download_is_served_first() {
     let (_dir, copy) = fresh().await;
     copy.open(opened(Some(100 << 20))).await.unwrap();
     let none = Extents::default();
-    assert_eq!(copy.plan(&none, false, 4 << 20), Some(0..4 << 20));
-    assert_eq!(copy.plan(&none, true, 4 << 20), None);
+    assert_eq!(copy.plan(&none, Need::Missing, 4 << 20), Some(0..4 << 20));
+    assert_eq!(copy.plan(&none, Need::Wanted, 4 << 20), None);
     let mut viewer = copy.viewer();
     let at = 90 << 20;
     let seeking = tokio::spawn(async move { viewer.next(at..at + 4).await });
     copy.wanted().await;
     let wanted = at..at + 256 * 1024;
-    assert_eq!(copy.plan(&none, false, 4 << 20), Some(wanted.clone()));
-    assert_eq!(copy.plan(&[wanted].into_iter().collect(), false, 4 << 20), Some(0..4 << 20), "it is on its way");
+    assert_eq!(copy.plan(&none, Need::Missing, 4 << 20), Some(wanted.clone()));
+    assert_eq!(
+        copy.plan(&[wanted].into_iter().collect(), Need::Missing, 4 << 20),
+        Some(0..4 << 20),
+        "it is on its way"
+    );
+    assert_eq!(copy.plan(&none, Need::Waited, 4 << 20), Some(at..at + 256 * 1024));
     put(&copy, at, b"abcdef").await;
     assert_eq!(seeking.await.unwrap().unwrap(), "abcd");
-    assert_eq!(copy.plan(&none, true, 4 << 20), None, "a viewer who left wants nothing");
+    assert_eq!(copy.plan(&none, Need::Wanted, 4 << 20), None, "a viewer who left wants nothing");
+}
+
+#[test]
+fn the_last_connections_are_kept_for_viewers() {
+    let needs = |most| (0..most).map(|open| Need::of_next(open, most)).collect::<Vec<_>>();
+    assert_eq!(needs(1), [Need::Missing]);
+    assert_eq!(needs(2), [Need::Missing, Need::Waited]);
+    assert_eq!(needs(4), [Need::Missing, Need::Missing, Need::Wanted, Need::Waited]);
 }
 
 #[tokio::test]
@@ -73,7 +86,7 @@ async fn what_is_planned_is_missing_and_not_on_its_way() {
     let (_dir, copy) = fresh().await;
     copy.open(opened(Some(20))).await.unwrap();
     put(&copy, 4, b"abcd").await;
-    let plan = |flying: &[Range<u64>]| copy.plan(&flying.iter().cloned().collect(), false, 6);
+    let plan = |flying: &[Range<u64>]| copy.plan(&flying.iter().cloned().collect(), Need::Missing, 6);
     assert_eq!(plan(&[]), Some(0..4));
     assert_eq!(plan(std::slice::from_ref(&(0..4))), Some(8..14));
     assert_eq!(plan(&[0..4, 8..14]), Some(14..20));
@@ -161,7 +174,7 @@ async fn case_39_a_kept_copy_is_gone_on_with_and_leftovers_are_swept() {
     let copy = LocalCopy::resume(path.clone(), 1).await.unwrap();
     assert_eq!(copy.opened(), Some(opened(Some(9))));
     assert_eq!(copy.viewer().next(3..9).await.unwrap(), "abc");
-    assert_eq!(copy.plan(&Extents::default(), false, 9), Some(0..3));
+    assert_eq!(copy.plan(&Extents::default(), Need::Missing, 9), Some(0..3));
     drop(copy);
     assert_eq!(dir.path().read_dir().unwrap().count(), 0);
 }
