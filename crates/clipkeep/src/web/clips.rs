@@ -1,6 +1,6 @@
 //! `GET|HEAD /v/{key}`: the link, the clip, the plan, the bytes.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -185,7 +185,7 @@ async fn look_up(app: &Arc<App>, key: &ClipKey, request: &Parts, signed: bool) -
     let mut first = false;
     let shelved = app.shelf.find_or(key, async {
         first = true;
-        shelve::shelve(app, key).await
+        shelve::shelve(app, key, range_start(&request.headers)).await
     });
     let shelved = shelved.await?;
     let came = match &shelved.bytes {
@@ -195,6 +195,13 @@ async fn look_up(app: &Arc<App>, key: &ClipKey, request: &Parts, signed: bool) -
         Where::Coming(_) | Where::Store | Where::Source(_) => CacheStatus::Miss,
     };
     Ok(Found::Clip(shelved, came))
+}
+
+/// Where a request's range starts, give or take: a hint, no more.
+fn range_start(headers: &HeaderMap) -> Option<Range<u64>> {
+    let range = headers.get(header::RANGE)?.to_str().ok()?.strip_prefix("bytes=")?;
+    let start: u64 = range.split('-').next()?.parse().ok()?;
+    Some(start..start.checked_add(1)?)
 }
 
 /// A `HEAD` is no viewer: it starts no fill, and says what is known.

@@ -36,14 +36,14 @@ use crate::{
 const VERSIONS: usize = 3;
 
 /// What is needed to serve `key`, whatever its state. A clip that is not here
-/// begins to come.
-pub(super) async fn shelve(app: &Arc<App>, key: &ClipKey) -> Result<Arc<Shelved>, ApiError> {
+/// begins to come, what is asked for `soon` first.
+pub(super) async fn shelve(app: &Arc<App>, key: &ClipKey, soon: Option<Range<u64>>) -> Result<Arc<Shelved>, ApiError> {
     let mut clip = app.catalog.clip(key).await?.ok_or_else(unknown)?;
     if let Some(pause) = backs_off(app, &clip) {
         return Err(come_again(key).retry_after(pause));
     }
     if matches!(clip.state, ClipState::Waiting | ClipState::Filling) {
-        match timeout(FIRST_BYTE_TIMEOUT, coming(app, &clip)).await {
+        match timeout(FIRST_BYTE_TIMEOUT, coming(app, &clip, soon)).await {
             Ok(Ok(shelved)) => return Ok(Arc::new(shelved)),
             Ok(Err(Waited::Failed(error))) => return Err(error),
             Ok(Err(Waited::Elsewhere)) => {
@@ -176,11 +176,11 @@ impl From<Ended> for Waited {
 }
 
 /// Starts the clip's fill, or joins it, and waits until it can be served.
-async fn coming(app: &Arc<App>, clip: &Clip) -> Result<Shelved, Waited> {
+async fn coming(app: &Arc<App>, clip: &Clip, soon: Option<Range<u64>>) -> Result<Shelved, Waited> {
     let mut fill = app.engine.join(&clip.key);
     let Ok(copy) = fill.copy().await else { return over(fill).await };
     for _ in 0..VERSIONS {
-        match serve_copy(app, clip, &copy).await {
+        match serve_copy(app, clip, &copy, soon.as_ref()).await {
             Ok(Some(shelved)) => return Ok(shelved),
             // Another version, or nothing that can be served: the fill says so.
             Ok(None) | Err(Waited::Over) => {}
@@ -233,9 +233,19 @@ async fn through(app: &App, clip: &Clip) -> Result<Shelved, ApiError> {
     })
 }
 
-async fn serve_copy(app: &App, clip: &Clip, copy: &Arc<LocalCopy>) -> Result<Option<Shelved>, Waited> {
+async fn serve_copy(
+    app: &App,
+    clip: &Clip,
+    copy: &Arc<LocalCopy>,
+    soon: Option<&Range<u64>>,
+) -> Result<Option<Shelved>, Waited> {
     let mut viewer = copy.viewer();
     let opened = viewer.opened().await?;
+    // On its way while the clip is looked at and the row decides.
+    let mut ahead = copy.viewer();
+    if let Some(range) = soon {
+        ahead.want(range.clone());
+    }
     let head = viewer.look(0..opened.total.unwrap_or(u64::MAX).min(SNIFF_LEN as u64)).await?;
     let Sniffed::Media(media) = sniff(&head) else { return Ok(None) };
     let mut fast = None;

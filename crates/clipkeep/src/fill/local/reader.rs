@@ -84,6 +84,14 @@ impl Viewer {
         until(&self.copy, &mut self.changed, ready).await
     }
 
+    /// Says what will be waited for soon.
+    pub fn want(&mut self, range: Range<u64>) {
+        let mut state = self.copy.state.lock();
+        if tell(&mut state, &mut self.want, range) {
+            self.copy.wanted.notify_one();
+        }
+    }
+
     /// Waits for the first byte of `range`, and answers it with as many of
     /// those behind it as are there. Empty at the end of the clip.
     pub async fn next(&mut self, range: Range<u64>) -> Result<Bytes, Ended> {
