@@ -163,7 +163,9 @@ impl DiskCache {
     pub async fn close(&self) {
         self.stop.cancel();
         for (key, held) in self.held.iter() {
-            match held.copy.persist().await {
+            // The map of a complete one was written when it became so.
+            let kept = if held.copy.is_complete() { Ok(()) } else { held.copy.persist().await };
+            match kept {
                 Ok(()) => held.copy.keep(),
                 Err(error) => tracing::warn!(clip = %key, %error, "a cached copy is not kept"),
             }

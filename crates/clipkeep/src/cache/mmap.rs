@@ -57,9 +57,11 @@ pub fn map(path: &Path, len: u64) -> io::Result<Bytes> {
         return Ok(Bytes::new());
     }
     #[expect(unsafe_code, reason = "mapping a file is unsafe by nature")]
-    // SAFETY: the mapping is read-only, and objects are never written in place:
-    // they appear by link or rename when complete, and vanish by unlink, which
-    // leaves mapped pages alive.
+    // SAFETY: the mapping is read-only. Objects are never written in place: they
+    // appear by link when complete, and vanish by unlink, which leaves mapped
+    // pages alive. A local copy is written while it is mapped, but a slice of it
+    // is handed out only of bytes that are there, which never change again: a
+    // new version gets a new file, and no copy is ever cut short.
     let map = unsafe { Mmap::map(&file)? };
     let region = Region { len: map.len(), file: Arc::new(file) };
     REGIONS.write().insert(map.as_ptr().addr(), region);
