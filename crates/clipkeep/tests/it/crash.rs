@@ -177,7 +177,7 @@ fn files(dir: &Path) -> usize {
 async fn until(mut holds: impl FnMut() -> bool, what: &str) {
     let began = tokio::time::Instant::now();
     while !holds() {
-        assert!(began.elapsed() < Duration::from_secs(5), "{what}");
+        assert!(began.elapsed() < Duration::from_secs(20), "{what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -309,14 +309,14 @@ async fn case_39_killed_when_the_object_appears() {
 }
 
 /// A kill in the middle of a download costs what came since the map was last
-/// written, and no more.
+/// written (8 MiB and what lands while the disk syncs), and no more.
 #[tokio::test(flavor = "multi_thread")]
 async fn case_39_a_killed_download_goes_on_where_it_was() {
-    const LEN: u64 = 40 << 20;
+    const LEN: u64 = 80 << 20;
     for place in [Place::Folder, Place::Garage] {
         let mut story = Story::new(Database::Sqlite, place).await;
         story.media = Media::padded(LEN, 3);
-        story.source = story.sim.add_faulty_file("b.mp4", story.media.clone(), Faults::always(Fault::rate(8_000_000)));
+        story.source = story.sim.add_faulty_file("b.mp4", story.media.clone(), Faults::always(Fault::rate(7_000_000)));
         let mut node = story.config.start(&story.sim).await;
         story.send(&mut node).await;
         until(|| story.sim.bytes_served(&story.source) >= LEN * 3 / 4, "the download").await;
