@@ -163,9 +163,7 @@ impl DiskCache {
     pub async fn close(&self) {
         self.stop.cancel();
         for (key, held) in self.held.iter() {
-            // The map of a complete one was written when it became so.
-            let kept = if held.copy.is_complete() { Ok(()) } else { held.copy.persist().await };
-            match kept {
+            match held.copy.persist().await {
                 Ok(()) => held.copy.keep(),
                 Err(error) => tracing::warn!(clip = %key, %error, "a cached copy is not kept"),
             }

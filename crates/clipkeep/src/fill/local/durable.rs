@@ -9,7 +9,10 @@ use std::{
     io::{self, Write},
     ops::Range,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use clipkeep_core::{id::ClipKey, version::SourceVersion};
@@ -62,8 +65,11 @@ impl LocalCopy {
     /// Makes what is there survive a kill, where that is of use: only pieces of
     /// a version that can be told from others can be gone on with.
     pub async fn persist(&self) -> io::Result<()> {
-        let (file, kept) = {
+        let (file, generation, kept) = {
             let state = self.state.lock();
+            if state.saved == state.have.sum() {
+                return Ok(());
+            }
             let Some(opened) = state.opened.as_ref().filter(|opened| opened.ranges) else { return Ok(()) };
             let Some(total) = opened.total else { return Ok(()) };
             let kept = Kept {
@@ -73,14 +79,20 @@ impl LocalCopy {
                 total,
                 ranges: state.have.ranges().to_vec(),
             };
-            (Arc::clone(&state.file), kept)
+            (Arc::clone(&state.file), state.generation, kept)
         };
         let path = self.path.clone();
+        let saved = kept.ranges.iter().map(|range| range.end - range.start).sum();
         blocking(move || {
             file.sync_data()?;
             write_map(&path, &kept)
         })
-        .await
+        .await?;
+        let mut state = self.state.lock();
+        if state.generation == generation {
+            state.saved = saved;
+        }
+        Ok(())
     }
 }
 
@@ -97,7 +109,11 @@ fn read_map(path: &Path) -> io::Result<Kept> {
 }
 
 fn write_map(path: &Path, kept: &Kept) -> io::Result<()> {
-    let (map, new) = (map_path(path), map_path(path).with_extension("new"));
+    // Two may write at once (one that was given up, and its successor); each
+    // has a file of its own, and either map is true.
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let (map, new) = (map_path(path), map_path(path).with_extension(format!("{number}.new")));
     let mut file = File::create(&new)?;
     file.write_all(&serde_json::to_vec(kept)?)?;
     file.sync_data()?;

@@ -108,6 +108,8 @@ struct State {
     /// What viewers wait for, in the order in which they came.
     wants: BTreeMap<u64, Range<u64>>,
     next_want: u64,
+    /// How many bytes the map on the disk names.
+    saved: u64,
     keep: bool,
 }
 
@@ -135,9 +137,10 @@ impl LocalCopy {
 
     fn new(path: PathBuf, file: File, kept: Option<(Kept, Option<Bytes>)>) -> Arc<Self> {
         let (opened, have, map) = match kept {
-            Some((kept, map)) => (Some(kept.opened()), kept.ranges.into_iter().collect(), map),
+            Some((kept, map)) => (Some(kept.opened()), kept.ranges.into_iter().collect::<Extents>(), map),
             None => (None, Extents::default(), None),
         };
+        let saved = have.sum();
         let state = State {
             file: Arc::new(file),
             map,
@@ -147,6 +150,7 @@ impl LocalCopy {
             phase: Phase::Growing,
             wants: BTreeMap::new(),
             next_want: 0,
+            saved,
             keep: false,
         };
         Arc::new(Self { path, state: Mutex::new(state), changed: watch::Sender::new(()), wanted: Notify::new() })
@@ -241,7 +245,7 @@ impl LocalCopy {
         let mut state = self.state.lock();
         state.generation += 1;
         state.file = Arc::new(file);
-        (state.opened, state.map, state.have) = (None, None, Extents::default());
+        (state.opened, state.map, state.have, state.saved) = (None, None, Extents::default(), 0);
         drop(state);
         self.changed.send_replace(());
         Ok(())
