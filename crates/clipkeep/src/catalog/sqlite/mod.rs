@@ -73,7 +73,7 @@ fn connect(path: &Path) -> Result<Connection> {
     connection.set_prepared_statement_cache_capacity(64);
     // Without it a statement with a bound LIMIT is parsed anew on each run.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))?;
+    let mode = write_ahead(&connection)?;
     if mode != "wal" {
         return Err(CatalogError::unavailable("turning on the write-ahead log", format!("journal mode is {mode}")));
     }
@@ -82,6 +82,22 @@ fn connect(path: &Path) -> Result<Connection> {
              PRAGMA wal_autocheckpoint = 8000; PRAGMA cache_size = -16384;",
     )?;
     Ok(connection)
+}
+
+/// Turns on the write-ahead log. Where several processes start at once SQLite
+/// says «busy» here without waiting, whatever the timeout.
+fn write_ahead(connection: &Connection) -> Result<String> {
+    let began = std::time::Instant::now();
+    loop {
+        match connection.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0)) {
+            Err(error) if is_busy(&error) && began.elapsed() < BUSY => std::thread::yield_now(),
+            mode => return Ok(mode?),
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
 }
 
 /// Applies what the file's schema lacks. Reads only, if that is nothing.
