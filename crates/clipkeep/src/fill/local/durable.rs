@@ -64,8 +64,22 @@ impl LocalCopy {
 
     /// Makes what is there survive a kill, where that is of use: only pieces of
     /// a version that can be told from others can be gone on with.
-    pub async fn persist(&self) -> io::Result<()> {
-        let (file, generation, kept) = {
+    ///
+    /// One at a time, and to its end even if nobody waits for it any more: no
+    /// map is written over a newer one, or beside a newer file.
+    pub async fn persist(self: &Arc<Self>) -> io::Result<()> {
+        let turn = Arc::clone(&self.saving).lock_owned().await;
+        let copy = Arc::clone(self);
+        blocking(move || {
+            let saved = copy.save();
+            drop(turn);
+            saved
+        })
+        .await
+    }
+
+    fn save(&self) -> io::Result<()> {
+        let (file, kept) = {
             let state = self.state.lock();
             if state.saved == state.have.sum() {
                 return Ok(());
@@ -79,19 +93,11 @@ impl LocalCopy {
                 total,
                 ranges: state.have.ranges().to_vec(),
             };
-            (Arc::clone(&state.file), state.generation, kept)
+            (Arc::clone(&state.file), kept)
         };
-        let path = self.path.clone();
-        let saved = kept.ranges.iter().map(|range| range.end - range.start).sum();
-        blocking(move || {
-            file.sync_data()?;
-            write_map(&path, &kept)
-        })
-        .await?;
-        let mut state = self.state.lock();
-        if state.generation == generation {
-            state.saved = saved;
-        }
+        file.sync_data()?;
+        write_map(&self.path, &kept)?;
+        self.state.lock().saved = kept.ranges.iter().map(|range| range.end - range.start).sum();
         Ok(())
     }
 }

@@ -119,6 +119,8 @@ pub struct LocalCopy {
     state: Mutex<State>,
     changed: watch::Sender<()>,
     wanted: Notify,
+    /// Held while the map is written to the disk.
+    saving: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl LocalCopy {
@@ -153,7 +155,13 @@ impl LocalCopy {
             saved,
             keep: false,
         };
-        Arc::new(Self { path, state: Mutex::new(state), changed: watch::Sender::new(()), wanted: Notify::new() })
+        Arc::new(Self {
+            path,
+            state: Mutex::new(state),
+            changed: watch::Sender::new(()),
+            wanted: Notify::new(),
+            saving: Arc::default(),
+        })
     }
 
     /// How many bytes are there from the start on.
@@ -230,6 +238,7 @@ impl LocalCopy {
     /// Starts over from nothing, in a new file. Readers of what was there end;
     /// bytes that were handed out stay what they are.
     pub async fn reset(&self) -> io::Result<()> {
+        let _turn = self.saving.lock().await;
         let path = self.path.clone();
         // Under its name the new file must stand before anybody hears of it:
         // who begins anew then may link to that name.

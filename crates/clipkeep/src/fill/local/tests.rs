@@ -188,3 +188,20 @@ async fn case_40_a_map_that_says_more_than_the_file_holds_is_not_believed() {
     std::fs::File::options().write(true).open(copy.path()).unwrap().set_len(2).unwrap();
     assert!(LocalCopy::resume(copy.path().to_owned(), 1).await.is_none());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_40_a_map_that_is_still_being_written_names_nothing_of_a_newer_file() {
+    for _ in 0..50 {
+        let (_dir, copy) = fresh().await;
+        copy.open(opened(Some(9))).await.unwrap();
+        put(&copy, 0, b"abc").await;
+        // Given up at once, as by a fill that is stopped; its write goes on.
+        let _ = tokio::time::timeout(std::time::Duration::ZERO, copy.persist()).await;
+        copy.reset().await.unwrap();
+        copy.open(opened(Some(9))).await.unwrap();
+        copy.keep();
+        let path = copy.path().to_owned();
+        drop(copy);
+        assert!(LocalCopy::resume(path, 1).await.is_none());
+    }
+}
