@@ -141,6 +141,15 @@ pub struct Claim {
     pub clip: Clip,
 }
 
+/// What a content epoch serves, as its row says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pinned {
+    /// The version of the source.
+    pub version: SourceVersion,
+    /// The order of its bytes, once decided.
+    pub view: Option<View>,
+}
+
 /// Which clips a list shows. All that are set must hold.
 #[derive(Clone, Debug, Default)]
 pub struct ClipFilter {
@@ -233,8 +242,15 @@ pub trait Catalog: Send + Sync + 'static {
     async fn raise_epoch(&self, lease: &Lease, at: Timestamp, why: &str) -> Result<i64>;
 
     /// Which version of the source this content epoch is: as was pinned before,
-    /// or else `version` from now on. `None` if the epoch is over.
-    async fn pin_version(&self, key: &ClipKey, epoch: i64, version: &SourceVersion) -> Result<Option<SourceVersion>>;
+    /// or else `version` from now on. Where it is just this one, decides on
+    /// `view` as [`Catalog::decide_view`] does. `None` if the epoch is over.
+    async fn pin(
+        &self,
+        key: &ClipKey,
+        epoch: i64,
+        version: &SourceVersion,
+        view: Option<&View>,
+    ) -> Result<Option<Pinned>>;
 
     /// In which order the bytes of this content epoch are served: as was decided
     /// before, or else `view` from now on. `None` if the epoch is over.

@@ -12,7 +12,7 @@ use clipkeep_core::{
     view::View,
 };
 
-use super::{CatalogError, Result};
+use super::{CatalogError, Pinned, Result};
 
 /// The columns of a clip `c` joined with its generation `g`.
 macro_rules! clip_columns {
@@ -187,9 +187,11 @@ pub(crate) fn version_text(version: &SourceVersion) -> String {
     serde_json::to_string(version).unwrap_or_default()
 }
 
-/// Reads `key, version`.
-pub(crate) fn version(row: &impl Columns) -> Result<Option<SourceVersion>> {
-    Cells::of(row, "clips", "key")?.version()
+/// Reads `key, version, view`.
+pub(crate) fn pinned(row: &impl Columns) -> Result<Option<Pinned>> {
+    let cells = Cells::of(row, "clips", "key")?;
+    let view = cells.name("view")?;
+    Ok(cells.version()?.map(|version| Pinned { version, view }))
 }
 
 /// Reads `key, view`.

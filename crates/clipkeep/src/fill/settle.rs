@@ -14,7 +14,7 @@ use clipkeep_core::{
 use super::{
     FillEnd, Inner,
     fetch::random,
-    local::{Ended, LocalCopy},
+    local::{Ended, LocalCopy, Order},
     task::FillError,
 };
 use crate::{
@@ -75,7 +75,7 @@ pub(super) async fn publish(
     sealed: &Sealed,
 ) -> Result<(), FillError> {
     let (parts, key) = (&inner.parts, &claim.lease.key);
-    if parts.settings.fast_start {
+    if parts.settings.fast_start && !file.shown().is_some_and(|shown| matches!(shown.order, Order::Decided(_))) {
         decide_view(inner, claim, file).await?;
     }
     parts.catalog.seal(&claim.lease, sealed, parts.clock.now()).await?;

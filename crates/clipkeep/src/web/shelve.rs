@@ -24,10 +24,11 @@ use super::{
 use crate::{
     app::App,
     cache::{Coming, Object, Shelved, Where, mmap},
+    catalog::{CatalogError, Pinned},
     faststart::{Fast, Look, find},
     fill::{
         FillEnd, FillHandle,
-        local::{Ended, LocalCopy},
+        local::{Ended, LocalCopy, Order},
     },
     store::{Store, StoreError},
 };
@@ -175,6 +176,12 @@ impl From<Ended> for Waited {
     }
 }
 
+impl From<CatalogError> for Waited {
+    fn from(error: CatalogError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
 /// Starts the clip's fill, or joins it, and waits until it can be served.
 async fn coming(app: &Arc<App>, clip: &Clip, soon: Option<Range<u64>>) -> Result<Shelved, Waited> {
     let mut fill = app.engine.join(&clip.key);
@@ -207,21 +214,18 @@ async fn through(app: &App, clip: &Clip) -> Result<Shelved, ApiError> {
     let later = |_| come_again(&clip.key);
     let opened = app.engine.through(clip).await.map_err(later)?;
     let mut source = opened.ok_or_else(|| come_again(&clip.key))?;
-    let pinned = app.catalog.pin_version(&clip.key, clip.epoch, source.version()).await?;
-    if !pinned.is_some_and(|pinned| same_version(&pinned, source.version())) {
-        return Err(come_again(&clip.key));
-    }
     let head = source.look(0..SNIFF_LEN as u64).await.map_err(later)?;
     let Sniffed::Media(media) = sniff(&head) else { return Err(come_again(&clip.key)) };
-    let mut fast = None;
+    let (mut fast, mut view) = (None, None);
     if app.config.fast_start {
         fast = find(source.total(), &mut source).await.map_err(later)?;
-        let view = fast.as_ref().map_or(View::Plain, Fast::view);
-        match app.catalog.decide_view(&clip.key, clip.epoch, &view).await? {
-            Some(decided) if decided == view => {}
-            Some(View::Plain) => fast = None,
-            _ => return Err(come_again(&clip.key)),
-        }
+        view = Some(fast.as_ref().map_or(View::Plain, Fast::view));
+    }
+    let pinned = app.catalog.pin(&clip.key, clip.epoch, source.version(), view.as_ref()).await?;
+    match pinned.filter(|pinned| same_version(&pinned.version, source.version())) {
+        Some(pinned) if view.is_none() || pinned.view == view => {}
+        Some(Pinned { view: Some(View::Plain), .. }) => fast = None,
+        _ => return Err(come_again(&clip.key)),
     }
     Ok(Shelved {
         representation: representation(clip, clip.epoch, source.total(), media.name, fast.as_ref()),
@@ -240,36 +244,30 @@ async fn serve_copy(
     soon: Option<&Range<u64>>,
 ) -> Result<Option<Shelved>, Waited> {
     let mut viewer = copy.viewer();
-    let opened = viewer.opened().await?;
     // On its way while the clip is looked at and the row decides.
     let mut ahead = copy.viewer();
     if let Some(range) = soon {
         ahead.want(range.clone());
     }
-    let head = viewer.look(0..opened.total.unwrap_or(u64::MAX).min(SNIFF_LEN as u64)).await?;
+    let shown = viewer.shown().await?;
+    let head = viewer.look(0..shown.total.unwrap_or(u64::MAX).min(SNIFF_LEN as u64)).await?;
     let Sniffed::Media(media) = sniff(&head) else { return Ok(None) };
-    let mut fast = None;
-    if app.config.fast_start {
-        // Only pieces out of order make a view in time.
-        if let Some(total) = opened.total.filter(|_| opened.ranges) {
-            fast = find(total, &mut viewer).await?;
-        }
-        let view = fast.as_ref().map_or(View::Plain, Fast::view);
-        let decided = app.catalog.decide_view(&clip.key, opened.epoch, &view).await;
-        match decided.map_err(|error| Waited::Failed(error.into()))? {
-            Some(decided) if decided == view => {}
-            Some(View::Plain) => fast = None,
+    let fast = match &shown.order {
+        Order::Decided(fast) => fast.clone(),
+        // Pieces out of order cannot be had: a view would come too late.
+        Order::Undecided => match app.catalog.decide_view(&clip.key, shown.epoch, &View::Plain).await? {
+            Some(View::Plain) => None,
             Some(View::FastStart(at)) => match Fast::load(at, &mut viewer).await? {
-                Some(loaded) => fast = Some(loaded),
+                Some(loaded) => Some(loaded),
                 None => return Ok(None),
             },
             None => return Ok(None),
-        }
-    }
-    let len = opened.total.unwrap_or_default();
+        },
+    };
+    let len = shown.total.unwrap_or_default();
     Ok(Some(Shelved {
-        representation: representation(clip, opened.epoch, len, media.name, fast.as_ref()),
-        sized: opened.total.is_some(),
+        representation: representation(clip, shown.epoch, len, media.name, fast.as_ref()),
+        sized: shown.total.is_some(),
         public: is_public(app, clip),
         fast,
         bytes: Where::Coming(Coming::of(copy, &viewer)),

@@ -23,8 +23,8 @@ use tokio_postgres::Row;
 
 use self::{pool::on, queue::Take};
 use super::{
-    Catalog, CatalogError, Claim, ClipFilter, ClipPage, Cursor, Fault, HookOutcome, Lease, NodeId, Registration,
-    Result,
+    Catalog, CatalogError, Claim, ClipFilter, ClipPage, Cursor, Fault, HookOutcome, Lease, NodeId, Pinned,
+    Registration, Result,
     ending::Ending,
     merge::Rules,
     migrate,
@@ -153,8 +153,14 @@ impl Catalog for PostgresCatalog {
         on(&self.pool, "raising a clip's epoch", raise).await
     }
 
-    async fn pin_version(&self, key: &ClipKey, epoch: i64, version: &SourceVersion) -> Result<Option<SourceVersion>> {
-        on(&self.pool, "pinning a version", async |client| queue::pin_version(&client, key, epoch, version).await).await
+    async fn pin(
+        &self,
+        key: &ClipKey,
+        epoch: i64,
+        version: &SourceVersion,
+        view: Option<&View>,
+    ) -> Result<Option<Pinned>> {
+        on(&self.pool, "pinning a version", async |client| queue::pin(&client, key, epoch, version, view).await).await
     }
 
     async fn decide_view(&self, key: &ClipKey, epoch: i64, view: &View) -> Result<Option<View>> {

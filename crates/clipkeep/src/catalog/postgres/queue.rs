@@ -8,7 +8,7 @@ use tokio_postgres::{Row, types::ToSql};
 
 use super::{
     super::{
-        CatalogError, Claim, Lease, NodeId, Result,
+        CatalogError, Claim, Lease, NodeId, Pinned, Result,
         ending::Ending,
         merge::without_nul,
         page,
@@ -116,16 +116,19 @@ pub(super) async fn raise_epoch(client: &impl GenericClient, lease: &Lease, at: 
     epoch.ok_or_else(|| lease_lost(lease))
 }
 
-pub(super) async fn pin_version(
+pub(super) async fn pin(
     client: &impl GenericClient,
     key: &ClipKey,
     epoch: i64,
     version: &SourceVersion,
-) -> Result<Option<SourceVersion>> {
-    const SQL: &str =
-        "UPDATE clips SET version = coalesce(version, $3) WHERE key = $1 AND epoch = $2 RETURNING key, version";
-    let params: &[&(dyn ToSql + Sync)] = &[&key.as_str(), &epoch, &row::version_text(version)];
-    Ok(first(client, SQL, params, row::version).await?.flatten())
+    view: Option<&View>,
+) -> Result<Option<Pinned>> {
+    const SQL: &str = "UPDATE clips SET version = coalesce(version, $3), \
+        view = CASE WHEN coalesce(version, $3) = $3 THEN coalesce(view, $4) ELSE view END \
+        WHERE key = $1 AND epoch = $2 RETURNING key, version, view";
+    let view = view.map(ToString::to_string);
+    let params: &[&(dyn ToSql + Sync)] = &[&key.as_str(), &epoch, &row::version_text(version), &view];
+    Ok(first(client, SQL, params, row::pinned).await?.flatten())
 }
 
 pub(super) async fn decide_view(

@@ -24,8 +24,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, config::DbConfig};
 
 use self::{find::Readers, writer::Writer};
 use super::{
-    Catalog, CatalogError, Claim, ClipFilter, ClipPage, Cursor, Fault, HookOutcome, Lease, NodeId, Registration,
-    Result,
+    Catalog, CatalogError, Claim, ClipFilter, ClipPage, Cursor, Fault, HookOutcome, Lease, NodeId, Pinned,
+    Registration, Result,
     ending::Ending,
     merge::Rules,
     migrate,
@@ -191,13 +191,13 @@ impl Catalog for SqliteCatalog {
 
     async fn claim_due(&self, node: &NodeId, now: Timestamp, lease: Duration, limit: u32) -> Result<Vec<Claim>> {
         let take = queue::Take { node: node.clone(), now, until: now.plus(lease) };
-        self.writer.write("claiming due clips", move |tx| queue::claim_due(tx, &take, limit)).await
+        self.writer.write_unsynced("claiming due clips", move |tx| queue::claim_due(tx, &take, limit)).await
     }
 
     async fn claim(&self, key: &ClipKey, node: &NodeId, now: Timestamp, lease: Duration) -> Result<Option<Claim>> {
         let take = queue::Take { node: node.clone(), now, until: now.plus(lease) };
         let key = key.clone();
-        self.writer.write("claiming a clip", move |tx| queue::claim(tx, &take, &key)).await
+        self.writer.write_unsynced("claiming a clip", move |tx| queue::claim(tx, &take, &key)).await
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>> {
@@ -206,7 +206,7 @@ impl Catalog for SqliteCatalog {
 
     async fn renew(&self, lease: &Lease, until: Timestamp) -> Result<()> {
         let lease = lease.clone();
-        self.writer.write("renewing a lease", move |tx| queue::renew(tx, &lease, until)).await
+        self.writer.write_unsynced("renewing a lease", move |tx| queue::renew(tx, &lease, until)).await
     }
 
     async fn raise_epoch(&self, lease: &Lease, at: Timestamp, why: &str) -> Result<i64> {
@@ -214,9 +214,15 @@ impl Catalog for SqliteCatalog {
         self.writer.write("raising a clip's epoch", move |tx| queue::raise_epoch(tx, &lease, at, &why)).await
     }
 
-    async fn pin_version(&self, key: &ClipKey, epoch: i64, version: &SourceVersion) -> Result<Option<SourceVersion>> {
-        let (key, version) = (key.clone(), version.clone());
-        self.writer.write("pinning a version", move |tx| queue::pin_version(tx, &key, epoch, &version)).await
+    async fn pin(
+        &self,
+        key: &ClipKey,
+        epoch: i64,
+        version: &SourceVersion,
+        view: Option<&View>,
+    ) -> Result<Option<Pinned>> {
+        let (key, version, view) = (key.clone(), version.clone(), view.copied());
+        self.writer.write("pinning a version", move |tx| queue::pin(tx, &key, epoch, &version, view.as_ref())).await
     }
 
     async fn decide_view(&self, key: &ClipKey, epoch: i64, view: &View) -> Result<Option<View>> {

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Params, named_params};
 
 use super::{
     super::{
-        CatalogError, Claim, Lease, NodeId, Result,
+        CatalogError, Claim, Lease, NodeId, Pinned, Result,
         ending::Ending,
         merge::{Event, without_nul},
         page,
@@ -88,16 +88,18 @@ pub(super) fn raise_epoch(tx: &Connection, lease: &Lease, at: Timestamp, why: &s
     Ok(epoch)
 }
 
-pub(super) fn pin_version(
+pub(super) fn pin(
     tx: &Connection,
     key: &ClipKey,
     epoch: i64,
     version: &SourceVersion,
-) -> Result<Option<SourceVersion>> {
-    const SQL: &str =
-        "UPDATE clips SET version = ifnull(version, ?3) WHERE key = ?1 AND epoch = ?2 RETURNING key, version";
-    let params = (key.as_str(), epoch, row::version_text(version));
-    Ok(first(tx, SQL, params, |row| row::version(row))?.flatten())
+    view: Option<&View>,
+) -> Result<Option<Pinned>> {
+    const SQL: &str = "UPDATE clips SET version = ifnull(version, ?3), \
+        view = CASE WHEN ifnull(version, ?3) = ?3 THEN ifnull(view, ?4) ELSE view END \
+        WHERE key = ?1 AND epoch = ?2 RETURNING key, version, view";
+    let params = (key.as_str(), epoch, row::version_text(version), view.map(ToString::to_string));
+    Ok(first(tx, SQL, params, |row| row::pinned(row))?.flatten())
 }
 
 pub(super) fn decide_view(tx: &Connection, key: &ClipKey, epoch: i64, view: &View) -> Result<Option<View>> {

@@ -40,6 +40,27 @@ async fn case_40_a_commit_that_returns_is_synced_to_the_log() {
 }
 
 #[tokio::test]
+async fn case_40_a_lease_is_not_synced_and_whatever_comes_after_it_is() {
+    let bed = bed().await;
+    let ask = |tx: &Connection| Ok(tx.query_row("PRAGMA synchronous", (), |row| row.get::<_, i64>(0))?);
+    for _ in 0..2 {
+        assert_eq!(bed.catalog.writer.write_unsynced("asking", ask).await.unwrap(), 1);
+        assert_eq!(bed.catalog.writer.write("asking", ask).await.unwrap(), 2);
+    }
+    // Together they share one commit, and that is synced.
+    let slow = bed.catalog.writer.write_unsynced("waiting", |_| {
+        std::thread::sleep(Duration::from_millis(50));
+        Ok(())
+    });
+    let (first, (lease, row)) = tokio::join!(slow, async {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::join!(bed.catalog.writer.write_unsynced("asking", ask), bed.catalog.writer.write("asking", ask))
+    });
+    first.unwrap();
+    assert_eq!((lease.unwrap(), row.unwrap()), (2, 2));
+}
+
+#[tokio::test]
 async fn case_33_a_full_disk_is_an_error_and_harms_nothing() {
     let bed = bed().await;
     bed.catalog.record_hooks(&[hook("before", "")]).await.unwrap();

@@ -19,8 +19,22 @@ const BATCH: usize = 256;
 /// How long a caller waits for its answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Runs a write inside a savepoint.
-type Write = Box<dyn FnOnce(&Connection) -> Done + Send>;
+/// A write that waits for its turn.
+struct Write {
+    /// Runs it inside a savepoint.
+    run: Box<dyn FnOnce(&Connection) -> Done + Send>,
+    outlives: Outlives,
+}
+
+/// What a write must survive once it is answered.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Outlives {
+    /// The process.
+    Kill,
+    /// The machine: its commit is synced.
+    PowerCut,
+}
+
 /// Tells the caller, once it is known whether the commit is on disk.
 type Answer = Box<dyn FnOnce(Result<(), &Arc<rusqlite::Error>>) + Send>;
 
@@ -40,8 +54,10 @@ impl Writer {
     pub(super) fn start(connection: Connection) -> Result<Self> {
         let (queue, mut waiting) = mpsc::channel(QUEUE);
         let run = move || {
+            let mut set_for = Outlives::PowerCut;
             while let Some(first) = waiting.blocking_recv() {
-                commit_together(&connection, gather(first, &mut waiting));
+                let batch = gather(first, &mut waiting);
+                set_for = commit_together(&connection, batch, set_for);
             }
         };
         let thread = std::thread::Builder::new().name("sqlite-writer".to_owned()).spawn(run);
@@ -56,8 +72,27 @@ impl Writer {
         doing: &'static str,
         work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.queue(doing, Outlives::PowerCut, work).await
+    }
+
+    /// The same for what need not outlive the machine, as a lease: whoever held
+    /// it is gone then, too. Spares the disk a sync.
+    pub(super) async fn write_unsynced<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.queue(doing, Outlives::Kill, work).await
+    }
+
+    async fn queue<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        outlives: Outlives,
+        work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let (sender, receiver) = oneshot::channel();
-        let write: Write = Box::new(move |connection| {
+        let run = Box::new(move |connection: &Connection| {
             let result = work(connection);
             let keep = result.is_ok();
             let answer: Answer = Box::new(move |committed| {
@@ -71,7 +106,7 @@ impl Writer {
         });
         let gave_up = |problem: &str| CatalogError::unavailable(doing, io::Error::other(problem));
         let answered = async {
-            self.queue.send(write).await.map_err(|_| gave_up("the writer has stopped"))?;
+            self.queue.send(Write { run, outlives }).await.map_err(|_| gave_up("the writer has stopped"))?;
             receiver.await.map_err(|_| gave_up("the transaction was given up"))?
         };
         let answer = timeout(PATIENCE, answered).await.map_err(|_| gave_up("the writer does not answer"))?;
@@ -88,7 +123,18 @@ fn gather(first: Write, waiting: &mut mpsc::Receiver<Write>) -> Vec<Write> {
     batch
 }
 
-fn commit_together(connection: &Connection, batch: Vec<Write>) {
+/// Commits a batch, synced if one of it asks for that. Takes and answers for
+/// what the connection is set.
+fn commit_together(connection: &Connection, batch: Vec<Write>, mut set_for: Outlives) -> Outlives {
+    let outlives = batch.iter().map(|write| write.outlives).max().unwrap_or(set_for);
+    if outlives != set_for {
+        if let Err(error) = sync_for(connection, outlives) {
+            // The callers see that their write was given up.
+            tracing::error!(%error, "SQLite does not take its settings");
+            return set_for;
+        }
+        set_for = outlives;
+    }
     let mut answers = Vec::with_capacity(batch.len());
     let committed = run(connection, batch, &mut answers).map_err(Arc::new);
     if committed.is_err() && !connection.is_autocommit() {
@@ -98,6 +144,14 @@ fn commit_together(connection: &Connection, batch: Vec<Write>) {
     for answer in answers {
         answer(committed.as_ref().map(|&()| ()));
     }
+    set_for
+}
+
+fn sync_for(connection: &Connection, outlives: Outlives) -> rusqlite::Result<()> {
+    connection.execute_batch(match outlives {
+        Outlives::Kill => "PRAGMA synchronous = NORMAL",
+        Outlives::PowerCut => "PRAGMA synchronous = FULL",
+    })
 }
 
 /// Runs and commits a batch. On a full disk SQLite may take back the whole
@@ -107,7 +161,7 @@ fn run(connection: &Connection, batch: Vec<Write>, answers: &mut Vec<Answer>) ->
     execute("BEGIN IMMEDIATE")?;
     for write in batch {
         execute("SAVEPOINT own")?;
-        let Done { keep, answer } = write(connection);
+        let Done { keep, answer } = (write.run)(connection);
         answers.push(answer);
         if !keep {
             execute("ROLLBACK TO own")?;

@@ -3,6 +3,7 @@
 //! started over when the source became another version, never spliced from two.
 
 mod pieces;
+mod show;
 mod stream;
 
 use std::{sync::Arc, time::Duration};
@@ -99,7 +100,8 @@ impl Fetch<'_> {
                 return self.pieces(&opened, Some((answer, permit))).await;
             }
             if !answer.is_part || answer.total.is_some_and(|total| total <= FIRST_PIECE) {
-                self.open(&answer, false).await?;
+                let opened = self.open(&answer, false).await?;
+                self.show(&opened).await?;
                 return self.pour(answer).await;
             }
             // It gives pieces, but cannot prove that two are of one version.
@@ -112,22 +114,12 @@ impl Fetch<'_> {
         self.inner.parts.source.get(&self.claim.clip.source_url, piece).await
     }
 
-    /// Says to everyone what there will be.
+    /// Readies the copy for what there will be.
     async fn open(&self, answer: &SourceResponse, ranges: bool) -> Result<Opened, FillError> {
         if answer.total.is_some_and(|total| total > self.inner.parts.settings.max_clip_size) {
             return Err(self.too_large());
         }
-        let version = answer.version.clone();
-        let (catalog, key) = (&self.inner.parts.catalog, &self.claim.lease.key);
-        let pinned = catalog.pin_version(key, self.epoch, &version).await?;
-        // Another node, or an earlier attempt, may have served another version
-        // under this epoch.
-        let earlier = self.epoch == self.claim.clip.epoch && self.claim.clip.version.is_some();
-        let ours = !earlier && pinned.as_ref() == Some(&version);
-        if !ours && !is_same(pinned.as_ref(), &version) {
-            return Err(SourceError::changed().into());
-        }
-        let opened = Opened { epoch: self.epoch, version, total: answer.total, ranges };
+        let opened = Opened { epoch: self.epoch, version: answer.version.clone(), total: answer.total, ranges };
         self.copy.open(opened.clone()).await?;
         Ok(opened)
     }

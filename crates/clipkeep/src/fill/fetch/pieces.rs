@@ -55,11 +55,30 @@ struct Flight<'a> {
 impl Fetch<'_> {
     /// Brings what is missing. `first` is an answer that is there already.
     pub(super) async fn pieces(&mut self, opened: &Opened, first: Option<Answered>) -> Result<(), FillError> {
-        match self.all_pieces(opened, first).await? {
+        match self.shown_pieces(opened, first).await? {
             End::Landed => Ok(self.copy.complete(opened.total.unwrap_or_default()).await?),
             End::NoPieces => {
                 self.copy.without_ranges();
                 self.stream(Some(&opened.version)).await
+            }
+        }
+    }
+
+    /// The pieces, and beside them what viewers must know before the first.
+    async fn shown_pieces(&self, opened: &Opened, first: Option<Answered>) -> Result<End, FillError> {
+        let mut show = std::pin::pin!(self.show(opened));
+        let mut all = std::pin::pin!(self.all_pieces(opened, first));
+        tokio::select! {
+            shown = &mut show => {
+                shown?;
+                all.await
+            }
+            ended = &mut all => {
+                let ended = ended?;
+                if matches!(ended, End::Landed) {
+                    show.await?;
+                }
+                Ok(ended)
             }
         }
     }
@@ -159,20 +178,23 @@ impl<'a> Flight<'a> {
     }
 
     /// Starts requests while there is something to ask for and connections to
-    /// ask over.
+    /// ask over. The `first` is answered already.
     fn start(&mut self, first: &mut Option<Answered>) {
         let most = self.fetch.inner.parts.settings.connections;
+        if let Some((answer, permit)) = first.take() {
+            let range = 0..FIRST_PIECE.min(self.opened.total.unwrap_or(FIRST_PIECE));
+            self.launch(range, Some(answer), permit);
+        }
         while self.ranges.len() < most {
             let need = Need::of_next(self.ranges.len(), most);
             let flying: Extents = self.ranges.values().cloned().collect();
             let Some(range) = self.fetch.copy.plan(&flying, need, self.size) else { break };
-            let (answer, permit) = first.take().map_or((None, None), |(answer, permit)| (Some(answer), permit));
             let needed = self.ranges.is_empty() || need == Need::Waited;
-            let permit = permit.or_else(|| self.fetch.inner.caps.spare(&self.fetch.host));
+            let permit = self.fetch.inner.caps.spare(&self.fetch.host);
             if permit.is_none() && !needed {
                 break;
             }
-            self.launch(range, answer, permit);
+            self.launch(range, None, permit);
         }
     }
 

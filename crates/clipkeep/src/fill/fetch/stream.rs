@@ -19,7 +19,10 @@ impl Fetch<'_> {
             if self.copy.opened().is_some() {
                 self.start_over(SourceError::changed()).await?;
             }
-            self.open(&answer, false).await?;
+            let opened = self.open(&answer, false).await?;
+            self.show(&opened).await?;
+        } else if let Some(opened) = self.copy.opened().filter(|_| self.copy.shown().is_none()) {
+            self.show(&opened).await?;
         }
         self.pour(answer).await
     }

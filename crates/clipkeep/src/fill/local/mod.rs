@@ -30,7 +30,7 @@ use tokio::{
 use self::durable::remove_map;
 pub use self::{
     durable::{Kept, kept_clips, remove},
-    reader::{Reader, Viewer},
+    reader::{Order, Reader, Shown, Viewer},
     writer::Writer,
 };
 use crate::cache::mmap;
@@ -103,6 +103,7 @@ struct State {
     map: Option<Bytes>,
     generation: u64,
     opened: Option<Opened>,
+    shown: Option<Arc<Shown>>,
     have: Extents,
     phase: Phase,
     /// What viewers wait for, in the order in which they came.
@@ -148,6 +149,7 @@ impl LocalCopy {
             map,
             generation: 0,
             opened,
+            shown: None,
             have,
             phase: Phase::Growing,
             wants: BTreeMap::new(),
@@ -213,7 +215,7 @@ impl LocalCopy {
         Writer::new(Arc::clone(self), at)
     }
 
-    /// The source answered: from here on there is something to be served.
+    /// The source answered: from here on bytes may come.
     pub async fn open(&self, opened: Opened) -> io::Result<()> {
         let (path, file) = (self.path.clone(), Arc::clone(&self.state.lock().file));
         let map = match opened.total {
@@ -226,6 +228,17 @@ impl LocalCopy {
         drop(state);
         self.changed.send_replace(());
         Ok(())
+    }
+
+    /// From here on viewers may be served.
+    pub fn show(&self, shown: Shown) {
+        self.state.lock().shown = Some(Arc::new(shown));
+        self.changed.send_replace(());
+    }
+
+    /// How it is served, once that is on disk.
+    pub fn shown(&self) -> Option<Arc<Shown>> {
+        self.state.lock().shown.clone()
     }
 
     /// The source turned out not to serve pieces after all.
@@ -254,7 +267,8 @@ impl LocalCopy {
         let mut state = self.state.lock();
         state.generation += 1;
         state.file = Arc::new(file);
-        (state.opened, state.map, state.have, state.saved) = (None, None, Extents::default(), 0);
+        (state.opened, state.shown, state.map) = (None, None, None);
+        (state.have, state.saved) = (Extents::default(), 0);
         drop(state);
         self.changed.send_replace(());
         Ok(())

@@ -3,11 +3,11 @@
 use std::{fs::File, ops::Range, sync::Arc};
 
 use bytes::Bytes;
+use clipkeep_core::view::View;
 use tokio::sync::watch;
 
-use crate::faststart::Look;
-
-use super::{Ended, LocalCopy, Opened, Phase, State, blocking};
+use super::{Ended, LocalCopy, Phase, State, blocking};
+use crate::faststart::{Fast, Look};
 
 /// How far ahead of a new viewer the download looks.
 const FIRST_WINDOW: u64 = 512 * 1024;
@@ -51,6 +51,34 @@ impl Reader {
     }
 }
 
+/// In which order a copy's bytes are served.
+pub enum Order {
+    /// As the row says: in their own, or in that of a view.
+    Decided(Option<Fast>),
+    /// The row does not say yet: whoever is served first decides.
+    Undecided,
+}
+
+impl Order {
+    /// As it is kept in a row.
+    pub fn view(&self) -> Option<View> {
+        match self {
+            Self::Decided(fast) => Some(fast.as_ref().map_or(View::Plain, Fast::view)),
+            Self::Undecided => None,
+        }
+    }
+}
+
+/// What a viewer must know of a copy before the first byte.
+pub struct Shown {
+    /// The content epoch.
+    pub epoch: i64,
+    /// The length, where the source said.
+    pub total: Option<u64>,
+    /// The order of the bytes.
+    pub order: Order,
+}
+
 /// Somebody who waits for pieces of the clip, and whose wait the download knows.
 pub struct Viewer {
     copy: Arc<LocalCopy>,
@@ -72,14 +100,14 @@ impl Viewer {
         self.generation
     }
 
-    /// Waits until the source has said what it has.
-    pub async fn opened(&mut self) -> Result<Opened, Ended> {
+    /// Waits until it is known what is served, and on disk.
+    pub async fn shown(&mut self) -> Result<Arc<Shown>, Ended> {
         let generation = &mut self.generation;
         let ready = |state: &mut State| {
             // Nothing was handed out yet: a new version is as good.
             *generation = state.generation;
             alive(state, *generation)?;
-            Ok(state.opened.clone())
+            Ok(state.shown.clone())
         };
         until(&self.copy, &mut self.changed, ready).await
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use clipkeep::catalog::{Catalog, CatalogError, Claim, Fault, Lease};
+use clipkeep::catalog::{Catalog, CatalogError, Claim, Fault, Lease, Pinned};
 use clipkeep_core::{
     generation::{Kind, MediaInfo, Sealed},
     policy::Policy,
@@ -229,8 +229,12 @@ async fn what_an_epoch_serves_is_decided_once(bed: Bed) {
     let key = key("r.mp4");
     let version = |etag: &str| SourceVersion { etag: Some(etag.to_owned()), last_modified: None, len: Some(9) };
     let fast = View::FastStart(FastStart { insert_at: 1, movie_at: 5, movie_len: 2 });
-    assert_eq!(catalog.pin_version(&key, 1, &version("\"a\"")).await.unwrap(), Some(version("\"a\"")));
-    assert_eq!(catalog.pin_version(&key, 1, &version("\"b\"")).await.unwrap(), Some(version("\"a\"")));
+    let pin = async |etag: &str, view: Option<&View>| catalog.pin(&key, 1, &version(etag), view).await.unwrap();
+    let a = |view| Some(Pinned { version: version("\"a\""), view });
+    assert_eq!(pin("\"a\"", None).await, a(None));
+    assert_eq!(pin("\"b\"", Some(&View::Plain)).await, a(None), "a view of another version is none of this one");
+    assert_eq!(pin("\"a\"", Some(&fast)).await, a(Some(fast)));
+    assert_eq!(pin("\"a\"", Some(&View::Plain)).await, a(Some(fast)));
     assert_eq!(catalog.decide_view(&key, 1, &fast).await.unwrap(), Some(fast));
     assert_eq!(catalog.decide_view(&key, 1, &View::Plain).await.unwrap(), Some(fast));
     let row = clip(&*catalog, "r").await;
@@ -240,7 +244,7 @@ async fn what_an_epoch_serves_is_decided_once(bed: Bed) {
     catalog.raise_epoch(&lease, at(1), "changed").await.unwrap();
     let row = clip(&*catalog, "r").await;
     assert_eq!((row.version, row.view), (None, None));
-    assert_eq!(catalog.pin_version(&key, 1, &version("\"b\"")).await.unwrap(), None);
+    assert_eq!(pin("\"b\"", Some(&View::Plain)).await, None);
     assert_eq!(catalog.decide_view(&key, 1, &View::Plain).await.unwrap(), None);
     assert_eq!(catalog.decide_view(&key, 2, &View::Plain).await.unwrap(), Some(View::Plain));
 }

@@ -1,0 +1,85 @@
+//! What must be on disk before a viewer gets the first byte: which version of
+//! the source this content epoch is, and in which order its bytes are served.
+//! One commit says both, while the first pieces come in.
+
+use clipkeep_core::{version::same_version, view::View};
+
+use super::Fetch;
+use crate::{
+    catalog::Pinned,
+    faststart::{Fast, find},
+    fill::{
+        local::{Ended, Opened, Order, Shown},
+        task::FillError,
+    },
+    source::SourceError,
+};
+
+impl Fetch<'_> {
+    /// Shows the copy to viewers, once the row says what it is.
+    pub(super) async fn show(&self, opened: &Opened) -> Result<(), FillError> {
+        let order = match self.pinned_before(opened) {
+            Some(pinned) => self.order(opened, pinned.view, Order::Undecided).await?,
+            None => {
+                let found = self.look(opened).await.map_err(unreadable)?;
+                let pinned = self.pin(opened, found.view().as_ref()).await?;
+                self.order(opened, pinned.view, found).await?
+            }
+        };
+        self.copy.show(Shown { epoch: opened.epoch, total: opened.total, order });
+        Ok(())
+    }
+
+    /// What an earlier attempt left in the row, if it says all there is to say.
+    fn pinned_before(&self, opened: &Opened) -> Option<Pinned> {
+        let clip = &self.claim.clip;
+        let version = clip.version.clone().filter(|_| clip.epoch == self.epoch)?;
+        let complete = clip.view.is_some() || !self.inner.parts.settings.fast_start;
+        (complete && same_version(&version, &opened.version)).then_some(Pinned { version, view: clip.view })
+    }
+
+    /// The order that the bytes themselves ask for. Only pieces out of order
+    /// tell it in time.
+    async fn look(&self, opened: &Opened) -> Result<Order, Ended> {
+        match opened.total.filter(|_| opened.ranges && self.inner.parts.settings.fast_start) {
+            Some(total) => Ok(Order::Decided(find(total, &mut self.copy.viewer()).await?)),
+            None => Ok(Order::Undecided),
+        }
+    }
+
+    async fn pin(&self, opened: &Opened, view: Option<&View>) -> Result<Pinned, FillError> {
+        let (clip, version) = (&self.claim.clip, &opened.version);
+        let pinned = self.inner.parts.catalog.pin(&clip.key, self.epoch, version, view).await?;
+        // Another node, or an earlier attempt, may have served another version
+        // under this epoch. One that cannot be told from others is only ours if
+        // nobody was here before.
+        let first = self.epoch != clip.epoch || clip.version.is_none();
+        pinned
+            .filter(|pinned| same_version(&pinned.version, version) || (first && pinned.version == *version))
+            .ok_or_else(|| SourceError::changed().into())
+    }
+
+    /// The order to serve in, where the row decided on `view`.
+    async fn order(&self, opened: &Opened, view: Option<View>, found: Order) -> Result<Order, FillError> {
+        if !self.inner.parts.settings.fast_start {
+            return Ok(Order::Decided(None));
+        }
+        match (view, found) {
+            (Some(View::Plain), _) => Ok(Order::Decided(None)),
+            (Some(View::FastStart(at)), Order::Decided(Some(fast))) if fast.at == at => Ok(Order::Decided(Some(fast))),
+            (Some(View::FastStart(at)), _) if opened.ranges => {
+                let loaded = Fast::load(at, &mut self.copy.viewer()).await.map_err(unreadable)?;
+                loaded.map(|fast| Order::Decided(Some(fast))).ok_or_else(|| SourceError::changed().into())
+            }
+            _ => Ok(Order::Undecided),
+        }
+    }
+}
+
+/// The fill itself ends the copy, so but for the disk nothing comes of this.
+fn unreadable(ended: Ended) -> FillError {
+    match ended {
+        Ended::Unreadable(error) => FillError::Disk(error),
+        Ended::Restarted | Ended::Aborted => FillError::Incomplete(ended.to_string()),
+    }
+}
