@@ -8,6 +8,7 @@ pub mod address;
 pub mod backoff;
 pub mod config;
 pub mod delivery;
+pub mod event;
 pub mod extents;
 pub mod generation;
 pub mod hook;

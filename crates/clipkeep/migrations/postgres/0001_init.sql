@@ -84,3 +84,17 @@ CREATE TABLE history (
     detail TEXT,
     PRIMARY KEY (key, id)
 );
+
+-- What the world is told, written in the transaction that makes it true. `tx` is
+-- that transaction: whoever reads up to the oldest one still open misses none.
+CREATE TABLE events (
+    tx         BIGINT NOT NULL DEFAULT pg_current_xact_id()::text::bigint,
+    id         BIGINT GENERATED ALWAYS AS IDENTITY,
+    at         BIGINT NOT NULL,
+    type       TEXT NOT NULL,
+    provider   TEXT COLLATE "C" NOT NULL,
+    request_id TEXT COLLATE "C" NOT NULL,
+    key        TEXT COLLATE "C",
+    detail     TEXT,
+    PRIMARY KEY (tx, id)
+);

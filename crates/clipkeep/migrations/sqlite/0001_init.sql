@@ -84,3 +84,14 @@ CREATE TABLE history (
     detail TEXT,
     PRIMARY KEY (key, id)
 ) STRICT, WITHOUT ROWID;
+
+-- What the world is told, written in the transaction that makes it true.
+CREATE TABLE events (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    at         INTEGER NOT NULL,
+    type       TEXT NOT NULL,
+    provider   TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    key        TEXT,
+    detail     TEXT
+) STRICT;

@@ -1,6 +1,6 @@
 //! The ways a lease ends, as data: what each writes into the row.
 
-use clipkeep_core::{state::ClipState, time::Timestamp};
+use clipkeep_core::{event::EventType, state::ClipState, time::Timestamp};
 
 use super::{Fault, merge::without_nul};
 
@@ -23,6 +23,8 @@ pub(crate) struct Ending {
     pub(crate) uncounted: i64,
     /// The word for the history.
     pub(crate) event: &'static str,
+    /// What the world is told, if anything.
+    pub(crate) tells: Option<EventType>,
 }
 
 impl Ending {
@@ -37,6 +39,7 @@ impl Ending {
             misses: 0,
             uncounted: 0,
             event: "stored",
+            tells: Some(EventType::ClipStored),
         }
     }
 
@@ -48,6 +51,7 @@ impl Ending {
             due: Some(due),
             misses: i64::from(fault == Fault::Source),
             event: "retry",
+            tells: None,
             ..Self::failed(at, why)
         }
     }
@@ -60,13 +64,20 @@ impl Ending {
             due: Some(at),
             uncounted: 1,
             event: "released",
+            tells: None,
             ..Self::stored(at)
         }
     }
 
     /// The source is gone.
     pub(crate) fn lost(at: Timestamp, why: &str) -> Self {
-        Self { doing: "marking a clip lost", state: ClipState::Lost, event: "lost", ..Self::failed(at, why) }
+        Self {
+            doing: "marking a clip lost",
+            state: ClipState::Lost,
+            event: "lost",
+            tells: Some(EventType::ClipLost),
+            ..Self::failed(at, why)
+        }
     }
 
     /// What came is no acceptable media.
@@ -75,6 +86,7 @@ impl Ending {
             doing: "marking a clip rejected",
             state: ClipState::Rejected,
             event: "rejected",
+            tells: Some(EventType::ClipRejected),
             ..Self::failed(at, why)
         }
     }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use clipkeep_core::{
+    event::{Event, EventType},
     generation::{Clip, Facts, Generation, HookRecord, NewClip},
     id::{ClipKey, Provider, RequestId},
     policy::{Policies, Policy},
@@ -61,7 +62,7 @@ pub(crate) enum ClipMark {
 
 /// A line of history to be written.
 #[derive(Debug)]
-pub(crate) struct Event {
+pub(crate) struct Line {
     pub(crate) key: ClipKey,
     pub(crate) at: Timestamp,
     pub(crate) event: &'static str,
@@ -77,7 +78,9 @@ pub(crate) struct Ledger<'a> {
     rules: &'a Rules,
     generations: BTreeMap<GenerationId, (Generation, GenerationMark)>,
     clips: BTreeMap<ClipKey, (Clip, ClipMark)>,
-    /// What happened, oldest first.
+    /// What is added to histories, oldest first.
+    pub(crate) lines: Vec<Line>,
+    /// What the world is told, oldest first.
     pub(crate) events: Vec<Event>,
 }
 
@@ -93,6 +96,7 @@ impl<'a> Ledger<'a> {
             rules,
             generations: generations.into_iter().map(by_id).collect(),
             clips: clips.into_iter().map(by_key).collect(),
+            lines: Vec::new(),
             events: Vec::new(),
         }
     }
@@ -153,8 +157,8 @@ impl<'a> Ledger<'a> {
         };
         if self.tell(&id, news.clone()) {
             let of_it = self.clips.values().filter(|(clip, _)| is_of(clip, &id));
-            let registered = |key| Event { key, at: *at, event: "registered", detail: None };
-            self.events.extend(of_it.map(|(clip, _)| registered(clip.key.clone())));
+            let registered = |key| Line { key, at: *at, event: "registered", detail: None };
+            self.lines.extend(of_it.map(|(clip, _)| registered(clip.key.clone())));
         }
         self.generations.get(&id).map_or(news, |(row, _)| row.clone())
     }
@@ -172,7 +176,9 @@ impl<'a> Ledger<'a> {
 
     /// Merges news of a generation; answers whether it was news.
     fn tell(&mut self, id: &GenerationId, news: Generation) -> bool {
+        let at = news.completed_at.unwrap_or(news.created_at);
         let Some((known, mark)) = self.generations.get_mut(id) else {
+            self.events.extend(failed(&news, at));
             self.generations.insert(id.clone(), (news, GenerationMark::New));
             return true;
         };
@@ -181,24 +187,30 @@ impl<'a> Ledger<'a> {
             return false;
         }
         let facts = (merged.facts != known.facts).then(|| merged.facts.clone());
+        if merged.status != known.status {
+            self.events.extend(failed(&merged, at));
+        }
         *known = merged;
         if *mark == GenerationMark::Known {
             *mark = GenerationMark::Changed;
         }
         if let Some(facts) = facts {
-            self.retell(id, &facts);
+            self.retell(id, &facts, at);
         }
         true
     }
 
     /// Hands changed facts down to the generation's known clips. One whose fill
     /// was not started yet follows a changed policy.
-    fn retell(&mut self, id: &GenerationId, facts: &Facts) {
+    fn retell(&mut self, id: &GenerationId, facts: &Facts, at: Timestamp) {
         let policy = self.policy(facts);
         for (clip, mark) in self.clips.values_mut().filter(|(clip, _)| is_of(clip, id)) {
             let untouched = clip.state == ClipState::Waiting && clip.attempts == 0;
             if untouched && clip.policy != policy {
                 clip.due_at = self.rules.policies.due_at(policy, clip.created_at);
+            }
+            if clip.facts.public != facts.public {
+                self.events.push(about(clip, EventType::ClipRevised, at));
             }
             clip.policy = policy;
             clip.facts = facts.clone();
@@ -224,16 +236,16 @@ impl<'a> Ledger<'a> {
             let detail = Some(format!("was {}", known.state));
             restart(known, new, source_url, at);
             *mark = (*mark).max(ClipMark::Replaced);
-            self.events.push(Event { key: new.key.clone(), at, event: "source_replaced", detail });
+            self.lines.push(Line { key: new.key.clone(), at, event: "source_replaced", detail });
             return true;
         }
         if let Some((GenerationStatus::Pending, registered_at)) = before {
             let key = new.key.clone();
-            self.events.push(Event { key, at: registered_at, event: "registered", detail: None });
+            self.lines.push(Line { key, at: registered_at, event: "registered", detail: None });
         }
         let clip = self.clip(id, new, source_url, at);
         let detail = Some(format!("{}, {}", clip.kind, clip.policy));
-        self.events.push(Event { key: new.key.clone(), at, event: "received", detail });
+        self.lines.push(Line { key: new.key.clone(), at, event: "received", detail });
         self.clips.insert(new.key.clone(), (clip, ClipMark::New));
         true
     }
@@ -281,6 +293,28 @@ impl<'a> Ledger<'a> {
             input: facts.input.clone().filter(|_| keep),
             ..facts.clone()
         }
+    }
+}
+
+fn failed(row: &Generation, at: Timestamp) -> Option<Event> {
+    (row.status == GenerationStatus::Failed).then(|| Event {
+        kind: EventType::GenerationFailed,
+        at,
+        provider: row.provider.clone(),
+        request_id: row.request_id.clone(),
+        key: None,
+        detail: row.error.clone(),
+    })
+}
+
+fn about(clip: &Clip, kind: EventType, at: Timestamp) -> Event {
+    Event {
+        kind,
+        at,
+        provider: clip.provider.clone(),
+        request_id: clip.request_id.clone(),
+        key: Some(clip.key.clone()),
+        detail: None,
     }
 }
 

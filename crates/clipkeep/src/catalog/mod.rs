@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clipkeep_core::{
+    event::{Event, Position},
     generation::{Clip, Facts, Generation, HistoryEntry, HookRecord, Sealed},
     id::{ClipKey, Provider, RequestId, Tenant},
     state::ClipState,
@@ -275,6 +276,13 @@ pub trait Catalog: Send + Sync + 'static {
 
     /// What came is no acceptable media. The lease ends.
     async fn mark_rejected(&self, lease: &Lease, at: Timestamp, why: &str) -> Result<()>;
+
+    /// What the world was told after `after`, in order. What is told later never
+    /// comes before what was read already.
+    async fn events(&self, after: Position, limit: u32) -> Result<Vec<(Position, Event)>>;
+
+    /// The position that lies before all that will be told from now on.
+    async fn last_event(&self) -> Result<Position>;
 
     /// How many clips stand in each state (states with none may be left out).
     async fn count_by_state(&self) -> Result<Vec<(ClipState, u64)>>;

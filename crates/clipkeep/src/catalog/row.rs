@@ -4,6 +4,7 @@
 use std::str::FromStr;
 
 use clipkeep_core::{
+    event::{Event, Position},
     generation::{Clip, Facts, Generation, HistoryEntry, MediaInfo, Sealed},
     secret::SourceUrl,
     state::ClipState,
@@ -213,6 +214,21 @@ pub(crate) fn history_entry(row: &impl Columns) -> Result<HistoryEntry> {
         event: cells.must("event", cells.text("event"))?,
         detail: cells.text("detail")?,
     })
+}
+
+/// Reads `tx, id, at, type, provider, request_id, key, detail`.
+pub(crate) fn event(row: &impl Columns) -> Result<(Position, Event)> {
+    let cells = Cells::of(row, "events", "request_id")?;
+    let position = Position { tx: cells.must("tx", cells.number("tx"))?, id: cells.must("id", cells.number("id"))? };
+    let event = Event {
+        kind: cells.must("type", cells.name("type"))?,
+        at: cells.must("at", cells.time("at"))?,
+        provider: cells.must("provider", cells.name("provider"))?,
+        request_id: cells.must("request_id", cells.name("request_id"))?,
+        key: cells.name("key")?,
+        detail: cells.text("detail")?,
+    };
+    Ok((position, event))
 }
 
 /// Reads `state, clips`.

@@ -2,7 +2,9 @@
 //! history. A lease is judged by its fence alone, and times are the caller's:
 //! no clock of the database is asked.
 
-use clipkeep_core::{generation::Sealed, id::ClipKey, time::Timestamp, version::SourceVersion, view::View};
+use clipkeep_core::{
+    event::EventType, generation::Sealed, id::ClipKey, time::Timestamp, version::SourceVersion, view::View,
+};
 use deadpool_postgres::GenericClient;
 use tokio_postgres::{Row, types::ToSql};
 
@@ -175,7 +177,9 @@ pub(super) async fn end(client: &impl GenericClient, lease: &Lease, ending: &End
         stored_at = CASE $3 WHEN 'stored' THEN $4 ELSE stored_at END, \
         kind = CASE $3 WHEN 'stored' THEN sealed_kind ELSE kind END, \
         content_type = CASE $3 WHEN 'stored' THEN sealed_content_type ELSE content_type END \
-        WHERE key = $1 AND fence = $2 AND state = 'filling' RETURNING key) \
+        WHERE key = $1 AND fence = $2 AND state = 'filling' RETURNING key, provider, request_id), \
+        announced AS (INSERT INTO events (at, type, provider, request_id, key, detail) \
+        SELECT $4, $10, provider, request_id, key, $6 FROM ended WHERE $10::text IS NOT NULL) \
         INSERT INTO history (key, at, event, detail) SELECT key, $4, $8, $6 FROM ended";
     const ENDED: &str = "SELECT 1 FROM clips WHERE key = $1 AND fence = $2 AND state = $3";
     let (key, state) = (lease.key.as_str(), ending.state.as_str());
@@ -190,6 +194,7 @@ pub(super) async fn end(client: &impl GenericClient, lease: &Lease, ending: &End
         &ending.uncounted,
         &ending.event,
         &ending.misses,
+        &ending.tells.map(EventType::as_str),
     ];
     let ended = under_lease(client, lease, SQL, params).await;
     if !matches!(ended, Err(CatalogError::LeaseLost { .. })) {

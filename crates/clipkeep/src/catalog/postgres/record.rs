@@ -4,14 +4,17 @@
 
 use std::collections::BTreeSet;
 
-use clipkeep_core::generation::{Clip, Generation, HookRecord};
+use clipkeep_core::{
+    event::Event,
+    generation::{Clip, Generation, HookRecord},
+};
 use deadpool_postgres::{GenericClient, Object};
 use serde_json::{Value, json};
 
 use super::{
     super::{
         HookOutcome, Registration, Result,
-        merge::{ClipMark, Event, GenerationId, GenerationMark, Ledger, Rules},
+        merge::{ClipMark, GenerationId, GenerationMark, Ledger, Line, Rules},
         row::{self, select_clips, select_generations},
     },
     find::all,
@@ -121,8 +124,11 @@ const REPLACED_CLIPS: &str = "UPDATE clips c SET model = n.model, prompt_hash = 
     duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL \
     FROM json_populate_recordset(NULL::clips, $1::text::json) n WHERE c.key = n.key";
 
-const EVENTS: &str = "INSERT INTO history (key, at, event, detail) SELECT key, at, event, detail \
+const LINES: &str = "INSERT INTO history (key, at, event, detail) SELECT key, at, event, detail \
     FROM json_populate_recordset(NULL::history, $1::text::json)";
+
+const EVENTS: &str = "INSERT INTO events (at, type, provider, request_id, key, detail) \
+    SELECT at, type, provider, request_id, key, detail FROM json_populate_recordset(NULL::events, $1::text::json)";
 
 async fn write(tx: &impl GenericClient, ledger: &Ledger<'_>) -> Result<()> {
     let generations = |mark| ledger.generations(mark).map(generation_row).collect();
@@ -132,6 +138,7 @@ async fn write(tx: &impl GenericClient, ledger: &Ledger<'_>) -> Result<()> {
     put(tx, NEW_CLIPS, clips(ClipMark::New)).await?;
     put(tx, RETOLD_CLIPS, clips(ClipMark::Retold)).await?;
     put(tx, REPLACED_CLIPS, clips(ClipMark::Replaced)).await?;
+    put(tx, LINES, ledger.lines.iter().map(line_row).collect()).await?;
     put(tx, EVENTS, ledger.events.iter().map(event_row).collect()).await
 }
 
@@ -191,6 +198,17 @@ fn clip_row(row: &Clip) -> Value {
     })
 }
 
+fn line_row(line: &Line) -> Value {
+    json!({ "key": line.key, "at": line.at.millis(), "event": line.event, "detail": line.detail })
+}
+
 fn event_row(event: &Event) -> Value {
-    json!({ "key": event.key, "at": event.at.millis(), "event": event.event, "detail": event.detail })
+    json!({
+        "at": event.at.millis(),
+        "type": event.kind,
+        "provider": event.provider,
+        "request_id": event.request_id,
+        "key": event.key,
+        "detail": event.detail,
+    })
 }

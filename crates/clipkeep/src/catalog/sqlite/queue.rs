@@ -8,7 +8,7 @@ use super::{
     super::{
         CatalogError, Claim, Lease, NodeId, Pinned, Result,
         ending::Ending,
-        merge::{Event, without_nul},
+        merge::{Line, without_nul},
         page,
         row::{self, select_clips},
     },
@@ -60,7 +60,7 @@ fn lease(tx: &Connection, take: &Take, key: &str) -> Result<Claim> {
     })?;
     let claim = claimed.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
     let detail = Some(format!("{}, attempt {}", take.node, claim.clip.attempts));
-    tell(tx, &Event { key: claim.clip.key.clone(), at: take.now, event: "claimed", detail })?;
+    tell(tx, &Line { key: claim.clip.key.clone(), at: take.now, event: "claimed", detail })?;
     Ok(claim)
 }
 
@@ -84,7 +84,7 @@ pub(super) fn raise_epoch(tx: &Connection, lease: &Lease, at: Timestamp, why: &s
         WHERE key = ?1 AND fence = ?2 AND state = 'filling' RETURNING epoch";
     let raised = tx.prepare_cached(SQL)?.query_row((lease.key.as_str(), lease.fence), |row| row.get(0)).optional()?;
     let epoch = raised.ok_or_else(|| CatalogError::LeaseLost { key: lease.key.clone() })?;
-    tell(tx, &Event { key: lease.key.clone(), at, event: "version_changed", detail: Some(without_nul(why)) })?;
+    tell(tx, &Line { key: lease.key.clone(), at, event: "version_changed", detail: Some(without_nul(why)) })?;
     Ok(epoch)
 }
 
@@ -129,7 +129,7 @@ pub(super) fn seal(tx: &Connection, lease: &Lease, sealed: &Sealed, at: Timestam
     };
     under_lease(tx, lease, SQL, params)?;
     let detail = Some(format!("{} bytes", sealed.size));
-    tell(tx, &Event { key: lease.key.clone(), at, event: "sealed", detail })
+    tell(tx, &Line { key: lease.key.clone(), at, event: "sealed", detail })
 }
 
 /// Ends a lease. One that this very lease has ended so already stays ended: a
@@ -161,6 +161,11 @@ pub(super) fn end(tx: &Connection, lease: &Lease, ending: &Ending) -> Result<()>
             None => Err(CatalogError::LeaseLost { key: lease.key.clone() }),
         };
     }
-    let Ending { at, event, why, .. } = ending;
-    tell(tx, &Event { key: lease.key.clone(), at: *at, event, detail: why.clone() })
+    let Ending { at, event, tells, why, .. } = ending;
+    if let Some(kind) = tells {
+        const ANNOUNCE: &str = "INSERT INTO events (at, type, provider, request_id, key, detail) \
+            SELECT ?2, ?3, provider, request_id, key, ?4 FROM clips WHERE key = ?1";
+        tx.prepare_cached(ANNOUNCE)?.execute((key, at.millis(), kind.as_str(), why))?;
+    }
+    tell(tx, &Line { key: lease.key.clone(), at: *at, event, detail: why.clone() })
 }

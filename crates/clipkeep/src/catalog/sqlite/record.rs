@@ -1,13 +1,16 @@
 //! Webhooks and registrations: load what they touch, let the ledger judge,
 //! write down what it marked.
 
-use clipkeep_core::generation::{Clip, Generation, HookRecord};
+use clipkeep_core::{
+    event::Event,
+    generation::{Clip, Generation, HookRecord},
+};
 use rusqlite::{Connection, named_params};
 
 use super::{
     super::{
         HookOutcome, Registration, Result,
-        merge::{ClipMark, Event, GenerationId, GenerationMark, Ledger, Rules},
+        merge::{ClipMark, GenerationId, GenerationMark, Ledger, Line, Rules},
         row::{self, select_clips, select_generations},
     },
     find::{all, clip, first},
@@ -73,14 +76,32 @@ fn write(tx: &Connection, ledger: &Ledger<'_>) -> Result<()> {
         write_facts(tx, clip)?;
         write_source(tx, clip)?;
     }
-    ledger.events.iter().try_for_each(|event| tell(tx, event))
+    ledger.lines.iter().try_for_each(|line| tell(tx, line))?;
+    ledger.events.iter().try_for_each(|event| announce(tx, event))
+}
+
+/// Writes down what the world is told.
+fn announce(tx: &Connection, event: &Event) -> Result<()> {
+    const SQL: &str =
+        "INSERT INTO events (at, type, provider, request_id, key, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let Event { kind, at, provider, request_id, key, detail } = event;
+    let key = key.as_ref().map(|key| key.as_str());
+    tx.prepare_cached(SQL)?.execute((
+        at.millis(),
+        kind.as_str(),
+        provider.as_str(),
+        request_id.as_str(),
+        key,
+        detail,
+    ))?;
+    Ok(())
 }
 
 /// Writes a line of history.
-pub(super) fn tell(tx: &Connection, event: &Event) -> Result<()> {
+pub(super) fn tell(tx: &Connection, line: &Line) -> Result<()> {
     const SQL: &str = "INSERT INTO history (key, id, at, event, detail) \
         SELECT ?1, ifnull(max(id), 0) + 1, ?2, ?3, ?4 FROM history WHERE key = ?1";
-    let Event { key, at, event, detail } = event;
+    let Line { key, at, event, detail } = line;
     tx.prepare_cached(SQL)?.execute((key.as_str(), at.millis(), event, detail))?;
     Ok(())
 }

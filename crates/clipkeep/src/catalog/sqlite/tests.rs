@@ -48,15 +48,15 @@ async fn case_40_a_lease_is_not_synced_and_whatever_comes_after_it_is() {
         assert_eq!(bed.catalog.writer.write("asking", ask).await.unwrap(), 2);
     }
     // Together they share one commit, and that is synced.
-    let slow = bed.catalog.writer.write_unsynced("waiting", |_| {
-        std::thread::sleep(Duration::from_millis(50));
-        Ok(())
-    });
-    let (first, (lease, row)) = tokio::join!(slow, async {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        tokio::join!(bed.catalog.writer.write_unsynced("asking", ask), bed.catalog.writer.write("asking", ask))
-    });
-    first.unwrap();
+    let (go_on, wait) = std::sync::mpsc::channel();
+    let busy = bed.catalog.writer.write_unsynced("waiting", move |_| Ok(wait.recv().unwrap()));
+    let (busy, lease, row, ()) = tokio::join!(
+        busy,
+        bed.catalog.writer.write_unsynced("asking", ask),
+        bed.catalog.writer.write("asking", ask),
+        async move { go_on.send(()).unwrap() }
+    );
+    busy.unwrap();
     assert_eq!((lease.unwrap(), row.unwrap()), (2, 2));
 }
 

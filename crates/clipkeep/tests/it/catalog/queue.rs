@@ -34,7 +34,7 @@ on_both![
 
 const LEASE: Duration = Duration::from_secs(60);
 
-fn sealed() -> Sealed {
+pub(super) fn sealed() -> Sealed {
     let media = MediaInfo {
         kind: Kind::Audio,
         content_type: "audio/mp4".into(),
