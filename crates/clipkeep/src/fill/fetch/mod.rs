@@ -6,7 +6,7 @@ mod pieces;
 mod show;
 mod stream;
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, task::Poll, time::Duration};
 
 use clipkeep_core::{
     backoff,
@@ -169,7 +169,7 @@ impl Fetch<'_> {
 }
 
 /// Reads the next chunk. Bytes that wait in the writer are handed to readers
-/// as soon as the source makes a pause.
+/// as soon as the source makes a pause: any, if a viewer waits for them.
 async fn next_chunk(
     body: &mut crate::source::SourceBody,
     writer: &mut Writer,
@@ -178,6 +178,13 @@ async fn next_chunk(
     const PAUSE: Duration = Duration::from_millis(2);
     let mut next = std::pin::pin!(body.next());
     if writer.is_behind() {
+        if let Poll::Ready(chunk) = futures_util::poll!(next.as_mut()) {
+            return Ok(chunk?);
+        }
+        if writer.is_waited_for() {
+            writer.flush().await?;
+            return Ok(next.await?);
+        }
         let until = Instant::now() + PAUSE;
         match tokio::time::timeout_at(until, next.as_mut()).await {
             Ok(chunk) => return Ok(chunk?),

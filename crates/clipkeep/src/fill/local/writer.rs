@@ -40,6 +40,12 @@ impl Writer {
         !self.batch.is_empty()
     }
 
+    /// Whether a viewer stands still before the bytes that nobody can read yet.
+    pub fn is_waited_for(&self) -> bool {
+        let behind = self.at..self.at();
+        self.copy.state.lock().wants.values().any(|want| behind.contains(&want.start))
+    }
+
     /// Writes a chunk. It may stay in memory until 256 KiB came together or
     /// [`Writer::flush`] is called.
     pub async fn write(&mut self, mut chunk: Bytes) -> io::Result<()> {
