@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use clipkeep_core::{
     address::SourceRules,
     config::{Config, StoreUrl, UrlTemplate},
+    event::Position,
     generation::{Clip, HookRecord},
     id::{ClipKey, RequestId},
     link::{LinkKeys, expires_at},
@@ -17,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     cache::{DiskCache, Shelf},
     catalog::{
-        Catalog,
+        Catalog, CatalogError,
         group::{HookLimits, HookWriter},
         open::open_configured,
     },
@@ -33,8 +34,13 @@ use crate::{
 
 /// How many redirects of a source are followed.
 const MAX_REDIRECTS: u32 = 5;
-/// How many stored clips are kept at hand without asking the catalogue.
-const SHELF_CLIPS: usize = 4096;
+/// How much memory may go to clips that are at hand without asking the
+/// catalogue.
+const SHELF_MEMORY: u64 = 64 * 1024 * 1024;
+/// How often the node asks what changed, here or on another.
+const HEAR_INTERVAL: Duration = Duration::from_secs(1);
+/// How many changes it asks for at once.
+const HEAR_BATCH: u32 = 500;
 
 /// A node. `web` serves it, `cli` starts it.
 pub struct App {
@@ -67,6 +73,8 @@ pub struct App {
     /// Cancelled when the node begins to stop.
     pub stopping: CancellationToken,
     admin_token: Secret<String>,
+    /// Where events stood when nothing was on the shelf yet.
+    told_before: Position,
 }
 
 /// A signed link.
@@ -110,11 +118,12 @@ impl App {
             hooks: HookWriter::start(Arc::clone(&catalog), HookLimits::default()),
             jwks: JwksCache::new(config.fal_jwks_url.to_string(), client),
             final_urls: FinalUrls::new(&config),
-            shelf: Shelf::new(SHELF_CLIPS),
+            shelf: Shelf::new(SHELF_MEMORY),
             tasks,
             cache,
             stopping: CancellationToken::new(),
             admin_token: keys.admin_token,
+            told_before: catalog.last_event().await?,
             config,
             clock,
             catalog,
@@ -138,6 +147,35 @@ impl App {
         let path = format!("/v/{key}");
         let query = self.links.sign(&path, expires, download);
         SignedLink { url: format!("{}{path}?{query}", self.config.public_url), expires }
+    }
+
+    /// Does what a running node does in the background, until it stops: fills
+    /// what is due, and hears of changes.
+    pub async fn run(&self) {
+        tokio::join!(self.engine.run(), self.hear());
+    }
+
+    /// Drops from the shelf what changed, on whatever node.
+    async fn hear(&self) {
+        let mut heard = self.told_before;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(HEAR_INTERVAL) => {}
+                () = self.stopping.cancelled() => return,
+            }
+            if let Err(error) = self.hear_more(&mut heard).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot ask what changed");
+            }
+        }
+    }
+
+    async fn hear_more(&self, heard: &mut Position) -> Result<(), CatalogError> {
+        loop {
+            let told = self.catalog.events(*heard, HEAR_BATCH).await?;
+            self.shelf.hear(told.iter().filter_map(|(_, event)| event.key.as_ref()));
+            let Some((last, _)) = told.last() else { return Ok(()) };
+            *heard = *last;
+        }
     }
 
     /// Adds what the node knows of a webhook's clips: how long sources live here.

@@ -1,13 +1,16 @@
-//! A bounded map of the clips that were watched lately.
+//! A bounded map of the clips that were watched lately. A clip stays in it
+//! until it is told to change.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Weak},
     time::Duration,
 };
 
 use bytes::Bytes;
 use clipkeep_core::{delivery::Representation, id::ClipKey, view::Piece};
-use quick_cache::sync::Cache;
+use parking_lot::Mutex;
+use quick_cache::{Weighter, sync::Cache};
 use tokio::time::Instant;
 
 use crate::{
@@ -18,8 +21,13 @@ use crate::{
     },
 };
 
-/// How long a node may go without hearing of a change made on another.
-const MAX_AGE: Duration = Duration::from_secs(5);
+/// How long a clip is read from its source before the node looks whether it can
+/// be had any better.
+const AT_SOURCE: Duration = Duration::from_secs(5);
+/// How long a look-up may take: news are kept that long for those under way.
+const LOOK_UP: Duration = Duration::from_secs(60);
+/// What a clip weighs beside its `moov`: bounds how many are mapped at once.
+const WEIGHT: u64 = 16 * 1024;
 
 /// What a viewer of one clip needs.
 pub struct Shelved {
@@ -33,7 +41,7 @@ pub struct Shelved {
     pub fast: Option<Fast>,
     /// Where the bytes are.
     pub bytes: Where,
-    /// When this was read from the catalogue.
+    /// When the catalogue was asked.
     pub since: Instant,
 }
 
@@ -100,28 +108,44 @@ impl Shelved {
     fn is_fresh(&self) -> bool {
         let alive = match &self.bytes {
             Where::Coming(coming) => coming.viewer().is_some(),
-            Where::Mapped(_) | Where::Store | Where::Source(_) => true,
+            Where::Source(_) => self.since.elapsed() < AT_SOURCE,
+            Where::Mapped(_) | Where::Store => true,
         };
-        alive && self.since.elapsed() < MAX_AGE
+        alive
+    }
+}
+
+#[derive(Clone)]
+struct ByMemory;
+
+impl Weighter<ClipKey, Arc<Shelved>> for ByMemory {
+    fn weight(&self, _: &ClipKey, clip: &Arc<Shelved>) -> u64 {
+        let movie = clip.fast.as_ref().map_or(0, |fast| fast.movie.bytes().len() as u64);
+        WEIGHT + movie
     }
 }
 
 /// The shelf.
-pub struct Shelf(Cache<ClipKey, Arc<Shelved>>);
+pub struct Shelf {
+    clips: Cache<ClipKey, Arc<Shelved>, ByMemory>,
+    /// What was told lately, and when that was heard.
+    news: Mutex<HashMap<ClipKey, Instant>>,
+}
 
 impl Shelf {
-    /// An empty shelf for `clips` clips.
-    pub fn new(clips: usize) -> Self {
-        Self(Cache::new(clips))
+    /// An empty shelf for clips that take `memory` bytes in all.
+    pub fn new(memory: u64) -> Self {
+        let clips = usize::try_from(memory / WEIGHT).unwrap_or(usize::MAX);
+        Self { clips: Cache::with_weighter(clips, memory, ByMemory), news: Mutex::default() }
     }
 
     /// The clip, if it is here and fresh.
     pub fn find(&self, key: &ClipKey) -> Option<Arc<Shelved>> {
-        let found = self.0.get(key)?;
+        let found = self.clips.get(key)?;
         if found.is_fresh() {
             return Some(found);
         }
-        self.0.remove_if(key, |held| Arc::ptr_eq(held, &found));
+        self.clips.remove_if(key, |held| Arc::ptr_eq(held, &found));
         None
     }
 
@@ -131,14 +155,88 @@ impl Shelf {
         key: &ClipKey,
         look_up: impl Future<Output = Result<Arc<Shelved>, E>>,
     ) -> Result<Arc<Shelved>, E> {
-        match self.find(key) {
-            Some(found) => Ok(found),
-            None => self.0.get_or_insert_async(key, look_up).await,
+        if let Some(found) = self.find(key) {
+            return Ok(found);
         }
+        let found = self.clips.get_or_insert_async(key, look_up).await?;
+        // News that came in between: good for this answer, not for later ones.
+        if self.news.lock().get(key).is_some_and(|heard| *heard >= found.since) {
+            self.clips.remove_if(key, |held| Arc::ptr_eq(held, &found));
+        }
+        Ok(found)
     }
 
     /// Forgets a clip that turned out to be no longer what it was.
     pub fn forget(&self, key: &ClipKey) {
-        self.0.remove(key);
+        self.clips.remove(key);
+    }
+
+    /// Takes in that these clips have changed.
+    pub fn hear<'a>(&self, changed: impl IntoIterator<Item = &'a ClipKey>) {
+        let now = Instant::now();
+        let mut news = self.news.lock();
+        news.retain(|_, heard| now - *heard < LOOK_UP);
+        for key in changed {
+            news.insert(key.clone(), now);
+            self.clips.remove(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clipkeep_core::{delivery::header::ETag, time::Timestamp};
+
+    use super::*;
+
+    fn key(n: u64) -> ClipKey {
+        format!("{n}.mp4").parse().unwrap()
+    }
+
+    fn clip(since: Instant) -> Arc<Shelved> {
+        let representation =
+            Representation::new(9, ETag::of_view(&key(0), 1, false), Timestamp::from_secs(1), "video/mp4");
+        Arc::new(Shelved { representation, sized: true, public: false, fast: None, bytes: Where::Store, since })
+    }
+
+    async fn put(shelf: &Shelf, key: &ClipKey, clip: Arc<Shelved>) {
+        shelf.find_or(key, async { Ok::<_, ()>(clip) }).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn i06_a_clip_stays_until_it_changes() {
+        let shelf = Shelf::new(1 << 20);
+        let long_ago = Instant::now().checked_sub(10 * AT_SOURCE).unwrap();
+        put(&shelf, &key(1), clip(long_ago)).await;
+        assert!(shelf.find(&key(1)).is_some());
+        shelf.hear([&key(2)]);
+        assert!(shelf.find(&key(1)).is_some());
+        shelf.hear([&key(1)]);
+        assert!(shelf.find(&key(1)).is_none());
+    }
+
+    #[tokio::test]
+    async fn i06_what_was_looked_up_before_it_changed_does_not_stay() {
+        let shelf = Shelf::new(1 << 20);
+        let before = clip(Instant::now());
+        let look_up = async {
+            shelf.hear([&key(1)]);
+            Ok::<_, ()>(before)
+        };
+        shelf.find_or(&key(1), look_up).await.unwrap();
+        assert!(shelf.find(&key(1)).is_none());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        put(&shelf, &key(1), clip(Instant::now())).await;
+        assert!(shelf.find(&key(1)).is_some());
+    }
+
+    #[tokio::test]
+    async fn i07_the_shelf_is_bounded() {
+        let shelf = Shelf::new(64 * WEIGHT);
+        for n in 0..1000 {
+            put(&shelf, &key(n), clip(Instant::now())).await;
+        }
+        let kept = (0..1000).filter(|n| shelf.find(&key(*n)).is_some()).count();
+        assert!((1..=64).contains(&kept), "{kept}");
     }
 }

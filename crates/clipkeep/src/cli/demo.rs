@@ -53,8 +53,8 @@ pub(super) async fn run(args: &Args, as_json: bool) -> anyhow::Result<ExitCode> 
     let stop = shutdown::on_signal().context("listening for signals")?;
     let (stage, listener) = set_up().await?;
     let app = &stage.app;
-    let engine = app.engine.clone();
-    let fills = app.tasks.spawn(async move { engine.run().await });
+    let node = Arc::clone(app);
+    let fills = app.tasks.spawn(async move { node.run().await });
     let served = app.tasks.spawn(web::serve(Arc::clone(app), listener, stop.clone()));
     if !as_json {
         output::line(format!("fal (simulated)  {}", stage.sim.queue_url()));

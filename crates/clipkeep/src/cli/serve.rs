@@ -11,6 +11,7 @@ use super::output;
 use crate::{app::App, shutdown, web};
 
 pub(super) async fn run(config: Config, as_json: bool) -> anyhow::Result<ExitCode> {
+    raise_file_limit();
     let stop = shutdown::on_signal().context("listening for signals")?;
     let listener = TcpListener::bind(config.listen)
         .await
@@ -23,12 +24,23 @@ pub(super) async fn run(config: Config, as_json: bool) -> anyhow::Result<ExitCod
         output::line(format!("clipkeep listens on http://{address}"));
     }
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "serving");
-    let engine = app.engine.clone();
-    let fills = app.tasks.spawn(async move { engine.run().await });
+    let node = Arc::clone(&app);
+    let fills = app.tasks.spawn(async move { node.run().await });
     web::serve(Arc::clone(&app), listener, stop).await;
     tracing::info!("stopping");
     app.close().await;
     fills.await.context("the fill loop")?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Takes as many open files as the system lets us have: each viewer and each
+/// hot clip takes one, and the usual limit of 1024 is for old programs' sake.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }

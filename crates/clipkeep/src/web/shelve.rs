@@ -39,18 +39,25 @@ const VERSIONS: usize = 3;
 /// What is needed to serve `key`, whatever its state. A clip that is not here
 /// begins to come, what is asked for `soon` first.
 pub(super) async fn shelve(app: &Arc<App>, key: &ClipKey, soon: Option<Range<u64>>) -> Result<Arc<Shelved>, ApiError> {
+    // News that come from now on may be news to what is read here.
+    let since = Instant::now();
+    let shelved = bytes_of(app, key, soon).await?;
+    Ok(Arc::new(Shelved { since, ..shelved }))
+}
+
+async fn bytes_of(app: &Arc<App>, key: &ClipKey, soon: Option<Range<u64>>) -> Result<Shelved, ApiError> {
     let mut clip = app.catalog.clip(key).await?.ok_or_else(unknown)?;
     if let Some(pause) = backs_off(app, &clip) {
         return Err(come_again(key).retry_after(pause));
     }
     if matches!(clip.state, ClipState::Waiting | ClipState::Filling) {
         match timeout(FIRST_BYTE_TIMEOUT, coming(app, &clip, soon)).await {
-            Ok(Ok(shelved)) => return Ok(Arc::new(shelved)),
+            Ok(Ok(shelved)) => return Ok(shelved),
             Ok(Err(Waited::Failed(error))) => return Err(error),
             Ok(Err(Waited::Elsewhere)) => {
                 clip = app.catalog.clip(key).await?.ok_or_else(unknown)?;
                 if clip.state == ClipState::Filling {
-                    return through(app, &clip).await.map(Arc::new);
+                    return through(app, &clip).await;
                 }
             }
             // The fill is over; its end is in the row.
@@ -59,7 +66,7 @@ pub(super) async fn shelve(app: &Arc<App>, key: &ClipKey, soon: Option<Range<u64
         }
     }
     match (clip.state, &clip.sealed) {
-        (ClipState::Stored, Some(sealed)) => Ok(Arc::new(stored(app, &clip, sealed).await?)),
+        (ClipState::Stored, Some(sealed)) => stored(app, &clip, sealed).await,
         (ClipState::Lost | ClipState::Rejected | ClipState::Deleted, _) => {
             Err(ApiError::new(Code::Gone, format!("{key} is {}", clip.state)))
         }

@@ -1,11 +1,15 @@
 //! Two nodes on one PostgreSQL and one Garage.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use clipkeep_core::state::ClipState;
 use fal_sim::{Fault, Faults, Media, Sim, SimOptions};
 use futures_util::future::join_all;
 use reqwest::Client;
+use serde_json::json;
 
 use crate::{
     cold::{all, header, served},
@@ -67,6 +71,24 @@ async fn case_16_viewers_of_two_nodes_get_the_same_bytes_and_one_object_is_kept(
         assert!(whole.bytes().await.unwrap() == expected);
     }
     assert!(a.app.store.list_stale().await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i06_a_node_hears_within_seconds_what_another_changed() {
+    let shared = Shared::new().await;
+    let (a, b) = (shared.node().await, shared.node().await);
+    let source = shared.sim.add_file("a.mp4", Media::padded(LEN, 2));
+    a.hook("c", &source, "").await;
+    a.until("c.mp4", ClipState::Stored).await;
+    let unsigned = async || b.client.get(format!("{}/v/c.mp4", b.url)).send().await.unwrap().status();
+    assert_eq!(b.client.get(b.link("c.mp4")).send().await.unwrap().status(), 200);
+    assert_eq!(unsigned().await, 403);
+    a.register(&json!({ "request_id": "c", "public": true })).await;
+    let began = Instant::now();
+    while unsigned().await != 200 {
+        assert!(began.elapsed() < Duration::from_secs(3));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -56,9 +56,9 @@ impl TestApp {
         let layers = Layers::new().with_env(aws.iter().cloned()).with_flags(flags).with_flags(settings.iter().cloned());
         let app = App::open(Config::from_layers(layers).unwrap()).await.unwrap();
         let stop = CancellationToken::new();
-        let engine = app.engine.clone();
+        let node = Arc::clone(&app);
         let tasks = vec![
-            tokio::spawn(async move { engine.run().await }),
+            tokio::spawn(async move { node.run().await }),
             tokio::spawn(web::serve(Arc::clone(&app), listener, stop.clone())),
         ];
         let client = Client::builder().no_proxy().build().unwrap();
@@ -101,6 +101,13 @@ impl TestApp {
     pub(crate) async fn api(&self, path: &str) -> Value {
         let request = self.client.get(format!("{}{path}", self.url)).bearer_auth(&self.token);
         request.send().await.unwrap().json().await.unwrap()
+    }
+
+    /// Registers a generation.
+    pub(crate) async fn register(&self, generation: &Value) {
+        let request = self.client.post(format!("{}/api/v1/generations", self.url)).bearer_auth(&self.token);
+        let status = request.json(generation).send().await.unwrap().status();
+        assert!(status.is_success(), "{status}");
     }
 
     /// A link to `key`.
