@@ -13,6 +13,10 @@ text_enum! {
         ClipStored = "clip.stored",
         /// A clip's source is gone, and there is no copy.
         ClipLost = "clip.lost",
+        /// A clip's only copy is its source, whose time runs out.
+        ClipAtRisk = "clip.at_risk",
+        /// A clip was deleted: whoever caches it must drop it.
+        ClipDeleted = "clip.deleted",
         /// What came of a clip is no acceptable media.
         ClipRejected = "clip.rejected",
         /// A clip is served by other rules than before. For nodes alone.

@@ -26,6 +26,7 @@ use crate::{
     fill::{FillEngine, FillParts, FillSettings, local},
     jwks::JwksCache,
     keys,
+    scratch::{Role, Scratch},
     source::{SourceClient, SourceSettings},
     store::{Store, StoreError, StoreTarget, UploadLimits},
     telemetry::Metrics,
@@ -73,6 +74,7 @@ pub struct App {
     /// Cancelled when the node begins to stop.
     pub stopping: CancellationToken,
     admin_token: Secret<String>,
+    _scratch: Scratch,
     /// Where events stood when nothing was on the shelf yet.
     told_before: Position,
 }
@@ -86,24 +88,28 @@ pub struct SignedLink {
 }
 
 impl App {
-    /// Opens everything the configuration names. Nothing runs yet.
+    /// Opens everything the configuration names, as the one node of its data
+    /// folder, or as a command beside it. Nothing runs yet.
     ///
     /// # Errors
     /// If the data folder, a key, the database or the store cannot be opened;
     /// the message says which, and what to do.
-    pub async fn open(config: Config) -> anyhow::Result<Arc<Self>> {
+    pub async fn open(config: Config, role: Role) -> anyhow::Result<Arc<Self>> {
         tls::choose_ring();
         let keys = keys::load_or_create(&config)?;
+        let scratch = Scratch::take(&config.data, role).await?;
         let links = keys.link_keys_text.expose().parse::<LinkKeys>()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new());
         let catalog = open_configured(&config).await?;
         let store = Arc::new(open_store(&config).await?);
-        sweep_spool(&*catalog, spool(&config)).await?;
-        store.clear_staging().await?;
+        sweep_spool(&*catalog, scratch.spool()).await?;
+        if scratch.role() == Role::Node {
+            store.clear_staging().await?;
+        }
         let engine = FillEngine::new(FillParts {
             node: node_name(),
-            settings: fill_settings(&config),
+            settings: fill_settings(&config, &scratch),
             catalog: Arc::clone(&catalog),
             store: Arc::clone(&store),
             source: SourceClient::new(source_settings(&config), Arc::clone(&clock))?,
@@ -112,7 +118,7 @@ impl App {
         });
         let client = tls::client_builder().build()?;
         let tasks = TaskTracker::new();
-        let cache = DiskCache::new(config.data.join("cache"), config.cache_size, Arc::clone(&store), tasks.clone());
+        let cache = DiskCache::new(scratch.cache(), config.cache_size, Arc::clone(&store), tasks.clone());
         cache.take_over(&*catalog).await?;
         Ok(Arc::new(Self {
             hooks: HookWriter::start(Arc::clone(&catalog), HookLimits::default()),
@@ -123,6 +129,7 @@ impl App {
             cache,
             stopping: CancellationToken::new(),
             admin_token: keys.admin_token,
+            _scratch: scratch,
             told_before: catalog.last_event().await?,
             config,
             clock,
@@ -241,7 +248,7 @@ pub async fn open_store(config: &Config) -> Result<Store, StoreError> {
     Store::open(target, limits).await
 }
 
-fn fill_settings(config: &Config) -> FillSettings {
+fn fill_settings(config: &Config, scratch: &Scratch) -> FillSettings {
     FillSettings {
         concurrency: config.fill_concurrency,
         connections: config.fill_connections,
@@ -255,7 +262,7 @@ fn fill_settings(config: &Config) -> FillSettings {
         max_clip_size: config.max_clip_size,
         sweep_interval: config.sweep_interval,
         fast_start: config.fast_start,
-        spool: spool(config),
+        spool: scratch.spool(),
     }
 }
 
@@ -269,10 +276,6 @@ async fn sweep_spool(catalog: &dyn Catalog, dir: PathBuf) -> anyhow::Result<()> 
         }
     }
     Ok(())
-}
-
-fn spool(config: &Config) -> PathBuf {
-    config.data.join("spool")
 }
 
 fn source_settings(config: &Config) -> SourceSettings {

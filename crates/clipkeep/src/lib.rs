@@ -10,6 +10,7 @@ pub mod faststart;
 pub mod fill;
 pub mod jwks;
 pub mod keys;
+pub mod scratch;
 pub mod shutdown;
 pub mod source;
 pub mod store;

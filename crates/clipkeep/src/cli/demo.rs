@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::output;
-use crate::{app::App, catalog::ClipFilter, shutdown, tls, web, web::ClipRow};
+use crate::{app::App, catalog::ClipFilter, scratch::Role, shutdown, tls, web, web::ClipRow};
 
 /// How long all clips together may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -93,7 +93,7 @@ async fn set_up() -> anyhow::Result<(Stage, TcpListener)> {
         ("source_allow_private", "true".to_owned()),
         ("source_allow_http", "true".to_owned()),
     ];
-    let app = App::open(Config::from_layers(Layers::new().with_flags(flags))?).await?;
+    let app = App::open(Config::from_layers(Layers::new().with_flags(flags))?, Role::Node).await?;
     Ok((Stage { sim, app, _data: data }, listener))
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::output;
-use crate::{app::App, shutdown, web};
+use crate::{app::App, scratch::Role, shutdown, web};
 
 pub(super) async fn run(config: Config, as_json: bool) -> anyhow::Result<ExitCode> {
     raise_file_limit();
@@ -17,7 +17,7 @@ pub(super) async fn run(config: Config, as_json: bool) -> anyhow::Result<ExitCod
         .await
         .with_context(|| format!("listening on {} (listen): is another program there?", config.listen))?;
     let address = listener.local_addr()?;
-    let app = App::open(config).await?;
+    let app = App::open(config, Role::Node).await?;
     if as_json {
         output::json(&json!({"listening": address.to_string(), "public_url": app.config.public_url.as_str()}))?;
     } else {

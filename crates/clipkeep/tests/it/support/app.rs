@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use clipkeep::{app::App, web};
+use clipkeep::{app::App, scratch::Role, web};
 use clipkeep_core::{
     config::{Config, Layers},
     generation::Clip,
@@ -54,7 +54,7 @@ impl TestApp {
         let token = "test-admin-token-0123456789".to_owned();
         let flags = own_settings(&sim, &url, data.path(), &token);
         let layers = Layers::new().with_env(aws.iter().cloned()).with_flags(flags).with_flags(settings.iter().cloned());
-        let app = App::open(Config::from_layers(layers).unwrap()).await.unwrap();
+        let app = App::open(Config::from_layers(layers).unwrap(), Role::Node).await.unwrap();
         let stop = CancellationToken::new();
         let node = Arc::clone(&app);
         let tasks = vec![
