@@ -106,12 +106,11 @@ impl Shelved {
     }
 
     fn is_fresh(&self) -> bool {
-        let alive = match &self.bytes {
+        match &self.bytes {
             Where::Coming(coming) => coming.viewer().is_some(),
             Where::Source(_) => self.since.elapsed() < AT_SOURCE,
             Where::Mapped(_) | Where::Store => true,
-        };
-        alive
+        }
     }
 }
 

@@ -49,7 +49,10 @@ async fn case_40_a_lease_is_not_synced_and_whatever_comes_after_it_is() {
     }
     // Together they share one commit, and that is synced.
     let (go_on, wait) = std::sync::mpsc::channel();
-    let busy = bed.catalog.writer.write_unsynced("waiting", move |_| Ok(wait.recv().unwrap()));
+    let busy = bed.catalog.writer.write_unsynced("waiting", move |_| {
+        wait.recv().unwrap();
+        Ok(())
+    });
     let (busy, lease, row, ()) = tokio::join!(
         busy,
         bed.catalog.writer.write_unsynced("asking", ask),
