@@ -96,5 +96,5 @@ CREATE TABLE events (
     request_id TEXT COLLATE "C" NOT NULL,
     key        TEXT COLLATE "C",
     detail     TEXT,
-    PRIMARY KEY (tx, id)
+    UNIQUE (tx, id)
 );

@@ -86,12 +86,15 @@ CREATE TABLE history (
 ) STRICT, WITHOUT ROWID;
 
 -- What the world is told, written in the transaction that makes it true.
+-- There is one writer, so `id` alone is their order; `tx` is its twin's.
 CREATE TABLE events (
+    tx         INTEGER NOT NULL DEFAULT 0,
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     at         INTEGER NOT NULL,
     type       TEXT NOT NULL,
     provider   TEXT NOT NULL,
     request_id TEXT NOT NULL,
     key        TEXT,
-    detail     TEXT
+    detail     TEXT,
+    UNIQUE (tx, id)
 ) STRICT;

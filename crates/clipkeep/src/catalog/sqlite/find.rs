@@ -139,7 +139,7 @@ pub(super) fn next_due(db: &Connection) -> Result<Option<Timestamp>> {
 
 /// Reads what the world was told since. There is one writer, so numbers rise as
 /// transactions end.
-pub const EVENTS: &str = "SELECT 0 AS tx, id, at, type, provider, request_id, key, detail FROM events \
+pub const EVENTS: &str = "SELECT tx, id, at, type, provider, request_id, key, detail FROM events \
     WHERE id > ?1 ORDER BY id LIMIT ?2";
 
 pub(super) fn events(db: &Connection, after: Position, limit: u32) -> Result<Vec<(Position, Event)>> {
