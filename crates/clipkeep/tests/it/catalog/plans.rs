@@ -60,11 +60,16 @@ async fn sqlite_picks_by_an_index_that_is_in_order() {
     let bed = Bed::sqlite();
     bed.open().await;
     let two = [Value::Int(1), Value::Int(1)];
+    let three = [Value::Text("e".into()), Value::Text("1".into()), Value::Int(1)];
     for (sql, values, index) in [
         (sqlite::queue::PROMOTE, &two[..], "clips_upcoming"),
         (sqlite::queue::PICK, &two[..], "clips_queued"),
         (sqlite::find::NEXT_DUE, &[], "clips_upcoming"),
         (sqlite::find::NEXT_DUE, &[], "clips_queued"),
+        (sqlite::outbox::DUE, &three[..], "deliveries_due"),
+        (sqlite::outbox::DUE, &three[..], "deliveries_subject"),
+        (sqlite::outbox::BLOCKED, &three[..2], "deliveries_subject"),
+        (sqlite::outbox::ADVANCE, &three[..], "deliveries_subject"),
     ] {
         let plan = sqlite_plan(&bed, sql, values);
         assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
