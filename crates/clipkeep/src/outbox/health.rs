@@ -86,7 +86,9 @@ mod tests {
     #[test]
     fn probes_come_more_and_more_seldom_but_once_a_minute_at_least() {
         let (settings, health) = (settings(), Health::new(&settings()));
-        ["a", "b", "c"].map(|subject| health.failed(subject, None));
+        for subject in ["a", "b", "c"] {
+            health.failed(subject, None);
+        }
         assert!(health.pause(&settings) <= settings.pause_base);
         for _ in 0..20 {
             health.failed("a", None);
