@@ -128,8 +128,9 @@ pub trait Outbox {
         limit: u32,
     ) -> Result<Vec<(Position, Event)>>;
 
-    /// Takes the right to tell `endpoint`, unless another node holds it. One
-    /// that is seen for the first time is told what happens from now on.
+    /// Takes the right to tell `endpoint`, unless another than `node` holds it.
+    /// An endpoint that is seen for the first time is told what happens from
+    /// now on.
     async fn claim_endpoint(
         &self,
         endpoint: &str,

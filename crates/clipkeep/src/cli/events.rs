@@ -53,8 +53,17 @@ enum What {
 }
 
 #[derive(Debug, clap::Args)]
-#[group(id = "which", required = true, multiple = false, args = ["parked", "after", "key"])]
 struct ReplayArgs {
+    #[command(flatten)]
+    which: Which,
+    /// This endpoint alone, by the name that `parked` and the log show.
+    #[arg(long, value_name = "NAME")]
+    endpoint: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Which {
     /// What was parked.
     #[arg(long)]
     parked: bool,
@@ -64,9 +73,6 @@ struct ReplayArgs {
     /// All events about this clip.
     #[arg(long)]
     key: Option<ClipKey>,
-    /// This endpoint alone, by the name that `parked` and the log show.
-    #[arg(long, value_name = "NAME")]
-    endpoint: Option<String>,
 }
 
 pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::Result<ExitCode> {
@@ -154,7 +160,7 @@ fn print_parked(parked: &[ParkedDelivery], as_json: bool) -> anyhow::Result<()> 
 }
 
 async fn replay(config: &Config, catalog: &dyn Catalog, args: &ReplayArgs, as_json: bool) -> anyhow::Result<()> {
-    let what = match (args.after, &args.key) {
+    let what = match (args.which.after, &args.which.key) {
         (Some(position), _) => Replay::After(position),
         (None, Some(key)) => Replay::Of(key.clone()),
         (None, None) => Replay::Parked,

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     catalog::{
-        Result,
+        NodeId, Result,
         outbox::{Delivery, EndpointLease, Fate, Settled},
     },
     fill::random,
@@ -37,6 +37,9 @@ const LONGEST_BEAT: Duration = Duration::from_secs(5);
 /// What tells one endpoint.
 pub(super) struct Pump {
     parts: Arc<OutboxParts>,
+    /// Who we are in leases. No other has this name, so a lease under it of which
+    /// we do not know is one whose answer we did not hear.
+    name: NodeId,
     endpoint: Endpoint,
     health: Health,
     heard: watch::Receiver<Position>,
@@ -54,7 +57,8 @@ enum Pass {
 
 impl Pump {
     pub(super) fn new(parts: Arc<OutboxParts>, endpoint: Endpoint, heard: watch::Receiver<Position>) -> Self {
-        Self { health: Health::new(&parts.settings), parts, endpoint, heard }
+        let name = format!("{}/{:09}", parts.node, (random() * 1e9) as u32);
+        Self { health: Health::new(&parts.settings), name, parts, endpoint, heard }
     }
 
     /// Tells the endpoint whenever this node holds the lease, until `stop`.
@@ -77,8 +81,8 @@ impl Pump {
     }
 
     async fn claim(&self) -> Result<Option<EndpointLease>> {
-        let OutboxParts { node, settings, catalog, clock, .. } = &*self.parts;
-        catalog.claim_endpoint(self.endpoint.name(), node, clock.now(), settings.lease).await
+        let OutboxParts { settings, catalog, clock, .. } = &*self.parts;
+        catalog.claim_endpoint(self.endpoint.name(), &self.name, clock.now(), settings.lease).await
     }
 
     /// Works under one lease. A lane that is dropped in the middle loses

@@ -179,7 +179,7 @@ async fn claim(
         SELECT $1, pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1, 9223372036854775807, 0, 0 \
         WHERE NOT EXISTS (SELECT 1 FROM endpoints WHERE endpoint = $1) ON CONFLICT DO NOTHING";
     const CLAIM: &str = "UPDATE endpoints SET lease_node = $2, lease_until = $4, fence = fence + 1 \
-        WHERE endpoint = $1 AND lease_until <= $3 RETURNING fence, tx, id";
+        WHERE endpoint = $1 AND (lease_until <= $3 OR lease_node = $2) RETURNING fence, tx, id";
     run(client, NEW, &[&endpoint]).await?;
     let params: Params<'_> = &[&endpoint, &node, &now.millis(), &until.millis()];
     first(client, CLAIM, params, |row| {

@@ -180,7 +180,7 @@ fn claim(
     const NEW: &str = "INSERT INTO endpoints (endpoint, tx, id, lease_until, fence) \
         SELECT ?1, 0, ifnull(max(id), 0), 0, 0 FROM events WHERE TRUE ON CONFLICT DO NOTHING";
     const CLAIM: &str = "UPDATE endpoints SET lease_node = ?2, lease_until = ?4, fence = fence + 1 \
-        WHERE endpoint = ?1 AND lease_until <= ?3 RETURNING fence, tx, id";
+        WHERE endpoint = ?1 AND (lease_until <= ?3 OR lease_node = ?2) RETURNING fence, tx, id";
     tx.prepare_cached(NEW)?.execute([&endpoint])?;
     let params = (&endpoint, node, now.millis(), until.millis());
     let claimed = tx.prepare_cached(CLAIM)?.query_row(params, |row| {
