@@ -140,6 +140,33 @@ async fn postgres_picks_by_an_index_that_is_in_order() {
     }
 }
 
+/// Ten thousand events that an endpoint did not take, most of them not due.
+const MANY_WAITING: &str = "
+    INSERT INTO events (at, type, provider, request_id, key)
+    SELECT n, 'clip.lost', 'fal', 'r' || n, 'r' || n || '.mp4' FROM generate_series(1, 10000) n;
+    INSERT INTO deliveries (endpoint, tx, id, subject, status, attempts, next_at)
+    SELECT 'e', tx, id, key, CASE WHEN id % 10 = 0 THEN 'parked' ELSE 'waiting' END, 1,
+        CASE WHEN id % 10 = 0 THEN NULL ELSE id END FROM events;
+    ANALYZE;";
+
+#[tokio::test]
+async fn postgres_finds_events_to_tell_by_index() {
+    let client = postgres_with_many().await;
+    client.batch_execute(MANY_WAITING).await.unwrap();
+    let (few, now) = (10_i64, 20_i64);
+    let subjects: Vec<String> = (0..100).map(|n| format!("r{n}.mp4")).collect();
+    let cases: [(&str, &[&(dyn ToSql + Sync)], &str); 4] = [
+        (postgres::outbox::EVENTS, &[&0_i64, &0_i64, &few], "events"),
+        (postgres::outbox::DUE, &[&"e", &now, &few], "deliveries_due"),
+        (postgres::outbox::BLOCKED, &[&"e", &subjects], "deliveries_"),
+        (postgres::outbox::ADVANCE, &[&"e", &"r1.mp4", &now], "deliveries_"),
+    ];
+    for (sql, values, index) in cases {
+        let plan = postgres_plan(&client, sql, values).await;
+        assert!(plan.contains(index) && !plan.contains("Seq Scan"), "{sql}\n{plan}");
+    }
+}
+
 #[tokio::test]
 async fn postgres_locks_what_a_batch_touches_by_index() {
     let client = postgres_with_many().await;
