@@ -1,5 +1,7 @@
 //! What an app, or another node, is told about.
 
+use std::{fmt, str::FromStr};
+
 use crate::{
     id::{ClipKey, Provider, RequestId},
     state::text_enum,
@@ -26,6 +28,13 @@ text_enum! {
     }
 }
 
+impl EventType {
+    /// Whether apps are told of it, or only nodes.
+    pub const fn is_for_apps(self) -> bool {
+        !matches!(self, Self::ClipRevised)
+    }
+}
+
 /// Something that became true, written down in the transaction that made it so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
@@ -43,11 +52,64 @@ pub struct Event {
     pub detail: Option<String>,
 }
 
-/// A place in the order of events.
+impl Event {
+    /// What it is about: the clip, or else the generation. Events about one
+    /// subject are told in their order.
+    pub fn subject(&self) -> &str {
+        self.key.as_ref().map_or(self.request_id.as_str(), |key| key.as_str())
+    }
+}
+
+/// A place in the order of events. Its text is `{tx}-{id}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// The transaction, where several may write at once.
     pub tx: i64,
     /// The event's number.
     pub id: i64,
+}
+
+impl Position {
+    /// The `webhook-id` of the event here: the same on each attempt.
+    pub fn webhook_id(self) -> String {
+        format!("evt_{}_{}", self.tx, self.id)
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.tx, self.id)
+    }
+}
+
+/// The text is no place in the order of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be the id of an event, such as 4711-42")]
+pub struct PositionError;
+
+impl FromStr for Position {
+    type Err = PositionError;
+
+    fn from_str(text: &str) -> Result<Self, PositionError> {
+        let number = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
+            true => text.parse().map_err(|_| PositionError),
+            false => Err(PositionError),
+        };
+        let (tx, id) = text.split_once('-').ok_or(PositionError)?;
+        Ok(Self { tx: number(tx)?, id: number(id)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_survives_its_trip_and_nonsense_is_refused() {
+        let position = Position { tx: 4711, id: i64::MAX };
+        assert_eq!(position.to_string().parse(), Ok(position));
+        for bad in ["", "1", "-", "1-", "-1", "1-2-3", "+1-2", "1--2", "1-99999999999999999999"] {
+            assert_eq!(bad.parse::<Position>(), Err(PositionError), "{bad}");
+        }
+    }
 }

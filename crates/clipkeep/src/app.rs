@@ -4,10 +4,10 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clipkeep_core::{
     address::SourceRules,
-    config::{Config, StoreUrl, UrlTemplate},
+    config::{Config, StoreUrl},
     event::Position,
     generation::{Clip, HookRecord},
-    id::{ClipKey, RequestId},
+    id::ClipKey,
     link::{LinkKeys, expires_at},
     secret::Secret,
     state::ClipState,
@@ -26,12 +26,15 @@ use crate::{
     fill::{FillEngine, FillParts, FillSettings, local},
     jwks::JwksCache,
     keys,
+    outbox::{self, Feed, OutboxParts, OutboxSettings},
     scratch::{Role, Scratch},
     source::{SourceClient, SourceSettings},
     store::{Store, StoreError, StoreTarget, UploadLimits},
     telemetry::Metrics,
     tls,
 };
+
+pub use crate::final_urls::FinalUrls;
 
 /// How many redirects of a source are followed.
 const MAX_REDIRECTS: u32 = 5;
@@ -69,11 +72,14 @@ pub struct App {
     pub cache: DiskCache,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// What was heard of, for those who wait for it.
+    pub feed: Feed,
     /// Work that must outlive the request that started it.
     pub tasks: TaskTracker,
     /// Cancelled when the node begins to stop.
     pub stopping: CancellationToken,
     admin_token: Secret<String>,
+    outbox: Arc<OutboxParts>,
     _scratch: Scratch,
     /// Where events stood when nothing was on the shelf yet.
     told_before: Position,
@@ -120,6 +126,18 @@ impl App {
         let tasks = TaskTracker::new();
         let cache = DiskCache::new(scratch.cache(), config.cache_size, Arc::clone(&store), tasks.clone());
         cache.take_over(&*catalog).await?;
+        let told_before = catalog.last_event().await?;
+        let outbox = OutboxParts {
+            node: node_name(),
+            settings: OutboxSettings::new(config.lease, config.shutdown_grace),
+            endpoints: config.event_endpoints.clone(),
+            secret: keys.event_secret.expose().parse()?,
+            http: outbox::client()?,
+            urls: FinalUrls::new(&config),
+            catalog: Arc::clone(&catalog),
+            clock: Arc::clone(&clock),
+            metrics: Arc::clone(&metrics),
+        };
         Ok(Arc::new(Self {
             hooks: HookWriter::start(Arc::clone(&catalog), HookLimits::default()),
             jwks: JwksCache::new(config.fal_jwks_url.to_string(), client),
@@ -130,7 +148,9 @@ impl App {
             stopping: CancellationToken::new(),
             admin_token: keys.admin_token,
             _scratch: scratch,
-            told_before: catalog.last_event().await?,
+            feed: Feed::new(told_before),
+            outbox: Arc::new(outbox),
+            told_before,
             config,
             clock,
             catalog,
@@ -157,9 +177,10 @@ impl App {
     }
 
     /// Does what a running node does in the background, until it stops: fills
-    /// what is due, and hears of changes.
+    /// what is due, hears of changes, and tells endpoints of them.
     pub async fn run(&self) {
-        tokio::join!(self.engine.run(), self.hear());
+        let tell = outbox::run(&self.outbox, self.feed.listen(), &self.stopping);
+        tokio::join!(self.engine.run(), self.hear(), tell);
     }
 
     /// Drops from the shelf what changed, on whatever node.
@@ -182,6 +203,7 @@ impl App {
             self.shelf.hear(told.iter().filter_map(|(_, event)| event.key.as_ref()));
             let Some((last, _)) = told.last() else { return Ok(()) };
             *heard = *last;
+            self.feed.tell(*heard);
         }
     }
 
@@ -199,32 +221,12 @@ impl App {
     /// commits are written.
     pub async fn close(&self) {
         self.stopping.cancel();
+        self.feed.end();
         self.engine.close(self.config.shutdown_grace).await;
         self.cache.close().await;
         self.tasks.close();
         self.tasks.wait().await;
         self.hooks.shutdown().await;
-    }
-}
-
-/// Where clips are for good: the template of the configuration, filled in.
-#[derive(Clone, Debug)]
-pub struct FinalUrls(UrlTemplate);
-
-impl FinalUrls {
-    /// The URLs that `config` makes.
-    pub fn new(config: &Config) -> Self {
-        Self(config.final_url_template.clone())
-    }
-
-    /// The final URL of `key`.
-    pub fn of(&self, key: &ClipKey) -> String {
-        self.0.fill(key)
-    }
-
-    /// The final URL of a generation's first clip, should it be an MP4.
-    pub fn expected(&self, request_id: &RequestId) -> String {
-        self.of(&ClipKey::new(request_id, 0, "mp4"))
     }
 }
 

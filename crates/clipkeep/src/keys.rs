@@ -1,4 +1,5 @@
-//! The secrets of this installation: the admin token and the link keys.
+//! The secrets of this installation: the admin token, the link keys, and what
+//! events are signed with.
 //!
 //! What the configuration does not give is made once, on first start, and kept
 //! in `data` with mode 0600. Processes that start at once agree: a secret's
@@ -12,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clipkeep_core::{config::Config, secret::Secret};
+use clipkeep_core::{config::Config, secret::Secret, standard_webhook::EventSecret};
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
 use ring::rand::{SecureRandom, SystemRandom};
 
@@ -29,6 +30,8 @@ pub struct Keys {
     pub admin_token: Secret<String>,
     /// The link keys as `kid:base64,…`; the first signs.
     pub link_keys_text: Secret<String>,
+    /// What events are signed with, as `whsec_…`.
+    pub event_secret: Secret<String>,
 }
 
 /// Why a secret could be neither read nor made.
@@ -79,6 +82,7 @@ pub fn load_or_create(config: &Config) -> Result<Keys, KeysError> {
     Ok(Keys {
         admin_token: kept(&config.admin_token, "admin_token", new_token)?,
         link_keys_text: kept(&config.link_keys, "link_keys", new_link_key)?,
+        event_secret: kept(&config.event_secret, "event_secret", new_event_secret)?,
     })
 }
 
@@ -158,6 +162,10 @@ fn new_link_key() -> Result<String, KeysError> {
     Ok(format!("k{}:{}", HEXLOWER.encode(&random::<4>()?), BASE64.encode(&random::<32>()?)))
 }
 
+fn new_event_secret() -> Result<String, KeysError> {
+    Ok(EventSecret::text(&random::<32>()?))
+}
+
 fn random<const N: usize>() -> Result<[u8; N], KeysError> {
     let mut bytes = [0; N];
     SystemRandom::new().fill(&mut bytes).map_err(|_| KeysError::NoRandom)?;
@@ -198,7 +206,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("a/b");
         let first = load_or_create(&config(&data, &[])).unwrap();
-        assert_eq!(names(&data), ["admin_token", "link_keys"]);
+        assert_eq!(names(&data), ["admin_token", "event_secret", "link_keys"]);
         assert_eq!(
             (mode(&data), mode(&data.join("admin_token")), mode(&data.join("link_keys"))),
             (0o700, 0o600, 0o600)
@@ -215,6 +223,8 @@ mod tests {
         let (kid, key) = a.link_keys_text.expose().split_once(':').unwrap();
         kid.parse::<KeyId>().unwrap();
         assert_eq!(BASE64.decode(key.as_bytes()).unwrap().len(), 32);
+        assert!(a.event_secret.expose().parse::<EventSecret>().is_ok());
+        assert_ne!(a.event_secret.expose(), b.event_secret.expose());
         assert_ne!(a.link_keys_text.expose(), b.link_keys_text.expose());
         assert_ne!(a.admin_token.expose(), b.admin_token.expose());
     }
@@ -222,7 +232,8 @@ mod tests {
     #[test]
     fn secrets_that_are_given_are_used_and_not_written_down() {
         let folder = tempfile::tempdir().unwrap();
-        let given = [("admin_token", "a-token-of-our-own"), ("link_keys", "k1:AAAA")];
+        let secret = EventSecret::text(&[7; 24]);
+        let given = [("admin_token", "a-token-of-our-own"), ("link_keys", "k1:AAAA"), ("event_secret", &secret)];
         let keys = load_or_create(&config(folder.path(), &given)).unwrap();
         assert_eq!(exposed(&keys), ("a-token-of-our-own".to_owned(), "k1:AAAA".to_owned()));
         assert!(names(folder.path()).is_empty());
@@ -243,7 +254,7 @@ mod tests {
                 threads.into_iter().map(|thread| thread.join().unwrap()).collect()
             });
             assert!(all.iter().all(|keys| *keys == all[0]));
-            assert_eq!(names(folder.path()), ["admin_token", "link_keys"]);
+            assert_eq!(names(folder.path()), ["admin_token", "event_secret", "link_keys"]);
         }
     }
 

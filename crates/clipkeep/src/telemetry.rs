@@ -49,6 +49,11 @@ struct State {
     state: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AtEndpoint {
+    endpoint: String,
+}
+
 /// Every metric of a node.
 pub struct Metrics {
     registry: Registry,
@@ -58,6 +63,9 @@ pub struct Metrics {
     fill_seconds: Histogram,
     source_bytes: Counter,
     deliveries: Family<Status, Counter>,
+    events: Family<Outcome, Counter>,
+    events_waiting: Family<AtEndpoint, Gauge<i64>>,
+    events_parked: Family<AtEndpoint, Gauge<i64>>,
     clips: Family<State, Gauge<i64>>,
     fills_running: Gauge<i64>,
     up: Gauge<u64, AtomicU64>,
@@ -74,6 +82,9 @@ impl Metrics {
             fill_seconds: Histogram::new([0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0]),
             source_bytes: Counter::default(),
             deliveries: Family::default(),
+            events: Family::default(),
+            events_waiting: Family::default(),
+            events_parked: Family::default(),
             clips: Family::default(),
             fills_running: Gauge::default(),
             up: Gauge::default(),
@@ -92,6 +103,9 @@ impl Metrics {
         r.register_with_unit("fill", "Duration of ended fills", Unit::Seconds, self.fill_seconds.clone());
         r.register_with_unit("source_read", "Bytes read from sources", Unit::Bytes, self.source_bytes.clone());
         r.register("deliveries", "Answers on /v/ by status", self.deliveries.clone());
+        r.register("event_deliveries", "Attempts to tell an endpoint, by outcome", self.events.clone());
+        r.register("events_waiting", "Events that an endpoint is told again", self.events_waiting.clone());
+        r.register("events_parked", "Events that an endpoint did not take", self.events_parked.clone());
         r.register("clips", "Clips by state", self.clips.clone());
         r.register("fills_running", "Fills that run on this node", self.fills_running.clone());
         r.register("up", "1 while the node runs", self.up.clone());
@@ -117,6 +131,18 @@ impl Metrics {
     /// A clip request was answered.
     pub fn delivered(&self, status: u16) {
         self.deliveries.get_or_create(&Status { status }).inc();
+    }
+
+    /// An endpoint was told of an event.
+    pub fn event_sent(&self, outcome: &'static str) {
+        self.events.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Takes over how many events an endpoint has not taken.
+    pub fn observe_endpoint(&self, endpoint: &str, waiting: u64, parked: u64) {
+        let at = AtEndpoint { endpoint: endpoint.to_owned() };
+        self.events_waiting.get_or_create(&at).set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        self.events_parked.get_or_create(&at).set(i64::try_from(parked).unwrap_or(i64::MAX));
     }
 
     /// Takes over readings that are made when asked.

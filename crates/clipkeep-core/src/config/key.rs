@@ -170,6 +170,13 @@ keys! {
     /// Where fal publishes the keys that its webhooks are signed with.
     fal_jwks_url: Text("an http or https URL"), "https://rest.fal.ai/.well-known/jwks.json",
         "https://rest.alpha.fal.ai/.well-known/jwks.json";
+    /// Where apps are told what happened to their clips, as Standard Webhooks: see docs/events.md. A comma within a URL
+    /// is written `%2C`.
+    event_endpoints: List("http or https URLs"), "", "https://app.example.com/hooks/clipkeep";
+    /// The secret that what endpoints are told is signed with. Made on first start and kept in `data` if not given;
+    /// `clipkeep events secret` prints it. Several nodes must be given the same.
+    event_secret: Secret("`whsec_` and 24 to 64 bytes in base64"), "",
+        "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     /// How far a webhook's timestamp may be from our clock, to either side. Whole seconds.
     hook_tolerance: Duration("1s", "1h"), "300s", "60s";
     /// The largest webhook body that is accepted.
@@ -186,7 +193,7 @@ keys! {
     source_connections_per_host: Count(1, 4096), "64", "16";
     /// How much memory the uploads of all fills share.
     fill_memory: Size("8MiB", "1TiB"), "32MiB", "256MiB";
-    /// How long a node that stopped answering keeps the right to fill a clip.
+    /// How long a node that stopped answering keeps the right to fill a clip, or to tell an endpoint of events.
     lease: Duration("1s", "1h"), "60s", "20s";
     /// The delay before a failed fill's first retry. It doubles from retry to retry.
     retry_base: Duration("1ms", "1h"), "1s", "5s";

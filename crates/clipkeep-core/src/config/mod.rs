@@ -22,13 +22,14 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use host::{HostPattern, HostPatternError};
+pub(crate) use parse::web_url;
 pub use key::{ENV_PREFIX, KEYS, Key, Kind, is_reserved_env};
 pub use place::{BaseUrl, DatabaseUrl, PlaceError, S3Settings, StoreUrl, UrlTemplate};
 pub use raw::Layers;
 pub use units::{DurationText, SizeText, UnitError};
 pub use warning::Warning;
 
-use crate::{policy::Policies, secret::Secret, state::text_enum};
+use crate::{endpoint::Endpoint, policy::Policies, secret::Secret, state::text_enum};
 
 text_enum! {
     /// What is kept of a prompt.
@@ -106,6 +107,10 @@ pub struct Config {
     pub fal_queue_url: BaseUrl,
     /// Where fal publishes its webhook keys.
     pub fal_jwks_url: url::Url,
+    /// Where apps are told what happened.
+    pub event_endpoints: Vec<Endpoint>,
+    /// What events are signed with; none if it is to be made.
+    pub event_secret: Option<Secret<String>>,
     /// How far a webhook's timestamp may be from our clock.
     pub hook_tolerance: Duration,
     /// The largest webhook body, in bytes.
@@ -122,7 +127,7 @@ pub struct Config {
     pub source_connections_per_host: usize,
     /// How many bytes of memory all uploads share.
     pub fill_memory: u64,
-    /// How long a lease on a clip holds without renewal.
+    /// How long a lease on a clip or an endpoint holds without renewal.
     pub lease: Duration,
     /// The delay before the first retry.
     pub retry_base: Duration,

@@ -7,9 +7,11 @@ use std::net::SocketAddr;
 use url::Url;
 
 use crate::{
+    endpoint::Endpoint,
     id::Tenant,
     policy::{Policy, PolicyRule},
     secret::Secret,
+    standard_webhook::EventSecret,
 };
 
 /// What is wrong with a value, in words.
@@ -58,7 +60,7 @@ pub(super) fn secret(text: &str, least: usize) -> Result<Option<Secret<String>>,
 }
 
 /// An http or https URL with a host and without credentials or fragment.
-pub(super) fn web_url(text: &str) -> Result<Url, Problem> {
+pub(crate) fn web_url(text: &str) -> Result<Url, Problem> {
     let url = Url::parse(text.trim()).map_err(|_| "must be a URL with its scheme".to_owned())?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err("must start with http:// or https://".to_owned());
@@ -70,6 +72,23 @@ pub(super) fn web_url(text: &str) -> Result<Url, Problem> {
         return Err("must not hold a fragment".to_owned());
     }
     Ok(url)
+}
+
+/// URLs that are told of events, none of them twice.
+pub(super) fn endpoints(text: &str) -> Result<Vec<Endpoint>, Problem> {
+    let endpoints = list(text, |entry| entry.parse::<Endpoint>())?;
+    let twice = |(at, one): (usize, &Endpoint)| endpoints[..at].iter().any(|other| other.name() == one.name());
+    match endpoints.iter().enumerate().position(twice) {
+        Some(at) => Err(format!("entry {} stands there twice", at + 1)),
+        None => Ok(endpoints),
+    }
+}
+
+/// The secret that signs events; empty is none.
+pub(super) fn event_secret(text: &str) -> Result<Option<Secret<String>>, Problem> {
+    let secret = secret(text, 1)?;
+    let checked = secret.as_ref().map(|secret| secret.expose().parse::<EventSecret>()).transpose();
+    checked.map(|_| secret).map_err(|error| error.to_string())
 }
 
 /// `model=PATTERN:POLICY` or `tenant=NAME:POLICY`.
@@ -124,5 +143,16 @@ mod tests {
         assert!(secret("fifteen-letters", 16).is_err());
         assert!(secret("sixteen letters!!", 16).is_err());
         assert_eq!(secret("sixteen-letters!\n", 16), Ok(Some(Secret::new("sixteen-letters!".to_owned()))));
+    }
+
+    #[test]
+    fn endpoints_are_named_once_and_their_secret_is_of_its_form() {
+        assert_eq!(endpoints("https://a.example/x, http://127.0.0.1:1/").unwrap().len(), 2);
+        let twice = endpoints("https://a.example/x, https://b.example, https://a.example/x").unwrap_err();
+        assert_eq!(twice, "entry 3 stands there twice");
+        assert!(endpoints("https://a.example, hunter2").unwrap_err().starts_with("entry 2 must be a URL"));
+        assert_eq!(event_secret(""), Ok(None));
+        assert!(event_secret("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap().is_some());
+        assert!(event_secret("whsec_AAEC").is_err() && event_secret("hunter2").is_err());
     }
 }

@@ -131,6 +131,7 @@ fn secrets_are_in_no_error_and_no_debug() {
         ("CLIPKEEP_ADMIN_TOKEN", "hunter2-admin-token"),
         ("CLIPKEEP_LINK_KEYS", "k1:hunter2"),
         ("CLIPKEEP_FAL_KEY", "id:hunter2"),
+        ("CLIPKEEP_EVENT_ENDPOINTS", "https://app.example.com/hunter2"),
         ("CLIPKEEP_DATABASE", "postgres://u:hunter2@db/keep"),
         ("CLIPKEEP_STORE", "s3://clips"),
         ("AWS_ACCESS_KEY_ID", "id"),
@@ -147,6 +148,8 @@ fn secrets_are_in_no_error_and_no_debug() {
         ("CLIPKEEP_PUBLIC_URL", "https://u:hunter2@example.com"),
         ("CLIPKEEP_SOURCE_HOSTS", "https://u:hunter2@example.com"),
         ("CLIPKEEP_STORE", "s3://id:hunter2@bucket"),
+        ("CLIPKEEP_EVENT_ENDPOINTS", "https://u:hunter2@app.example.com"),
+        ("CLIPKEEP_EVENT_SECRET", "whsec_hunter2"),
     ];
     let errors = read(env(&wrong)).unwrap_err();
     assert_eq!(errors.len(), wrong.len());
@@ -225,6 +228,11 @@ fn what_is_probably_not_meant_is_warned_of() {
     assert_eq!(warnings(&[("database", "postgres://db/keep")]), [Warning::SecretsPerNode]);
     let example = Key::named("admin_token").unwrap().example;
     assert_eq!(warnings(&[("admin_token", example)]), [Warning::ExampleSecret]);
+    let app = ("event_endpoints", "https://app.example.com, http://localhost:1");
+    assert_eq!(warnings(&[app]), []);
+    let nodes = [("database", "postgres://db/keep"), ("link_keys", "k1:AA=="), ("admin_token", "sixteen-letters!")];
+    assert_eq!(warnings(&[&nodes[..], &[app]].concat()), [Warning::EventSecretPerNode]);
+    assert_eq!(warnings(&[("event_endpoints", "http://app.example.com/x")]), [Warning::EventsOverPlainHttp]);
     assert_eq!(warnings(&[("source_hosts", "")]), [Warning::NoSourceHosts]);
 }
 

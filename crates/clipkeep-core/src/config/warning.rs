@@ -20,6 +20,10 @@ pub enum Warning {
     FalOverPlainHttp,
     /// Several nodes would each make secrets of their own.
     SecretsPerNode,
+    /// Several nodes would each sign events with a secret of their own.
+    EventSecretPerNode,
+    /// What apps are told would go over the wire in the clear.
+    EventsOverPlainHttp,
     /// A secret is the one that the documentation prints.
     ExampleSecret,
     /// No source is allowed at all.
@@ -48,8 +52,15 @@ impl Warning {
                 "database is PostgreSQL, but link_keys and admin_token are not both given: each node makes its own, \
                  and one node's links are refused by the others"
             }
+            Self::EventSecretPerNode => {
+                "database is PostgreSQL, but event_secret is not given: each node makes its own, and endpoints cannot \
+                 know which one signed"
+            }
+            Self::EventsOverPlainHttp => {
+                "an entry of event_endpoints is plain http beyond this machine: what it is told can be read on the way"
+            }
             Self::ExampleSecret => {
-                "admin_token or link_keys is the documentation's example, which everybody knows: put your own there, or \
+                "admin_token, link_keys or event_secret is the documentation's example, which everybody knows: put your own there, or \
                  leave it out to have one made"
             }
             Self::NoSourceHosts => "source_hosts is empty: no clip can be fetched",
@@ -71,6 +82,7 @@ pub(super) fn of(config: &Config) -> Vec<Warning> {
         _ => false,
     };
     let postgres = matches!(config.database, DatabaseUrl::Postgres(_));
+    let tells = !config.event_endpoints.is_empty();
     let fal = [config.fal_queue_url.to_url(), config.fal_jwks_url.clone()];
     let checks = [
         (Warning::PrivateSourcesOnPublicAddress, config.source_allow_private && !config.listen.ip().is_loopback()),
@@ -78,6 +90,8 @@ pub(super) fn of(config: &Config) -> Vec<Warning> {
         (Warning::PublicUrlPlainHttp, !unspecified && is_open_http(&public_url)),
         (Warning::FalOverPlainHttp, fal.iter().any(is_open_http)),
         (Warning::SecretsPerNode, postgres && (config.link_keys.is_none() || config.admin_token.is_none())),
+        (Warning::EventSecretPerNode, postgres && tells && config.event_secret.is_none()),
+        (Warning::EventsOverPlainHttp, config.event_endpoints.iter().any(|endpoint| is_open_http(endpoint.expose()))),
         (Warning::ExampleSecret, has_example_secret(config)),
         (Warning::NoSourceHosts, config.source_hosts.is_empty()),
     ];
@@ -85,7 +99,11 @@ pub(super) fn of(config: &Config) -> Vec<Warning> {
 }
 
 fn has_example_secret(config: &Config) -> bool {
-    let secrets = [("admin_token", &config.admin_token), ("link_keys", &config.link_keys)];
+    let secrets = [
+        ("admin_token", &config.admin_token),
+        ("link_keys", &config.link_keys),
+        ("event_secret", &config.event_secret),
+    ];
     let is_example = |name, secret: &Secret<String>| Key::named(name).is_some_and(|key| key.example == secret.expose());
     secrets.into_iter().any(|(name, secret)| secret.as_ref().is_some_and(|secret| is_example(name, secret)))
 }

@@ -11,10 +11,16 @@ pub(crate) struct Migration {
 }
 
 pub(crate) const SQLITE: &[Migration] =
-    &[Migration { version: 1, sql: include_str!("../../migrations/sqlite/0001_init.sql") }];
+    &[
+    Migration { version: 1, sql: include_str!("../../migrations/sqlite/0001_init.sql") },
+    Migration { version: 2, sql: include_str!("../../migrations/sqlite/0002_outbox.sql") },
+];
 
 pub(crate) const POSTGRES: &[Migration] =
-    &[Migration { version: 1, sql: include_str!("../../migrations/postgres/0001_init.sql") }];
+    &[
+    Migration { version: 1, sql: include_str!("../../migrations/postgres/0001_init.sql") },
+    Migration { version: 2, sql: include_str!("../../migrations/postgres/0002_outbox.sql") },
+];
 
 /// The database was made by a newer clipkeep; this one must not touch it.
 #[derive(Debug, thiserror::Error)]

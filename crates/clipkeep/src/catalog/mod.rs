@@ -9,6 +9,7 @@ pub mod group;
 mod merge;
 mod migrate;
 pub mod open;
+pub mod outbox;
 pub mod page;
 pub mod postgres;
 mod row;
@@ -18,7 +19,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clipkeep_core::{
-    event::{Event, Position},
     generation::{Clip, Facts, Generation, HistoryEntry, HookRecord, Sealed},
     id::{ClipKey, Provider, RequestId, Tenant},
     state::ClipState,
@@ -26,6 +26,8 @@ use clipkeep_core::{
     version::SourceVersion,
     view::View,
 };
+
+pub use self::outbox::Outbox;
 
 /// What went wrong in the catalogue.
 #[derive(Debug, thiserror::Error)]
@@ -190,7 +192,7 @@ pub struct ClipPage {
 
 /// The catalogue.
 #[async_trait]
-pub trait Catalog: Send + Sync + 'static {
+pub trait Catalog: Outbox + Send + Sync + 'static {
     /// Commits verified webhooks together, durably, in one transaction:
     /// generations, clips, history and the work (a due clip *is* the work).
     ///
@@ -276,13 +278,6 @@ pub trait Catalog: Send + Sync + 'static {
 
     /// What came is no acceptable media. The lease ends.
     async fn mark_rejected(&self, lease: &Lease, at: Timestamp, why: &str) -> Result<()>;
-
-    /// What the world was told after `after`, in order. What is told later never
-    /// comes before what was read already.
-    async fn events(&self, after: Position, limit: u32) -> Result<Vec<(Position, Event)>>;
-
-    /// The position that lies before all that will be told from now on.
-    async fn last_event(&self) -> Result<Position>;
 
     /// How many clips stand in each state (states with none may be left out).
     async fn count_by_state(&self) -> Result<Vec<(ClipState, u64)>>;

@@ -13,7 +13,10 @@ use clipkeep_core::{
     view::View,
 };
 
-use super::{CatalogError, Pinned, Result};
+use super::{
+    CatalogError, Pinned, Result,
+    outbox::{Backlog, Delivery, ParkedDelivery},
+};
 
 /// The columns of a clip `c` joined with its generation `g`.
 macro_rules! clip_columns {
@@ -229,6 +232,27 @@ pub(crate) fn event(row: &impl Columns) -> Result<(Position, Event)> {
         detail: cells.text("detail")?,
     };
     Ok((position, event))
+}
+
+/// Reads `attempts, first_at` beside an event.
+pub(crate) fn delivery(row: &impl Columns) -> Result<Delivery> {
+    let cells = Cells::of(row, "deliveries", "request_id")?;
+    let (position, event) = event(row)?;
+    let attempts = cells.must("attempts", cells.number("attempts"))?;
+    Ok(Delivery { position, event, attempts, first_at: cells.time("first_at")? })
+}
+
+/// Reads `endpoint, last_error` beside a delivery.
+pub(crate) fn parked(row: &impl Columns) -> Result<ParkedDelivery> {
+    let cells = Cells::of(row, "deliveries", "endpoint")?;
+    Ok(ParkedDelivery { endpoint: cells.key.clone(), delivery: delivery(row)?, why: cells.text("last_error")? })
+}
+
+/// Reads `endpoint, waiting, parked`.
+pub(crate) fn backlog(row: &impl Columns) -> Result<Backlog> {
+    let cells = Cells::of(row, "deliveries", "endpoint")?;
+    let waiting = cells.must("waiting", cells.number("waiting"))?;
+    Ok(Backlog { endpoint: cells.key.clone(), waiting, parked: cells.must("parked", cells.number("parked"))? })
 }
 
 /// Reads `state, clips`.

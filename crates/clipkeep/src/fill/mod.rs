@@ -27,6 +27,7 @@ use clipkeep_core::{
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(crate) use self::fetch::random;
 use self::{
     caps::Caps,
     registry::{Registry, Running},

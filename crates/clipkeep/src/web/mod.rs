@@ -32,9 +32,9 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub use self::api::{ClipRow, GenerationRow};
 use self::error::ApiError;
 use crate::app::App;
+pub use crate::rows::{ClipRow, GenerationRow};
 
 type AppState = Arc<App>;
 
@@ -42,7 +42,7 @@ type AppState = Arc<App>;
 #[openapi(
     info(title = "clipkeep", description = "Keeps AI video: copies generated clips into your own bucket and serves them."),
     modifiers(&AdminToken),
-    tags((name = "hooks"), (name = "delivery"), (name = "generations"), (name = "clips"), (name = "links"), (name = "ops"))
+    tags((name = "hooks"), (name = "delivery"), (name = "generations"), (name = "clips"), (name = "links"), (name = "events"), (name = "ops"))
 )]
 struct ApiDoc;
 
@@ -70,6 +70,7 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(api::clips::get_history))
         .routes(routes!(api::clips::fill_clip))
         .routes(routes!(api::links::create_link))
+        .routes(routes!(api::events::stream_events))
         // Operators call.
         .routes(routes!(ops::healthz))
         .routes(routes!(ops::readyz))
@@ -142,5 +143,12 @@ impl listen::Answer for Front {
 /// Serves `app` on `listener` until `stop`, then lets running requests end.
 pub async fn serve(app: AppState, listener: TcpListener, stop: CancellationToken) {
     let front = Arc::new(Front { router: router(Arc::clone(&app)), app: Arc::clone(&app) });
-    listen::serve(listener, front, app.config.max_connections, stop, app.config.shutdown_grace).await;
+    // Streams have no end of their own, and must not hold up the others'.
+    let end_streams = async {
+        stop.cancelled().await;
+        app.feed.end();
+    };
+    let served =
+        listen::serve(listener, front, app.config.max_connections, stop.clone(), app.config.shutdown_grace);
+    tokio::join!(served, end_streams);
 }

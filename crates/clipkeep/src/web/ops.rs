@@ -41,6 +41,12 @@ pub(super) async fn readyz(State(app): State<AppState>) -> Response {
 pub(super) async fn metrics(State(app): State<AppState>) -> Response {
     let counts = app.catalog.count_by_state().await.unwrap_or_default();
     app.metrics.observe(&counts, app.engine.running());
+    let backlogs = app.catalog.count_deliveries().await.unwrap_or_default();
+    for endpoint in &app.config.event_endpoints {
+        let backlog = backlogs.iter().find(|backlog| backlog.endpoint == endpoint.name());
+        let (waiting, parked) = backlog.map_or((0, 0), |backlog| (backlog.waiting, backlog.parked));
+        app.metrics.observe_endpoint(endpoint.name(), waiting, parked);
+    }
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], app.metrics.render()).into_response()
 }

@@ -16,6 +16,7 @@ mod leaks;
 mod matrix;
 mod memory;
 mod nodes;
+mod outbox;
 mod slow;
 mod smoke;
 mod store;

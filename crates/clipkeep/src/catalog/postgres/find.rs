@@ -1,7 +1,6 @@
 //! Lookups.
 
 use clipkeep_core::{
-    event::{Event, Position},
     generation::{Clip, Generation, HistoryEntry},
     id::{ClipKey, RequestId},
     state::ClipState,
@@ -92,20 +91,4 @@ pub(super) async fn ping(client: &impl GenericClient) -> Result<()> {
     let statement = client.prepare_cached("UPDATE schema_migrations SET version = version").await?;
     client.execute(&statement, &[]).await?;
     Ok(())
-}
-
-/// Reads what the world was told since, in an order that later transactions do
-/// not disturb: only those are read before which none is open any more.
-pub const EVENTS: &str = "SELECT tx, id, at, type, provider, request_id, key, detail FROM events \
-    WHERE (tx, id) > ($1, $2) AND tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint \
-    ORDER BY tx, id LIMIT $3";
-
-pub(super) async fn events(client: &impl GenericClient, after: Position, limit: u32) -> Result<Vec<(Position, Event)>> {
-    all(client, EVENTS, &[&after.tx, &after.id, &i64::from(page::size(limit))], row::event).await
-}
-
-pub(super) async fn last_event(client: &impl GenericClient) -> Result<Position> {
-    const SQL: &str = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS open";
-    let open: Option<i64> = first(client, SQL, &[], |row| Ok(row.try_get("open")?)).await?;
-    Ok(Position { tx: open.unwrap_or_default() - 1, id: i64::MAX })
 }

@@ -1,6 +1,7 @@
 //! The catalogue in PostgreSQL, for any number of nodes.
 
 pub mod find;
+pub mod outbox;
 mod pool;
 pub mod queue;
 pub mod record;
@@ -10,7 +11,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clipkeep_core::{
-    event::{Event, Position},
     generation::{Clip, Generation, HistoryEntry, HookRecord, Sealed},
     id::{ClipKey, RequestId},
     secret::Secret,
@@ -190,14 +190,6 @@ impl Catalog for PostgresCatalog {
 
     async fn mark_rejected(&self, lease: &Lease, at: Timestamp, why: &str) -> Result<()> {
         self.end(lease, Ending::rejected(at, why)).await
-    }
-
-    async fn events(&self, after: Position, limit: u32) -> Result<Vec<(Position, Event)>> {
-        on(&self.pool, "reading events", async |client| find::events(&client, after, limit).await).await
-    }
-
-    async fn last_event(&self) -> Result<Position> {
-        on(&self.pool, "reading events", async |client| find::last_event(&client).await).await
     }
 
     async fn count_by_state(&self) -> Result<Vec<(ClipState, u64)>> {

@@ -3,7 +3,6 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clipkeep_core::{
-    event::{Event, Position},
     generation::{Clip, Generation, HistoryEntry},
     id::{ClipKey, RequestId},
     state::ClipState,
@@ -135,20 +134,6 @@ pub const NEXT_DUE: &str = "SELECT min(queue_at) AS due FROM ( \
 pub(super) fn next_due(db: &Connection) -> Result<Option<Timestamp>> {
     let due: Option<i64> = db.prepare_cached(NEXT_DUE)?.query_row((), |row| row.get("due"))?;
     Ok(due.map(Timestamp::from_millis))
-}
-
-/// Reads what the world was told since. There is one writer, so numbers rise as
-/// transactions end.
-pub const EVENTS: &str = "SELECT tx, id, at, type, provider, request_id, key, detail FROM events \
-    WHERE id > ?1 ORDER BY id LIMIT ?2";
-
-pub(super) fn events(db: &Connection, after: Position, limit: u32) -> Result<Vec<(Position, Event)>> {
-    all(db, EVENTS, (after.id, page::size(limit)), |row| row::event(row))
-}
-
-pub(super) fn last_event(db: &Connection) -> Result<Position> {
-    let newest = db.prepare_cached("SELECT ifnull(max(id), 0) FROM events")?.query_row((), |row| row.get(0))?;
-    Ok(Position { tx: 0, id: newest })
 }
 
 pub(super) fn count_by_state(db: &Connection) -> Result<Vec<(ClipState, u64)>> {

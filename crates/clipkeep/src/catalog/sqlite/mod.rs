@@ -5,6 +5,7 @@
 //! synced on every commit. Another process may read (and write) the same file.
 
 pub mod find;
+pub mod outbox;
 pub mod queue;
 mod record;
 mod writer;
@@ -13,7 +14,6 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use clipkeep_core::{
-    event::{Event, Position},
     generation::{Clip, Generation, HistoryEntry, HookRecord, Sealed},
     id::{ClipKey, RequestId},
     state::ClipState,
@@ -254,14 +254,6 @@ impl Catalog for SqliteCatalog {
 
     async fn mark_rejected(&self, lease: &Lease, at: Timestamp, why: &str) -> Result<()> {
         self.end(lease, Ending::rejected(at, why)).await
-    }
-
-    async fn events(&self, after: Position, limit: u32) -> Result<Vec<(Position, Event)>> {
-        self.readers.read("reading events", move |db| find::events(db, after, limit)).await
-    }
-
-    async fn last_event(&self) -> Result<Position> {
-        self.readers.read("reading events", find::last_event).await
     }
 
     async fn count_by_state(&self) -> Result<Vec<(ClipState, u64)>> {

@@ -206,7 +206,7 @@ fn is_same(held: Option<&SourceVersion>, version: &SourceVersion) -> bool {
 }
 
 /// A number in 0..1 for jitter.
-pub(super) fn random() -> f64 {
+pub(crate) fn random() -> f64 {
     let mut bytes = [0; 4];
     // Without randomness there is no jitter: delays are then all at their middle.
     match ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes) {

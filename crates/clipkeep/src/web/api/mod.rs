@@ -1,9 +1,9 @@
 //! `/api/v1/…`: thin resources over the catalogue, and their OpenAPI.
 
 pub(super) mod clips;
+pub(super) mod events;
 pub(super) mod generations;
 pub(super) mod links;
-mod model;
 mod query;
 
-pub use model::{ClipRow, GenerationRow};
+use crate::rows as model;

@@ -3,6 +3,7 @@
 mod events;
 mod hooks;
 mod lists;
+mod outbox;
 mod plans;
 mod queue;
 mod schema;

@@ -60,11 +60,16 @@ async fn sqlite_picks_by_an_index_that_is_in_order() {
     let bed = Bed::sqlite();
     bed.open().await;
     let two = [Value::Int(1), Value::Int(1)];
+    let three = [Value::Text("e".into()), Value::Text("1".into()), Value::Int(1)];
     for (sql, values, index) in [
         (sqlite::queue::PROMOTE, &two[..], "clips_upcoming"),
         (sqlite::queue::PICK, &two[..], "clips_queued"),
         (sqlite::find::NEXT_DUE, &[], "clips_upcoming"),
         (sqlite::find::NEXT_DUE, &[], "clips_queued"),
+        (sqlite::outbox::DUE, &three[..], "deliveries_due"),
+        (sqlite::outbox::DUE, &three[..], "deliveries_subject"),
+        (sqlite::outbox::BLOCKED, &three[..2], "deliveries_subject"),
+        (sqlite::outbox::ADVANCE, &three[..], "deliveries_subject"),
     ] {
         let plan = sqlite_plan(&bed, sql, values);
         assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
@@ -128,6 +133,33 @@ async fn postgres_picks_by_an_index_that_is_in_order() {
         (postgres::queue::CLAIM_DUE, &[&now, &limit, &node, &now], "clips_queued"),
         (postgres::find::NEXT_DUE, &[], "clips_upcoming"),
         (postgres::find::NEXT_DUE, &[], "clips_queued"),
+    ];
+    for (sql, values, index) in cases {
+        let plan = postgres_plan(&client, sql, values).await;
+        assert!(plan.contains(index) && !plan.contains("Seq Scan"), "{sql}\n{plan}");
+    }
+}
+
+/// Ten thousand events that an endpoint did not take, most of them not due.
+const MANY_WAITING: &str = "
+    INSERT INTO events (at, type, provider, request_id, key)
+    SELECT n, 'clip.lost', 'fal', 'r' || n, 'r' || n || '.mp4' FROM generate_series(1, 10000) n;
+    INSERT INTO deliveries (endpoint, tx, id, subject, status, attempts, next_at)
+    SELECT 'e', tx, id, key, CASE WHEN id % 10 = 0 THEN 'parked' ELSE 'waiting' END, 1,
+        CASE WHEN id % 10 = 0 THEN NULL ELSE id END FROM events;
+    ANALYZE;";
+
+#[tokio::test]
+async fn postgres_finds_events_to_tell_by_index() {
+    let client = postgres_with_many().await;
+    client.batch_execute(MANY_WAITING).await.unwrap();
+    let (few, now) = (10_i64, 20_i64);
+    let subjects: Vec<String> = (0..10).map(|n| format!("r{n}.mp4")).collect();
+    let cases: [(&str, &[&(dyn ToSql + Sync)], &str); 4] = [
+        (postgres::outbox::EVENTS, &[&0_i64, &0_i64, &few], "events"),
+        (postgres::outbox::DUE, &[&"e", &now, &few], "deliveries_due"),
+        (postgres::outbox::BLOCKED, &[&"e", &subjects], "deliveries_"),
+        (postgres::outbox::ADVANCE, &[&"e", &"r1.mp4", &now], "deliveries_"),
     ];
     for (sql, values, index) in cases {
         let plan = postgres_plan(&client, sql, values).await;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::app::FinalUrls;
+use crate::final_urls::FinalUrls;
 
 /// A clip's metadata row.
 #[derive(Clone, Debug, Serialize, ToSchema)]

@@ -1,0 +1,135 @@
+//! Events as a stream (server-sent events).
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{Query, State},
+    http::{HeaderMap, HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use clipkeep_core::{event::Position, problem::Code};
+use futures_util::stream;
+use serde::Deserialize;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use utoipa::IntoParams;
+
+use crate::{
+    app::App,
+    catalog::CatalogError,
+    outbox,
+    web::{AppState, auth::Admin, error::ApiError},
+};
+
+/// How often a silent stream shows that it lives.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How many events are read at once.
+const BATCH: u32 = 50;
+/// How soon a client whose stream broke shall come again, in milliseconds.
+const COME_AGAIN: u32 = 2000;
+
+/// Where the stream starts.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EventQuery {
+    /// After the event with this id; for clients that cannot send `Last-Event-ID`.
+    after: Option<String>,
+}
+
+/// Streams what happens: `clip.stored`, `clip.lost`, `clip.rejected`,
+/// `clip.at_risk`, `clip.deleted`, `generation.failed`. A client that comes
+/// again with `Last-Event-ID` misses nothing; without it the stream starts now.
+#[utoipa::path(get, path = "/api/v1/events", tag = "events", params(EventQuery,
+    ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was seen")),
+    security(("admin_token" = [])),
+    responses((status = 200, description = "Events, as they happen", content_type = "text/event-stream", body = String),
+        (status = 400, description = "No such id"), (status = 401, description = "No admin token"),
+        (status = 503, description = "Too many streams on this node")))]
+pub(crate) async fn stream_events(
+    _: Admin,
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    query: Result<Query<EventQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, ApiError> {
+    let Query(query) = query.map_err(|error| ApiError::new(Code::InvalidRequest, error.body_text()))?;
+    let last_seen = headers.get("last-event-id").map(|id| id.to_str().unwrap_or("?").to_owned());
+    let given = last_seen.filter(|id| !id.is_empty()).or(query.after);
+    let given = given.map(|id| id.parse::<Position>()).transpose();
+    let given = given.map_err(|error| ApiError::new(Code::InvalidRequest, format!("Last-Event-ID: {error}")))?;
+    let full = || ApiError::new(Code::Unavailable, "this node serves as many streams as it can").retry_after(5);
+    let place = app.feed.enter().ok_or_else(full)?;
+    let after = match given {
+        Some(position) => position,
+        None => app.catalog.last_event().await?,
+    };
+    // The id alone: who breaks off before the first event can go on from here.
+    let hello = format!("retry: {COME_AGAIN}\nid: {after}\n\n");
+    let listener = Listener { heard: app.feed.listen(), app, after, hello: Some(hello), _place: place };
+    let chunks = stream::unfold(listener, Listener::next);
+    let mut response = Body::from_stream(chunks).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // nginx and its like would gather events before they pass them on.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// One stream. The client's pace is its own: nothing is read ahead of it.
+struct Listener {
+    app: Arc<App>,
+    heard: watch::Receiver<Position>,
+    after: Position,
+    hello: Option<String>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Listener {
+    async fn next(mut self) -> Option<(Result<Bytes, std::convert::Infallible>, Self)> {
+        let text = match self.hello.take() {
+            Some(hello) => hello,
+            None => self.read().await?,
+        };
+        Some((Ok(text.into()), self))
+    }
+
+    /// What to send next; none at the end.
+    async fn read(&mut self) -> Option<String> {
+        loop {
+            self.heard.mark_unchanged();
+            match self.batch().await {
+                Ok(text) if !text.is_empty() => return Some(text),
+                Ok(_) => {}
+                Err(error) => {
+                    // The client comes again, with the id of what it saw last.
+                    tracing::warn!(error = &error as &dyn std::error::Error, "a stream of events ends");
+                    return None;
+                }
+            }
+            tokio::select! {
+                changed = self.heard.changed() => changed.ok()?,
+                () = tokio::time::sleep(HEARTBEAT) => return Some(":\n\n".to_owned()),
+                () = self.app.feed.ending().cancelled() => return None,
+            }
+        }
+    }
+
+    /// The next events, up to what there is.
+    async fn batch(&mut self) -> Result<String, CatalogError> {
+        let App { catalog, final_urls, .. } = &*self.app;
+        let mut text = String::new();
+        while text.is_empty() {
+            let events = catalog.events(self.after, BATCH).await?;
+            let Some((last, _)) = events.last() else { break };
+            let last = *last;
+            for (position, event) in events.iter().filter(|(_, event)| event.kind.is_for_apps()) {
+                let data = outbox::text(&**catalog, final_urls, event).await?;
+                text.push_str(&format!("id: {position}\nevent: {}\ndata: {data}\n\n", event.kind));
+            }
+            self.after = last;
+        }
+        Ok(text)
+    }
+}

@@ -1,0 +1,272 @@
+//! How far each endpoint was told.
+
+use std::time::Duration;
+
+use clipkeep::catalog::{
+    Catalog, NodeId,
+    outbox::{Delivery, EndpointLease, Fate, Replay, Settled},
+};
+use clipkeep_core::{
+    event::{Event, EventType, Position},
+    time::Timestamp,
+};
+
+use super::{Bed, HOUR, at, key, on_both};
+
+on_both![
+    a_new_endpoint_is_told_what_happens_from_now_on,
+    one_node_at_a_time_tells_an_endpoint,
+    what_was_not_taken_is_due_again_at_its_time,
+    later_events_of_a_subject_wait_for_the_earlier_one,
+    an_event_that_queued_behind_one_just_taken_is_due_at_once,
+    what_was_parked_is_listed_and_replayed,
+    events_of_one_clip_are_replayed_in_order,
+    a_replay_from_a_position_sets_the_endpoint_back,
+    what_waits_is_hastened_when_the_endpoint_answers_again,
+    events_are_listed_newest_or_after_a_position,
+];
+
+const LEASE: Duration = Duration::from_secs(60);
+const AT: &str = "hooks.example.com-0a1b2c3d";
+
+/// Tells the world that clips were lost, one transaction each.
+async fn tell(bed: &Bed, clips: &[&str]) {
+    for id in clips {
+        bed.execute(&format!(
+            "INSERT INTO events (at, type, provider, request_id, key, detail) \
+             VALUES (1800000000000, 'clip.lost', 'fal', '{id}', '{id}.mp4', 'gone')"
+        ))
+        .await;
+    }
+}
+
+/// The next `count` events. On PostgreSQL they show when no older transaction
+/// is open any more, and other tests' are.
+async fn read(catalog: &dyn Catalog, after: Position, count: usize) -> Vec<(Position, Event)> {
+    let began = tokio::time::Instant::now();
+    loop {
+        let events = catalog.events(after, 100).await.unwrap();
+        if events.len() >= count {
+            assert_eq!(events.len(), count);
+            return events;
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "{events:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn node(name: &str) -> NodeId {
+    name.to_owned()
+}
+
+async fn claim(catalog: &dyn Catalog, name: &str, now: Timestamp) -> Option<EndpointLease> {
+    catalog.claim_endpoint(AT, &node(name), now, LEASE).await.unwrap()
+}
+
+fn settled((position, event): &(Position, Event), fate: Fate) -> Settled {
+    Settled { position: *position, subject: event.subject().to_owned(), fate }
+}
+
+fn waiting(next_at: Timestamp) -> Fate {
+    Fate::Waiting { attempts: 1, first_at: at(0), next_at, why: "it answered 500".to_owned() }
+}
+
+fn parked() -> Fate {
+    Fate::Parked { attempts: 9, first_at: at(0), why: "it answered 500".to_owned() }
+}
+
+async fn due(catalog: &dyn Catalog, now: Timestamp) -> Vec<Delivery> {
+    catalog.due_deliveries(AT, now, 100).await.unwrap()
+}
+
+fn places(deliveries: &[Delivery]) -> Vec<Position> {
+    deliveries.iter().map(|delivery| delivery.position).collect()
+}
+
+async fn a_new_endpoint_is_told_what_happens_from_now_on(bed: Bed) {
+    let catalog = bed.open().await;
+    tell(&bed, &["before"]).await;
+    let lease = claim(&*catalog, "a", at(0)).await.unwrap();
+    tell(&bed, &["after"]).await;
+    let events = read(&*catalog, lease.cursor, 1).await;
+    assert_eq!(events[0].1.subject(), "after.mp4");
+    assert_eq!(catalog.count_deliveries().await.unwrap(), []);
+}
+
+async fn one_node_at_a_time_tells_an_endpoint(bed: Bed) {
+    let catalog = bed.open().await;
+    let first = claim(&*catalog, "a", at(0)).await.unwrap();
+    assert_eq!(claim(&*catalog, "b", at(59)).await, None);
+    // Its answer was not heard, and it asks again.
+    let first = {
+        let again = claim(&*catalog, "a", at(59)).await.unwrap();
+        assert!(again.fence > first.fence && again.cursor == first.cursor);
+        again
+    };
+    assert!(catalog.renew_endpoint(&first, at(100)).await.unwrap());
+    assert_eq!(claim(&*catalog, "b", at(99)).await, None);
+    tell(&bed, &["r"]).await;
+    let events = read(&*catalog, first.cursor, 1).await;
+    assert!(catalog.settle(&first, Some(events[0].0), &[], at(99)).await.unwrap());
+    let second = claim(&*catalog, "b", at(100)).await.unwrap();
+    assert!(second.fence > first.fence);
+    assert_eq!(second.cursor, events[0].0);
+    // Whoever lost it can write nothing any more.
+    let late = [settled(&events[0], waiting(at(0)))];
+    assert!(!catalog.settle(&first, Some(first.cursor), &late, at(101)).await.unwrap());
+    assert!(!catalog.renew_endpoint(&first, at(9999)).await.unwrap());
+    catalog.release_endpoint(&first).await.unwrap();
+    assert_eq!(claim(&*catalog, "c", at(101)).await, None);
+    assert_eq!(due(&*catalog, at(HOUR)).await, []);
+    catalog.release_endpoint(&second).await.unwrap();
+    let third = claim(&*catalog, "c", at(101)).await.unwrap();
+    assert_eq!(third.cursor, events[0].0);
+    let other = catalog.claim_endpoint("other", &node("d"), at(101), LEASE).await.unwrap();
+    assert!(other.is_some(), "endpoints are told by whichever node");
+}
+
+async fn what_was_not_taken_is_due_again_at_its_time(bed: Bed) {
+    let catalog = bed.open().await;
+    let lease = claim(&*catalog, "a", at(0)).await.unwrap();
+    tell(&bed, &["r", "s"]).await;
+    let events = read(&*catalog, lease.cursor, 2).await;
+    let last = Some(events[1].0);
+    let fates = [settled(&events[0], waiting(at(10)))];
+    for _ in 0..2 {
+        assert!(catalog.settle(&lease, last, &fates, at(1)).await.unwrap(), "asked twice");
+    }
+    assert_eq!(due(&*catalog, at(9)).await, []);
+    let found = due(&*catalog, at(10)).await;
+    let expected = Delivery {
+        position: events[0].0,
+        event: events[0].1.clone(),
+        attempts: 1,
+        first_at: Some(at(0)),
+    };
+    assert_eq!(found, [expected]);
+    assert_eq!(catalog.due_deliveries("other", at(HOUR), 100).await.unwrap(), []);
+    assert!(catalog.settle(&lease, None, &[settled(&events[0], Fate::Delivered)], at(11)).await.unwrap());
+    assert_eq!(due(&*catalog, at(HOUR)).await, []);
+    catalog.release_endpoint(&lease).await.unwrap();
+    assert_eq!(claim(&*catalog, "b", at(12)).await.unwrap().cursor, events[1].0);
+}
+
+async fn later_events_of_a_subject_wait_for_the_earlier_one(bed: Bed) {
+    let catalog = bed.open().await;
+    let lease = claim(&*catalog, "a", at(0)).await.unwrap();
+    tell(&bed, &["r", "s", "r", "r"]).await;
+    let events = read(&*catalog, lease.cursor, 4).await;
+    let [first, _, second, third] = &events[..] else { unreachable!() };
+    let fates = [settled(first, waiting(at(10))), settled(second, Fate::Queued), settled(third, Fate::Queued)];
+    assert!(catalog.settle(&lease, Some(third.0), &fates, at(1)).await.unwrap());
+    let asked = ["r.mp4", "s.mp4"].map(str::to_owned);
+    assert_eq!(catalog.blocked_subjects(AT, &asked).await.unwrap(), ["r.mp4"]);
+    assert_eq!(places(&due(&*catalog, at(HOUR)).await), [first.0]);
+    catalog.settle(&lease, None, &[settled(first, parked())], at(20)).await.unwrap();
+    assert_eq!(places(&due(&*catalog, at(20)).await), [second.0], "it goes on without what was given up");
+    catalog.settle(&lease, None, &[settled(second, Fate::Delivered)], at(21)).await.unwrap();
+    assert_eq!(places(&due(&*catalog, at(21)).await), [third.0]);
+    catalog.settle(&lease, None, &[settled(third, Fate::Delivered)], at(22)).await.unwrap();
+    assert_eq!(catalog.blocked_subjects(AT, &asked).await.unwrap(), Vec::<String>::new());
+}
+
+/// The other lane was faster: nothing is left that would make it due later.
+async fn an_event_that_queued_behind_one_just_taken_is_due_at_once(bed: Bed) {
+    let catalog = bed.open().await;
+    let lease = claim(&*catalog, "a", at(0)).await.unwrap();
+    tell(&bed, &["r", "r"]).await;
+    let events = read(&*catalog, lease.cursor, 2).await;
+    catalog.settle(&lease, None, &[settled(&events[0], waiting(at(10)))], at(1)).await.unwrap();
+    catalog.settle(&lease, None, &[settled(&events[0], Fate::Delivered)], at(2)).await.unwrap();
+    catalog.settle(&lease, Some(events[1].0), &[settled(&events[1], Fate::Queued)], at(3)).await.unwrap();
+    let found = due(&*catalog, at(3)).await;
+    assert_eq!(places(&found), [events[1].0]);
+    assert_eq!((found[0].attempts, found[0].first_at), (0, None));
+}
+
+async fn what_was_parked_is_listed_and_replayed(bed: Bed) {
+    let catalog = bed.open().await;
+    let lease = claim(&*catalog, "a", at(0)).await.unwrap();
+    tell(&bed, &["r", "s"]).await;
+    let events = read(&*catalog, lease.cursor, 2).await;
+    let fates = [settled(&events[0], parked()), settled(&events[1], waiting(at(HOUR)))];
+    catalog.settle(&lease, Some(events[1].0), &fates, at(1)).await.unwrap();
+    let counts = catalog.count_deliveries().await.unwrap();
+    assert_eq!((counts[0].endpoint.as_str(), counts[0].waiting, counts[0].parked), (AT, 1, 1));
+    let listed = catalog.parked_deliveries(100).await.unwrap();
+    assert_eq!((listed.len(), listed[0].endpoint.as_str()), (1, AT));
+    assert_eq!((listed[0].delivery.position, listed[0].delivery.attempts), (events[0].0, 9));
+    assert_eq!(listed[0].why.as_deref(), Some("it answered 500"));
+    assert_eq!(catalog.replay("other", &Replay::Parked, at(2)).await.unwrap(), 0);
+    assert_eq!(catalog.replay(AT, &Replay::Parked, at(2)).await.unwrap(), 1);
+    let found = due(&*catalog, at(2)).await;
+    assert_eq!(places(&found), [events[0].0]);
+    assert_eq!((found[0].attempts, found[0].first_at), (0, None), "its day begins anew");
+    assert_eq!(catalog.parked_deliveries(100).await.unwrap(), []);
+}
+
+async fn events_of_one_clip_are_replayed_in_order(bed: Bed) {
+    let catalog = bed.open().await;
+    let lease = claim(&*catalog, "a", at(0)).await.unwrap();
+    tell(&bed, &["r", "s", "r"]).await;
+    let events = read(&*catalog, lease.cursor, 3).await;
+    catalog.settle(&lease, Some(events[2].0), &[settled(&events[0], parked())], at(1)).await.unwrap();
+    tell(&bed, &["r"]).await;
+    let replay = Replay::Of(key("r.mp4"));
+    assert_eq!(catalog.replay(AT, &replay, at(2)).await.unwrap(), 2, "what is still to be told comes anyway");
+    for expected in [&events[0], &events[2]] {
+        assert_eq!(places(&due(&*catalog, at(2)).await), [expected.0]);
+        catalog.settle(&lease, None, &[settled(expected, Fate::Delivered)], at(2)).await.unwrap();
+    }
+    assert_eq!(due(&*catalog, at(HOUR)).await, []);
+}
+
+async fn a_replay_from_a_position_sets_the_endpoint_back(bed: Bed) {
+    let catalog = bed.open().await;
+    let lease = claim(&*catalog, "a", at(0)).await.unwrap();
+    tell(&bed, &["r", "s", "t"]).await;
+    let events = read(&*catalog, lease.cursor, 3).await;
+    let fates = [settled(&events[1], parked())];
+    catalog.settle(&lease, Some(events[2].0), &fates, at(1)).await.unwrap();
+    let replay = Replay::After(events[0].0);
+    assert_eq!(catalog.replay(AT, &replay, at(2)).await.unwrap(), 2);
+    assert!(!catalog.settle(&lease, Some(events[2].0), &[], at(3)).await.unwrap(), "its holder has to begin anew");
+    let again = claim(&*catalog, "a", at(3)).await.unwrap();
+    assert_eq!(again.cursor, events[0].0);
+    assert_eq!(catalog.parked_deliveries(100).await.unwrap(), [], "it is told again anyway");
+    assert_eq!(catalog.replay(AT, &Replay::After(events[2].0), at(4)).await.unwrap(), 0, "never forward");
+    assert!(catalog.renew_endpoint(&again, at(99)).await.unwrap());
+}
+
+async fn what_waits_is_hastened_when_the_endpoint_answers_again(bed: Bed) {
+    let catalog = bed.open().await;
+    let lease = claim(&*catalog, "a", at(0)).await.unwrap();
+    tell(&bed, &["r", "s", "t"]).await;
+    let events = read(&*catalog, lease.cursor, 3).await;
+    let fates =
+        [settled(&events[0], waiting(at(5))), settled(&events[1], waiting(at(HOUR))), settled(&events[2], parked())];
+    catalog.settle(&lease, Some(events[2].0), &fates, at(1)).await.unwrap();
+    catalog.hasten_deliveries(AT, at(10)).await.unwrap();
+    assert_eq!(places(&due(&*catalog, at(10)).await), [events[0].0, events[1].0]);
+}
+
+async fn events_are_listed_newest_or_after_a_position(bed: Bed) {
+    let catalog = bed.open().await;
+    let before = catalog.last_event().await.unwrap();
+    tell(&bed, &["r", "s", "t"]).await;
+    bed.execute(
+        "INSERT INTO events (at, type, provider, request_id, key) VALUES (1, 'clip.revised', 'fal', 'u', 'u.mp4'); \
+         INSERT INTO events (at, type, provider, request_id, key) VALUES (1, 'clip.stored', 'fal', 'v', 'v.mp4')",
+    )
+    .await;
+    let events = read(&*catalog, before, 5).await;
+    let list = async |kind, after, limit| {
+        let listed = catalog.list_events(kind, after, limit).await.unwrap();
+        listed.into_iter().map(|(_, event)| event.request_id.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(list(None, None, 3).await, ["s", "t", "v"]);
+    assert_eq!(list(None, Some(events[0].0), 2).await, ["s", "t"]);
+    assert_eq!(list(Some(EventType::ClipLost), None, 2).await, ["s", "t"]);
+    assert_eq!(list(Some(EventType::ClipRevised), None, 2).await, ["u"]);
+    assert_eq!(list(Some(EventType::ClipStored), Some(before), 9).await, ["v"]);
+}
