@@ -6,7 +6,8 @@ use rusqlite::{Connection, OptionalExtension as _, Params, named_params};
 
 use super::{
     super::{
-        CatalogError, Claim, Lease, NodeId, Pinned, Result,
+        CatalogError, Claim, FRESH, Lease, NodeId, Pinned, Quota, Result,
+        due::by_urgency,
         ending::Ending,
         merge::{Line, without_nul},
         page,
@@ -23,21 +24,44 @@ pub(super) struct Take {
     pub(super) until: Timestamp,
 }
 
-/// Moves clips whose time has come among the queued; bounded, soonest first.
-pub const PROMOTE: &str = "UPDATE clips SET queued = 1 WHERE key IN (SELECT key FROM clips \
-    WHERE queue_at IS NOT NULL AND queued = 0 AND queue_at <= ?1 ORDER BY queue_at LIMIT ?2)";
+/// Moves clips among the backlog: deferred ones that are due (`?1`), and others
+/// that are due since `?2` or longer; bounded, soonest first.
+pub const PROMOTE: &str = "UPDATE clips SET queued = 1 WHERE key IN (SELECT key FROM (SELECT key FROM clips \
+    WHERE queue_at IS NOT NULL AND queued = 0 AND policy = 'deferred' AND queue_at <= ?1 ORDER BY queue_at LIMIT ?3) \
+    UNION ALL SELECT key FROM (SELECT key FROM clips \
+    WHERE queue_at IS NOT NULL AND queued = 0 AND policy <> 'deferred' AND queue_at <= ?2 ORDER BY queue_at LIMIT ?3))";
 
-/// Picks queued clips by urgency. A clock that was set back leaves clips queued
+/// Picks fresh clips, newest first.
+pub const NEWEST: &str = "SELECT key FROM clips \
+    WHERE queue_at IS NOT NULL AND queued = 0 AND policy <> 'deferred' AND queue_at <= ?1 \
+    ORDER BY queue_at DESC LIMIT ?2";
+
+/// Picks backlog by urgency. A clock that was set back leaves clips queued
 /// whose time is to come again, hence the second look at `queue_at`.
 pub const PICK: &str = "SELECT key FROM clips WHERE queued = 1 AND queue_at <= ?1 \
     ORDER BY ifnull(source_expires_at, 9223372036854775807), due_at, key LIMIT ?2";
 
-/// Claims up to `limit` clips that are due.
-pub(super) fn claim_due(tx: &Connection, take: &Take, limit: u32) -> Result<Vec<Claim>> {
+/// Claims clips that are due.
+pub(super) fn claim_due(tx: &Connection, take: &Take, quota: Quota) -> Result<Vec<Claim>> {
     let now = take.now.millis();
-    tx.prepare_cached(PROMOTE)?.execute((now, page::MOST))?;
-    let keys: Vec<String> = all(tx, PICK, (now, page::size(limit)), |row| Ok(row.get(0)?))?;
-    keys.iter().map(|key| lease(tx, take, key)).collect()
+    let mut claims = Vec::new();
+    pick(tx, take, NEWEST, quota.first(), &mut claims)?;
+    tx.prepare_cached(PROMOTE)?.execute((now, take.now.minus(FRESH).millis(), quota.promoted()))?;
+    pick(tx, take, PICK, quota.second(claims.len()), &mut claims)?;
+    pick(tx, take, NEWEST, quota.third(claims.len()), &mut claims)?;
+    claims.sort_by(by_urgency);
+    Ok(claims)
+}
+
+fn pick(tx: &Connection, take: &Take, sql: &str, limit: u32, claims: &mut Vec<Claim>) -> Result<()> {
+    if limit == 0 {
+        return Ok(());
+    }
+    let keys: Vec<String> = all(tx, sql, (take.now.millis(), page::size(limit)), |row| Ok(row.get(0)?))?;
+    for key in keys {
+        claims.push(Claim { backlog: sql == PICK, ..lease(tx, take, &key)? });
+    }
+    Ok(())
 }
 
 /// Claims one clip, due or not.
@@ -56,7 +80,7 @@ fn lease(tx: &Connection, take: &Take, key: &str) -> Result<Claim> {
     tx.prepare_cached(LEASE)?.execute((key, &take.node, take.until.millis()))?;
     let claimed = first(tx, CLAIMED, [key], |row| {
         let clip = row::clip(row)?;
-        Ok(Claim { lease: Lease { key: clip.key.clone(), fence: row::fence(row)? }, clip })
+        Ok(Claim { lease: Lease { key: clip.key.clone(), fence: row::fence(row)? }, clip, backlog: false })
     })?;
     let claim = claimed.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
     let detail = Some(format!("{}, attempt {}", take.node, claim.clip.attempts));
