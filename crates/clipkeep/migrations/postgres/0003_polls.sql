@@ -24,9 +24,9 @@ ALTER TABLE clips ADD COLUMN
     at_risk_told BOOLEAN NOT NULL DEFAULT FALSE;
 
 CREATE INDEX clips_at_risk ON clips (source_expires_at, key)
-    WHERE state IN ('waiting', 'filling') AND source_expires_at IS NOT NULL;
+    WHERE state NOT IN ('stored', 'lost', 'rejected', 'deleted') AND source_expires_at IS NOT NULL;
 CREATE INDEX clips_untold ON clips (source_expires_at, key)
-    WHERE state IN ('waiting', 'filling') AND source_expires_at IS NOT NULL AND NOT at_risk_told;
+    WHERE state NOT IN ('stored', 'lost', 'rejected', 'deleted') AND source_expires_at IS NOT NULL AND NOT at_risk_told;
 
 -- The upcoming in two: deferred clips are backlog once they are due, all others
 -- are fresh for a minute first.

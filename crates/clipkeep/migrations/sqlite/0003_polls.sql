@@ -24,9 +24,9 @@ ALTER TABLE clips ADD COLUMN
     at_risk_told INTEGER NOT NULL DEFAULT 0 CHECK (at_risk_told IN (0, 1));
 
 CREATE INDEX clips_at_risk ON clips (source_expires_at, key)
-    WHERE state IN ('waiting', 'filling') AND source_expires_at IS NOT NULL;
+    WHERE state NOT IN ('stored', 'lost', 'rejected', 'deleted') AND source_expires_at IS NOT NULL;
 CREATE INDEX clips_untold ON clips (source_expires_at, key)
-    WHERE state IN ('waiting', 'filling') AND source_expires_at IS NOT NULL AND at_risk_told = 0;
+    WHERE state NOT IN ('stored', 'lost', 'rejected', 'deleted') AND source_expires_at IS NOT NULL AND at_risk_told = 0;
 
 -- The upcoming in two: deferred clips are backlog once they are due, all others
 -- are fresh for a minute first.

@@ -12,9 +12,6 @@ pub struct Outstanding {
     pub due: u64,
     /// Generations that the provider is to be asked for.
     pub polls: u64,
-    /// Generations without an end that it cannot be asked for: no model is known
-    /// that leads to them.
-    pub unasked: u64,
 }
 
 /// Looking ahead. Reads all that is due, so it is for people, not for loops.

@@ -31,4 +31,8 @@ pub trait Polls {
     /// Asking brought nothing terminal: it is asked for again at `due`. Does
     /// nothing if it ended meanwhile, or was claimed anew.
     async fn poll_later(&self, poll: &Poll, due: Timestamp, fault: Option<Fault>, why: Option<&str>) -> Result<()>;
+
+    /// How many generations without an end the provider cannot be asked for: no
+    /// model is known that leads to them.
+    async fn count_unasked(&self) -> Result<u64>;
 }

@@ -6,6 +6,7 @@ mod find;
 mod link;
 mod output;
 mod serve;
+mod sweep;
 mod token;
 
 use std::{fmt, process::ExitCode};
@@ -40,6 +41,8 @@ enum Command {
     Demo(demo::Args),
     /// Find clips: which prompt made this clip, which clips came from this prompt.
     Find(find::Args),
+    /// Ask after lost webhooks, and fill every clip that is due.
+    Sweep(sweep::Args),
     /// Sign a link to a clip.
     Link(link::Args),
     /// Print the admin token.
@@ -103,6 +106,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
         match &cli.command {
             Command::Serve => serve::run(config, cli.json).await,
             Command::Demo(_) => unreachable!("handled above"),
+            Command::Sweep(args) => sweep::run(config, args, cli.json).await,
             Command::Find(args) => find::run(config, args, cli.json).await,
             Command::Link(args) => link::run(&config, args, cli.json).await,
             Command::Token => token::run(&config, cli.json),

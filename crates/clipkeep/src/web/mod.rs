@@ -69,6 +69,7 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(api::clips::get_clip))
         .routes(routes!(api::clips::get_history))
         .routes(routes!(api::clips::fill_clip))
+        .routes(routes!(api::risk::list_at_risk))
         .routes(routes!(api::links::create_link))
         // Operators call.
         .routes(routes!(ops::healthz))

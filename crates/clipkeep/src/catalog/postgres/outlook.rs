@@ -21,8 +21,7 @@ const OUTSTANDING: &str = "SELECT (SELECT sum(n)::bigint FROM (SELECT count(*) A
     WHERE queue_at IS NOT NULL AND NOT queued AND policy <> 'deferred' AND queue_at <= $1 \
     UNION ALL SELECT count(*) AS n FROM clips \
     WHERE queue_at IS NOT NULL AND NOT queued AND policy = 'deferred' AND queue_at <= $1) AS each) AS due, \
-    (SELECT count(*) FROM generations WHERE poll_at <= $1) AS polls, \
-    (SELECT count(*) FROM generations WHERE poll_at IS NULL AND status IN ('pending', 'result_missing')) AS unasked";
+    (SELECT count(*) FROM generations WHERE poll_at <= $1) AS polls";
 
 const MOST_URGENT: &str = select_clips!(
     "WHERE c.key IN (SELECT key FROM (SELECT key, source_expires_at, due_at FROM clips WHERE queued AND queue_at <= $1 \
@@ -36,7 +35,7 @@ const MOST_URGENT: &str = select_clips!(
 
 fn read(row: &Row) -> Result<Outstanding> {
     let count = |column| row.try_get::<_, i64>(column).map(i64::cast_unsigned);
-    Ok(Outstanding { due: count("due")?, polls: count("polls")?, unasked: count("unasked")? })
+    Ok(Outstanding { due: count("due")?, polls: count("polls")? })
 }
 
 #[async_trait]

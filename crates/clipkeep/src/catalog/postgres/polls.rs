@@ -13,7 +13,7 @@ use super::{
         row::{self, generation_columns},
     },
     PostgresCatalog,
-    find::all,
+    find::{all, first},
     pool::on,
 };
 
@@ -26,6 +26,10 @@ pub const CLAIM: &str = concat!(
     ", polls, poll_misses, poll_error FROM held ORDER BY created_at"
 );
 
+/// Counts what cannot be asked for.
+pub const UNASKED: &str = "SELECT count(*) AS unasked FROM generations \
+    WHERE poll_at IS NULL AND status IN ('pending', 'result_missing')";
+
 #[async_trait]
 impl Polls for PostgresCatalog {
     async fn claim_polls(&self, now: Timestamp, hold: Timestamp, limit: u32) -> Result<Vec<Poll>> {
@@ -37,6 +41,11 @@ impl Polls for PostgresCatalog {
     async fn poll_later(&self, poll: &Poll, due: Timestamp, fault: Option<Fault>, why: Option<&str>) -> Result<()> {
         let later = async |client| later(&client, poll, due, fault, why).await;
         on(&self.pool, "putting a poll off", later).await
+    }
+
+    async fn count_unasked(&self) -> Result<u64> {
+        let count = async |client| first(&client, UNASKED, &[], |row| Ok(row.try_get::<_, i64>("unasked")?)).await;
+        Ok(on(&self.pool, "counting generations", count).await?.unwrap_or_default().cast_unsigned())
     }
 }
 

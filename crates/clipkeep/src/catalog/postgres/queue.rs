@@ -58,7 +58,7 @@ macro_rules! lease_picked {
 /// Claims fresh clips, newest first.
 pub const CLAIM_NEWEST: &str = lease_picked!(
     "SELECT key FROM clips WHERE queue_at IS NOT NULL AND NOT queued AND policy <> 'deferred' AND queue_at <= $1 \
-    ORDER BY queue_at DESC LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED"
+    AND queue_at > $5 ORDER BY queue_at DESC LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED"
 );
 
 /// Claims backlog by urgency. A clock that was set back leaves clips queued
@@ -78,23 +78,30 @@ pub(super) async fn claim_due(mut client: Object, take: &Take<'_>, quota: Quota)
     let tx = client.transaction().await?;
     let promote = tx.prepare_cached(PROMOTE).await?;
     let (now, stale) = (take.now.millis(), take.now.minus(FRESH).millis());
-    let mut claims = pick(&tx, take, CLAIM_NEWEST, quota.first()).await?;
+    let (node, until) = (take.node, take.until.millis());
+    let fresh = async |limit: u32| {
+        let params: &[&(dyn ToSql + Sync)] = &[&now, &i64::from(page::size(limit)), node, &until, &stale];
+        pick(&tx, CLAIM_NEWEST, limit, params).await
+    };
+    let mut claims = fresh(quota.first()).await?;
     tx.execute(&promote, &[&now, &stale, &i64::from(quota.promoted())]).await?;
-    claims.extend(pick(&tx, take, CLAIM_BACKLOG, quota.second(claims.len())).await?);
-    claims.extend(pick(&tx, take, CLAIM_NEWEST, quota.third(claims.len())).await?);
+    let limit = quota.second(claims.len());
+    let params: &[&(dyn ToSql + Sync)] = &[&now, &i64::from(page::size(limit)), node, &until];
+    let of_backlog = pick(&tx, CLAIM_BACKLOG, limit, params).await?;
+    claims.extend(of_backlog.into_iter().map(|claim| Claim { backlog: true, ..claim }));
+    claims.extend(fresh(quota.third(claims.len())).await?);
     tx.commit().await?;
     claims.sort_by(by_urgency);
     Ok(claims)
 }
 
-async fn pick(client: &impl GenericClient, take: &Take<'_>, sql: &str, limit: u32) -> Result<Vec<Claim>> {
-    if limit == 0 {
-        return Ok(Vec::new());
-    }
-    let limit = i64::from(page::size(limit));
-    let params: &[&(dyn ToSql + Sync)] = &[&take.now.millis(), &limit, take.node, &take.until.millis()];
-    let picked = all(client, sql, params, claimed).await?;
-    Ok(picked.into_iter().map(|claim| Claim { backlog: sql == CLAIM_BACKLOG, ..claim }).collect())
+async fn pick(
+    client: &impl GenericClient,
+    sql: &str,
+    limit: u32,
+    params: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Claim>> {
+    if limit == 0 { Ok(Vec::new()) } else { all(client, sql, params, claimed).await }
 }
 
 /// Claims one clip, due or not.

@@ -17,13 +17,13 @@ use super::{
 
 /// Lists clips at risk, soonest first.
 pub const AT_RISK: &str = select_clips!(
-    "WHERE c.state IN ('waiting', 'filling') AND c.source_expires_at IS NOT NULL AND c.source_expires_at <= $1 \
+    "WHERE c.state NOT IN ('stored', 'lost', 'rejected', 'deleted') AND c.source_expires_at IS NOT NULL AND c.source_expires_at <= $1 \
     ORDER BY c.source_expires_at, c.key LIMIT $2"
 );
 
 /// The same of those that nobody was told of. Locks them.
 pub const UNTOLD: &str = select_clips!(
-    "WHERE c.state IN ('waiting', 'filling') AND c.source_expires_at IS NOT NULL AND NOT c.at_risk_told \
+    "WHERE c.state NOT IN ('stored', 'lost', 'rejected', 'deleted') AND c.source_expires_at IS NOT NULL AND NOT c.at_risk_told \
     AND c.source_expires_at <= $1 ORDER BY c.source_expires_at, c.key LIMIT $2 FOR NO KEY UPDATE OF c SKIP LOCKED"
 );
 
@@ -48,7 +48,7 @@ async fn tell_of(mut client: Object, now: Timestamp, until: Timestamp, limit: u3
 
 async fn count(client: &impl GenericClient, until: Timestamp) -> Result<u64> {
     const SQL: &str = "SELECT count(*) AS clips FROM clips \
-        WHERE state IN ('waiting', 'filling') AND source_expires_at IS NOT NULL AND source_expires_at <= $1";
+        WHERE state NOT IN ('stored', 'lost', 'rejected', 'deleted') AND source_expires_at IS NOT NULL AND source_expires_at <= $1";
     let count: Option<i64> = first(client, SQL, &[&until.millis()], |row| Ok(row.try_get("clips")?)).await?;
     Ok(count.unwrap_or_default().cast_unsigned())
 }

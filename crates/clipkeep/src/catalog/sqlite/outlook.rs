@@ -20,8 +20,7 @@ const OUTSTANDING: &str = "SELECT (SELECT sum(n) FROM (SELECT count(*) AS n FROM
     WHERE queue_at IS NOT NULL AND queued = 0 AND policy <> 'deferred' AND queue_at <= ?1 \
     UNION ALL SELECT count(*) AS n FROM clips \
     WHERE queue_at IS NOT NULL AND queued = 0 AND policy = 'deferred' AND queue_at <= ?1)) AS due, \
-    (SELECT count(*) FROM generations WHERE poll_at <= ?1) AS polls, \
-    (SELECT count(*) FROM generations WHERE poll_at IS NULL AND status IN ('pending', 'result_missing')) AS unasked";
+    (SELECT count(*) FROM generations WHERE poll_at <= ?1) AS polls";
 
 const MOST_URGENT: &str = select_clips!(
     "WHERE c.key IN (SELECT key FROM (SELECT key, source_expires_at, due_at FROM clips WHERE queued = 1 AND queue_at <= ?1 \
@@ -35,7 +34,8 @@ const MOST_URGENT: &str = select_clips!(
 
 fn outstanding(db: &Connection, now: Timestamp) -> Result<Outstanding> {
     Ok(db.prepare_cached(OUTSTANDING)?.query_row([now.millis()], |row| {
-        Ok(Outstanding { due: row.get("due")?, polls: row.get("polls")?, unasked: row.get("unasked")? })
+        let count = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
+        Ok(Outstanding { due: count("due")?, polls: count("polls")? })
     })?)
 }
 

@@ -23,6 +23,10 @@ pub const DUE: &str = concat!(
     ", polls + 1 AS polls, poll_misses, poll_error FROM generations WHERE poll_at <= ?1 ORDER BY poll_at LIMIT ?2"
 );
 
+/// Counts what cannot be asked for.
+pub const UNASKED: &str = "SELECT count(*) AS unasked FROM generations \
+    WHERE poll_at IS NULL AND status IN ('pending', 'result_missing')";
+
 fn claim(tx: &Connection, now: Timestamp, hold: Timestamp, limit: u32) -> Result<Vec<Poll>> {
     const HOLD: &str = "UPDATE generations SET poll_at = ?3, polls = polls + 1 WHERE provider = ?1 AND request_id = ?2";
     let polls = all(tx, DUE, (now.millis(), page::size(limit)), |row| row::poll(row))?;
@@ -52,5 +56,10 @@ impl Polls for SqliteCatalog {
         let (poll, why) = (poll.clone(), why.map(str::to_owned));
         let write = move |tx: &Connection| later(tx, &poll, due, fault, why.as_deref());
         self.writer.write_unsynced("putting a poll off", write).await
+    }
+
+    async fn count_unasked(&self) -> Result<u64> {
+        let count = |db: &Connection| Ok(db.prepare_cached(UNASKED)?.query_row((), |row| row.get::<_, i64>(0))?);
+        Ok(self.readers.read("counting generations", count).await?.cast_unsigned())
     }
 }

@@ -33,35 +33,36 @@ pub const PROMOTE: &str = "UPDATE clips SET queued = 1 WHERE key IN (SELECT key 
 
 /// Picks fresh clips, newest first.
 pub const NEWEST: &str = "SELECT key FROM clips \
-    WHERE queue_at IS NOT NULL AND queued = 0 AND policy <> 'deferred' AND queue_at <= ?1 \
+    WHERE queue_at IS NOT NULL AND queued = 0 AND policy <> 'deferred' AND queue_at <= ?1 AND queue_at > ?3 \
     ORDER BY queue_at DESC LIMIT ?2";
 
 /// Picks backlog by urgency. A clock that was set back leaves clips queued
 /// whose time is to come again, hence the second look at `queue_at`.
-pub const PICK: &str = "SELECT key FROM clips WHERE queued = 1 AND queue_at <= ?1 \
+pub const BACKLOG: &str = "SELECT key FROM clips WHERE queued = 1 AND queue_at <= ?1 \
     ORDER BY ifnull(source_expires_at, 9223372036854775807), due_at, key LIMIT ?2";
 
 /// Claims clips that are due.
 pub(super) fn claim_due(tx: &Connection, take: &Take, quota: Quota) -> Result<Vec<Claim>> {
-    let now = take.now.millis();
+    let (now, stale) = (take.now.millis(), take.now.minus(FRESH).millis());
+    let fresh = |limit| pick(tx, NEWEST, limit, (now, page::size(limit), stale));
     let mut claims = Vec::new();
-    pick(tx, take, NEWEST, quota.first(), &mut claims)?;
-    tx.prepare_cached(PROMOTE)?.execute((now, take.now.minus(FRESH).millis(), quota.promoted()))?;
-    pick(tx, take, PICK, quota.second(claims.len()), &mut claims)?;
-    pick(tx, take, NEWEST, quota.third(claims.len()), &mut claims)?;
+    let mut claim = |keys: Vec<String>, backlog| {
+        for key in keys {
+            claims.push(Claim { backlog, ..lease(tx, take, &key)? });
+        }
+        Ok::<_, CatalogError>(claims.len())
+    };
+    let claimed = claim(fresh(quota.first())?, false)?;
+    tx.prepare_cached(PROMOTE)?.execute((now, stale, quota.promoted()))?;
+    let limit = quota.second(claimed);
+    let claimed = claim(pick(tx, BACKLOG, limit, (now, page::size(limit)))?, true)?;
+    claim(fresh(quota.third(claimed))?, false)?;
     claims.sort_by(by_urgency);
     Ok(claims)
 }
 
-fn pick(tx: &Connection, take: &Take, sql: &str, limit: u32, claims: &mut Vec<Claim>) -> Result<()> {
-    if limit == 0 {
-        return Ok(());
-    }
-    let keys: Vec<String> = all(tx, sql, (take.now.millis(), page::size(limit)), |row| Ok(row.get(0)?))?;
-    for key in keys {
-        claims.push(Claim { backlog: sql == PICK, ..lease(tx, take, &key)? });
-    }
-    Ok(())
+fn pick(tx: &Connection, sql: &str, limit: u32, params: impl Params) -> Result<Vec<String>> {
+    if limit == 0 { Ok(Vec::new()) } else { all(tx, sql, params, |row| Ok(row.get(0)?)) }
 }
 
 /// Claims one clip, due or not.

@@ -19,13 +19,13 @@ use super::{
 
 /// Lists clips at risk, soonest first.
 pub const AT_RISK: &str = select_clips!(
-    "WHERE c.state IN ('waiting', 'filling') AND c.source_expires_at IS NOT NULL AND c.source_expires_at <= ?1 \
+    "WHERE c.state NOT IN ('stored', 'lost', 'rejected', 'deleted') AND c.source_expires_at IS NOT NULL AND c.source_expires_at <= ?1 \
     ORDER BY c.source_expires_at, c.key LIMIT ?2"
 );
 
 /// The same of those that nobody was told of.
 pub const UNTOLD: &str = select_clips!(
-    "WHERE c.state IN ('waiting', 'filling') AND c.source_expires_at IS NOT NULL AND c.at_risk_told = 0 \
+    "WHERE c.state NOT IN ('stored', 'lost', 'rejected', 'deleted') AND c.source_expires_at IS NOT NULL AND c.at_risk_told = 0 \
     AND c.source_expires_at <= ?1 ORDER BY c.source_expires_at, c.key LIMIT ?2"
 );
 
@@ -47,8 +47,8 @@ fn tell_of(tx: &Connection, now: Timestamp, until: Timestamp, limit: u32) -> Res
 
 fn count(db: &Connection, until: Timestamp) -> Result<u64> {
     const SQL: &str = "SELECT count(*) FROM clips \
-        WHERE state IN ('waiting', 'filling') AND source_expires_at IS NOT NULL AND source_expires_at <= ?1";
-    Ok(db.prepare_cached(SQL)?.query_row([until.millis()], |row| row.get(0))?)
+        WHERE state NOT IN ('stored', 'lost', 'rejected', 'deleted') AND source_expires_at IS NOT NULL AND source_expires_at <= ?1";
+    Ok(db.prepare_cached(SQL)?.query_row([until.millis()], |row| row.get::<_, i64>(0))?.cast_unsigned())
 }
 
 #[async_trait]

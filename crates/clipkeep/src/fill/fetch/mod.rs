@@ -132,6 +132,9 @@ impl Fetch<'_> {
     /// A chunk on its way into the copy.
     async fn land(&self, writer: &mut Writer, chunk: bytes::Bytes) -> Result<(), FillError> {
         self.inner.parts.metrics.source_read(chunk.len() as u64);
+        if self.claim.backlog {
+            self.inner.pace.pass(chunk.len() as u64, self.copy).await;
+        }
         if writer.at() + chunk.len() as u64 > self.inner.parts.settings.max_clip_size {
             return Err(self.too_large());
         }
@@ -206,7 +209,7 @@ fn is_same(held: Option<&SourceVersion>, version: &SourceVersion) -> bool {
 }
 
 /// A number in 0..1 for jitter.
-pub(super) fn random() -> f64 {
+pub(crate) fn random() -> f64 {
     let mut bytes = [0; 4];
     // Without randomness there is no jitter: delays are then all at their middle.
     match ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes) {

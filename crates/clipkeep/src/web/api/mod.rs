@@ -5,5 +5,6 @@ pub(super) mod generations;
 pub(super) mod links;
 mod model;
 mod query;
+pub(super) mod risk;
 
 pub use model::{ClipRow, GenerationRow};
