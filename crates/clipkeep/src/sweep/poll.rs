@@ -20,10 +20,10 @@ use crate::{
 };
 
 /// How many generations are claimed at once, and how many in one round.
-const BATCH: u32 = 32;
+const BATCH: u32 = 16;
 const MOST: u64 = 5_000;
 /// How many are asked for side by side.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 8;
 /// How long nobody else asks for what was claimed. Longer than a batch takes.
 const HOLD: Duration = Duration::from_secs(180);
 
