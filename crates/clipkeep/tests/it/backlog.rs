@@ -82,6 +82,8 @@ async fn due(sim: &Sim, count: usize, faults: &Faults) -> TestApp {
         "",
     )
     .await;
+    // A node that was stopped: nothing here fills.
+    t.app.engine.close(Duration::ZERO).await;
     let db = rusqlite::Connection::open(t.data.path().join("clipkeep.db")).unwrap();
     db.execute("UPDATE clips SET due_at = 1, queue_at = 1, policy = 'eager'", ()).unwrap();
     db.execute("UPDATE clips SET source_expires_at = 9 WHERE key = 'c3.mp4'", ()).unwrap();
@@ -95,9 +97,7 @@ async fn states(t: &TestApp) -> Vec<(ClipState, u64)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_says_what_it_would_do_and_does_it() {
     let sim = Sim::start(SimOptions::default()).await.unwrap();
-    // A node that was stopped: nothing here fills.
     let t = due(&sim, 40, &Faults::none()).await;
-    t.app.engine.close(Duration::ZERO).await;
     let run = |args: &[&str]| {
         let (code, out, errors) =
             clipkeep(&sim, t.data.path(), &[&["sweep", "--json"], args].concat(), &[("CLIPKEEP_GONE_ATTEMPTS", "1")]);
@@ -129,7 +129,6 @@ async fn the_command_stops_in_peace_and_the_next_goes_on() {
     let sim = Sim::start(SimOptions::default()).await.unwrap();
     let slow = Faults::always(Fault { delay_ms: 300, ..Fault::default() });
     let t = due(&sim, 60, &slow).await;
-    t.app.engine.close(Duration::ZERO).await;
     let mut command = Command::new(env!("CARGO_BIN_EXE_clipkeep"));
     command.args(["sweep", "--json"]).env_clear().stdout(Stdio::piped()).stderr(Stdio::null());
     for (name, value) in own_settings(&sim, "http://127.0.0.1:1", t.data.path(), &t.token) {
