@@ -21,6 +21,11 @@ impl Pace {
         Self { rate, paid: Mutex::new(Instant::now()) }
     }
 
+    /// Whether the bytes of `copy` have to wait for their turn now.
+    pub(super) fn holds_back(&self, copy: &LocalCopy) -> bool {
+        self.rate.is_some() && !copy.is_watched()
+    }
+
     /// Waits until it is these bytes' turn, or until a viewer reads along with
     /// `copy`: while one does, its bytes pass and cost nothing. Dropping the
     /// future is safe.

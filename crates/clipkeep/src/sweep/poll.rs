@@ -27,6 +27,9 @@ const AT_ONCE: usize = 8;
 /// How long nobody else asks for what was claimed. Longer than a batch takes.
 const HOLD: Duration = Duration::from_secs(180);
 
+/// The longest that a `Retry-After` is followed.
+const LONGEST_AFTER: Duration = Duration::from_secs(3600);
+
 /// What asking brought. Each that was asked for is in one of the next five.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PollReport {
@@ -53,7 +56,7 @@ pub struct PollReport {
 pub(super) async fn run(sweep: &Sweep, report: &mut PollReport) -> Result<(), CatalogError> {
     let parts = &sweep.parts;
     report.unasked = parts.catalog.count_unasked().await?;
-    let mut done = Ok(());
+    let (mut done, mut why) = (Ok(()), None);
     while report.asked < MOST && done.is_ok() {
         let now = parts.clock.now();
         let polls = parts.catalog.claim_polls(now, now.plus(HOLD), BATCH).await?;
@@ -62,7 +65,10 @@ pub(super) async fn run(sweep: &Sweep, report: &mut PollReport) -> Result<(), Ca
         let is_last = ends.is_empty() || ends.iter().flatten().any(|end| end.is_refused);
         for end in ends {
             match end {
-                Ok(end) => report.count(sweep, &end),
+                Ok(end) => {
+                    report.count(sweep, &end);
+                    why = end.why.or(why);
+                }
                 Err(error) => done = Err(error),
             }
         }
@@ -74,6 +80,9 @@ pub(super) async fn run(sweep: &Sweep, report: &mut PollReport) -> Result<(), Ca
     if report.clips > 0 {
         parts.engine.wake();
     }
+    if let Some(why) = why {
+        tracing::warn!(polls = report.later, why, "polls brought nothing, the last of them for this reason");
+    }
     done
 }
 
@@ -83,6 +92,8 @@ struct End {
     word: &'static str,
     clips: u64,
     is_refused: bool,
+    /// Why it was put off.
+    why: Option<String>,
 }
 
 impl PollReport {
@@ -185,7 +196,7 @@ async fn commit(sweep: &Sweep, record: HookRecord, word: &'static str) -> Result
         // Its webhook was faster by a moment.
         HookOutcome::Duplicate => 0,
     };
-    Ok(End { word, clips, is_refused: false })
+    Ok(End { word, clips, ..End::default() })
 }
 
 /// The end of a generation that is too old, or that the provider does not know.
@@ -213,10 +224,8 @@ async fn put_off(sweep: &Sweep, poll: &Poll, not_yet: NotYet) -> Result<End, Cat
     let (parts, settings) = (&sweep.parts, &sweep.parts.settings);
     let NotYet { fault, why, after, is_refused } = not_yet;
     let pause = backoff::delay(poll.polls, settings.retry_base, settings.retry_max, random());
-    let due = parts.clock.now().plus(pause.max(after.unwrap_or_default()));
-    if let Some(why) = why.as_deref() {
-        tracing::warn!(request_id = %poll.generation.request_id, why, polls = poll.polls, "a poll brought nothing");
-    }
+    let due = parts.clock.now().plus(pause.max(after.unwrap_or_default().min(LONGEST_AFTER)));
+    tracing::debug!(request_id = %poll.generation.request_id, why, polls = poll.polls, "no end yet");
     parts.catalog.poll_later(poll, due, fault, why.as_deref()).await?;
-    Ok(End { word: if why.is_some() { LATER } else { RUNNING }, clips: 0, is_refused })
+    Ok(End { word: if why.is_some() { LATER } else { RUNNING }, clips: 0, is_refused, why })
 }

@@ -32,8 +32,8 @@ async fn here(t: &TestApp, key: &str) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn case_42_a_backlog_trickles_while_fresh_clips_and_viewers_run_at_full_speed() {
-    let slow = [("deferred_after", "0s".to_owned()), ("backfill_rate", "100KiB".to_owned())];
-    let t = TestApp::with(&slow).await;
+    let settings = [("deferred_after", "0s"), ("backfill_rate", "100KiB"), ("source_connections_per_host", "3")];
+    let t = TestApp::with(&settings.map(|(name, value)| (name, value.to_owned()))).await;
     let old = t.sim.add_file("a.mp4", Media::padded(LEN, 1));
     t.hook("old", &old, "?policy=deferred").await;
     here(&t, "old.mp4").await;
