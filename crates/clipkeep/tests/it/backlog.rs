@@ -35,7 +35,7 @@ async fn here(t: &TestApp, key: &str) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn case_42_a_backlog_trickles_while_fresh_clips_and_viewers_run_at_full_speed() {
-    let settings = [("deferred_after", "0s"), ("backfill_rate", "400KiB"), ("source_connections_per_host", "3")];
+    let settings = [("deferred_after", "0s"), ("backfill_rate", "400KiB"), ("source_connections_per_host", "2")];
     let t = TestApp::with(&settings.map(|(name, value)| (name, value.to_owned()))).await;
     let old = t.sim.add_file("a.mp4", Media::padded(LEN, 1));
     t.hook("old", &old, "?policy=deferred").await;
