@@ -1,5 +1,7 @@
 //! The records every layer speaks: generations, clips and what is known of them.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::{
@@ -63,6 +65,8 @@ pub struct Generation {
     pub created_at: Timestamp,
     /// When the provider's terminal word reached us.
     pub completed_at: Option<Timestamp>,
+    /// When the provider is asked for it, while no terminal word came.
+    pub poll_at: Option<Timestamp>,
 }
 
 /// One media file that a webhook announced.
@@ -101,6 +105,19 @@ pub struct HookRecord {
     pub clips: Vec<NewClip>,
     /// When it came.
     pub received_at: Timestamp,
+}
+
+impl HookRecord {
+    /// The same, with what is known of how long sources live here.
+    #[must_use]
+    pub fn with_source_lifetime(mut self, lifetime: Option<Duration>) -> Self {
+        if let Some(lifetime) = lifetime {
+            for clip in &mut self.clips {
+                clip.source_expires_at.get_or_insert(self.received_at.plus(lifetime));
+            }
+        }
+        self
+    }
 }
 
 /// What the fill learned of a clip by reading all of it.
@@ -180,6 +197,16 @@ pub struct Clip {
     pub misses: u32,
     /// Why the last fill failed, in words without a source URL.
     pub last_error: Option<String>,
+}
+
+impl Clip {
+    /// Why it is at risk, in words.
+    pub fn risk(&self) -> String {
+        match self.source_expires_at {
+            Some(expires) => format!("its only copy is the provider's, which is expected to vanish at {expires}"),
+            None => "its only copy is the provider's".to_owned(),
+        }
+    }
 }
 
 /// One line of a clip's history.

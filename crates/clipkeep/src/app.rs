@@ -27,9 +27,11 @@ use crate::{
     jwks::JwksCache,
     keys,
     outbox::{self, Feed, OutboxParts, OutboxSettings},
+    provider::FalQueue,
     scratch::{Role, Scratch},
     source::{SourceClient, SourceSettings},
     store::{Store, StoreError, StoreTarget, UploadLimits},
+    sweep::{Sweep, SweepParts, SweepSettings},
     telemetry::Metrics,
     tls,
 };
@@ -55,11 +57,13 @@ pub struct App {
     /// Generations, clips, queue.
     pub catalog: Arc<dyn Catalog>,
     /// The way in for webhooks: concurrent ones share a commit.
-    pub hooks: HookWriter,
+    pub hooks: Arc<HookWriter>,
     /// The canonical copies.
     pub store: Arc<Store>,
     /// What brings clips there.
     pub engine: FillEngine,
+    /// What looks after the rest in the background.
+    pub sweep: Sweep,
     /// fal's webhook keys.
     pub jwks: JwksCache,
     /// What signs links.
@@ -122,6 +126,17 @@ impl App {
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
         });
+        let hooks = Arc::new(HookWriter::start(Arc::clone(&catalog), HookLimits::default()));
+        let max_result = usize::try_from(config.hook_max_body).unwrap_or(usize::MAX);
+        let sweep = Sweep::new(SweepParts {
+            settings: sweep_settings(&config),
+            catalog: Arc::clone(&catalog),
+            hooks: Arc::clone(&hooks),
+            engine: engine.clone(),
+            fal: FalQueue::new(config.fal_queue_url.clone(), config.fal_key.as_ref(), max_result)?,
+            clock: Arc::clone(&clock),
+            metrics: Arc::clone(&metrics),
+        });
         let client = tls::client_builder().build()?;
         let tasks = TaskTracker::new();
         let cache = DiskCache::new(scratch.cache(), config.cache_size, Arc::clone(&store), tasks.clone());
@@ -139,7 +154,8 @@ impl App {
             metrics: Arc::clone(&metrics),
         };
         Ok(Arc::new(Self {
-            hooks: HookWriter::start(Arc::clone(&catalog), HookLimits::default()),
+            hooks,
+            sweep,
             jwks: JwksCache::new(config.fal_jwks_url.to_string(), client),
             final_urls: FinalUrls::new(&config),
             shelf: Shelf::new(SHELF_MEMORY),
@@ -177,10 +193,10 @@ impl App {
     }
 
     /// Does what a running node does in the background, until it stops: fills
-    /// what is due, hears of changes, and tells endpoints of them.
+    /// what is due, sweeps, hears of changes, and tells endpoints of them.
     pub async fn run(&self) {
         let tell = outbox::run(&self.outbox, self.feed.listen(), &self.stopping);
-        tokio::join!(self.engine.run(), self.hear(), tell);
+        tokio::join!(self.engine.run(), self.sweep.run(&self.stopping), self.hear(), tell);
     }
 
     /// Drops from the shelf what changed, on whatever node.
@@ -208,13 +224,8 @@ impl App {
     }
 
     /// Adds what the node knows of a webhook's clips: how long sources live here.
-    pub fn complete_record(&self, mut record: HookRecord) -> HookRecord {
-        if let Some(lifetime) = self.config.source_expires_after {
-            for clip in &mut record.clips {
-                clip.source_expires_at.get_or_insert(record.received_at.plus(lifetime));
-            }
-        }
-        record
+    pub fn complete_record(&self, record: HookRecord) -> HookRecord {
+        record.with_source_lifetime(self.config.source_expires_after)
     }
 
     /// Ends in order: no new fills, running ones end or let go, then the last
@@ -253,6 +264,8 @@ pub async fn open_store(config: &Config) -> Result<Store, StoreError> {
 fn fill_settings(config: &Config, scratch: &Scratch) -> FillSettings {
     FillSettings {
         concurrency: config.fill_concurrency,
+        backfill_concurrency: config.backfill_concurrency,
+        backfill_rate: config.backfill_rate,
         connections: config.fill_connections,
         all_connections: config.source_connections,
         host_connections: config.source_connections_per_host,
@@ -265,6 +278,18 @@ fn fill_settings(config: &Config, scratch: &Scratch) -> FillSettings {
         sweep_interval: config.sweep_interval,
         fast_start: config.fast_start,
         spool: scratch.spool(),
+    }
+}
+
+fn sweep_settings(config: &Config) -> SweepSettings {
+    SweepSettings {
+        interval: config.sweep_interval,
+        retry_base: config.retry_base,
+        retry_max: config.retry_max,
+        gone_attempts: config.gone_attempts,
+        poll_give_up: config.poll_give_up,
+        at_risk_before: config.at_risk_before,
+        source_lifetime: config.source_expires_after,
     }
 }
 

@@ -68,6 +68,8 @@ pub struct Metrics {
     events_parked: Family<AtEndpoint, Gauge<i64>>,
     clips: Family<State, Gauge<i64>>,
     fills_running: Gauge<i64>,
+    clips_at_risk: Gauge<i64>,
+    polls: Family<Outcome, Counter>,
     up: Gauge<u64, AtomicU64>,
 }
 
@@ -87,6 +89,8 @@ impl Metrics {
             events_parked: Family::default(),
             clips: Family::default(),
             fills_running: Gauge::default(),
+            clips_at_risk: Gauge::default(),
+            polls: Family::default(),
             up: Gauge::default(),
         };
         metrics.register();
@@ -108,6 +112,9 @@ impl Metrics {
         r.register("events_parked", "Events that an endpoint did not take", self.events_parked.clone());
         r.register("clips", "Clips by state", self.clips.clone());
         r.register("fills_running", "Fills that run on this node", self.fills_running.clone());
+        let help = "Clips that are not stored and whose source is about to vanish, by the last sweep";
+        r.register("clips_at_risk", help, self.clips_at_risk.clone());
+        r.register("polls", "Generations asked for at their provider, by outcome", self.polls.clone());
         r.register("up", "1 while the node runs", self.up.clone());
     }
 
@@ -126,6 +133,16 @@ impl Metrics {
     /// Bytes came from a source.
     pub fn source_read(&self, bytes: u64) {
         self.source_bytes.inc_by(bytes);
+    }
+
+    /// A generation was asked for at its provider.
+    pub fn polled(&self, outcome: &'static str) {
+        self.polls.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// So many clips are at risk.
+    pub fn at_risk(&self, clips: u64) {
+        self.clips_at_risk.set(i64::try_from(clips).unwrap_or(i64::MAX));
     }
 
     /// A clip request was answered.

@@ -1,6 +1,14 @@
 //! The queue API: submit, status (also as a stream), result, cancel.
 
-use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
     Json, Router,
@@ -25,6 +33,8 @@ struct Job {
     app: String,
     submitted: Instant,
     cancelled: Mutex<bool>,
+    /// How often its status was asked for.
+    asked: AtomicU64,
     /// The result's status and body, once there is one.
     result: Mutex<Option<(u16, Value, Instant)>>,
 }
@@ -39,6 +49,11 @@ enum Stage {
 impl Jobs {
     fn find(&self, id: &str) -> Option<Arc<Job>> {
         self.0.lock().get(id).cloned()
+    }
+
+    /// How often a job's status was asked for.
+    pub(crate) fn asked(&self, id: &str) -> u64 {
+        self.find(id).map_or(0, |job| job.asked.load(Ordering::Relaxed))
     }
 }
 
@@ -80,7 +95,10 @@ async fn handle(
         return (StatusCode::NOT_FOUND, Json(json!({"status": "NOT_FOUND"}))).into_response();
     };
     match (method, &segments[at + 2..]) {
-        (Method::GET, ["status"]) => status_response(&sim, &job),
+        (Method::GET, ["status"]) => {
+            job.asked.fetch_add(1, Ordering::Relaxed);
+            status_response(&sim, &job)
+        }
         (Method::GET, ["status", "stream"]) => status_stream(sim, job).into_response(),
         (Method::GET, [] | ["response"]) => result(&sim, &job),
         (Method::PUT, ["cancel"]) => cancel(&sim, &job),
@@ -108,6 +126,7 @@ async fn submit(sim: &Sim, endpoint: &str, webhook: Option<String>, body: &[u8])
         app: app_of(endpoint),
         submitted: Instant::now(),
         cancelled: Mutex::new(false),
+        asked: AtomicU64::new(0),
         result: Mutex::new(None),
     });
     sim.jobs().0.lock().insert(job.id.clone(), Arc::clone(&job));

@@ -220,6 +220,11 @@ impl Sim {
         self.0.jwks_asked.load(Ordering::Relaxed)
     }
 
+    /// How often a job's status was asked for.
+    pub fn status_requests(&self, request_id: &str) -> u64 {
+        self.0.jobs.asked(request_id)
+    }
+
     /// Every attempt at a webhook so far.
     pub fn sent(&self) -> Vec<Sent> {
         self.0.sent.lock().clone()

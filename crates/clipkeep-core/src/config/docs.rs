@@ -18,6 +18,8 @@ fn kind_words(kind: Kind) -> String {
         Kind::Bool => "`true` or `false`".to_owned(),
         Kind::Count(least, most) => format!("number, {least} to {most}"),
         Kind::Size(least, most) => format!("size, {least} to {most}"),
+        Kind::Rate(least, most) => format!("size a second, {least} to {most}, or `unlimited`"),
+        Kind::CountOrHalf(least, most) => format!("number, {least} to {most}, or `half`"),
         Kind::Duration(least, most) => format!("duration, {least} to {most}"),
         Kind::DurationOrNever(least, most) => format!("duration, {least} to {most}, or `never`"),
     }

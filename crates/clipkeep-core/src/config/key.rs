@@ -21,6 +21,10 @@ pub enum Kind {
     Count(u64, u64),
     /// A number of bytes, from the first to the second.
     Size(&'static str, &'static str),
+    /// The same for so many bytes a second, or `unlimited`.
+    Rate(&'static str, &'static str),
+    /// A whole number, from the first to the second, or `half`.
+    CountOrHalf(u64, u64),
     /// A length of time, from the first to the second.
     Duration(&'static str, &'static str),
     /// The same, or `never`.
@@ -88,7 +92,7 @@ pub fn is_reserved_env(name: &str) -> bool {
         || rest.starts_with("SERVICE_PORT_")
 }
 
-use Kind::{Bool, Choice, Count, Duration, DurationOrNever, List, Secret, Size, Text};
+use Kind::{Bool, Choice, Count, CountOrHalf, Duration, DurationOrNever, List, Rate, Secret, Size, Text};
 
 macro_rules! keys {
     ($($(#[doc = $doc:literal])+ $name:ident: $kind:expr, $default:literal, $example:literal $(, $flag:ident)?;)+) => {
@@ -185,6 +189,11 @@ keys! {
     max_clip_size: Size("1", "5TiB"), "20GiB", "2GiB";
     /// How many fills run at once on this node.
     fill_concurrency: Count(1, 4096), "64", "16";
+    /// How many of them may be backlog: deferred clips, and those that were due for more than a minute when they were
+    /// claimed. The rest is kept for fresh webhooks; viewers have slots of their own.
+    backfill_concurrency: CountOrHalf(1, 4096), "half", "8";
+    /// How many bytes a second this node reads for backlog that nobody watches, all such fills together.
+    backfill_rate: Rate("1KiB", "1TiB"), "unlimited", "50MB";
     /// How many connections one fill opens to its source.
     fill_connections: Count(1, 16), "4", "2";
     /// How many connections to sources this node opens at once. A quarter is left to what viewers wait for.
@@ -211,6 +220,13 @@ keys! {
     fast_start: Bool, "true", "false";
     /// How often the sweep looks for what is due or drifted.
     sweep_interval: Duration("10ms", "1d"), "60s", "5m";
+    /// How long after its registration a generation is asked for at the provider, if no webhook came. The model must be
+    /// known.
+    poll_after: Duration("0s", "30d"), "60s", "10m";
+    /// At which age a generation without an end at its provider is given up and `failed`.
+    poll_give_up: Duration("1s", "3650d"), "48h", "7d";
+    /// How long before its source vanishes a clip that is not stored is at risk, and is told of.
+    at_risk_before: Duration("0s", "3650d"), "6h", "1d";
     /// How log lines look; `auto` is text on a terminal and JSON elsewhere.
     log_format: Choice(&["auto", "text", "json"]), "auto", "json";
     /// How many client connections may be open at once.

@@ -22,8 +22,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use host::{HostPattern, HostPatternError};
-pub(crate) use parse::web_url;
 pub use key::{ENV_PREFIX, KEYS, Key, Kind, is_reserved_env};
+pub(crate) use parse::web_url;
 pub use place::{BaseUrl, DatabaseUrl, PlaceError, S3Settings, StoreUrl, UrlTemplate};
 pub use raw::Layers;
 pub use units::{DurationText, SizeText, UnitError};
@@ -119,6 +119,10 @@ pub struct Config {
     pub max_clip_size: u64,
     /// How many fills run at once.
     pub fill_concurrency: usize,
+    /// How many of them may be backlog.
+    pub backfill_concurrency: usize,
+    /// How many bytes a second are read for backlog that nobody watches; none is as many as come.
+    pub backfill_rate: Option<u64>,
     /// How many connections one fill opens to its source.
     pub fill_connections: usize,
     /// How many connections to sources are open at once.
@@ -145,6 +149,12 @@ pub struct Config {
     pub fast_start: bool,
     /// How often the sweep looks.
     pub sweep_interval: Duration,
+    /// How long after its registration a generation without a webhook is asked for.
+    pub poll_after: Duration,
+    /// At which age a generation without an end is given up.
+    pub poll_give_up: Duration,
+    /// How long before its source vanishes a clip is at risk.
+    pub at_risk_before: Duration,
     /// How log lines look.
     pub log_format: LogFormat,
     /// How many client connections may be open at once.

@@ -14,6 +14,7 @@ pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
     let mut read = Reader { layers };
     let public_url = read.value("public_url", BaseUrl::parse);
     let store = read.value("store", parsed);
+    let fill_concurrency = read.count("fill_concurrency");
     let config = Config {
         listen: read.value("listen", parse::listen),
         data: read.value("data", parse::folder),
@@ -49,7 +50,9 @@ pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
         hook_tolerance: read.duration("hook_tolerance"),
         hook_max_body: read.size("hook_max_body"),
         max_clip_size: read.size("max_clip_size"),
-        fill_concurrency: read.count("fill_concurrency"),
+        backfill_concurrency: read.count_or_half("backfill_concurrency", fill_concurrency),
+        backfill_rate: read.rate("backfill_rate"),
+        fill_concurrency,
         fill_connections: read.count("fill_connections"),
         source_connections: read.count("source_connections"),
         source_connections_per_host: read.count("source_connections_per_host"),
@@ -63,6 +66,9 @@ pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
         cache_size: read.size("cache_size"),
         fast_start: read.value("fast_start", parse::boolean),
         sweep_interval: read.duration("sweep_interval"),
+        poll_after: read.duration("poll_after"),
+        poll_give_up: read.duration("poll_give_up"),
+        at_risk_before: read.duration("at_risk_before"),
         log_format: read.value("log_format", parsed),
         max_connections: read.count("max_connections"),
     };
@@ -115,12 +121,25 @@ impl Reader {
         self.value(name, |text| bounded::<SizeText>(text, least, most)).0
     }
 
+    fn rate(&mut self, name: &str) -> Option<u64> {
+        let Some(Kind::Rate(least, most)) = kind(name) else { unreachable!("{name} is a rate") };
+        self.value(name, |text| match text.trim() {
+            "unlimited" => Ok(None),
+            text => bounded::<SizeText>(text, least, most).map(|size| Some(size.0)),
+        })
+    }
+
     fn count<T: TryFrom<u64>>(&mut self, name: &str) -> T {
         let Some(Kind::Count(least, most)) = kind(name) else { unreachable!("{name} is a count") };
-        self.value(name, |text| {
-            let count = text.trim().parse::<u64>().ok().filter(|count| (least..=most).contains(count));
-            let count = count.and_then(|count| T::try_from(count).ok());
-            count.ok_or_else(|| format!("must be a whole number from {least} to {most}"))
+        self.value(name, |text| counted(text, least, most))
+    }
+
+    /// A count that is no more than `whole`, or the half of it.
+    fn count_or_half(&mut self, name: &str, whole: usize) -> usize {
+        let Some(Kind::CountOrHalf(least, most)) = kind(name) else { unreachable!("{name} is a count or half") };
+        self.value(name, |text| match text.trim() {
+            "half" => Ok(whole.div_ceil(2)),
+            text => counted::<usize>(text, least, most).map(|count| count.min(whole)),
         })
     }
 
@@ -173,6 +192,12 @@ pub(super) fn default_text(key: &Key, text_of: impl Fn(&Key) -> String) -> Strin
 
 fn kind(name: &str) -> Option<Kind> {
     Key::named(name).map(|key| key.kind)
+}
+
+fn counted<T: TryFrom<u64>>(text: &str, least: u64, most: u64) -> Result<T, Problem> {
+    let count = text.trim().parse::<u64>().ok().filter(|count| (least..=most).contains(count));
+    let count = count.and_then(|count| T::try_from(count).ok());
+    count.ok_or_else(|| format!("must be a whole number from {least} to {most}"))
 }
 
 fn bounded<T>(text: &str, least: &str, most: &str) -> Result<T, Problem>

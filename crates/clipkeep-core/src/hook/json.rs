@@ -32,6 +32,20 @@ impl Node {
         }
     }
 
+    /// The same with the members of every object in the order of their names,
+    /// as fal's webhooks have them.
+    pub(super) fn sorted(self) -> Self {
+        match self {
+            Self::List(items) => Self::List(items.into_iter().map(Self::sorted).collect()),
+            Self::Object(members) => {
+                let mut members: Vec<_> = members.into_iter().map(|(name, node)| (name, node.sorted())).collect();
+                members.sort_by(|(a, _), (b, _)| a.cmp(b));
+                Self::Object(members)
+            }
+            other => other,
+        }
+    }
+
     pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),

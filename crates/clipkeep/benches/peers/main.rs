@@ -1,6 +1,6 @@
 //! clipkeep beside its peers, in one run: `cargo bench -p clipkeep`, or
-//! `-- hooks`, `-- ingest`, `-- hits`, `-- cold` for one of them. Needs rclone,
-//! nginx, Varnish, wrk and Garage. Timings of a small machine are noisy: look at the ratios.
+//! `-- hooks`, `-- ingest`, `-- hits`, `-- cold`, `-- queue` for one of them.
+//! Needs rclone, nginx, Varnish, wrk and Garage. Timings of a small machine are noisy: look at the ratios.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
 
@@ -8,6 +8,7 @@ mod cold;
 mod hits;
 mod hooks;
 mod ingest;
+mod queue;
 mod run;
 #[path = "../../tests/it/support/mod.rs"]
 #[expect(dead_code, reason = "shared with the tests, which use more of it")]
@@ -25,6 +26,9 @@ async fn main() {
     }
     if asked("hits") {
         hits::run().await;
+    }
+    if asked("queue") {
+        queue::run().await;
     }
     if asked("cold") {
         cold::run().await;

@@ -9,32 +9,16 @@ use clipkeep_core::{
     event::{Event, EventType},
     generation::{Clip, Facts, Generation, HookRecord, NewClip},
     id::{ClipKey, Provider, RequestId},
-    policy::{Policies, Policy},
+    policy::Policy,
     secret::SourceUrl,
     state::{ClipState, GenerationStatus},
     time::Timestamp,
 };
 
-use super::{CatalogError, HookOutcome, Registration, Result};
-
-/// Whether prompts are kept as text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Prompts {
-    /// Prompt and input are kept.
-    #[default]
-    Keep,
-    /// Neither is: only the prompt's hash (`hash_only`).
-    HashOnly,
-}
-
-/// The configured rules for what a catalogue writes down.
-#[derive(Clone, Debug, Default)]
-pub struct Rules {
-    /// When clips are due.
-    pub policies: Policies,
-    /// Whether prompts are kept as text.
-    pub prompts: Prompts,
-}
+use super::{
+    CatalogError, HookOutcome, Registration, Result,
+    rules::{Prompts, Rules, poll_at},
+};
 
 /// What became of a generation's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +112,7 @@ impl<'a> Ledger<'a> {
             error: hook.error.as_deref().map(without_nul),
             created_at: hook.received_at,
             completed_at: Some(hook.received_at),
+            poll_at: None,
         };
         let told = self.tell(&id, news);
         let mut clips = Vec::new();
@@ -154,6 +139,7 @@ impl<'a> Ledger<'a> {
             error: None,
             created_at: *at,
             completed_at: None,
+            poll_at: None,
         };
         if self.tell(&id, news.clone()) {
             let of_it = self.clips.values().filter(|(clip, _)| is_of(clip, &id));
@@ -175,14 +161,16 @@ impl<'a> Ledger<'a> {
     }
 
     /// Merges news of a generation; answers whether it was news.
-    fn tell(&mut self, id: &GenerationId, news: Generation) -> bool {
+    fn tell(&mut self, id: &GenerationId, mut news: Generation) -> bool {
         let at = news.completed_at.unwrap_or(news.created_at);
         let Some((known, mark)) = self.generations.get_mut(id) else {
             self.events.extend(failed(&news, at));
+            news.poll_at = poll_at(self.rules, None, &news, at);
             self.generations.insert(id.clone(), (news, GenerationMark::New));
             return true;
         };
-        let merged = merge(known, news);
+        let mut merged = merge(known, news);
+        merged.poll_at = poll_at(self.rules, Some(known), &merged, at);
         if merged == *known {
             return false;
         }

@@ -10,16 +10,16 @@ pub(crate) struct Migration {
     pub(crate) sql: &'static str,
 }
 
-pub(crate) const SQLITE: &[Migration] =
-    &[
+pub(crate) const SQLITE: &[Migration] = &[
     Migration { version: 1, sql: include_str!("../../migrations/sqlite/0001_init.sql") },
     Migration { version: 2, sql: include_str!("../../migrations/sqlite/0002_outbox.sql") },
+    Migration { version: 3, sql: include_str!("../../migrations/sqlite/0003_polls.sql") },
 ];
 
-pub(crate) const POSTGRES: &[Migration] =
-    &[
+pub(crate) const POSTGRES: &[Migration] = &[
     Migration { version: 1, sql: include_str!("../../migrations/postgres/0001_init.sql") },
     Migration { version: 2, sql: include_str!("../../migrations/postgres/0002_outbox.sql") },
+    Migration { version: 3, sql: include_str!("../../migrations/postgres/0003_polls.sql") },
 ];
 
 /// The database was made by a newer clipkeep; this one must not touch it.

@@ -4,15 +4,20 @@
 //! and one transaction; no transaction outlives its call. A lookup that finds
 //! nothing answers `None`.
 
+mod due;
 mod ending;
 pub mod group;
 mod merge;
 mod migrate;
 pub mod open;
 pub mod outbox;
+pub mod outlook;
 pub mod page;
+pub mod polls;
 pub mod postgres;
+pub mod risk;
 mod row;
+mod rules;
 pub mod sqlite;
 
 use std::time::Duration;
@@ -84,6 +89,9 @@ impl CatalogError {
     }
 }
 
+pub use self::due::{FRESH, Quota};
+use self::{outlook::Outlook, polls::Polls, risk::AtRisk};
+
 /// The catalogue's result.
 pub type Result<T, E = CatalogError> = std::result::Result<T, E>;
 
@@ -142,6 +150,8 @@ pub struct Claim {
     pub lease: Lease,
     /// The row as it was when claimed (state `filling`, this attempt counted).
     pub clip: Clip,
+    /// Whether it comes from the backlog.
+    pub backlog: bool,
 }
 
 /// What a content epoch serves, as its row says.
@@ -192,7 +202,7 @@ pub struct ClipPage {
 
 /// The catalogue.
 #[async_trait]
-pub trait Catalog: Outbox + Send + Sync + 'static {
+pub trait Catalog: AtRisk + Outbox + Outlook + Polls + Send + Sync + 'static {
     /// Commits verified webhooks together, durably, in one transaction:
     /// generations, clips, history and the work (a due clip *is* the work).
     ///
@@ -225,10 +235,15 @@ pub trait Catalog: Outbox + Send + Sync + 'static {
     /// A clip's history, oldest first.
     async fn history(&self, key: &ClipKey) -> Result<Vec<HistoryEntry>>;
 
-    /// Claims up to `limit` clips that are due at `now`: `waiting` and due, or
-    /// `filling` under a lease that ran out. Soonest `source_expires_at` first
-    /// (known before unknown), then oldest due. Two nodes never get the same.
-    async fn claim_due(&self, node: &NodeId, now: Timestamp, lease: Duration, limit: u32) -> Result<Vec<Claim>>;
+    /// Claims clips that are due at `now`: `waiting` and due, or `filling` under
+    /// a lease that ran out. Two nodes never get the same.
+    ///
+    /// What is due has two sorts, of which [`Quota`] says how they share: fresh
+    /// clips, newest first; and the backlog, soonest `source_expires_at` first
+    /// (known before unknown), then oldest due. Backlog are deferred clips, and
+    /// those that are due for [`FRESH`] or longer. The claims come in the order
+    /// of the backlog.
+    async fn claim_due(&self, node: &NodeId, now: Timestamp, lease: Duration, quota: Quota) -> Result<Vec<Claim>>;
 
     /// Claims this clip whether due or not (a viewer waits), unless it is
     /// leased by someone, stored, or over.

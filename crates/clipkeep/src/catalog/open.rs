@@ -9,8 +9,8 @@ use clipkeep_core::{
 
 use super::{Catalog, CatalogError, postgres::PostgresCatalog, sqlite::SqliteCatalog};
 pub use super::{
-    merge::{Prompts, Rules},
     migrate::TooNew,
+    rules::{Prompts, Rules},
 };
 
 /// Which database holds the catalogue.
@@ -57,6 +57,6 @@ pub async fn open_configured(config: &Config) -> Result<Arc<dyn Catalog>, OpenEr
         Kept::Keep => Prompts::Keep,
         Kept::HashOnly => Prompts::HashOnly,
     };
-    let rules = Rules { policies: config.policies.clone(), prompts };
+    let rules = Rules { policies: config.policies.clone(), prompts, poll_after: config.poll_after };
     open(&database, rules).await
 }

@@ -16,6 +16,7 @@ use clipkeep_core::{
 use super::{
     CatalogError, Pinned, Result,
     outbox::{Backlog, Delivery, ParkedDelivery},
+    polls::Poll,
 };
 
 /// The columns of a clip `c` joined with its generation `g`.
@@ -41,17 +42,21 @@ macro_rules! select_clips {
     };
 }
 
+/// The columns of a generation.
+macro_rules! generation_columns {
+    () => {
+        "provider, request_id, status, error, created_at, completed_at, poll_at, model, prompt, prompt_hash, \
+         tenant, policy AS own_policy, input, seed, public"
+    };
+}
+
 /// Selects generations; a `WHERE` may follow.
 macro_rules! select_generations {
     ($tail:literal) => {
-        concat!(
-            "SELECT provider, request_id, status, error, created_at, completed_at, model, prompt, prompt_hash, \
-             tenant, policy AS own_policy, input, seed, public FROM generations ",
-            $tail
-        )
+        concat!("SELECT ", $crate::catalog::row::generation_columns!(), " FROM generations ", $tail)
     };
 }
-pub(crate) use {clip_columns, select_clips, select_generations};
+pub(crate) use {clip_columns, generation_columns, select_clips, select_generations};
 
 /// A cell that does not hold what its column promises.
 pub(crate) struct Unreadable;
@@ -153,6 +158,18 @@ pub(crate) fn generation(row: &impl Columns) -> Result<Generation> {
         error: cells.text("error")?,
         created_at: cells.must("created_at", cells.time("created_at"))?,
         completed_at: cells.time("completed_at")?,
+        poll_at: cells.time("poll_at")?,
+    })
+}
+
+/// Reads a generation's columns, `polls`, `poll_misses` and `poll_error`.
+pub(crate) fn poll(row: &impl Columns) -> Result<Poll> {
+    let cells = Cells::of(row, "generations", "request_id")?;
+    Ok(Poll {
+        generation: generation(row)?,
+        polls: cells.must("polls", cells.number("polls"))?,
+        misses: cells.must("poll_misses", cells.number("poll_misses"))?,
+        error: cells.text("poll_error")?,
     })
 }
 

@@ -7,6 +7,7 @@ mod find;
 mod link;
 mod output;
 mod serve;
+mod sweep;
 mod token;
 
 use std::{fmt, process::ExitCode};
@@ -43,6 +44,8 @@ enum Command {
     Find(find::Args),
     /// List what happened; what an endpoint did not take; tell it once more.
     Events(events::Args),
+    /// Ask after lost webhooks, and fill every clip that is due.
+    Sweep(sweep::Args),
     /// Sign a link to a clip.
     Link(link::Args),
     /// Print the admin token.
@@ -106,6 +109,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
         match &cli.command {
             Command::Serve => serve::run(config, cli.json).await,
             Command::Demo(_) => unreachable!("handled above"),
+            Command::Sweep(args) => sweep::run(config, args, cli.json).await,
             Command::Find(args) => find::run(config, args, cli.json).await,
             Command::Events(args) => events::run(config, args, cli.json).await,
             Command::Link(args) => link::run(&config, args, cli.json).await,

@@ -4,32 +4,37 @@
 //! number of them at once join the one that runs. A lease in the catalogue
 //! picks the node that fills, the registry joins callers on this node.
 //!
+//! - `due` starts what is due, fresh clips and backlog side by side.
 //! - `task` is one fill, top to bottom.
 //! - `fetch` brings the source's bytes into the local file.
 //! - `settle` turns what was read into a confirmed object and a `stored` row.
 //! - `lease` holds the right to do so.
 
 mod caps;
+mod due;
 mod fetch;
 mod lease;
 pub mod local;
+mod pace;
 mod registry;
 mod settle;
 mod task;
 mod through;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
-
-use clipkeep_core::{
-    id::ClipKey,
-    time::{Clock, Timestamp},
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
 };
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use clipkeep_core::{id::ClipKey, time::Clock};
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use self::fetch::random;
 use self::{
     caps::Caps,
+    pace::Pace,
     registry::{Registry, Running},
 };
 pub use self::{
@@ -37,7 +42,7 @@ pub use self::{
     through::Through,
 };
 use crate::{
-    catalog::{Catalog, CatalogError, Claim, Fault, NodeId},
+    catalog::{Catalog, CatalogError, Claim, NodeId},
     source::SourceClient,
     store::Store,
     telemetry::Metrics,
@@ -48,6 +53,10 @@ use crate::{
 pub struct FillSettings {
     /// How many fills run at once on this node.
     pub concurrency: usize,
+    /// How many of them may be backlog.
+    pub backfill_concurrency: usize,
+    /// How many bytes a second are read for backlog that nobody watches.
+    pub backfill_rate: Option<u64>,
     /// How many connections one fill opens.
     pub connections: usize,
     /// How many connections to sources are open at once.
@@ -104,6 +113,11 @@ struct Inner {
     claiming: tokio::sync::Mutex<()>,
     caps: Caps,
     slots: Arc<Semaphore>,
+    /// How many of the slots backlog may take.
+    backlog_slots: Arc<Semaphore>,
+    /// Whether the odd slot is the backlog's next time.
+    backlogs_turn: AtomicBool,
+    pace: Pace,
     /// Fills that a viewer waits for have slots of their own.
     viewer_slots: Arc<Semaphore>,
     wake: Notify,
@@ -130,12 +144,17 @@ impl FillEngine {
     /// [`FillEngine::join`] is called.
     pub fn new(parts: FillParts) -> Self {
         let [slots, viewer_slots] = [(); 2].map(|()| Arc::new(Semaphore::new(parts.settings.concurrency)));
+        let backlog_slots = Arc::new(Semaphore::new(parts.settings.backfill_concurrency));
+        let pace = Pace::new(parts.settings.backfill_rate);
         Self(Arc::new(Inner {
             caps: Caps::new(parts.settings.all_connections, parts.settings.host_connections),
             parts,
             registry: Registry::default(),
             claiming: tokio::sync::Mutex::default(),
             slots,
+            backlog_slots,
+            backlogs_turn: AtomicBool::new(false),
+            pace,
             viewer_slots,
             wake: Notify::new(),
             closing: CancellationToken::new(),
@@ -187,81 +206,6 @@ impl FillEngine {
         handle
     }
 
-    /// Fills what is due until [`FillEngine::close`], within the bounds.
-    pub async fn run(&self) {
-        let inner = &self.0;
-        while !inner.closing.is_cancelled() {
-            let pause = match self.start_due().await {
-                Ok(pause) => pause,
-                Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot look for due clips");
-                    Duration::from_secs(1)
-                }
-            };
-            tokio::select! {
-                () = inner.wake.notified() => {}
-                () = tokio::time::sleep(pause) => {}
-                () = inner.closing.cancelled() => {}
-            }
-        }
-    }
-
-    /// Starts due fills while there are free slots; answers how long to rest.
-    async fn start_due(&self) -> Result<Duration, CatalogError> {
-        const BATCH: usize = 32;
-        let inner = &self.0;
-        let parts = &inner.parts;
-        loop {
-            let Some(first) = self.free(&inner.slots).await else { return Ok(Duration::ZERO) };
-            let mut slots = vec![first];
-            while slots.len() < BATCH {
-                let Ok(slot) = Arc::clone(&inner.slots).try_acquire_owned() else { break };
-                slots.push(slot);
-            }
-            let now = parts.clock.now();
-            let limit = u32::try_from(slots.len()).unwrap_or(u32::MAX);
-            let _claiming = inner.claiming.lock().await;
-            let claims = parts.catalog.claim_due(&parts.node, now, parts.settings.lease, limit).await?;
-            let exhausted = claims.len() < slots.len();
-            for (claim, slot) in claims.into_iter().zip(slots) {
-                self.start_claimed(claim, slot);
-            }
-            if exhausted {
-                return self.rest(now).await;
-            }
-        }
-    }
-
-    async fn free(&self, slots: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-        tokio::select! {
-            slot = Arc::clone(slots).acquire_owned() => slot.ok(),
-            () = self.0.closing.cancelled() => None,
-        }
-    }
-
-    async fn rest(&self, now: Timestamp) -> Result<Duration, CatalogError> {
-        let longest = self.0.parts.settings.sweep_interval;
-        let next = self.0.parts.catalog.next_due().await?;
-        Ok(next.map_or(longest, |due| due.since(now).clamp(Duration::from_millis(10), longest)))
-    }
-
-    fn start_claimed(&self, claim: Claim, slot: OwnedSemaphorePermit) {
-        let Ok(entry) = self.0.registry.enter(&claim.lease.key) else {
-            if let Some(claim) = self.0.registry.give(claim) {
-                self.0.tasks.spawn(give_back(Arc::clone(&self.0), claim));
-            }
-            return;
-        };
-        entry.claimed();
-        let inner = Arc::clone(&self.0);
-        self.0.tasks.spawn(async move {
-            let end = task::run(&inner, claim, &entry).await;
-            entry.finish(end);
-            drop(slot);
-            inner.wake.notify_one();
-        });
-    }
-
     /// Starts no more fills; waits up to `grace` for those that run, then makes
     /// them let go: their clips are `waiting` again, for this node or another.
     pub async fn close(&self, grace: Duration) {
@@ -272,20 +216,5 @@ impl FillEngine {
             inner.stopping.cancel();
             inner.tasks.wait().await;
         }
-    }
-}
-
-/// Gives back a claim on a clip whose fill runs here already: our own lease ran
-/// out under it, and it has not noticed yet.
-async fn give_back(inner: Arc<Inner>, claim: Claim) {
-    let now = inner.parts.clock.now();
-    let due = now.plus(Duration::from_secs(1));
-    let given = inner
-        .parts
-        .catalog
-        .retry_later(&claim.lease, now, due, Fault::Elsewhere, "its fill runs on this node already")
-        .await;
-    if let Err(error) = given {
-        tracing::warn!(clip = %claim.lease.key, error = &error as &dyn std::error::Error, "cannot give back a claim");
     }
 }

@@ -95,8 +95,7 @@ pub(super) async fn publish(
 /// Looks how the clip is best served, unless a viewer's request decided that.
 async fn decide_view(inner: &Inner, claim: &Claim, file: &Arc<LocalCopy>) -> Result<(), FillError> {
     let Some(opened) = file.opened() else { return Ok(()) };
-    let mut viewer = file.viewer();
-    let found = faststart::find(file.len(), &mut viewer).await;
+    let found = faststart::find(file.len(), &mut file.look()).await;
     let view = match found {
         Ok(fast) => fast.map_or(View::Plain, |fast| fast.view()),
         Err(Ended::Unreadable(error)) => return Err(error.into()),

@@ -69,6 +69,7 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(api::clips::get_clip))
         .routes(routes!(api::clips::get_history))
         .routes(routes!(api::clips::fill_clip))
+        .routes(routes!(api::risk::list_at_risk))
         .routes(routes!(api::links::create_link))
         .routes(routes!(api::events::stream_events))
         // Operators call.
@@ -148,7 +149,6 @@ pub async fn serve(app: AppState, listener: TcpListener, stop: CancellationToken
         stop.cancelled().await;
         app.feed.end();
     };
-    let served =
-        listen::serve(listener, front, app.config.max_connections, stop.clone(), app.config.shutdown_grace);
+    let served = listen::serve(listener, front, app.config.max_connections, stop.clone(), app.config.shutdown_grace);
     tokio::join!(served, end_streams);
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod backlog;
 mod browser;
 mod cached;
 mod catalog;
@@ -21,4 +22,5 @@ mod slow;
 mod smoke;
 mod store;
 mod support;
+mod sweep;
 mod tidy;

@@ -58,8 +58,10 @@ fn rooms_know_only_what_lies_below_them() {
         ("source", &["crate::catalog", "crate::web", "crate::app", "crate::store", "crate::fill", "crate::cli"]),
         ("catalog", &["crate::web", "crate::app", "crate::store", "crate::source", "crate::fill", "crate::cli"]),
         ("cache", &["crate::web", "crate::app", "crate::cli"]),
-        ("fill", &["crate::web", "crate::app", "crate::cli"]),
-        ("outbox", &["crate::web", "crate::app", "crate::cli"]),
+        ("outbox", &["crate::web", "crate::app", "crate::cli", "crate::sweep"]),
+        ("fill", &["crate::web", "crate::app", "crate::cli", "crate::sweep"]),
+        ("provider", &["crate::catalog", "crate::web", "crate::app", "crate::store", "crate::source", "crate::fill"]),
+        ("sweep", &["crate::web", "crate::app", "crate::cli"]),
         ("web", &["crate::cli"]),
     ] {
         for (path, text) in sources(&format!("clipkeep/src/{room}")) {

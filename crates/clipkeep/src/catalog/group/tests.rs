@@ -9,7 +9,7 @@ use clipkeep_core::{
 };
 
 use super::{
-    super::{merge::Rules, sqlite::SqliteCatalog},
+    super::{rules::Rules, sqlite::SqliteCatalog},
     *,
 };
 

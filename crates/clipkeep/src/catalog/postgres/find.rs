@@ -73,7 +73,8 @@ pub(super) async fn history(client: &impl GenericClient, key: &ClipKey) -> Resul
 /// Finds the earliest time in the queue. Of those whose time was seen to have
 /// come, any one tells as much.
 pub const NEXT_DUE: &str = "SELECT least( \
-    (SELECT min(queue_at) FROM clips WHERE queue_at IS NOT NULL AND NOT queued), \
+    (SELECT min(queue_at) FROM clips WHERE queue_at IS NOT NULL AND NOT queued AND policy <> 'deferred'), \
+    (SELECT min(queue_at) FROM clips WHERE queue_at IS NOT NULL AND NOT queued AND policy = 'deferred'), \
     (SELECT queue_at FROM clips WHERE queued ORDER BY source_expires_at, due_at, key LIMIT 1)) AS due";
 
 pub(super) async fn next_due(client: &impl GenericClient) -> Result<Option<Timestamp>> {

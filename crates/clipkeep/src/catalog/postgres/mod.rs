@@ -2,9 +2,12 @@
 
 pub mod find;
 pub mod outbox;
+mod outlook;
+pub mod polls;
 mod pool;
 pub mod queue;
 pub mod record;
+pub mod risk;
 mod tls;
 
 use std::time::Duration;
@@ -24,13 +27,13 @@ use tokio_postgres::Row;
 
 use self::{pool::on, queue::Take};
 use super::{
-    Catalog, CatalogError, Claim, ClipFilter, ClipPage, Cursor, Fault, HookOutcome, Lease, NodeId, Pinned,
+    Catalog, CatalogError, Claim, ClipFilter, ClipPage, Cursor, Fault, HookOutcome, Lease, NodeId, Pinned, Quota,
     Registration, Result,
     ending::Ending,
-    merge::Rules,
     migrate,
     open::OpenError,
     row::{Columns, Unreadable},
+    rules::Rules,
 };
 
 /// The catalogue in PostgreSQL.
@@ -131,9 +134,9 @@ impl Catalog for PostgresCatalog {
         on(&self.pool, "reading a clip's history", async |client| find::history(&client, key).await).await
     }
 
-    async fn claim_due(&self, node: &NodeId, now: Timestamp, lease: Duration, limit: u32) -> Result<Vec<Claim>> {
+    async fn claim_due(&self, node: &NodeId, now: Timestamp, lease: Duration, quota: Quota) -> Result<Vec<Claim>> {
         let take = Take { node, now, until: now.plus(lease) };
-        on(&self.pool, "claiming due clips", async |client| queue::claim_due(&client, &take, limit).await).await
+        on(&self.pool, "claiming due clips", |client| queue::claim_due(client, &take, quota)).await
     }
 
     async fn claim(&self, key: &ClipKey, node: &NodeId, now: Timestamp, lease: Duration) -> Result<Option<Claim>> {

@@ -5,12 +5,13 @@
 use clipkeep_core::{
     event::EventType, generation::Sealed, id::ClipKey, time::Timestamp, version::SourceVersion, view::View,
 };
-use deadpool_postgres::GenericClient;
+use deadpool_postgres::{GenericClient, Object};
 use tokio_postgres::{Row, types::ToSql};
 
 use super::{
     super::{
-        CatalogError, Claim, Lease, NodeId, Pinned, Result,
+        CatalogError, Claim, FRESH, Lease, NodeId, Pinned, Quota, Result,
+        due::by_urgency,
         ending::Ending,
         merge::without_nul,
         page,
@@ -26,10 +27,13 @@ pub(super) struct Take<'a> {
     pub(super) until: Timestamp,
 }
 
-/// Moves clips whose time has come among the queued; bounded, soonest first.
-pub const PROMOTE: &str = "WITH come AS (SELECT key FROM clips \
-    WHERE queue_at IS NOT NULL AND NOT queued AND queue_at <= $1 ORDER BY queue_at LIMIT $2 \
-    FOR NO KEY UPDATE SKIP LOCKED) \
+/// Moves clips among the backlog: deferred ones that are due (`$1`), and others
+/// that are due since `$2` or longer; bounded, soonest first.
+pub const PROMOTE: &str = "WITH deferred AS (SELECT key FROM clips \
+    WHERE queue_at IS NOT NULL AND NOT queued AND policy = 'deferred' AND queue_at <= $1 ORDER BY queue_at LIMIT $3 \
+    FOR NO KEY UPDATE SKIP LOCKED), others AS (SELECT key FROM clips \
+    WHERE queue_at IS NOT NULL AND NOT queued AND policy <> 'deferred' AND queue_at <= $2 ORDER BY queue_at LIMIT $3 \
+    FOR NO KEY UPDATE SKIP LOCKED), come AS (SELECT key FROM deferred UNION ALL SELECT key FROM others) \
     UPDATE clips c SET queued = TRUE FROM come WHERE c.key = come.key";
 
 /// Leases the clips that `picked` names.
@@ -51,9 +55,15 @@ macro_rules! lease_picked {
     };
 }
 
-/// Claims queued clips by urgency. A clock that was set back leaves clips
-/// queued whose time is to come again, hence the second look at `queue_at`.
-pub const CLAIM_DUE: &str = lease_picked!(
+/// Claims fresh clips, newest first.
+pub const CLAIM_NEWEST: &str = lease_picked!(
+    "SELECT key FROM clips WHERE queue_at IS NOT NULL AND NOT queued AND policy <> 'deferred' AND queue_at <= $1 \
+    AND queue_at > $5 ORDER BY queue_at DESC LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED"
+);
+
+/// Claims backlog by urgency. A clock that was set back leaves clips queued
+/// whose time is to come again, hence the second look at `queue_at`.
+pub const CLAIM_BACKLOG: &str = lease_picked!(
     "SELECT key FROM clips WHERE queued AND queue_at <= $1 \
     ORDER BY source_expires_at, due_at, key LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED"
 );
@@ -63,13 +73,35 @@ const CLAIM: &str = lease_picked!(
     AND (state = 'waiting' OR (state = 'filling' AND lease_until <= $1)) FOR NO KEY UPDATE"
 );
 
-/// Claims up to `limit` clips that are due.
-pub(super) async fn claim_due(client: &impl GenericClient, take: &Take<'_>, limit: u32) -> Result<Vec<Claim>> {
-    let now = take.now.millis();
-    let promote = client.prepare_cached(PROMOTE).await?;
-    client.execute(&promote, &[&now, &i64::from(page::MOST)]).await?;
-    let limit = i64::from(page::size(limit));
-    all(client, CLAIM_DUE, &[&now, &limit, take.node, &take.until.millis()], claimed).await
+/// Claims clips that are due.
+pub(super) async fn claim_due(mut client: Object, take: &Take<'_>, quota: Quota) -> Result<Vec<Claim>> {
+    let tx = client.transaction().await?;
+    let promote = tx.prepare_cached(PROMOTE).await?;
+    let (now, stale) = (take.now.millis(), take.now.minus(FRESH).millis());
+    let (node, until) = (take.node, take.until.millis());
+    let fresh = async |limit: u32| {
+        let params: &[&(dyn ToSql + Sync)] = &[&now, &i64::from(page::size(limit)), node, &until, &stale];
+        pick(&tx, CLAIM_NEWEST, limit, params).await
+    };
+    let mut claims = fresh(quota.first()).await?;
+    tx.execute(&promote, &[&now, &stale, &i64::from(quota.promoted())]).await?;
+    let limit = quota.second(claims.len());
+    let params: &[&(dyn ToSql + Sync)] = &[&now, &i64::from(page::size(limit)), node, &until];
+    let of_backlog = pick(&tx, CLAIM_BACKLOG, limit, params).await?;
+    claims.extend(of_backlog.into_iter().map(|claim| Claim { backlog: true, ..claim }));
+    claims.extend(fresh(quota.third(claims.len())).await?);
+    tx.commit().await?;
+    claims.sort_by(by_urgency);
+    Ok(claims)
+}
+
+async fn pick(
+    client: &impl GenericClient,
+    sql: &str,
+    limit: u32,
+    params: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Claim>> {
+    if limit == 0 { Ok(Vec::new()) } else { all(client, sql, params, claimed).await }
 }
 
 /// Claims one clip, due or not.
@@ -80,7 +112,7 @@ pub(super) async fn claim(client: &impl GenericClient, take: &Take<'_>, key: &Cl
 
 fn claimed(row: &Row) -> Result<Claim> {
     let clip = row::clip(row)?;
-    Ok(Claim { lease: Lease { key: clip.key.clone(), fence: row::fence(row)? }, clip })
+    Ok(Claim { lease: Lease { key: clip.key.clone(), fence: row::fence(row)? }, clip, backlog: false })
 }
 
 fn lease_lost(lease: &Lease) -> CatalogError {

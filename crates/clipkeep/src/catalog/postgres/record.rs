@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 use super::{
     super::{
         HookOutcome, Registration, Result,
-        merge::{ClipMark, GenerationId, GenerationMark, Ledger, Line, Rules},
+        merge::{ClipMark, GenerationId, GenerationMark, Ledger, Line},
         row::{self, select_clips, select_generations},
+        rules::Rules,
     },
     find::all,
     pool::{Overtaken, may_run_again},
@@ -92,14 +93,15 @@ pub const LOCK_CLIPS: &str = select_clips!(
 );
 
 const NEW_GENERATIONS: &str = "INSERT INTO generations (provider, request_id, status, model, prompt, prompt_hash, \
-    tenant, policy, input, seed, public, error, created_at, completed_at) \
+    tenant, policy, input, seed, public, error, created_at, completed_at, poll_at) \
     SELECT provider, request_id, status, model, prompt, prompt_hash, \
-    tenant, policy, input, seed, public, error, created_at, completed_at \
+    tenant, policy, input, seed, public, error, created_at, completed_at, poll_at \
     FROM json_populate_recordset(NULL::generations, $1::text::json) ON CONFLICT DO NOTHING";
 
 const CHANGED_GENERATIONS: &str = "UPDATE generations g SET status = n.status, model = n.model, prompt = n.prompt, \
     prompt_hash = n.prompt_hash, tenant = n.tenant, policy = n.policy, input = n.input, seed = n.seed, \
-    public = n.public, error = n.error, completed_at = n.completed_at \
+    public = n.public, error = n.error, completed_at = n.completed_at, \
+    poll_at = n.poll_at \
     FROM json_populate_recordset(NULL::generations, $1::text::json) n \
     WHERE g.provider = n.provider AND g.request_id = n.request_id";
 
@@ -107,7 +109,7 @@ const NEW_CLIPS: &str = "INSERT INTO clips (key, provider, request_id, idx, slot
     kind, content_type, state, policy, model, prompt_hash, tenant, epoch, created_at, due_at, queue_at, queued, \
     fence, attempts) SELECT key, provider, request_id, idx, slot, source_url, source_expires_at, \
     kind, content_type, state, policy, model, prompt_hash, tenant, epoch, created_at, due_at, due_at, \
-    coalesce(due_at <= created_at, FALSE), 0, 0 \
+    FALSE, 0, 0 \
     FROM json_populate_recordset(NULL::clips, $1::text::json) ON CONFLICT DO NOTHING";
 
 const RETOLD_CLIPS: &str = "UPDATE clips c SET model = n.model, prompt_hash = n.prompt_hash, tenant = n.tenant, \
@@ -119,8 +121,8 @@ const RETOLD_CLIPS: &str = "UPDATE clips c SET model = n.model, prompt_hash = n.
 const REPLACED_CLIPS: &str = "UPDATE clips c SET model = n.model, prompt_hash = n.prompt_hash, tenant = n.tenant, \
     policy = n.policy, slot = n.slot, source_url = n.source_url, source_expires_at = n.source_expires_at, \
     kind = n.kind, content_type = n.content_type, state = 'waiting', epoch = n.epoch, due_at = n.due_at, \
-    queue_at = n.due_at, queued = TRUE, lease_node = NULL, lease_until = NULL, fence = c.fence + 1, attempts = 0, \
-    misses = 0, last_error = NULL, size = NULL, sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, \
+    queue_at = n.due_at, queued = FALSE, lease_node = NULL, lease_until = NULL, fence = c.fence + 1, attempts = 0, \
+    misses = 0, at_risk_told = FALSE, last_error = NULL, size = NULL, sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, \
     duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL \
     FROM json_populate_recordset(NULL::clips, $1::text::json) n WHERE c.key = n.key";
 
@@ -173,6 +175,7 @@ fn generation_row(row: &Generation) -> Value {
         "error": row.error,
         "created_at": row.created_at.millis(),
         "completed_at": row.completed_at.map(|time| time.millis()),
+        "poll_at": row.poll_at.map(|time| time.millis()),
     })
 }
 

@@ -128,7 +128,8 @@ pub(super) fn history(db: &Connection, key: &ClipKey) -> Result<Vec<HistoryEntry
 /// Finds the earliest time in the queue. Of those whose time was seen to have
 /// come, any one tells as much.
 pub const NEXT_DUE: &str = "SELECT min(queue_at) AS due FROM ( \
-    SELECT min(queue_at) AS queue_at FROM clips WHERE queue_at IS NOT NULL AND queued = 0 \
+    SELECT min(queue_at) AS queue_at FROM clips WHERE queue_at IS NOT NULL AND queued = 0 AND policy <> 'deferred' \
+    UNION ALL SELECT min(queue_at) FROM clips WHERE queue_at IS NOT NULL AND queued = 0 AND policy = 'deferred' \
     UNION ALL SELECT queue_at FROM (SELECT queue_at FROM clips WHERE queued = 1 LIMIT 1))";
 
 pub(super) fn next_due(db: &Connection) -> Result<Option<Timestamp>> {

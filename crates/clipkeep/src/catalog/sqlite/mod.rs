@@ -6,8 +6,11 @@
 
 pub mod find;
 pub mod outbox;
+mod outlook;
+pub mod polls;
 pub mod queue;
 mod record;
+pub mod risk;
 mod writer;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -25,13 +28,13 @@ use rusqlite::{Connection, OptionalExtension as _, Row, config::DbConfig};
 
 use self::{find::Readers, writer::Writer};
 use super::{
-    Catalog, CatalogError, Claim, ClipFilter, ClipPage, Cursor, Fault, HookOutcome, Lease, NodeId, Pinned,
+    Catalog, CatalogError, Claim, ClipFilter, ClipPage, Cursor, Fault, HookOutcome, Lease, NodeId, Pinned, Quota,
     Registration, Result,
     ending::Ending,
-    merge::Rules,
     migrate,
     open::OpenError,
     row::{Columns, Unreadable},
+    rules::Rules,
 };
 
 /// How long a statement waits for another process's lock.
@@ -190,9 +193,9 @@ impl Catalog for SqliteCatalog {
         self.readers.read("reading a clip's history", move |db| find::history(db, &key)).await
     }
 
-    async fn claim_due(&self, node: &NodeId, now: Timestamp, lease: Duration, limit: u32) -> Result<Vec<Claim>> {
+    async fn claim_due(&self, node: &NodeId, now: Timestamp, lease: Duration, quota: Quota) -> Result<Vec<Claim>> {
         let take = queue::Take { node: node.clone(), now, until: now.plus(lease) };
-        self.writer.write_unsynced("claiming due clips", move |tx| queue::claim_due(tx, &take, limit)).await
+        self.writer.write_unsynced("claiming due clips", move |tx| queue::claim_due(tx, &take, quota)).await
     }
 
     async fn claim(&self, key: &ClipKey, node: &NodeId, now: Timestamp, lease: Duration) -> Result<Option<Claim>> {

@@ -6,7 +6,8 @@ use rusqlite::{Connection, OptionalExtension as _, Params, named_params};
 
 use super::{
     super::{
-        CatalogError, Claim, Lease, NodeId, Pinned, Result,
+        CatalogError, Claim, FRESH, Lease, NodeId, Pinned, Quota, Result,
+        due::by_urgency,
         ending::Ending,
         merge::{Line, without_nul},
         page,
@@ -23,21 +24,45 @@ pub(super) struct Take {
     pub(super) until: Timestamp,
 }
 
-/// Moves clips whose time has come among the queued; bounded, soonest first.
-pub const PROMOTE: &str = "UPDATE clips SET queued = 1 WHERE key IN (SELECT key FROM clips \
-    WHERE queue_at IS NOT NULL AND queued = 0 AND queue_at <= ?1 ORDER BY queue_at LIMIT ?2)";
+/// Moves clips among the backlog: deferred ones that are due (`?1`), and others
+/// that are due since `?2` or longer; bounded, soonest first.
+pub const PROMOTE: &str = "UPDATE clips SET queued = 1 WHERE key IN (SELECT key FROM (SELECT key FROM clips \
+    WHERE queue_at IS NOT NULL AND queued = 0 AND policy = 'deferred' AND queue_at <= ?1 ORDER BY queue_at LIMIT ?3) \
+    UNION ALL SELECT key FROM (SELECT key FROM clips \
+    WHERE queue_at IS NOT NULL AND queued = 0 AND policy <> 'deferred' AND queue_at <= ?2 ORDER BY queue_at LIMIT ?3))";
 
-/// Picks queued clips by urgency. A clock that was set back leaves clips queued
+/// Picks fresh clips, newest first.
+pub const NEWEST: &str = "SELECT key FROM clips \
+    WHERE queue_at IS NOT NULL AND queued = 0 AND policy <> 'deferred' AND queue_at <= ?1 AND queue_at > ?3 \
+    ORDER BY queue_at DESC LIMIT ?2";
+
+/// Picks backlog by urgency. A clock that was set back leaves clips queued
 /// whose time is to come again, hence the second look at `queue_at`.
-pub const PICK: &str = "SELECT key FROM clips WHERE queued = 1 AND queue_at <= ?1 \
+pub const BACKLOG: &str = "SELECT key FROM clips WHERE queued = 1 AND queue_at <= ?1 \
     ORDER BY ifnull(source_expires_at, 9223372036854775807), due_at, key LIMIT ?2";
 
-/// Claims up to `limit` clips that are due.
-pub(super) fn claim_due(tx: &Connection, take: &Take, limit: u32) -> Result<Vec<Claim>> {
-    let now = take.now.millis();
-    tx.prepare_cached(PROMOTE)?.execute((now, page::MOST))?;
-    let keys: Vec<String> = all(tx, PICK, (now, page::size(limit)), |row| Ok(row.get(0)?))?;
-    keys.iter().map(|key| lease(tx, take, key)).collect()
+/// Claims clips that are due.
+pub(super) fn claim_due(tx: &Connection, take: &Take, quota: Quota) -> Result<Vec<Claim>> {
+    let (now, stale) = (take.now.millis(), take.now.minus(FRESH).millis());
+    let fresh = |limit| pick(tx, NEWEST, limit, (now, page::size(limit), stale));
+    let mut claims = Vec::new();
+    let mut claim = |keys: Vec<String>, backlog| {
+        for key in keys {
+            claims.push(Claim { backlog, ..lease(tx, take, &key)? });
+        }
+        Ok::<_, CatalogError>(claims.len())
+    };
+    let claimed = claim(fresh(quota.first())?, false)?;
+    tx.prepare_cached(PROMOTE)?.execute((now, stale, quota.promoted()))?;
+    let limit = quota.second(claimed);
+    let claimed = claim(pick(tx, BACKLOG, limit, (now, page::size(limit)))?, true)?;
+    claim(fresh(quota.third(claimed))?, false)?;
+    claims.sort_by(by_urgency);
+    Ok(claims)
+}
+
+fn pick(tx: &Connection, sql: &str, limit: u32, params: impl Params) -> Result<Vec<String>> {
+    if limit == 0 { Ok(Vec::new()) } else { all(tx, sql, params, |row| Ok(row.get(0)?)) }
 }
 
 /// Claims one clip, due or not.
@@ -56,7 +81,7 @@ fn lease(tx: &Connection, take: &Take, key: &str) -> Result<Claim> {
     tx.prepare_cached(LEASE)?.execute((key, &take.node, take.until.millis()))?;
     let claimed = first(tx, CLAIMED, [key], |row| {
         let clip = row::clip(row)?;
-        Ok(Claim { lease: Lease { key: clip.key.clone(), fence: row::fence(row)? }, clip })
+        Ok(Claim { lease: Lease { key: clip.key.clone(), fence: row::fence(row)? }, clip, backlog: false })
     })?;
     let claim = claimed.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
     let detail = Some(format!("{}, attempt {}", take.node, claim.clip.attempts));

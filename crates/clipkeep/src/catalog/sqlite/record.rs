@@ -10,8 +10,9 @@ use rusqlite::{Connection, named_params};
 use super::{
     super::{
         HookOutcome, Registration, Result,
-        merge::{ClipMark, GenerationId, GenerationMark, Ledger, Line, Rules},
+        merge::{ClipMark, GenerationId, GenerationMark, Ledger, Line},
         row::{self, select_clips, select_generations},
+        rules::Rules,
     },
     find::{all, clip, first},
 };
@@ -107,14 +108,15 @@ pub(super) fn tell(tx: &Connection, line: &Line) -> Result<()> {
 }
 
 const NEW_GENERATION: &str = "INSERT INTO generations (provider, request_id, status, model, prompt, prompt_hash, \
-    tenant, policy, input, seed, public, error, created_at, completed_at) \
+    tenant, policy, input, seed, public, error, created_at, completed_at, poll_at) \
     VALUES (:provider, :request_id, :status, :model, :prompt, :prompt_hash, \
-    :tenant, :policy, :input, :seed, :public, :error, :created_at, :completed_at)";
+    :tenant, :policy, :input, :seed, :public, :error, :created_at, :completed_at, :poll_at)";
 
 /// `created_at` never changes; naming it lets both statements take the same values.
 const CHANGED_GENERATION: &str = "UPDATE generations SET status = :status, model = :model, prompt = :prompt, \
     prompt_hash = :prompt_hash, tenant = :tenant, policy = :policy, input = :input, seed = :seed, \
-    public = :public, error = :error, created_at = :created_at, completed_at = :completed_at \
+    public = :public, error = :error, created_at = :created_at, completed_at = :completed_at, \
+    poll_at = :poll_at \
     WHERE provider = :provider AND request_id = :request_id";
 
 fn write_generation(tx: &Connection, sql: &str, row: &Generation) -> Result<()> {
@@ -134,6 +136,7 @@ fn write_generation(tx: &Connection, sql: &str, row: &Generation) -> Result<()> 
         ":error": row.error,
         ":created_at": row.created_at.millis(),
         ":completed_at": row.completed_at.map(|time| time.millis()),
+        ":poll_at": row.poll_at.map(|time| time.millis()),
     })?;
     Ok(())
 }
@@ -143,7 +146,7 @@ fn write_new_clip(tx: &Connection, row: &Clip) -> Result<()> {
         kind, content_type, state, policy, model, prompt_hash, tenant, epoch, created_at, due_at, queue_at, queued, \
         fence, attempts) VALUES (:key, :provider, :request_id, :idx, :slot, :source_url, :source_expires_at, \
         :kind, :content_type, :state, :policy, :model, :prompt_hash, :tenant, :epoch, :created_at, :due_at, :due_at, \
-        ifnull(:due_at <= :created_at, 0), 0, 0)";
+        0, 0, 0)";
     tx.prepare_cached(SQL)?.execute(named_params! {
         ":key": row.key.as_str(),
         ":provider": row.provider.as_str(),
@@ -185,8 +188,8 @@ fn write_facts(tx: &Connection, row: &Clip) -> Result<()> {
 fn write_source(tx: &Connection, row: &Clip) -> Result<()> {
     const SQL: &str = "UPDATE clips SET slot = :slot, source_url = :source_url, \
         source_expires_at = :source_expires_at, kind = :kind, content_type = :content_type, state = 'waiting', \
-        epoch = :epoch, due_at = :due_at, queue_at = :due_at, queued = 1, lease_node = NULL, lease_until = NULL, \
-        fence = fence + 1, attempts = 0, misses = 0, last_error = NULL, size = NULL, sha256 = NULL, sealed_kind = NULL, \
+        epoch = :epoch, due_at = :due_at, queue_at = :due_at, queued = 0, lease_node = NULL, lease_until = NULL, \
+        fence = fence + 1, attempts = 0, misses = 0, at_risk_told = 0, last_error = NULL, size = NULL, sha256 = NULL, sealed_kind = NULL, \
         sealed_content_type = NULL, duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL \
         WHERE key = :key";
     tx.prepare_cached(SQL)?.execute(named_params! {

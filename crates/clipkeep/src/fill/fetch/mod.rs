@@ -132,6 +132,9 @@ impl Fetch<'_> {
     /// A chunk on its way into the copy.
     async fn land(&self, writer: &mut Writer, chunk: bytes::Bytes) -> Result<(), FillError> {
         self.inner.parts.metrics.source_read(chunk.len() as u64);
+        if self.claim.backlog {
+            self.inner.pace.pass(chunk.len() as u64, self.copy).await;
+        }
         if writer.at() + chunk.len() as u64 > self.inner.parts.settings.max_clip_size {
             return Err(self.too_large());
         }

@@ -180,7 +180,9 @@ impl<'a> Flight<'a> {
     /// Starts requests while there is something to ask for and connections to
     /// ask over. The `first` is answered already.
     fn start(&mut self, first: &mut Option<Answered>) {
-        let most = self.fetch.inner.parts.settings.connections;
+        // Who is held back must not hold connections that others need.
+        let is_held_back = self.fetch.claim.backlog && self.fetch.inner.pace.holds_back(self.fetch.copy);
+        let most = if is_held_back { 1 } else { self.fetch.inner.parts.settings.connections };
         if let Some((answer, permit)) = first.take() {
             let range = 0..FIRST_PIECE.min(self.opened.total.unwrap_or(FIRST_PIECE));
             self.launch(range, Some(answer), permit);

@@ -42,7 +42,7 @@ impl Fetch<'_> {
     /// tell it in time.
     async fn look(&self, opened: &Opened) -> Result<Order, Ended> {
         match opened.total.filter(|_| opened.ranges && self.inner.parts.settings.fast_start) {
-            Some(total) => Ok(Order::Decided(find(total, &mut self.copy.viewer()).await?)),
+            Some(total) => Ok(Order::Decided(find(total, &mut self.copy.look()).await?)),
             None => Ok(Order::Undecided),
         }
     }
@@ -68,7 +68,7 @@ impl Fetch<'_> {
             (Some(View::Plain), _) => Ok(Order::Decided(None)),
             (Some(View::FastStart(at)), Order::Decided(Some(fast))) if fast.at == at => Ok(Order::Decided(Some(fast))),
             (Some(View::FastStart(at)), _) if opened.ranges => {
-                let loaded = Fast::load(at, &mut self.copy.viewer()).await.map_err(unreadable)?;
+                let loaded = Fast::load(at, &mut self.copy.look()).await.map_err(unreadable)?;
                 loaded.map(|fast| Order::Decided(Some(fast))).ok_or_else(|| SourceError::changed().into())
             }
             _ => Ok(Order::Undecided),

@@ -8,6 +8,7 @@
 
 mod durable;
 mod reader;
+mod watched;
 mod writer;
 
 use std::{
@@ -27,7 +28,7 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use self::durable::remove_map;
+use self::{durable::remove_map, watched::Audience};
 pub use self::{
     durable::{Kept, kept_clips, remove},
     reader::{Order, Reader, Shown, Viewer},
@@ -120,6 +121,7 @@ pub struct LocalCopy {
     state: Mutex<State>,
     changed: watch::Sender<()>,
     wanted: Notify,
+    audience: Audience,
     /// Held while the map is written to the disk.
     saving: Arc<tokio::sync::Mutex<()>>,
 }
@@ -162,6 +164,7 @@ impl LocalCopy {
             state: Mutex::new(state),
             changed: watch::Sender::new(()),
             wanted: Notify::new(),
+            audience: Audience::default(),
             saving: Arc::default(),
         })
     }
@@ -199,7 +202,7 @@ impl LocalCopy {
 
     /// Someone who waits for pieces, for delivery.
     pub fn viewer(self: &Arc<Self>) -> Viewer {
-        Viewer::new(Arc::clone(self))
+        Viewer::new(Arc::clone(self), true)
     }
 
     /// The same, if this version of the bytes is still there to be read.

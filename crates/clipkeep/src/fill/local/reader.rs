@@ -86,13 +86,17 @@ pub struct Viewer {
     changed: watch::Receiver<()>,
     want: Option<u64>,
     window: u64,
+    is_counted: bool,
 }
 
 impl Viewer {
-    pub(super) fn new(copy: Arc<LocalCopy>) -> Self {
+    pub(super) fn new(copy: Arc<LocalCopy>, is_counted: bool) -> Self {
         let changed = copy.changed.subscribe();
         let generation = copy.state.lock().generation;
-        Self { copy, generation, changed, want: None, window: FIRST_WINDOW }
+        if is_counted {
+            copy.audience.enter();
+        }
+        Self { copy, generation, changed, want: None, window: FIRST_WINDOW, is_counted }
     }
 
     /// Which version of the bytes it sees.
@@ -176,6 +180,9 @@ impl Drop for Viewer {
     fn drop(&mut self) {
         if let Some(want) = self.want {
             self.copy.state.lock().wants.remove(&want);
+        }
+        if self.is_counted {
+            self.copy.audience.leave();
         }
     }
 }

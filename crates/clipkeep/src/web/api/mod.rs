@@ -5,5 +5,6 @@ pub(super) mod events;
 pub(super) mod generations;
 pub(super) mod links;
 mod query;
+pub(super) mod risk;
 
 use crate::rows as model;

@@ -66,14 +66,17 @@ impl ClipQuery {
             created_after: parse::<Timestamp>("created_after", self.created_after)?,
             created_before: parse::<Timestamp>("created_before", self.created_before)?,
         };
-        let limit = self.limit.unwrap_or(DEFAULT_LIMIT);
-        if !(1..=MAX_LIMIT).contains(&limit) {
-            return Err(bad("limit", "must be 1 to 1000"));
-        }
+        let limit = limit_of(self.limit)?;
         let after =
             self.cursor.as_deref().map(|text| read_cursor(text).ok_or_else(|| bad("cursor", "is not one of ours")));
         Ok(Page { filter, after: after.transpose()?, limit })
     }
+}
+
+/// How many to list, if asked for `limit`.
+pub(crate) fn limit_of(limit: Option<u32>) -> Result<u32, ApiError> {
+    let limit = limit.unwrap_or(DEFAULT_LIMIT);
+    if (1..=MAX_LIMIT).contains(&limit) { Ok(limit) } else { Err(bad("limit", "must be 1 to 1000")) }
 }
 
 fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(

@@ -1,7 +1,7 @@
 //! Webhooks and registrations.
 
 use clipkeep::catalog::{
-    CatalogError, HookOutcome,
+    CatalogError, HookOutcome, Quota,
     open::{Database, Rules},
 };
 use clipkeep_core::{
@@ -177,7 +177,7 @@ async fn case_32_a_changed_source_starts_the_clip_over(bed: Bed) {
     assert_eq!(row.source_url.expose(), "https://source.example/other.mp4");
     assert_eq!((row.state, row.attempts, row.epoch, row.due_at), (ClipState::Waiting, 0, 2, Some(at(2))));
     assert!(matches!(catalog.mark_stored(&old, at(3)).await, Err(CatalogError::LeaseLost { .. })));
-    let claims = catalog.claim_due(&"n".into(), at(3), lease, 10).await.unwrap();
+    let claims = catalog.claim_due(&"n".into(), at(3), lease, Quota::halves(10)).await.unwrap();
     assert!(claims[0].lease.fence > old.fence);
     assert_eq!(story(&*catalog, "r").await, ["received", "claimed", "source_replaced", "claimed"]);
 

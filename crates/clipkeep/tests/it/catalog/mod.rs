@@ -1,11 +1,14 @@
 //! The catalogue's contract: one suite, on SQLite and on PostgreSQL.
 
 mod events;
+mod fairness;
 mod hooks;
 mod lists;
 mod outbox;
 mod plans;
+mod polls;
 mod queue;
+mod risk;
 mod schema;
 
 use std::sync::Arc;
@@ -17,7 +20,6 @@ use clipkeep::catalog::{
 use clipkeep_core::{
     generation::{Clip, Facts, HookRecord, Kind, NewClip},
     id::{ClipKey, Provider, RequestId},
-    policy::Policies,
     secret::{Secret, SourceUrl},
     state::GenerationStatus,
     time::Timestamp,
@@ -71,7 +73,7 @@ impl Bed {
     }
 
     async fn hash_only(&self) -> Arc<dyn Catalog> {
-        self.open_with(Rules { prompts: Prompts::HashOnly, policies: Policies::default() }).await
+        self.open_with(Rules { prompts: Prompts::HashOnly, ..Rules::default() }).await
     }
 
     /// Runs SQL beside the catalogue.

@@ -59,17 +59,25 @@ async fn sqlite_lists_by_an_index_that_is_in_order() {
 async fn sqlite_picks_by_an_index_that_is_in_order() {
     let bed = Bed::sqlite();
     bed.open().await;
-    let two = [Value::Int(1), Value::Int(1)];
-    let three = [Value::Text("e".into()), Value::Text("1".into()), Value::Int(1)];
+    let named = [Value::Text("e".into()), Value::Text("1".into()), Value::Int(1)];
+    let three = [Value::Int(1), Value::Int(1), Value::Int(1)];
+    let two = &three[..2];
     for (sql, values, index) in [
-        (sqlite::queue::PROMOTE, &two[..], "clips_upcoming"),
-        (sqlite::queue::PICK, &two[..], "clips_queued"),
-        (sqlite::find::NEXT_DUE, &[], "clips_upcoming"),
+        (sqlite::queue::PROMOTE, &three[..], "clips_deferred"),
+        (sqlite::queue::PROMOTE, &three[..], "clips_fresh"),
+        (sqlite::queue::NEWEST, &three[..], "clips_fresh"),
+        (sqlite::queue::BACKLOG, two, "clips_queued"),
+        (sqlite::find::NEXT_DUE, &[], "clips_fresh"),
+        (sqlite::find::NEXT_DUE, &[], "clips_deferred"),
         (sqlite::find::NEXT_DUE, &[], "clips_queued"),
-        (sqlite::outbox::DUE, &three[..], "deliveries_due"),
-        (sqlite::outbox::DUE, &three[..], "deliveries_subject"),
-        (sqlite::outbox::BLOCKED, &three[..2], "deliveries_subject"),
-        (sqlite::outbox::ADVANCE, &three[..], "deliveries_subject"),
+        (sqlite::outbox::DUE, &named[..], "deliveries_due"),
+        (sqlite::outbox::DUE, &named[..], "deliveries_subject"),
+        (sqlite::outbox::BLOCKED, &named[..2], "deliveries_subject"),
+        (sqlite::outbox::ADVANCE, &named[..], "deliveries_subject"),
+        (sqlite::polls::DUE, two, "generations_poll_at"),
+        (sqlite::polls::UNASKED, &[], "generations_unasked"),
+        (sqlite::risk::AT_RISK, two, "clips_at_risk"),
+        (sqlite::risk::UNTOLD, two, "clips_untold"),
     ] {
         let plan = sqlite_plan(&bed, sql, values);
         assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
@@ -79,13 +87,15 @@ async fn sqlite_picks_by_an_index_that_is_in_order() {
 /// Twenty thousand clips: most stored, a thousand due in time, of which half
 /// were seen to be due.
 const MANY: &str = "
-    INSERT INTO generations (provider, request_id, status, created_at)
-    SELECT 'fal', 'r' || n, 'completed', n FROM generate_series(1, 20000) n;
+    INSERT INTO generations (provider, request_id, status, created_at, poll_at)
+    SELECT 'fal', 'r' || n, CASE WHEN n % 20 = 0 THEN 'pending' ELSE 'completed' END, n,
+        CASE WHEN n % 40 = 0 THEN n END FROM generate_series(1, 20000) n;
     INSERT INTO clips (key, provider, request_id, idx, slot, source_url, kind, content_type, state, policy, model,
         prompt_hash, tenant, epoch, created_at, due_at, queue_at, queued, fence, attempts, sha256, stored_at,
         source_expires_at)
     SELECT 'r' || n || '.mp4', 'fal', 'r' || n, 0, '/video', 'https://source.example/' || n, 'video', 'video/mp4',
-        CASE WHEN n % 20 = 0 THEN 'waiting' ELSE 'stored' END, 'eager', 'm' || n % 100, 'h' || n % 5000,
+        CASE WHEN n % 20 = 0 THEN 'waiting' ELSE 'stored' END,
+        CASE WHEN n % 60 = 0 THEN 'deferred' ELSE 'eager' END, 'm' || n % 100, 'h' || n % 5000,
         't' || n % 100, 1, 1800000000000 + n * 1000, CASE WHEN n % 20 = 0 THEN n END,
         CASE WHEN n % 20 = 0 THEN n END, n % 40 = 0, 0, 0, 'x', 1, n % 1000
     FROM generate_series(1, 20000) n;
@@ -127,12 +137,19 @@ async fn postgres_lists_by_an_index_that_is_in_order() {
 #[tokio::test]
 async fn postgres_picks_by_an_index_that_is_in_order() {
     let client = postgres_with_many().await;
-    let (now, limit, node) = (1_000_000_i64, 16_i64, "node");
-    let cases: [(&str, &[&(dyn ToSql + Sync)], &str); 4] = [
-        (postgres::queue::PROMOTE, &[&now, &limit], "clips_upcoming"),
-        (postgres::queue::CLAIM_DUE, &[&now, &limit, &node, &now], "clips_queued"),
-        (postgres::find::NEXT_DUE, &[], "clips_upcoming"),
+    let (now, limit, node, long_ago) = (1_000_000_i64, 16_i64, "node", -1_i64);
+    let cases: [(&str, &[&(dyn ToSql + Sync)], &str); 11] = [
+        (postgres::queue::PROMOTE, &[&now, &now, &limit], "clips_deferred"),
+        (postgres::queue::PROMOTE, &[&now, &now, &limit], "clips_fresh"),
+        (postgres::queue::CLAIM_NEWEST, &[&now, &limit, &node, &now, &long_ago], "clips_fresh"),
+        (postgres::queue::CLAIM_BACKLOG, &[&now, &limit, &node, &now], "clips_queued"),
+        (postgres::find::NEXT_DUE, &[], "clips_fresh"),
+        (postgres::find::NEXT_DUE, &[], "clips_deferred"),
         (postgres::find::NEXT_DUE, &[], "clips_queued"),
+        (postgres::polls::CLAIM, &[&now, &now, &limit], "generations_poll_at"),
+        (postgres::polls::UNASKED, &[], "generations_unasked"),
+        (postgres::risk::AT_RISK, &[&now, &limit], "clips_at_risk"),
+        (postgres::risk::UNTOLD, &[&now, &limit], "clips_untold"),
     ];
     for (sql, values, index) in cases {
         let plan = postgres_plan(&client, sql, values).await;

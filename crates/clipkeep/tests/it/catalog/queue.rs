@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use clipkeep::catalog::{Catalog, CatalogError, Claim, Fault, Lease, Pinned};
+use clipkeep::catalog::{Catalog, CatalogError, Claim, Fault, Lease, Pinned, Quota};
 use clipkeep_core::{
     generation::{Kind, MediaInfo, Sealed},
     policy::Policy,
@@ -52,7 +52,7 @@ async fn take(catalog: &dyn Catalog, request_id: &str, now: Timestamp) -> Option
 }
 
 async fn due(catalog: &dyn Catalog, now: Timestamp) -> Vec<String> {
-    let claims = catalog.claim_due(&"node".into(), now, LEASE, 100).await.unwrap();
+    let claims = catalog.claim_due(&"node".into(), now, LEASE, Quota::halves(100)).await.unwrap();
     claims.into_iter().map(|claim| claim.clip.request_id.to_string()).collect()
 }
 
@@ -78,7 +78,7 @@ async fn two_nodes_never_claim_the_same_clip(bed: Bed) {
             tokio::spawn(async move {
                 let mut mine = Vec::new();
                 loop {
-                    let claims = catalog.claim_due(&format!("node{n}"), at(1), LEASE, 3).await.unwrap();
+                    let claims = catalog.claim_due(&format!("node{n}"), at(1), LEASE, Quota::halves(3)).await.unwrap();
                     if claims.is_empty() {
                         return mine;
                     }
@@ -107,7 +107,7 @@ async fn what_expires_soonest_is_claimed_first(bed: Bed) {
         hooks.push(webhook);
     }
     catalog.record_hooks(&hooks).await.unwrap();
-    let first = catalog.claim_due(&"node".into(), at(5), LEASE, 1).await.unwrap();
+    let first = catalog.claim_due(&"node".into(), at(5), LEASE, Quota::halves(1)).await.unwrap();
     assert_eq!(first[0].clip.request_id.as_str(), "soon");
     assert_eq!(due(&*catalog, at(5)).await, ["late", "unknown-old", "unknown-new"]);
 }
@@ -129,7 +129,7 @@ async fn case_41_a_lease_that_ran_out_is_taken_over_and_its_holder_refused(bed: 
     let late = take(&*catalog, "r", at(0)).await.unwrap().lease;
     assert!(take(&*catalog, "r", at(59)).await.is_none());
     assert!(due(&*catalog, at(59)).await.is_empty());
-    let claims = catalog.claim_due(&"other".into(), at(60), LEASE, 10).await.unwrap();
+    let claims = catalog.claim_due(&"other".into(), at(60), LEASE, Quota::halves(10)).await.unwrap();
     assert_eq!((claims.len(), claims[0].clip.attempts, claims[0].clip.state), (1, 2, ClipState::Filling));
     assert!(claims[0].lease.fence > late.fence);
 
@@ -155,7 +155,7 @@ async fn case_41_a_clock_set_back_claims_nothing_early(bed: Bed) {
     let lease = take(&*catalog, "a", at(0)).await.unwrap().lease;
     catalog.retry_later(&lease, at(0), at(HOUR), Fault::Elsewhere, "busy").await.unwrap();
     // Sees both as due, claims one; then the clock goes back.
-    assert_eq!(catalog.claim_due(&"n".into(), at(HOUR), LEASE, 1).await.unwrap().len(), 1);
+    assert_eq!(catalog.claim_due(&"n".into(), at(HOUR), LEASE, Quota::halves(1)).await.unwrap().len(), 1);
     assert!(due(&*catalog, at(-HOUR)).await.is_empty());
     assert_eq!(due(&*catalog, at(2 * HOUR)).await.len(), 2);
 }

@@ -1,5 +1,9 @@
 //! What a fal webhook says. Read only after it was verified.
 
+mod fetched;
+
+pub use fetched::fetched;
+
 use crate::{
     generation::HookRecord,
     hook::{

@@ -1,0 +1,92 @@
+//! A result that was fetched from the queue, because its webhook did not bring
+//! it. It becomes what the webhook would have become.
+
+use super::{DecodeError, Decoded, Fields, Media, Node, payload, present};
+use crate::{
+    generation::{Facts, HookRecord},
+    id::{Provider, RequestId},
+    state::GenerationStatus,
+    time::Timestamp,
+};
+
+/// Reads the queue's answer to «give me the result»: its status code and body.
+/// The model's own 4xx and 5xx are its words on a failure.
+///
+/// The members of objects are taken in the order of their names, as webhooks
+/// have them, so that the generation's clips get the same keys.
+///
+/// # Errors
+/// If a result is no JSON.
+pub fn fetched(request_id: &RequestId, code: u16, body: &[u8], at: Timestamp) -> Result<Decoded, DecodeError> {
+    let is_result = (200..300).contains(&code);
+    let payload = match serde_json::from_slice::<Node>(body) {
+        Ok(node) => present(Some(node.sorted())),
+        Err(error) if is_result => return Err(DecodeError::NotJson(error)),
+        // The code still says that it failed.
+        Err(_) => None,
+    };
+    let status = if is_result { "OK" } else { "ERROR" };
+    let fields = Fields {
+        request_id: request_id.clone(),
+        status: Some(status.to_owned()),
+        payload,
+        result: None,
+        has_result: false,
+        error: (!is_result).then(|| Node::Text(format!("Invalid status code: {code}"))),
+        payload_error: is_result.then(|| Node::Text("the queue has no result".to_owned())),
+    };
+    let (status, error) = fields.outcome()?;
+    let Media { clips, seed, notes } = match fields.media() {
+        Some(root) if status == GenerationStatus::Completed => payload::clips(root, request_id),
+        _ => Media::default(),
+    };
+    let facts = Facts { seed, ..Facts::default() };
+    let record = HookRecord {
+        provider: Provider::fal(),
+        request_id: request_id.clone(),
+        status,
+        error,
+        facts,
+        clips,
+        received_at: at,
+    };
+    Ok(Decoded { record, notes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hook::{HookQuery, fal::decode};
+
+    fn fetch(code: u16, body: &str) -> HookRecord {
+        fetched(&"r1".parse().unwrap(), code, body.as_bytes(), Timestamp::from_secs(9)).unwrap().record
+    }
+
+    #[test]
+    fn a_fetched_result_is_what_its_webhook_would_have_been() {
+        let result = r#"{"videos":[{"url":"https://v3.fal.media/b.mp4"},{"url":"https://v3.fal.media/a.mp4"}],
+            "seed":7,"thumbnail":{"url":"https://v3.fal.media/t.png"},"mask_video":{"url":"https://v3.fal.media/m.mp4"}}"#;
+        let sorted: serde_json::Value = serde_json::from_str(result).unwrap();
+        let webhook = serde_json::json!({"request_id": "r1", "status": "OK", "error": null, "payload": sorted});
+        let query = HookQuery::parse("").unwrap();
+        let sent = decode(webhook.to_string().as_bytes(), None, &query, Timestamp::from_secs(9)).unwrap().record;
+        assert_eq!(fetch(200, result), sent);
+        assert_eq!(sent.clips.len(), 4);
+    }
+
+    #[test]
+    fn a_failed_one_brings_the_models_words_without_addresses() {
+        let body = r#"{"detail":[{"loc":["body"],"msg":"could not load https://v3.fal.media/x.png","type":"file_download_error"}]}"#;
+        let record = fetch(422, body);
+        assert_eq!(record.status, GenerationStatus::Failed);
+        let words = "Invalid status code: 422: could not load [url] (file_download_error)";
+        assert_eq!(record.error.as_deref(), Some(words));
+        assert_eq!(fetch(500, "<html>").error.as_deref(), Some("Invalid status code: 500"));
+    }
+
+    #[test]
+    fn null_is_no_result_yet_and_what_is_no_json_is_refused() {
+        assert_eq!(fetch(200, "null").status, GenerationStatus::ResultMissing);
+        assert!(fetched(&"r1".parse().unwrap(), 200, b"<html>", Timestamp::from_secs(9)).is_err());
+    }
+}

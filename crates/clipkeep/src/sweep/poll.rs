@@ -1,0 +1,231 @@
+//! Webhooks that never came: the provider is asked for generations that are
+//! without an end for too long.
+
+use std::time::Duration;
+
+use clipkeep_core::{
+    backoff,
+    generation::{Facts, Generation, HookRecord},
+    hook::fal,
+    state::GenerationStatus,
+};
+use futures_util::{StreamExt, stream};
+use serde::Serialize;
+
+use super::Sweep;
+use crate::{
+    catalog::{CatalogError, Fault, HookOutcome, polls::Poll},
+    fill::random,
+    provider::{Answer, AskError},
+};
+
+/// How many generations are claimed at once, and how many in one round.
+const BATCH: u32 = 16;
+const MOST: u64 = 5_000;
+/// How many are asked for side by side.
+const AT_ONCE: usize = 8;
+/// How long nobody else asks for what was claimed. Longer than a batch takes.
+const HOLD: Duration = Duration::from_secs(180);
+
+/// The longest that a `Retry-After` is followed.
+const LONGEST_AFTER: Duration = Duration::from_secs(3600);
+
+/// What asking brought. Each that was asked for is in one of the next five.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PollReport {
+    /// Generations that were asked for.
+    pub asked: u64,
+    /// They have a result.
+    pub completed: u64,
+    /// They failed, by the provider's word.
+    pub failed: u64,
+    /// They were given up: too old, or unknown to the provider.
+    pub given_up: u64,
+    /// They wait or run.
+    pub running: u64,
+    /// The provider did not say; they are asked for again.
+    pub later: u64,
+    /// New clips among their results.
+    pub clips: u64,
+    /// Generations that cannot be asked for: no model is known that leads to
+    /// them. Counted once a round.
+    pub unasked: u64,
+}
+
+/// Asks for all that are due, within bounds.
+pub(super) async fn run(sweep: &Sweep, report: &mut PollReport) -> Result<(), CatalogError> {
+    let parts = &sweep.parts;
+    report.unasked = parts.catalog.count_unasked().await?;
+    let (mut done, mut why) = (Ok(()), None);
+    while report.asked < MOST && done.is_ok() {
+        let now = parts.clock.now();
+        let polls = parts.catalog.claim_polls(now, now.plus(HOLD), BATCH).await?;
+        let asked: Vec<_> = polls.iter().map(|poll| one(sweep, poll)).collect();
+        let ends: Vec<Result<End, CatalogError>> = stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
+        let is_last = ends.is_empty() || ends.iter().flatten().any(|end| end.is_refused);
+        for end in ends {
+            match end {
+                Ok(end) => {
+                    report.count(sweep, &end);
+                    why = end.why.or(why);
+                }
+                Err(error) => done = Err(error),
+            }
+        }
+        if is_last {
+            // None are left; or all others would be refused, too.
+            break;
+        }
+    }
+    if report.clips > 0 {
+        parts.engine.wake();
+    }
+    if let Some(why) = why {
+        tracing::warn!(polls = report.later, why, "polls brought nothing, the last of them for this reason");
+    }
+    done
+}
+
+/// What asking for one generation brought.
+#[derive(Default)]
+struct End {
+    word: &'static str,
+    clips: u64,
+    is_refused: bool,
+    /// Why it was put off.
+    why: Option<String>,
+}
+
+impl PollReport {
+    fn count(&mut self, sweep: &Sweep, end: &End) {
+        self.asked += 1;
+        self.clips += end.clips;
+        match end.word {
+            COMPLETED => self.completed += 1,
+            FAILED => self.failed += 1,
+            GIVEN_UP => self.given_up += 1,
+            RUNNING => self.running += 1,
+            _ => self.later += 1,
+        }
+        sweep.parts.metrics.polled(end.word);
+    }
+}
+
+const COMPLETED: &str = "completed";
+const FAILED: &str = "failed";
+const GIVEN_UP: &str = "given_up";
+const RUNNING: &str = "running";
+const LATER: &str = "later";
+
+/// No end yet, and why.
+#[derive(Default)]
+struct NotYet {
+    fault: Option<Fault>,
+    why: Option<String>,
+    after: Option<Duration>,
+    is_refused: bool,
+}
+
+impl NotYet {
+    fn because(why: impl ToString) -> Self {
+        Self { why: Some(why.to_string()), ..Self::default() }
+    }
+}
+
+/// Asks for one and writes down what that brought. Killed before that, it is
+/// asked for again; killed after it, it is over.
+async fn one(sweep: &Sweep, poll: &Poll) -> Result<End, CatalogError> {
+    let not_yet = match ask(sweep, poll).await {
+        Ok(record) => {
+            let word = if record.status == GenerationStatus::Completed { COMPLETED } else { FAILED };
+            match commit(sweep, record, word).await {
+                // Another provider's generation has its name: nothing to be done here.
+                Err(taken @ CatalogError::KeyTaken { .. }) => NotYet::because(taken),
+                done => return done,
+            }
+        }
+        Err(not_yet) => not_yet,
+    };
+    if let Some(record) = give_up(sweep, poll, &not_yet) {
+        return commit(sweep, record, GIVEN_UP).await;
+    }
+    put_off(sweep, poll, not_yet).await
+}
+
+/// Asks; answers what a webhook would have brought.
+async fn ask(sweep: &Sweep, poll: &Poll) -> Result<HookRecord, NotYet> {
+    let Generation { facts, request_id, .. } = &poll.generation;
+    let answer = sweep.parts.fal.ask(facts.model.as_deref().unwrap_or_default(), request_id).await;
+    let (code, body) = match answer {
+        Ok(Answer::Ended { code, body }) => (code, body),
+        Ok(Answer::Running) => return Err(NotYet::default()),
+        Ok(Answer::Unknown) => {
+            let unknown = NotYet::because("fal does not know it, or not any more");
+            return Err(NotYet { fault: Some(Fault::Source), ..unknown });
+        }
+        Err(error) => return Err(no_answer(&error)),
+    };
+    let decoded = fal::fetched(request_id, code, &body, sweep.parts.clock.now()).map_err(NotYet::because)?;
+    for note in &decoded.notes {
+        tracing::info!(%request_id, slot = note.slot, reason = note.reason, "a file of the result became no clip");
+    }
+    match decoded.record.status {
+        GenerationStatus::Completed | GenerationStatus::Failed => Ok(decoded.record),
+        _ => Err(NotYet { why: decoded.record.error, ..NotYet::default() }),
+    }
+}
+
+fn no_answer(error: &AskError) -> NotYet {
+    let after = match error {
+        AskError::Away { after, .. } => *after,
+        _ => None,
+    };
+    let is_refused = matches!(error, AskError::Refused { .. });
+    NotYet { after, is_refused, ..NotYet::because(error) }
+}
+
+/// Commits by the webhooks' own way, so that a webhook that comes after all
+/// brings nothing new.
+async fn commit(sweep: &Sweep, record: HookRecord, word: &'static str) -> Result<End, CatalogError> {
+    if let Some(why) = &record.error {
+        tracing::warn!(request_id = %record.request_id, why, "a generation failed");
+    }
+    let record = record.with_source_lifetime(sweep.parts.settings.source_lifetime);
+    let clips = match sweep.parts.hooks.record(record).await? {
+        HookOutcome::Recorded { clips } => clips.len() as u64,
+        // Its webhook was faster by a moment.
+        HookOutcome::Duplicate => 0,
+    };
+    Ok(End { word, clips, ..End::default() })
+}
+
+/// The end of a generation that is too old, or that the provider does not know.
+fn give_up(sweep: &Sweep, poll: &Poll, not_yet: &NotYet) -> Option<HookRecord> {
+    let (settings, now) = (&sweep.parts.settings, sweep.parts.clock.now());
+    let age = now.since(poll.generation.created_at);
+    let is_unknown = not_yet.fault == Some(Fault::Source) && poll.misses + 1 >= settings.gone_attempts;
+    if !is_unknown && age < settings.poll_give_up {
+        return None;
+    }
+    let last = not_yet.why.as_deref().or(poll.error.as_deref()).unwrap_or("it has not ended there");
+    let secs = age.as_secs();
+    Some(HookRecord {
+        provider: poll.generation.provider.clone(),
+        request_id: poll.generation.request_id.clone(),
+        status: GenerationStatus::Failed,
+        error: Some(format!("no result came in {secs} s, asked for {} times: {last}", poll.polls)),
+        facts: Facts::default(),
+        clips: Vec::new(),
+        received_at: now,
+    })
+}
+
+async fn put_off(sweep: &Sweep, poll: &Poll, not_yet: NotYet) -> Result<End, CatalogError> {
+    let (parts, settings) = (&sweep.parts, &sweep.parts.settings);
+    let NotYet { fault, why, after, is_refused } = not_yet;
+    let pause = backoff::delay(poll.polls, settings.retry_base, settings.retry_max, random());
+    let due = parts.clock.now().plus(pause.max(after.unwrap_or_default().min(LONGEST_AFTER)));
+    tracing::debug!(request_id = %poll.generation.request_id, why, polls = poll.polls, "no end yet");
+    parts.catalog.poll_later(poll, due, fault, why.as_deref()).await?;
+    Ok(End { word: if why.is_some() { LATER } else { RUNNING }, clips: 0, is_refused, why })
+}
