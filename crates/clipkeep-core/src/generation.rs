@@ -101,6 +101,8 @@ pub struct HookRecord {
     pub clips: Vec<NewClip>,
     /// When it came.
     pub received_at: Timestamp,
+    /// When it was made, where that was longer ago and somebody says so.
+    pub created_at: Option<Timestamp>,
 }
 
 /// What the fill learned of a clip by reading all of it.
@@ -191,4 +193,7 @@ pub struct HistoryEntry {
     pub event: String,
     /// More, in plain words.
     pub detail: Option<String>,
+    /// How many bytes it is about: read from the source in the attempt that it
+    /// ends, or of the object that it seals.
+    pub bytes: Option<u64>,
 }

@@ -74,7 +74,7 @@ pub struct App {
     /// Cancelled when the node begins to stop.
     pub stopping: CancellationToken,
     admin_token: Secret<String>,
-    _scratch: Scratch,
+    scratch: Scratch,
     /// Where events stood when nothing was on the shelf yet.
     told_before: Position,
 }
@@ -129,7 +129,7 @@ impl App {
             cache,
             stopping: CancellationToken::new(),
             admin_token: keys.admin_token,
-            _scratch: scratch,
+            scratch: scratch,
             told_before: catalog.last_event().await?,
             config,
             clock,
@@ -139,6 +139,11 @@ impl App {
             links,
             metrics,
         }))
+    }
+
+    /// The folder that is this process's own, and goes with a command.
+    pub fn scratch(&self) -> &std::path::Path {
+        self.scratch.folder()
     }
 
     /// Whether `token` is the admin token. Takes as long for any wrong one.
@@ -187,9 +192,10 @@ impl App {
 
     /// Adds what the node knows of a webhook's clips: how long sources live here.
     pub fn complete_record(&self, mut record: HookRecord) -> HookRecord {
+        let made_at = record.created_at.unwrap_or(record.received_at);
         if let Some(lifetime) = self.config.source_expires_after {
             for clip in &mut record.clips {
-                clip.source_expires_at.get_or_insert(record.received_at.plus(lifetime));
+                clip.source_expires_at.get_or_insert(made_at.plus(lifetime));
             }
         }
         record

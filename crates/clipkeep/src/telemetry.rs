@@ -114,6 +114,11 @@ impl Metrics {
         self.source_bytes.inc_by(bytes);
     }
 
+    /// How many bytes came from sources so far.
+    pub fn source_bytes(&self) -> u64 {
+        self.source_bytes.get()
+    }
+
     /// A clip request was answered.
     pub fn delivered(&self, status: u16) {
         self.deliveries.get_or_create(&Status { status }).inc();

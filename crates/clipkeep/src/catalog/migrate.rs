@@ -10,11 +10,15 @@ pub(crate) struct Migration {
     pub(crate) sql: &'static str,
 }
 
-pub(crate) const SQLITE: &[Migration] =
-    &[Migration { version: 1, sql: include_str!("../../migrations/sqlite/0001_init.sql") }];
+pub(crate) const SQLITE: &[Migration] = &[
+    Migration { version: 1, sql: include_str!("../../migrations/sqlite/0001_init.sql") },
+    Migration { version: 5, sql: include_str!("../../migrations/sqlite/0005_history.sql") },
+];
 
-pub(crate) const POSTGRES: &[Migration] =
-    &[Migration { version: 1, sql: include_str!("../../migrations/postgres/0001_init.sql") }];
+pub(crate) const POSTGRES: &[Migration] = &[
+    Migration { version: 1, sql: include_str!("../../migrations/postgres/0001_init.sql") },
+    Migration { version: 5, sql: include_str!("../../migrations/postgres/0005_history.sql") },
+];
 
 /// The database was made by a newer clipkeep; this one must not touch it.
 #[derive(Debug, thiserror::Error)]

@@ -6,6 +6,7 @@
 
 mod ending;
 pub mod group;
+pub mod lookup;
 mod merge;
 mod migrate;
 pub mod open;
@@ -25,6 +26,11 @@ use clipkeep_core::{
     time::Timestamp,
     version::SourceVersion,
     view::View,
+};
+
+pub use self::{
+    ending::Attempt,
+    lookup::{Holder, Lookup, Outline},
 };
 
 /// What went wrong in the catalogue.
@@ -190,7 +196,7 @@ pub struct ClipPage {
 
 /// The catalogue.
 #[async_trait]
-pub trait Catalog: Send + Sync + 'static {
+pub trait Catalog: Lookup + Send + Sync + 'static {
     /// Commits verified webhooks together, durably, in one transaction:
     /// generations, clips, history and the work (a due clip *is* the work).
     ///
@@ -262,20 +268,21 @@ pub trait Catalog: Send + Sync + 'static {
     async fn seal(&self, lease: &Lease, sealed: &Sealed, at: Timestamp) -> Result<()>;
 
     /// The object is confirmed in the store: the row becomes `stored`, the lease ends.
-    async fn mark_stored(&self, lease: &Lease, at: Timestamp) -> Result<()>;
+    async fn mark_stored(&self, lease: &Lease, attempt: Attempt) -> Result<()>;
 
     /// This attempt failed; the clip is `waiting` again, due at `due`. The lease ends.
-    async fn retry_later(&self, lease: &Lease, at: Timestamp, due: Timestamp, fault: Fault, why: &str) -> Result<()>;
+    async fn retry_later(&self, lease: &Lease, attempt: Attempt, due: Timestamp, fault: Fault, why: &str)
+    -> Result<()>;
 
     /// The node shuts down: the clip is `waiting`, due now, and this attempt
     /// does not count. The lease ends.
-    async fn release(&self, lease: &Lease, at: Timestamp) -> Result<()>;
+    async fn release(&self, lease: &Lease, attempt: Attempt) -> Result<()>;
 
     /// The source is gone for good. The lease ends.
-    async fn mark_lost(&self, lease: &Lease, at: Timestamp, why: &str) -> Result<()>;
+    async fn mark_lost(&self, lease: &Lease, attempt: Attempt, why: &str) -> Result<()>;
 
     /// What came is no acceptable media. The lease ends.
-    async fn mark_rejected(&self, lease: &Lease, at: Timestamp, why: &str) -> Result<()>;
+    async fn mark_rejected(&self, lease: &Lease, attempt: Attempt, why: &str) -> Result<()>;
 
     /// What the world was told after `after`, in order. What is told later never
     /// comes before what was read already.

@@ -2,6 +2,7 @@
 
 mod demo;
 mod doctor;
+mod explain;
 mod find;
 mod link;
 mod output;
@@ -40,6 +41,8 @@ enum Command {
     Demo(demo::Args),
     /// Find clips: which prompt made this clip, which clips came from this prompt.
     Find(find::Args),
+    /// Tell the story of a clip: each attempt, what it read, and what comes next.
+    Explain(explain::Args),
     /// Sign a link to a clip.
     Link(link::Args),
     /// Print the admin token.
@@ -104,6 +107,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::Serve => serve::run(config, cli.json).await,
             Command::Demo(_) => unreachable!("handled above"),
             Command::Find(args) => find::run(config, args, cli.json).await,
+            Command::Explain(args) => explain::run(config, args, cli.json).await,
             Command::Link(args) => link::run(&config, args, cli.json).await,
             Command::Token => token::run(&config, cli.json),
             Command::Doctor => doctor::run(config, cli.json).await,

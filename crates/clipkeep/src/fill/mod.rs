@@ -9,6 +9,7 @@
 //! - `settle` turns what was read into a confirmed object and a `stored` row.
 //! - `lease` holds the right to do so.
 
+mod attempt;
 mod caps;
 mod fetch;
 mod lease;
@@ -36,7 +37,7 @@ pub use self::{
     through::Through,
 };
 use crate::{
-    catalog::{Catalog, CatalogError, Claim, Fault, NodeId},
+    catalog::{Attempt, Catalog, CatalogError, Claim, Fault, NodeId},
     source::SourceClient,
     store::Store,
     telemetry::Metrics,
@@ -282,7 +283,13 @@ async fn give_back(inner: Arc<Inner>, claim: Claim) {
     let given = inner
         .parts
         .catalog
-        .retry_later(&claim.lease, now, due, Fault::Elsewhere, "its fill runs on this node already")
+        .retry_later(
+            &claim.lease,
+            Attempt { at: now, bytes: 0 },
+            due,
+            Fault::Elsewhere,
+            "its fill runs on this node already",
+        )
         .await;
     if let Err(error) = given {
         tracing::warn!(clip = %claim.lease.key, error = &error as &dyn std::error::Error, "cannot give back a claim");

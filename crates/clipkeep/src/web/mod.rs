@@ -32,7 +32,7 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub use self::api::{ClipRow, GenerationRow};
+pub use self::api::{ClipRow, GenerationRow, HistoryRow};
 use self::error::ApiError;
 use crate::app::App;
 

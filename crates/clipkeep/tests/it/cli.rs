@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::app::{TestApp, own_settings};
 
 /// Runs a command on this data folder: exit code, output, errors.
-fn clipkeep(sim: &Sim, data: &Path, args: &[&str], more: &[(&str, &str)]) -> (i32, String, String) {
+pub(crate) fn clipkeep(sim: &Sim, data: &Path, args: &[&str], more: &[(&str, &str)]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_clipkeep"));
     command.args(args).env_clear();
     for (name, value) in own_settings(sim, "http://127.0.0.1:1", data, "test-admin-token-0123456789") {

@@ -9,6 +9,7 @@ mod cli;
 mod cold;
 mod crash;
 mod delivery;
+mod explain;
 mod fill;
 mod hooks;
 mod https;

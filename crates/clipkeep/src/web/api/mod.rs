@@ -6,4 +6,5 @@ pub(super) mod links;
 mod model;
 mod query;
 
+pub use clips::HistoryRow;
 pub use model::{ClipRow, GenerationRow};

@@ -3,6 +3,7 @@
 mod events;
 mod hooks;
 mod lists;
+mod lookup;
 mod plans;
 mod queue;
 mod schema;
@@ -10,7 +11,7 @@ mod schema;
 use std::sync::Arc;
 
 use clipkeep::catalog::{
-    Catalog, Registration,
+    Attempt, Catalog, Registration,
     open::{Database, Prompts, Rules, open},
 };
 use clipkeep_core::{
@@ -88,6 +89,11 @@ fn at(secs: i64) -> Timestamp {
     Timestamp::from_secs(1_800_000_000 + secs)
 }
 
+/// An attempt that ended at this time and read nothing.
+fn ended(at: Timestamp) -> Attempt {
+    Attempt { at, bytes: 0 }
+}
+
 fn id(text: &str) -> RequestId {
     text.parse().unwrap()
 }
@@ -106,6 +112,7 @@ fn hook(request_id: &str) -> HookRecord {
         facts: Facts::default(),
         clips: vec![new_clip(request_id, 0)],
         received_at: at(0),
+        created_at: None,
     }
 }
 
