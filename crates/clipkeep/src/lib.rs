@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod faststart;
 pub mod fill;
+pub mod import;
 pub mod jwks;
 pub mod keys;
 pub mod scratch;

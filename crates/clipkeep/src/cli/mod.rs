@@ -4,6 +4,7 @@ mod demo;
 mod doctor;
 mod explain;
 mod find;
+mod import;
 mod link;
 mod output;
 mod serve;
@@ -39,6 +40,7 @@ enum Command {
     Serve,
     /// See it work: a simulated provider, a node, a few clips.
     Demo(demo::Args),
+    Import(import::Args),
     /// Find clips: which prompt made this clip, which clips came from this prompt.
     Find(find::Args),
     /// Tell the story of a clip: each attempt, what it read, and what comes next.
@@ -107,6 +109,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::Serve => serve::run(config, cli.json).await,
             Command::Demo(_) => unreachable!("handled above"),
             Command::Find(args) => find::run(config, args, cli.json).await,
+            Command::Import(args) => import::run(config, args, cli.config.policy(), cli.json).await,
             Command::Explain(args) => explain::run(config, args, cli.json).await,
             Command::Link(args) => link::run(&config, args, cli.json).await,
             Command::Token => token::run(&config, cli.json),

@@ -60,6 +60,7 @@ fn rooms_know_only_what_lies_below_them() {
         ("cache", &["crate::web", "crate::app", "crate::cli"]),
         ("fill", &["crate::web", "crate::app", "crate::cli"]),
         ("web", &["crate::cli"]),
+        ("import", &["crate::web", "crate::cli"]),
     ] {
         for (path, text) in sources(&format!("clipkeep/src/{room}")) {
             let named = above.iter().find(|name| text.contains(*name));
