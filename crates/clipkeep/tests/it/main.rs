@@ -13,6 +13,7 @@ mod explain;
 mod fill;
 mod hooks;
 mod https;
+mod import;
 mod leaks;
 mod matrix;
 mod memory;
