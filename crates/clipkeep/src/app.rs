@@ -129,7 +129,7 @@ impl App {
             cache,
             stopping: CancellationToken::new(),
             admin_token: keys.admin_token,
-            scratch: scratch,
+            scratch,
             told_before: catalog.last_event().await?,
             config,
             clock,

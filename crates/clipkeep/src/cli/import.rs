@@ -1,6 +1,7 @@
 //! `clipkeep import FILE`: a table of provider URLs becomes kept clips.
 
 use std::{
+    fs::File,
     io,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -158,14 +159,23 @@ async fn fill(config: Config, args: &Args, policy: Policy, show: &Show) -> anyho
     Ok(ended?)
 }
 
-/// The file that is read: as named, or what came from standard input.
+/// The file that is read: as named, or what came by a pipe, which can be read
+/// once only.
 async fn table(file: &Path, scratch: &Path) -> anyhow::Result<PathBuf> {
-    if file != Path::new("-") {
+    if !is_pipe(file) {
         return Ok(file.to_owned());
     }
-    let folder = scratch.to_owned();
-    let spooled = tokio::task::spawn_blocking(move || spool(&mut io::stdin().lock(), &folder)).await;
-    Ok(spooled.context("reading standard input")??)
+    let (file, folder) = (file.to_owned(), scratch.to_owned());
+    let spooled = tokio::task::spawn_blocking(move || match file == Path::new("-") {
+        true => Ok(spool(&mut io::stdin().lock(), &folder)?),
+        false => Ok(spool(&mut File::open(file)?, &folder)?),
+    });
+    spooled.await.context("reading the table")?
+}
+
+/// Whether the table comes from standard input, or as in `<(psql …)`.
+fn is_pipe(file: &Path) -> bool {
+    file == Path::new("-") || std::fs::metadata(file).is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
 }
 
 fn import(config: &Config, args: &Args, policy: Policy, file: PathBuf) -> Import {
@@ -193,9 +203,9 @@ fn import(config: &Config, args: &Args, policy: Policy, file: PathBuf) -> Import
     }
 }
 
-/// What the file of rejects is called after: the table, or that there is none.
+/// What the file of rejects is called after.
 fn beside(file: &Path) -> PathBuf {
-    if file == Path::new("-") { PathBuf::from("import") } else { file.to_owned() }
+    if is_pipe(file) { PathBuf::from("import") } else { file.to_owned() }
 }
 
 /// What a person sees meanwhile.

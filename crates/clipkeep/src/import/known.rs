@@ -12,6 +12,7 @@ use clipkeep_core::{
 use super::{
     entry::{Defaults, Entry},
     lines::Line,
+    patience::patiently,
 };
 use crate::catalog::{CatalogError, Lookup, Outline};
 
@@ -38,7 +39,7 @@ impl Known {
         ids.sort();
         ids.dedup();
         let mut known: HashMap<RequestId, Vec<Outline>> = HashMap::new();
-        for outline in catalog.outlines(&ids).await? {
+        for outline in patiently(async || catalog.outlines(&ids).await).await? {
             known.entry(outline.request_id.clone()).or_default().push(outline);
         }
         Ok(Self(known))

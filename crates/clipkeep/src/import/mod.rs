@@ -15,6 +15,7 @@ mod json;
 mod known;
 mod lines;
 mod output;
+mod patience;
 mod register;
 mod settle;
 mod table;

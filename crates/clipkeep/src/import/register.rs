@@ -11,6 +11,7 @@ use super::{
     known::{Known, Place, entries},
     lines::{Line, Lines},
     output::RejectsFile,
+    patience::patiently,
 };
 use crate::app::App;
 
@@ -66,7 +67,7 @@ pub(super) async fn register(
             pass.count(line, refused.as_deref())?;
         }
         if !hooks.is_empty() {
-            app.catalog.record_hooks(&hooks).await?;
+            patiently(async || app.catalog.record_hooks(&hooks).await).await?;
             app.engine.wake();
         }
         watch(Step::Registered { bytes: lines.table.bytes_read() });

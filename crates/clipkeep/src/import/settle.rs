@@ -21,6 +21,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 const ENOUGH: (u32, Duration) = (3, Duration::from_secs(10));
 /// So is one whose source asked us to stay away for longer than this.
 const AWAY: Duration = Duration::from_secs(60);
+/// And one that failed so often, however soon it is tried again.
+const MOST_ATTEMPTS: u32 = 12;
 
 /// What became of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,5 +167,6 @@ impl Pass<'_> {
 fn is_put_off(clip: &Outline, now: Timestamp) -> bool {
     let (attempts, pause) = ENOUGH;
     let wait = clip.due_at.map_or(Duration::MAX, |due| due.since(now));
-    (clip.attempts >= attempts && wait > pause) || (clip.attempts > 0 && wait > AWAY)
+    let is_long = (clip.attempts >= attempts && wait > pause) || (clip.attempts > 0 && wait > AWAY);
+    is_long || clip.attempts >= MOST_ATTEMPTS
 }

@@ -72,7 +72,7 @@ pub(super) struct Table {
 }
 
 enum Rows {
-    Csv(CsvReader, Places),
+    Csv(Box<(CsvReader, Places)>),
     Json(LineReader),
 }
 
@@ -107,7 +107,7 @@ impl Table {
         let strange: Vec<usize> = (0..names.len()).filter(|at| !places.contains(&Some(*at))).collect();
         let unknown = strange.iter().map(|at| header[*at].clone()).take(UNKNOWN).collect();
         let shape = Shape::Csv { header, delimiter, unknown: strange };
-        Ok(Self { input, rows: Rows::Csv(reader, places), shape, unknown, columns })
+        Ok(Self { input, rows: Rows::Csv(Box::new((reader, places))), shape, unknown, columns })
     }
 
     /// How many bytes of the file were read so far.
@@ -123,7 +123,8 @@ impl Table {
     /// The next row.
     pub(super) fn next(&mut self) -> io::Result<Option<Row>> {
         match &mut self.rows {
-            Rows::Csv(reader, places) => {
+            Rows::Csv(csv) => {
+                let (reader, places) = &mut **csv;
                 let Some((line, record)) = reader.next(&mut self.input)? else { return Ok(None) };
                 let Record::Read(record) = record else { return Ok(Some(too_long(line))) };
                 let Shape::Csv { header, .. } = &self.shape else { unreachable!("a CSV has the shape of one") };
@@ -167,6 +168,10 @@ fn form(path: &Path, head: &[u8], options: &Options) -> Result<Form, ImportError
 }
 
 fn find(columns: &Columns, names: &[&str]) -> Result<Places, ImportError> {
+    // What is no name is not repeated.
+    if names.iter().any(|name| name.contains("://")) {
+        return Err(ImportError::table("it has no header: its first line must name the columns"));
+    }
     let list = || names.join(", ");
     if let Some((field, name)) = columns.said.iter().find(|(_, name)| !names.contains(&name.as_str())) {
         let problem = format!("no column is named {name:?} (for {}); there are: {}", field.name(), list());
@@ -254,6 +259,7 @@ mod tests {
         assert!(refused(b"\xff\xfeu\0").contains("UTF-16"));
         assert!(refused(b"[{\"url\": 1}]").contains("jq -c"));
         assert!(refused(b"id,link\n").contains("there are: id, link; hint: --column url=NAME"));
+        assert!(refused(b"https://v3.fal.media/a.mp4,x\n").ends_with("its first line must name the columns"));
         let said = Options { columns: Columns { said: vec![(Field::Url, "href".into())] }, ..Options::default() };
         let refused = open("x", b"url\n", &said).err().unwrap().to_string();
         assert!(refused.contains("no column is named \"href\" (for url); there are: url"), "{refused}");

@@ -86,6 +86,9 @@ async fn stopped_in_peace_it_goes_on_and_a_clip_that_fails_is_left_to_the_sweep(
     let mut table = Table::new();
     let slow = sim.add_faulty_file("a.mp4", Media::named("silent.mp4"), Faults::always(Fault::stall_at(9000)));
     table.stored("kept", &slow, "slow");
+    // Its clip is older than `lost_after` when it is first tried.
+    let shaky = sim.add_faulty_file("b.mp4", Media::named("silent.mp4"), Faults::first(1, Fault::status(503)));
+    table.stored("kept", &shaky, "shaky");
     let away = Fault { retry_after: Some("600".into()), ..Fault::status(503) };
     let away = table.dead(&sim, away);
     table.line("later", &away, "away");
