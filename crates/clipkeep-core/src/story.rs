@@ -23,7 +23,9 @@ pub const WORDS: &[&str] = &[
     "lost",
     "rejected",
     "deleted",
-    "object_missing",
+    "removed",
+    "object_lost",
+    "damaged",
     "at_risk",
 ];
 
@@ -52,7 +54,9 @@ pub fn sentence(entry: &HistoryEntry) -> String {
         "lost" => read(because("lost, the source is gone")),
         "rejected" => read(because("rejected, no acceptable media")),
         "deleted" => because("deleted, its row stays as a tombstone"),
-        "object_missing" => because("its object was missing in the store"),
+        "removed" => because("its object is gone from the store"),
+        "object_lost" => because("its object is not what was stored; the clip starts over"),
+        "damaged" => because("its stored bytes are damaged"),
         "at_risk" => because("at risk, the time of its source runs out"),
         other => {
             let text = because(&other.replace('_', " "));

@@ -31,7 +31,7 @@ use crate::{
 /// How many bad lines are shown; all are in the file of rejects.
 const SHOWN: u64 = 5;
 
-/// Takes a table of provider URLs: registers each line's clip and copies it.
+/// Take a table of provider URLs: register each line's clip and copy it.
 /// Stopped or killed and run again, it goes on where it was.
 ///
 /// The table is CSV with a header, or JSON lines. Its columns are found by name:

@@ -97,7 +97,12 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
         return Ok(runtime()?.block_on(demo::run(args, cli.json))?);
     }
     let config = crate::config::load(&cli.config).map_err(Failure::Config)?;
-    let level = if matches!(cli.command, Command::Serve) { "info" } else { "warn" };
+    let level = match cli.command {
+        Command::Serve => "info",
+        // Its summary tells of the attempts that failed.
+        Command::Import(_) => "warn,clipkeep::fill=error",
+        _ => "warn",
+    };
     init_logs(config.log_format, level);
     if matches!(cli.command, Command::Serve | Command::Doctor) {
         for warning in config.warnings() {

@@ -170,3 +170,39 @@ fn is_put_off(clip: &Outline, now: Timestamp) -> bool {
     let is_long = (clip.attempts >= attempts && wait > pause) || (clip.attempts > 0 && wait > AWAY);
     is_long || clip.attempts >= MOST_ATTEMPTS
 }
+
+#[cfg(test)]
+mod tests {
+    use clipkeep_core::{id::Provider, secret::SourceUrl};
+
+    use super::*;
+
+    #[test]
+    fn a_clip_that_fails_is_waited_for_within_reason() {
+        let now = Timestamp::from_secs(1_800_000_000);
+        for (attempts, wait_secs, put_off) in [
+            (0, 3600, false),
+            (1, 60, false),
+            (1, 61, true),
+            (2, 11, false),
+            (3, 10, false),
+            (3, 11, true),
+            (11, 0, false),
+            (12, 0, true),
+        ] {
+            let clip = Outline {
+                key: "r.mp4".parse().unwrap(),
+                provider: Provider::fal(),
+                request_id: "r".parse().unwrap(),
+                index: 0,
+                slot: String::new(),
+                state: ClipState::Waiting,
+                policy: Policy::Eager,
+                source_url: SourceUrl::new("x"),
+                due_at: Some(now.plus(Duration::from_secs(wait_secs))),
+                attempts,
+            };
+            assert_eq!(is_put_off(&clip, now), put_off, "{attempts} attempts, {wait_secs} s");
+        }
+    }
+}
