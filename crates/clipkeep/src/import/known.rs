@@ -6,6 +6,7 @@ use clipkeep_core::{
     generation::NewClip,
     hook::payload::MAX_CLIPS,
     id::{Provider, RequestId},
+    secret::SourceUrl,
     state::ClipState,
 };
 
@@ -33,9 +34,9 @@ impl Known {
     /// Asks the catalogue.
     pub(super) async fn load(
         catalog: &(impl Lookup + ?Sized),
-        entries: impl Iterator<Item = &Entry>,
+        generations: impl Iterator<Item = RequestId>,
     ) -> Result<Self, CatalogError> {
-        let mut ids: Vec<RequestId> = entries.map(|entry| entry.request_id.clone()).collect();
+        let mut ids: Vec<RequestId> = generations.collect();
         ids.sort();
         ids.dedup();
         let mut known: HashMap<RequestId, Vec<Outline>> = HashMap::new();
@@ -45,10 +46,10 @@ impl Known {
         Ok(Self(known))
     }
 
-    /// The clip of an entry: the one of its generation that has its URL.
-    pub(super) fn clip(&self, entry: &Entry, provider: &Provider) -> Option<&Outline> {
-        let is_it = |clip: &&Outline| clip.source_url == entry.url && clip.provider == *provider;
-        self.0.get(&entry.request_id)?.iter().find(is_it)
+    /// The clip at a URL of a generation.
+    pub(super) fn clip(&self, request_id: &RequestId, url: &SourceUrl, provider: &Provider) -> Option<&Outline> {
+        let is_it = |clip: &&Outline| clip.source_url == *url && clip.provider == *provider;
+        self.0.get(request_id)?.iter().find(is_it)
     }
 
     /// Where an entry of `provider` belongs. Another URL of a known generation
@@ -58,7 +59,7 @@ impl Known {
         if let Some(other) = clips.iter().find(|clip| clip.provider != *provider) {
             return Place::Refused(format!("request_id: belongs to a generation of {}", other.provider));
         }
-        if let Some(clip) = self.clip(entry, provider) {
+        if let Some(clip) = self.clip(&entry.request_id, &entry.url, provider) {
             return Place::Known { slot: clip.slot.clone() };
         }
         match clips.iter().map(|clip| clip.index + 1).max().unwrap_or(0) {
@@ -86,7 +87,7 @@ impl Known {
     }
 }
 
-/// The entries of a batch.
-pub(super) fn entries(lines: &[Line]) -> impl Iterator<Item = &Entry> {
-    lines.iter().filter_map(|line| line.entry.as_ref().ok())
+/// The generations that lines name.
+pub(super) fn generations(lines: &[Line]) -> impl Iterator<Item = RequestId> {
+    lines.iter().filter_map(|line| Some(line.entry.as_ref().ok()?.request_id.clone()))
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Import, ImportError, Step, Summary, Watch,
     entry::Entry,
-    known::{Known, Place, entries},
+    known::{Known, Place, generations},
     lines::{Line, Lines},
     output::RejectsFile,
     patience::patiently,
@@ -57,7 +57,7 @@ pub(super) async fn register(
         if batch.is_empty() {
             return pass.finish(&lines).map(Some);
         }
-        let mut known = Known::load(&*app.catalog, entries(&batch)).await?;
+        let mut known = Known::load(&*app.catalog, generations(&batch)).await?;
         let mut hooks = Vec::new();
         for line in &batch {
             let refused = match &line.entry {

@@ -1,21 +1,28 @@
 //! The second pass: waits for each line's clip to be over, and counts.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
-use clipkeep_core::{policy::Policy, state::ClipState, time::Timestamp};
+use clipkeep_core::{id::RequestId, policy::Policy, secret::SourceUrl, state::ClipState, time::Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Import, ImportError, Step, Summary, Watch,
-    entry::Entry,
     known::Known,
     lines::{Line, Lines},
     output::Map,
 };
 use crate::{app::App, catalog::Outline};
 
+/// How many batches are waited for at once: a clip that takes its time does
+/// not hide that those behind it are over.
+const WINDOW: usize = 16;
 /// How often clips that are not over are looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// The first batch each time, the others once in so many.
+const OFTEN: u32 = 5;
 /// A clip that failed so often, and will not be tried for so long, is left to
 /// the sweep.
 const ENOUGH: (u32, Duration) = (3, Duration::from_secs(10));
@@ -40,11 +47,23 @@ enum Fate {
 struct Pass<'a> {
     import: &'a Import,
     app: &'a App,
-    watch: Watch<'a>,
-    stop: &'a CancellationToken,
     summary: Summary,
     map: Option<Map>,
     over: u64,
+}
+
+/// A few hundred lines of the table.
+struct Batch {
+    /// Those whose clips are not over, by number.
+    pending: BTreeMap<u64, Wanted>,
+    /// Old and final URLs of those that are stored, by number.
+    stored: BTreeMap<u64, (SourceUrl, String)>,
+}
+
+/// What tells a line's clip.
+struct Wanted {
+    request_id: RequestId,
+    url: SourceUrl,
 }
 
 /// Waits and counts. `None` if it was told to stop.
@@ -56,72 +75,80 @@ pub(super) async fn settle(
     stop: &CancellationToken,
 ) -> Result<Option<Summary>, ImportError> {
     let map = import.map.as_deref().map(Map::create).transpose()?;
-    let mut lines = Lines::open(import).await?;
-    let mut pass = Pass { import, app, watch, stop, summary, map, over: 0 };
-    loop {
-        let (rest, batch) = lines.next().await?;
-        lines = rest;
-        if batch.is_empty() {
-            return pass.finish().map(Some);
+    let mut pass = Pass { import, app, summary, map, over: 0 };
+    let (mut lines, mut window) = (Some(Lines::open(import).await?), VecDeque::new());
+    for round in 0_u32.. {
+        while window.len() < WINDOW
+            && let Some(open) = lines.take()
+        {
+            let (rest, batch) = open.next().await?;
+            if !batch.is_empty() {
+                window.push_back(pass.batch(batch));
+                lines = Some(rest);
+            }
         }
-        if pass.batch(&batch).await?.is_none() {
-            return Ok(None);
+        let looked_at = if round.is_multiple_of(OFTEN) { WINDOW } else { 1 };
+        for batch in window.iter_mut().take(looked_at) {
+            pass.look(batch).await?;
+        }
+        pass.leave_behind(&mut window)?;
+        watch(Step::Over { lines: pass.over, of: pass.summary.lines });
+        if window.is_empty() && lines.is_none() {
+            break;
+        }
+        let pause = if window.len() < WINDOW && lines.is_some() { Duration::ZERO } else { LOOK_AGAIN };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(None),
+            () = tokio::time::sleep(pause) => {}
         }
     }
+    pass.finish().map(Some)
 }
 
 impl Pass<'_> {
-    /// Waits until every clip of the batch is over. `None` if told to stop.
-    async fn batch(&mut self, batch: &[Line]) -> Result<Option<()>, ImportError> {
-        let mut pending: BTreeMap<u64, &Entry> = BTreeMap::new();
-        for line in batch {
-            match &line.entry {
-                Ok(entry) => _ = pending.insert(line.number, entry),
+    fn batch(&mut self, lines: Vec<Line>) -> Batch {
+        let mut pending = BTreeMap::new();
+        for line in lines {
+            match line.entry {
+                Ok(entry) => _ = pending.insert(line.number, Wanted { request_id: entry.request_id, url: entry.url }),
                 Err(_) => self.over += 1,
             }
         }
-        let mut stored = BTreeMap::new();
-        loop {
-            self.look(&mut pending, &mut stored).await?;
-            (self.watch)(Step::Over { lines: self.over, of: self.summary.lines });
-            if pending.is_empty() {
-                break;
-            }
-            tokio::select! {
-                () = tokio::time::sleep(LOOK_AGAIN) => {}
-                () = self.stop.cancelled() => return Ok(None),
-            }
-        }
-        if let Some(map) = &mut self.map {
-            for (url, final_url) in stored.values() {
-                map.add(url, final_url)?;
-            }
-        }
-        Ok(Some(()))
+        Batch { pending, stored: BTreeMap::new() }
     }
 
     /// Looks at the clips of the lines that are pending; counts those that are
     /// over and notes what is stored.
-    async fn look<'e>(
-        &mut self,
-        pending: &mut BTreeMap<u64, &'e Entry>,
-        stored: &mut BTreeMap<u64, (&'e str, String)>,
-    ) -> Result<(), ImportError> {
-        let known = Known::load(&*self.app.catalog, pending.values().copied()).await?;
+    async fn look(&mut self, batch: &mut Batch) -> Result<(), ImportError> {
+        let ids = batch.pending.values().map(|wanted| wanted.request_id.clone());
+        let known = Known::load(&*self.app.catalog, ids).await?;
         let now = self.app.clock.now();
-        pending.retain(|number, entry| {
+        let Batch { pending, stored } = batch;
+        pending.retain(|number, Wanted { request_id, url }| {
             // The first pass refused the line, and counted it.
-            let Some(clip) = known.clip(entry, &self.import.defaults.provider) else {
+            let Some(clip) = known.clip(request_id, url, &self.import.defaults.provider) else {
                 self.over += 1;
                 return false;
             };
             let Some(fate) = self.fate(clip, *number, now) else { return true };
             self.count(fate);
             if matches!(fate, Fate::Kept | Fate::AlreadyKept) {
-                stored.insert(*number, (entry.url.expose(), self.app.final_urls.of(&clip.key)));
+                stored.insert(*number, (url.clone(), self.app.final_urls.of(&clip.key)));
             }
             false
         });
+        Ok(())
+    }
+
+    /// Writes down the first batches, as far as all of them is over.
+    fn leave_behind(&mut self, window: &mut VecDeque<Batch>) -> Result<(), ImportError> {
+        while let Some(batch) = window.pop_front_if(|batch| batch.pending.is_empty()) {
+            let Some(map) = &mut self.map else { continue };
+            for (url, final_url) in batch.stored.values() {
+                map.add(url.expose(), final_url)?;
+            }
+        }
         Ok(())
     }
 
@@ -173,7 +200,7 @@ fn is_put_off(clip: &Outline, now: Timestamp) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use clipkeep_core::{id::Provider, secret::SourceUrl};
+    use clipkeep_core::id::Provider;
 
     use super::*;
 
