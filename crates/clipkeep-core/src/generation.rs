@@ -105,15 +105,18 @@ pub struct HookRecord {
     pub clips: Vec<NewClip>,
     /// When it came.
     pub received_at: Timestamp,
+    /// When it was made, where that was longer ago and somebody says so.
+    pub created_at: Option<Timestamp>,
 }
 
 impl HookRecord {
     /// The same, with what is known of how long sources live here.
     #[must_use]
     pub fn with_source_lifetime(mut self, lifetime: Option<Duration>) -> Self {
+        let made_at = self.created_at.unwrap_or(self.received_at);
         if let Some(lifetime) = lifetime {
             for clip in &mut self.clips {
-                clip.source_expires_at.get_or_insert(self.received_at.plus(lifetime));
+                clip.source_expires_at.get_or_insert(made_at.plus(lifetime));
             }
         }
         self
@@ -218,4 +221,7 @@ pub struct HistoryEntry {
     pub event: String,
     /// More, in plain words.
     pub detail: Option<String>,
+    /// How many bytes it is about: read from the source in the attempt that it
+    /// ends, or of the object that it seals.
+    pub bytes: Option<u64>,
 }

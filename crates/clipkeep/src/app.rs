@@ -84,7 +84,7 @@ pub struct App {
     pub stopping: CancellationToken,
     admin_token: Secret<String>,
     outbox: Arc<OutboxParts>,
-    _scratch: Scratch,
+    scratch: Scratch,
     /// Where events stood when nothing was on the shelf yet.
     told_before: Position,
 }
@@ -163,7 +163,7 @@ impl App {
             cache,
             stopping: CancellationToken::new(),
             admin_token: keys.admin_token,
-            _scratch: scratch,
+            scratch,
             feed: Feed::new(told_before),
             outbox: Arc::new(outbox),
             told_before,
@@ -175,6 +175,11 @@ impl App {
             links,
             metrics,
         }))
+    }
+
+    /// The folder that is this process's own, and goes with a command.
+    pub fn scratch(&self) -> &std::path::Path {
+        self.scratch.folder()
     }
 
     /// Whether `token` is the admin token. Takes as long for any wrong one.

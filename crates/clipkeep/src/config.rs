@@ -8,7 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clipkeep_core::config::{Config, ConfigErrors, ENV_PREFIX, Key, Layers};
+use clipkeep_core::{
+    config::{Config, ConfigErrors, ENV_PREFIX, Key, Layers},
+    policy::Policy,
+};
 
 /// The exit code of a command whose configuration or arguments are not right.
 pub const EXIT_CONFIG: u8 = 64;
@@ -41,6 +44,11 @@ pub struct ConfigArgs {
 }
 
 impl ConfigArgs {
+    /// The policy, if it was given as a flag and is one.
+    pub fn policy(&self) -> Option<Policy> {
+        self.policy.as_deref()?.parse().ok()
+    }
+
     fn given(&self) -> impl Iterator<Item = (&'static str, String)> {
         let flags = [
             ("listen", &self.listen),

@@ -9,6 +9,7 @@ pub mod config;
 pub mod faststart;
 pub mod fill;
 pub mod final_urls;
+pub mod import;
 pub mod jwks;
 pub mod keys;
 pub mod outbox;

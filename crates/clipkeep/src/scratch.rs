@@ -103,6 +103,11 @@ impl Scratch {
         self.role
     }
 
+    /// Where a command keeps what it needs for itself.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Where fills keep their copies.
     pub fn spool(&self) -> PathBuf {
         self.folder.join("spool")

@@ -145,6 +145,11 @@ impl Metrics {
         self.clips_at_risk.set(i64::try_from(clips).unwrap_or(i64::MAX));
     }
 
+    /// How many bytes came from sources so far.
+    pub fn source_bytes(&self) -> u64 {
+        self.source_bytes.get()
+    }
+
     /// A clip request was answered.
     pub fn delivered(&self, status: u16) {
         self.deliveries.get_or_create(&Status { status }).inc();

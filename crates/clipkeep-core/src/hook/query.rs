@@ -44,7 +44,11 @@ impl HookQuery {
     /// Reads a URL's query (without the `?`). Parameters it does not know are
     /// ignored, empty ones count as absent, and one that is there twice is an error.
     pub fn parse(raw_query: &str) -> Result<Self, QueryError> {
-        let take = |name| parameter(raw_query, name);
+        Self::of(|name| parameter(raw_query, name))
+    }
+
+    /// The same from wherever `take` finds what stands under a name.
+    pub fn of(take: impl Fn(&'static str) -> Result<Option<String>, QueryError>) -> Result<Self, QueryError> {
         let prompt = take("prompt")?;
         if prompt.as_ref().is_some_and(|prompt| prompt.len() > MAX_PROMPT) {
             return Err(QueryError::new("prompt", "must not be longer than 64 KiB"));

@@ -4,6 +4,22 @@ use clipkeep_core::{event::EventType, state::ClipState, time::Timestamp};
 
 use super::{Fault, merge::without_nul};
 
+/// An attempt at a fill that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// When it ended.
+    pub at: Timestamp,
+    /// How many bytes it read from the source.
+    pub bytes: u64,
+}
+
+impl Attempt {
+    /// The bytes as a database takes them.
+    pub(crate) fn bytes(self) -> i64 {
+        i64::try_from(self.bytes).unwrap_or(i64::MAX)
+    }
+}
+
 /// One way a lease ends.
 #[derive(Debug)]
 pub(crate) struct Ending {
@@ -11,8 +27,8 @@ pub(crate) struct Ending {
     pub(crate) doing: &'static str,
     /// The clip's state from now on.
     pub(crate) state: ClipState,
-    /// When it happens.
-    pub(crate) at: Timestamp,
+    /// When it happens, and what was read.
+    pub(crate) attempt: Attempt,
     /// When the clip is due again.
     pub(crate) due: Option<Timestamp>,
     /// Why the attempt failed.
@@ -29,11 +45,11 @@ pub(crate) struct Ending {
 
 impl Ending {
     /// The object is confirmed in the store.
-    pub(crate) fn stored(at: Timestamp) -> Self {
+    pub(crate) fn stored(attempt: Attempt) -> Self {
         Self {
             doing: "marking a clip stored",
             state: ClipState::Stored,
-            at,
+            attempt,
             due: None,
             why: None,
             misses: 0,
@@ -44,7 +60,7 @@ impl Ending {
     }
 
     /// The attempt failed; there will be another.
-    pub(crate) fn retry(at: Timestamp, due: Timestamp, fault: Fault, why: &str) -> Self {
+    pub(crate) fn retry(attempt: Attempt, due: Timestamp, fault: Fault, why: &str) -> Self {
         Self {
             doing: "putting a clip off",
             state: ClipState::Waiting,
@@ -52,46 +68,46 @@ impl Ending {
             misses: i64::from(fault == Fault::Source),
             event: "retry",
             tells: None,
-            ..Self::failed(at, why)
+            ..Self::failed(attempt, why)
         }
     }
 
     /// The node shuts down.
-    pub(crate) fn release(at: Timestamp) -> Self {
+    pub(crate) fn release(attempt: Attempt) -> Self {
         Self {
             doing: "releasing a clip",
             state: ClipState::Waiting,
-            due: Some(at),
+            due: Some(attempt.at),
             uncounted: 1,
             event: "released",
             tells: None,
-            ..Self::stored(at)
+            ..Self::stored(attempt)
         }
     }
 
     /// The source is gone.
-    pub(crate) fn lost(at: Timestamp, why: &str) -> Self {
+    pub(crate) fn lost(attempt: Attempt, why: &str) -> Self {
         Self {
             doing: "marking a clip lost",
             state: ClipState::Lost,
             event: "lost",
             tells: Some(EventType::ClipLost),
-            ..Self::failed(at, why)
+            ..Self::failed(attempt, why)
         }
     }
 
     /// What came is no acceptable media.
-    pub(crate) fn rejected(at: Timestamp, why: &str) -> Self {
+    pub(crate) fn rejected(attempt: Attempt, why: &str) -> Self {
         Self {
             doing: "marking a clip rejected",
             state: ClipState::Rejected,
             event: "rejected",
             tells: Some(EventType::ClipRejected),
-            ..Self::failed(at, why)
+            ..Self::failed(attempt, why)
         }
     }
 
-    fn failed(at: Timestamp, why: &str) -> Self {
-        Self { why: Some(without_nul(why)), ..Self::stored(at) }
+    fn failed(attempt: Attempt, why: &str) -> Self {
+        Self { why: Some(without_nul(why)), ..Self::stored(attempt) }
     }
 }

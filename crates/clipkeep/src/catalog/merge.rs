@@ -110,14 +110,14 @@ impl<'a> Ledger<'a> {
             status: hook.status,
             facts: self.storable(&hook.facts),
             error: hook.error.as_deref().map(without_nul),
-            created_at: hook.received_at,
+            created_at: made_at(hook),
             completed_at: Some(hook.received_at),
             poll_at: None,
         };
         let told = self.tell(&id, news);
         let mut clips = Vec::new();
         for clip in &hook.clips {
-            if self.announce(&id, clip, hook.received_at, before) && !clips.contains(&clip.key) {
+            if self.announce(&id, clip, hook, before) && !clips.contains(&clip.key) {
                 clips.push(clip.key.clone());
             }
         }
@@ -213,9 +213,10 @@ impl<'a> Ledger<'a> {
         &mut self,
         id: &GenerationId,
         new: &NewClip,
-        at: Timestamp,
+        hook: &HookRecord,
         before: Option<(GenerationStatus, Timestamp)>,
     ) -> bool {
+        let at = hook.received_at;
         let source_url = SourceUrl::new(without_nul(new.source_url.expose()));
         if let Some((known, mark)) = self.clips.get_mut(&new.key) {
             if known.source_url == source_url || matches!(known.state, ClipState::Stored | ClipState::Deleted) {
@@ -231,16 +232,17 @@ impl<'a> Ledger<'a> {
             let key = new.key.clone();
             self.lines.push(Line { key, at: registered_at, event: "registered", detail: None });
         }
-        let clip = self.clip(id, new, source_url, at);
+        let clip = self.clip(id, new, source_url, hook);
         let detail = Some(format!("{}, {}", clip.kind, clip.policy));
         self.lines.push(Line { key: new.key.clone(), at, event: "received", detail });
         self.clips.insert(new.key.clone(), (clip, ClipMark::New));
         true
     }
 
-    fn clip(&self, id: &GenerationId, new: &NewClip, source_url: SourceUrl, at: Timestamp) -> Clip {
+    fn clip(&self, id: &GenerationId, new: &NewClip, source_url: SourceUrl, hook: &HookRecord) -> Clip {
         let facts = self.generations.get(id).map(|(row, _)| row.facts.clone()).unwrap_or_default();
-        let policy = self.policy(&facts);
+        let (policy, created_at) = (self.policy(&facts), made_at(hook));
+        let due = self.rules.policies.due_at(policy, created_at);
         Clip {
             key: new.key.clone(),
             provider: id.0.clone(),
@@ -256,9 +258,10 @@ impl<'a> Ledger<'a> {
             content_type: without_nul(&new.content_type),
             sealed: None,
             epoch: 1,
-            created_at: at,
+            created_at,
             stored_at: None,
-            due_at: self.rules.policies.due_at(policy, at),
+            // What is old but new to us does not go before what came meanwhile.
+            due_at: due.map(|due| due.max(hook.received_at)),
             attempts: 0,
             misses: 0,
             version: None,
@@ -282,6 +285,10 @@ impl<'a> Ledger<'a> {
             ..facts.clone()
         }
     }
+}
+
+fn made_at(hook: &HookRecord) -> Timestamp {
+    hook.created_at.unwrap_or(hook.received_at).min(hook.received_at)
 }
 
 fn failed(row: &Generation, at: Timestamp) -> Option<Event> {

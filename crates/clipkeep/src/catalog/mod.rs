@@ -7,6 +7,7 @@
 mod due;
 mod ending;
 pub mod group;
+pub mod lookup;
 mod merge;
 mod migrate;
 pub mod open;
@@ -32,7 +33,11 @@ use clipkeep_core::{
     view::View,
 };
 
-pub use self::outbox::Outbox;
+pub use self::{
+    ending::Attempt,
+    lookup::{Holder, Lookup, Outline},
+    outbox::Outbox,
+};
 
 /// What went wrong in the catalogue.
 #[derive(Debug, thiserror::Error)]
@@ -202,7 +207,7 @@ pub struct ClipPage {
 
 /// The catalogue.
 #[async_trait]
-pub trait Catalog: AtRisk + Outbox + Outlook + Polls + Send + Sync + 'static {
+pub trait Catalog: AtRisk + Lookup + Outbox + Outlook + Polls + Send + Sync + 'static {
     /// Commits verified webhooks together, durably, in one transaction:
     /// generations, clips, history and the work (a due clip *is* the work).
     ///
@@ -279,20 +284,21 @@ pub trait Catalog: AtRisk + Outbox + Outlook + Polls + Send + Sync + 'static {
     async fn seal(&self, lease: &Lease, sealed: &Sealed, at: Timestamp) -> Result<()>;
 
     /// The object is confirmed in the store: the row becomes `stored`, the lease ends.
-    async fn mark_stored(&self, lease: &Lease, at: Timestamp) -> Result<()>;
+    async fn mark_stored(&self, lease: &Lease, attempt: Attempt) -> Result<()>;
 
     /// This attempt failed; the clip is `waiting` again, due at `due`. The lease ends.
-    async fn retry_later(&self, lease: &Lease, at: Timestamp, due: Timestamp, fault: Fault, why: &str) -> Result<()>;
+    async fn retry_later(&self, lease: &Lease, attempt: Attempt, due: Timestamp, fault: Fault, why: &str)
+    -> Result<()>;
 
     /// The node shuts down: the clip is `waiting`, due now, and this attempt
     /// does not count. The lease ends.
-    async fn release(&self, lease: &Lease, at: Timestamp) -> Result<()>;
+    async fn release(&self, lease: &Lease, attempt: Attempt) -> Result<()>;
 
     /// The source is gone for good. The lease ends.
-    async fn mark_lost(&self, lease: &Lease, at: Timestamp, why: &str) -> Result<()>;
+    async fn mark_lost(&self, lease: &Lease, attempt: Attempt, why: &str) -> Result<()>;
 
     /// What came is no acceptable media. The lease ends.
-    async fn mark_rejected(&self, lease: &Lease, at: Timestamp, why: &str) -> Result<()>;
+    async fn mark_rejected(&self, lease: &Lease, attempt: Attempt, why: &str) -> Result<()>;
 
     /// How many clips stand in each state (states with none may be left out).
     async fn count_by_state(&self) -> Result<Vec<(ClipState, u64)>>;

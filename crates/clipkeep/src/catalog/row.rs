@@ -14,7 +14,7 @@ use clipkeep_core::{
 };
 
 use super::{
-    CatalogError, Pinned, Result,
+    CatalogError, Holder, Outline, Pinned, Result,
     outbox::{Backlog, Delivery, ParkedDelivery},
     polls::Poll,
 };
@@ -56,7 +56,16 @@ macro_rules! select_generations {
         concat!("SELECT ", $crate::catalog::row::generation_columns!(), " FROM generations ", $tail)
     };
 }
-pub(crate) use {clip_columns, generation_columns, select_clips, select_generations};
+/// Selects [`Outline`]s; a `WHERE` may follow.
+macro_rules! select_outlines {
+    ($tail:literal) => {
+        concat!(
+            "SELECT key, provider, request_id, idx, slot, state, policy, source_url, due_at, attempts FROM clips ",
+            $tail
+        )
+    };
+}
+pub(crate) use {clip_columns, generation_columns, select_clips, select_generations, select_outlines};
 
 /// A cell that does not hold what its column promises.
 pub(crate) struct Unreadable;
@@ -226,14 +235,39 @@ pub(crate) fn fence(row: &impl Columns) -> Result<i64> {
     cells.must("fence", cells.number("fence"))
 }
 
-/// Reads `key, at, event, detail`.
+/// Reads `key, at, event, detail, bytes`.
 pub(crate) fn history_entry(row: &impl Columns) -> Result<HistoryEntry> {
     let cells = Cells::of(row, "history", "key")?;
     Ok(HistoryEntry {
         at: cells.must("at", cells.time("at"))?,
         event: cells.must("event", cells.text("event"))?,
         detail: cells.text("detail")?,
+        bytes: cells.number("bytes")?,
     })
+}
+
+/// Reads what `select_outlines!` selected.
+pub(crate) fn outline(row: &impl Columns) -> Result<Outline> {
+    let cells = Cells::of(row, "clips", "key")?;
+    Ok(Outline {
+        key: cells.must("key", cells.name("key"))?,
+        provider: cells.must("provider", cells.name("provider"))?,
+        request_id: cells.must("request_id", cells.name("request_id"))?,
+        index: cells.must("idx", cells.number("idx"))?,
+        slot: cells.must("slot", cells.text("slot"))?,
+        state: cells.must("state", cells.name("state"))?,
+        policy: cells.must("policy", cells.name("policy"))?,
+        source_url: SourceUrl::new(cells.must("source_url", cells.text("source_url"))?),
+        due_at: cells.time("due_at")?,
+        attempts: cells.must("attempts", cells.number("attempts"))?,
+    })
+}
+
+/// Reads `key, lease_node, lease_until`.
+pub(crate) fn holder(row: &impl Columns) -> Result<Option<Holder>> {
+    let cells = Cells::of(row, "clips", "key")?;
+    let (node, until) = (cells.text("lease_node")?, cells.time("lease_until")?);
+    Ok(node.zip(until).map(|(node, until)| Holder { node, until }))
 }
 
 /// Reads `tx, id, at, type, provider, request_id, key, detail`.

@@ -3,7 +3,9 @@
 mod demo;
 mod doctor;
 mod events;
+mod explain;
 mod find;
+mod import;
 mod link;
 mod output;
 mod serve;
@@ -40,12 +42,15 @@ enum Command {
     Serve,
     /// See it work: a simulated provider, a node, a few clips.
     Demo(demo::Args),
+    Import(import::Args),
     /// Find clips: which prompt made this clip, which clips came from this prompt.
     Find(find::Args),
     /// List what happened; what an endpoint did not take; tell it once more.
     Events(events::Args),
     /// Ask after lost webhooks, and fill every clip that is due.
     Sweep(sweep::Args),
+    /// Tell the story of a clip: each attempt, what it read, and what comes next.
+    Explain(explain::Args),
     /// Sign a link to a clip.
     Link(link::Args),
     /// Print the admin token.
@@ -98,7 +103,12 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
         return Ok(runtime()?.block_on(demo::run(args, cli.json))?);
     }
     let config = crate::config::load(&cli.config).map_err(Failure::Config)?;
-    let level = if matches!(cli.command, Command::Serve) { "info" } else { "warn" };
+    let level = match cli.command {
+        Command::Serve => "info",
+        // Its summary tells of the attempts that failed.
+        Command::Import(_) => "warn,clipkeep::fill=error",
+        _ => "warn",
+    };
     init_logs(config.log_format, level);
     if matches!(cli.command, Command::Serve | Command::Doctor) {
         for warning in config.warnings() {
@@ -112,6 +122,8 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::Sweep(args) => sweep::run(config, args, cli.json).await,
             Command::Find(args) => find::run(config, args, cli.json).await,
             Command::Events(args) => events::run(config, args, cli.json).await,
+            Command::Import(args) => import::run(config, args, cli.config.policy(), cli.json).await,
+            Command::Explain(args) => explain::run(config, args, cli.json).await,
             Command::Link(args) => link::run(&config, args, cli.json).await,
             Command::Token => token::run(&config, cli.json),
             Command::Doctor => doctor::run(config, cli.json).await,

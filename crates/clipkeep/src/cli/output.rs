@@ -2,6 +2,8 @@
 
 use std::io::{IsTerminal, Write};
 
+pub(super) use clipkeep_core::human::{size, span};
+
 use serde::Serialize;
 
 /// Whether logs go to a person.
@@ -19,18 +21,6 @@ pub(super) fn line(text: impl AsRef<str>) {
 pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     line(serde_json::to_string(value)?);
     Ok(())
-}
-
-/// A size for people, in binary units.
-pub(super) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut rest = bytes as f64;
-    let mut unit = 0;
-    while rest >= 1024.0 && unit + 1 < UNITS.len() {
-        rest /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{bytes} B") } else { format!("{rest:.1} {}", UNITS[unit]) }
 }
 
 /// Rows as aligned columns under their headings.
@@ -62,12 +52,6 @@ pub(super) fn shorten(text: &str, max: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_read_well() {
-        assert_eq!(size(999), "999 B");
-        assert_eq!(size(2 << 30), "2.0 GiB");
-    }
 
     #[test]
     fn control_characters_never_reach_the_terminal() {

@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{FillEnd, FillEngine, FillHandle, Inner, task};
-use crate::catalog::{CatalogError, Claim, Fault, Quota};
+use crate::catalog::{Attempt, CatalogError, Claim, Fault, Quota};
 
 /// How many clips are claimed at once.
 const BATCH: usize = 32;
@@ -164,7 +164,13 @@ async fn give_back(inner: Arc<Inner>, claim: Claim) {
     let given = inner
         .parts
         .catalog
-        .retry_later(&claim.lease, now, due, Fault::Elsewhere, "its fill runs on this node already")
+        .retry_later(
+            &claim.lease,
+            Attempt { at: now, bytes: 0 },
+            due,
+            Fault::Elsewhere,
+            "its fill runs on this node already",
+        )
         .await;
     if let Err(error) = given {
         tracing::warn!(clip = %claim.lease.key, error = &error as &dyn std::error::Error, "cannot give back a claim");

@@ -10,6 +10,7 @@
 //! - `settle` turns what was read into a confirmed object and a `stored` row.
 //! - `lease` holds the right to do so.
 
+mod attempt;
 mod caps;
 mod due;
 mod fetch;

@@ -13,6 +13,7 @@ use clipkeep_core::{
 
 use super::{
     FillEnd, Inner,
+    attempt::Ongoing,
     fetch::random,
     local::{Ended, LocalCopy, Order},
     task::FillError,
@@ -26,7 +27,8 @@ use crate::{
 /// What an earlier fill of this clip left behind: its uploads are aborted; if
 /// it got as far as a complete object, that is confirmed and the clip stored.
 /// Answers whether it was.
-pub(super) async fn recover(inner: &Inner, claim: &Claim) -> Result<bool, FillError> {
+pub(super) async fn recover(inner: &Inner, ongoing: &Ongoing) -> Result<bool, FillError> {
+    let claim = &ongoing.claim;
     let (parts, key) = (&inner.parts, &claim.lease.key);
     if claim.lease.fence <= 1 {
         return Ok(false);
@@ -37,7 +39,7 @@ pub(super) async fn recover(inner: &Inner, claim: &Claim) -> Result<bool, FillEr
     if !there || !matches(inner, claim, sealed).await? {
         return Ok(false);
     }
-    parts.catalog.mark_stored(&claim.lease, parts.clock.now()).await?;
+    parts.catalog.mark_stored(&claim.lease, ongoing.ended(inner)).await?;
     Ok(true)
 }
 
@@ -69,11 +71,12 @@ pub(super) async fn probe(file: &Arc<LocalCopy>, media: &'static MediaType) -> R
 /// tells that the object is the right one.
 pub(super) async fn publish(
     inner: &Inner,
-    claim: &Claim,
+    ongoing: &Ongoing,
     file: &Arc<LocalCopy>,
     staged: Staged,
     sealed: &Sealed,
 ) -> Result<(), FillError> {
+    let claim = &ongoing.claim;
     let (parts, key) = (&inner.parts, &claim.lease.key);
     if parts.settings.fast_start && !file.shown().is_some_and(|shown| matches!(shown.order, Order::Decided(_))) {
         decide_view(inner, claim, file).await?;
@@ -88,7 +91,7 @@ pub(super) async fn publish(
         }
         return Err(error.into());
     }
-    parts.catalog.mark_stored(&claim.lease, parts.clock.now()).await?;
+    parts.catalog.mark_stored(&claim.lease, ongoing.ended(inner)).await?;
     Ok(())
 }
 
@@ -118,9 +121,10 @@ enum Outcome {
 
 /// Writes down how the fill ended. If even that fails, the lease runs out and
 /// the clip is due again.
-pub(super) async fn conclude(inner: &Inner, claim: &Claim, result: Result<(), FillError>) -> FillEnd {
+pub(super) async fn conclude(inner: &Inner, ongoing: &Ongoing, result: Result<(), FillError>) -> FillEnd {
+    let claim = &ongoing.claim;
     let outcome = judge(inner, claim, result);
-    let (end, written) = write(inner, claim, outcome).await;
+    let (end, written) = write(inner, ongoing, outcome).await;
     match written {
         Ok(()) => end,
         Err(error) => {
@@ -136,6 +140,8 @@ fn judge(inner: &Inner, claim: &Claim, result: Result<(), FillError>) -> Outcome
     let why = words(&error);
     let settings = &inner.parts.settings;
     let last_miss = claim.clip.misses + 1 >= settings.gone_attempts;
+    // A clip may be old when it is first tried: its source gets its chances, too.
+    let tried = claim.clip.attempts >= settings.gone_attempts;
     let age = inner.parts.clock.now().since(claim.clip.created_at);
     let verdict = match error {
         FillError::Source(error) => error.verdict(),
@@ -152,7 +158,7 @@ fn judge(inner: &Inner, claim: &Claim, result: Result<(), FillError>) -> Outcome
         Verdict::Gone(_) => Outcome::Lost(why),
         Verdict::Rejected(_) => Outcome::Rejected(why),
         Verdict::Missing(_) if last_miss => Outcome::Lost(why),
-        Verdict::Retry { .. } if age >= settings.lost_after => Outcome::Lost(why),
+        Verdict::Retry { .. } if age >= settings.lost_after && tried => Outcome::Lost(why),
         Verdict::Missing(_) => Outcome::Retry(Fault::Source, why, None),
         Verdict::Retry { after, .. } => Outcome::Retry(Fault::Elsewhere, why, after),
         Verdict::Changed => Outcome::Retry(Fault::Elsewhere, why, None),
@@ -170,9 +176,10 @@ fn words(error: &dyn std::error::Error) -> String {
     text
 }
 
-async fn write(inner: &Inner, claim: &Claim, outcome: Outcome) -> (FillEnd, Result<(), CatalogError>) {
+async fn write(inner: &Inner, ongoing: &Ongoing, outcome: Outcome) -> (FillEnd, Result<(), CatalogError>) {
+    let claim = &ongoing.claim;
     let (catalog, lease, key) = (&inner.parts.catalog, &claim.lease, &claim.lease.key);
-    let now = inner.parts.clock.now();
+    let attempt = ongoing.ended(inner);
     match outcome {
         Outcome::Stored => {
             tracing::info!(clip = %key, attempts = claim.clip.attempts, "stored");
@@ -180,20 +187,20 @@ async fn write(inner: &Inner, claim: &Claim, outcome: Outcome) -> (FillEnd, Resu
         }
         Outcome::Lost(why) => {
             tracing::error!(clip = %key, why, "lost: the source is gone");
-            (FillEnd::Lost, catalog.mark_lost(lease, now, &why).await)
+            (FillEnd::Lost, catalog.mark_lost(lease, attempt, &why).await)
         }
         Outcome::Rejected(why) => {
             tracing::error!(clip = %key, why, "rejected: no acceptable media");
-            (FillEnd::Rejected, catalog.mark_rejected(lease, now, &why).await)
+            (FillEnd::Rejected, catalog.mark_rejected(lease, attempt, &why).await)
         }
         Outcome::Retry(fault, why, after) => {
             let settings = &inner.parts.settings;
             let pause = backoff::delay(claim.clip.attempts, settings.retry_base, settings.retry_max, random());
             let pause = pause.max(after.unwrap_or_default());
             tracing::warn!(clip = %key, why, attempts = claim.clip.attempts, retry_in = ?pause, "a fill failed");
-            (FillEnd::Later, catalog.retry_later(lease, now, now.plus(pause), fault, &why).await)
+            (FillEnd::Later, catalog.retry_later(lease, attempt, attempt.at.plus(pause), fault, &why).await)
         }
-        Outcome::Release => (FillEnd::LetGo, catalog.release(lease, now).await),
+        Outcome::Release => (FillEnd::LetGo, catalog.release(lease, attempt).await),
         Outcome::LetGo => {
             tracing::warn!(clip = %key, "let go: the lease went to someone else");
             (FillEnd::LetGo, Ok(()))

@@ -11,7 +11,9 @@ use clipkeep_core::{
 use tokio::task::JoinHandle;
 
 use super::{
-    FillEnd, Inner, fetch, lease,
+    FillEnd, Inner,
+    attempt::Ongoing,
+    fetch, lease,
     local::{self, Ended, LocalCopy},
     registry::Running,
     settle,
@@ -71,11 +73,13 @@ type Staging = JoinHandle<Result<Staged, StoreError>>;
 /// the next fill of this clip aborts first.
 pub(super) async fn run(inner: &Inner, claim: Claim, running: &Running) -> FillEnd {
     let began = tokio::time::Instant::now();
-    let result = fill(inner, &claim, running).await;
-    let end = settle::conclude(inner, &claim, result).await;
+    let ongoing = Ongoing::new(claim);
+    let claim = &ongoing.claim;
+    let result = fill(inner, &ongoing, running).await;
+    let end = settle::conclude(inner, &ongoing, result).await;
     if matches!(end, FillEnd::Stored | FillEnd::Lost | FillEnd::Rejected) {
         // Nobody goes on with what an attempt kept.
-        let path = spooled(inner, &claim);
+        let path = spooled(inner, claim);
         let removed = tokio::task::spawn_blocking(move || local::remove(&path)).await;
         if !matches!(removed, Ok(Ok(()))) {
             tracing::warn!(clip = %claim.lease.key, "a local copy stays until the next start");
@@ -90,8 +94,9 @@ fn spooled(inner: &Inner, claim: &Claim) -> PathBuf {
     inner.parts.settings.spool.join(claim.lease.key.as_str())
 }
 
-async fn fill(inner: &Inner, claim: &Claim, running: &Running) -> Result<(), FillError> {
-    if settle::recover(inner, claim).await? {
+async fn fill(inner: &Inner, ongoing: &Ongoing, running: &Running) -> Result<(), FillError> {
+    let claim = &ongoing.claim;
+    if settle::recover(inner, ongoing).await? {
         return Ok(());
     }
     let path = spooled(inner, claim);
@@ -100,7 +105,7 @@ async fn fill(inner: &Inner, claim: &Claim, running: &Running) -> Result<(), Fil
         None => LocalCopy::create(path).await?,
     };
     running.show(&file);
-    let result = through(inner, claim, &file).await;
+    let result = through(inner, ongoing, &file).await;
     file.close();
     if result.as_ref().is_err_and(FillError::is_passing) && file.persist().await.is_ok() {
         file.keep();
@@ -109,10 +114,11 @@ async fn fill(inner: &Inner, claim: &Claim, running: &Running) -> Result<(), Fil
 }
 
 /// The copy to its end, then the store.
-async fn through(inner: &Inner, claim: &Claim, file: &Arc<LocalCopy>) -> Result<(), FillError> {
+async fn through(inner: &Inner, ongoing: &Ongoing, file: &Arc<LocalCopy>) -> Result<(), FillError> {
+    let claim = &ongoing.claim;
     let mut staging = None;
     let copied = tokio::select! {
-        copied = copy(inner, claim, file, &mut staging) => copied,
+        copied = copy(inner, ongoing, file, &mut staging) => copied,
         () = lease::hold(inner, &claim.lease) => Err(FillError::LeaseLost),
         () = inner.stopping.cancelled() => Err(FillError::Stopping),
     };
@@ -125,7 +131,7 @@ async fn through(inner: &Inner, claim: &Claim, file: &Arc<LocalCopy>) -> Result<
         }
     };
     tokio::select! {
-        published = settle::publish(inner, claim, file, staged, &sealed) => published,
+        published = settle::publish(inner, ongoing, file, staged, &sealed) => published,
         () = lease::hold(inner, &claim.lease) => Err(FillError::LeaseLost),
     }
 }
@@ -142,12 +148,12 @@ async fn abandon(staging: Option<Staging>) {
 /// Download and upload side by side; then a look at what it was.
 async fn copy(
     inner: &Inner,
-    claim: &Claim,
+    ongoing: &Ongoing,
     file: &Arc<LocalCopy>,
     staging: &mut Option<Staging>,
 ) -> Result<(Staged, Sealed), FillError> {
-    let download = fetch::fetch(inner, claim, file);
-    let upload = stage(inner, claim, file, staging);
+    let download = fetch::fetch(inner, ongoing, file);
+    let upload = stage(inner, &ongoing.claim, file, staging);
     let ((), (staged, media_type)) = tokio::try_join!(download, upload)?;
     match settle::probe(file, media_type).await {
         Ok(media) => {

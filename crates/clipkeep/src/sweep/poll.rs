@@ -217,6 +217,7 @@ fn give_up(sweep: &Sweep, poll: &Poll, not_yet: &NotYet) -> Option<HookRecord> {
         facts: Facts::default(),
         clips: Vec::new(),
         received_at: now,
+        created_at: None,
     })
 }
 

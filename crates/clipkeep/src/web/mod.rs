@@ -32,6 +32,7 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub use self::api::HistoryRow;
 use self::error::ApiError;
 use crate::app::App;
 pub use crate::rows::{ClipRow, GenerationRow};

@@ -209,6 +209,12 @@ fn slot_name(slot: &str) -> &str {
     name.strip_suffix("_url").unwrap_or(name)
 }
 
+/// What a file is that stands alone, at a URL with this path: as a webhook's
+/// `video` would be taken. None if it is no media.
+pub fn media_of(content_type: Option<&str>, path: &str) -> Option<&'static MediaType> {
+    media_type(content_type, path, "video")
+}
+
 /// What a file is: by its content type where that tells, else by the URL's
 /// ending, else by the name of its slot. None if it is no media.
 fn media_type(content_type: Option<&str>, path: &str, slot_name: &str) -> Option<&'static MediaType> {

@@ -30,6 +30,7 @@ fn hook(provider: &str, id: &str) -> HookRecord {
             source_expires_at: None,
         }],
         received_at: Timestamp::from_secs(1),
+        created_at: None,
     }
 }
 

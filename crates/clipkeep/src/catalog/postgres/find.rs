@@ -66,7 +66,7 @@ fn sql_value(value: &Value) -> &(dyn ToSql + Sync) {
 }
 
 pub(super) async fn history(client: &impl GenericClient, key: &ClipKey) -> Result<Vec<HistoryEntry>> {
-    const SQL: &str = "SELECT key, at, event, detail FROM history WHERE key = $1 ORDER BY id";
+    const SQL: &str = "SELECT key, at, event, detail, bytes FROM history WHERE key = $1 ORDER BY id";
     all(client, SQL, &[&key.as_str()], row::history_entry).await
 }
 

@@ -1,6 +1,7 @@
 //! The catalogue in PostgreSQL, for any number of nodes.
 
 pub mod find;
+mod lookup;
 pub mod outbox;
 mod outlook;
 pub mod polls;
@@ -27,8 +28,8 @@ use tokio_postgres::Row;
 
 use self::{pool::on, queue::Take};
 use super::{
-    Catalog, CatalogError, Claim, ClipFilter, ClipPage, Cursor, Fault, HookOutcome, Lease, NodeId, Pinned, Quota,
-    Registration, Result,
+    Attempt, Catalog, CatalogError, Claim, ClipFilter, ClipPage, Cursor, Fault, HookOutcome, Lease, NodeId, Pinned,
+    Quota, Registration, Result,
     ending::Ending,
     migrate,
     open::OpenError,
@@ -175,24 +176,31 @@ impl Catalog for PostgresCatalog {
         on(&self.pool, "sealing a clip", async |client| queue::seal(&client, lease, sealed, at).await).await
     }
 
-    async fn mark_stored(&self, lease: &Lease, at: Timestamp) -> Result<()> {
-        self.end(lease, Ending::stored(at)).await
+    async fn mark_stored(&self, lease: &Lease, attempt: Attempt) -> Result<()> {
+        self.end(lease, Ending::stored(attempt)).await
     }
 
-    async fn retry_later(&self, lease: &Lease, at: Timestamp, due: Timestamp, fault: Fault, why: &str) -> Result<()> {
-        self.end(lease, Ending::retry(at, due, fault, why)).await
+    async fn retry_later(
+        &self,
+        lease: &Lease,
+        attempt: Attempt,
+        due: Timestamp,
+        fault: Fault,
+        why: &str,
+    ) -> Result<()> {
+        self.end(lease, Ending::retry(attempt, due, fault, why)).await
     }
 
-    async fn release(&self, lease: &Lease, at: Timestamp) -> Result<()> {
-        self.end(lease, Ending::release(at)).await
+    async fn release(&self, lease: &Lease, attempt: Attempt) -> Result<()> {
+        self.end(lease, Ending::release(attempt)).await
     }
 
-    async fn mark_lost(&self, lease: &Lease, at: Timestamp, why: &str) -> Result<()> {
-        self.end(lease, Ending::lost(at, why)).await
+    async fn mark_lost(&self, lease: &Lease, attempt: Attempt, why: &str) -> Result<()> {
+        self.end(lease, Ending::lost(attempt, why)).await
     }
 
-    async fn mark_rejected(&self, lease: &Lease, at: Timestamp, why: &str) -> Result<()> {
-        self.end(lease, Ending::rejected(at, why)).await
+    async fn mark_rejected(&self, lease: &Lease, attempt: Attempt, why: &str) -> Result<()> {
+        self.end(lease, Ending::rejected(attempt, why)).await
     }
 
     async fn count_by_state(&self) -> Result<Vec<(ClipState, u64)>> {

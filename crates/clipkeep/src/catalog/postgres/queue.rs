@@ -180,7 +180,7 @@ pub(super) async fn seal(client: &impl GenericClient, lease: &Lease, sealed: &Se
     const SQL: &str = "WITH sealed AS (UPDATE clips SET size = $3, sha256 = $4, sealed_kind = $5, \
         sealed_content_type = $6, duration = $7, width = $8, height = $9, fps = $10, codec = $11 \
         WHERE key = $1 AND fence = $2 AND state = 'filling' RETURNING key, size) \
-        INSERT INTO history (key, at, event, detail) SELECT key, $12, 'sealed', size || ' bytes' FROM sealed";
+        INSERT INTO history (key, at, event, bytes) SELECT key, $12, 'sealed', size FROM sealed";
     let media = &sealed.media;
     let size = i64::try_from(sealed.size).map_err(|error| CatalogError::unavailable("sealing a clip", error))?;
     let params: &[&(dyn ToSql + Sync)] = &[
@@ -212,7 +212,7 @@ pub(super) async fn end(client: &impl GenericClient, lease: &Lease, ending: &End
         WHERE key = $1 AND fence = $2 AND state = 'filling' RETURNING key, provider, request_id), \
         announced AS (INSERT INTO events (at, type, provider, request_id, key, detail) \
         SELECT $4, $10, provider, request_id, key, $6 FROM ended WHERE $10::text IS NOT NULL) \
-        INSERT INTO history (key, at, event, detail) SELECT key, $4, $8, $6 FROM ended";
+        INSERT INTO history (key, at, event, detail, bytes) SELECT key, $4, $8, $6, $11 FROM ended";
     const ENDED: &str = "SELECT 1 FROM clips WHERE key = $1 AND fence = $2 AND state = $3";
     let (key, state) = (lease.key.as_str(), ending.state.as_str());
     let due = ending.due.map(|time| time.millis());
@@ -220,13 +220,14 @@ pub(super) async fn end(client: &impl GenericClient, lease: &Lease, ending: &End
         &key,
         &lease.fence,
         &state,
-        &ending.at.millis(),
+        &ending.attempt.at.millis(),
         &due,
         &ending.why,
         &ending.uncounted,
         &ending.event,
         &ending.misses,
         &ending.tells.map(EventType::as_str),
+        &ending.attempt.bytes(),
     ];
     let ended = under_lease(client, lease, SQL, params).await;
     if !matches!(ended, Err(CatalogError::LeaseLost { .. })) {

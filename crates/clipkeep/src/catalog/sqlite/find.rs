@@ -121,7 +121,7 @@ pub(super) fn clips(db: &Connection, filter: &ClipFilter, after: Option<&Cursor>
 }
 
 pub(super) fn history(db: &Connection, key: &ClipKey) -> Result<Vec<HistoryEntry>> {
-    const SQL: &str = "SELECT key, at, event, detail FROM history WHERE key = ?1 ORDER BY id";
+    const SQL: &str = "SELECT key, at, event, detail, bytes FROM history WHERE key = ?1 ORDER BY id";
     all(db, SQL, [key.as_str()], |row| row::history_entry(row))
 }
 

@@ -5,6 +5,7 @@
 //! synced on every commit. Another process may read (and write) the same file.
 
 pub mod find;
+mod lookup;
 pub mod outbox;
 mod outlook;
 pub mod polls;
@@ -28,8 +29,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, config::DbConfig};
 
 use self::{find::Readers, writer::Writer};
 use super::{
-    Catalog, CatalogError, Claim, ClipFilter, ClipPage, Cursor, Fault, HookOutcome, Lease, NodeId, Pinned, Quota,
-    Registration, Result,
+    Attempt, Catalog, CatalogError, Claim, ClipFilter, ClipPage, Cursor, Fault, HookOutcome, Lease, NodeId, Pinned,
+    Quota, Registration, Result,
     ending::Ending,
     migrate,
     open::OpenError,
@@ -239,24 +240,31 @@ impl Catalog for SqliteCatalog {
         self.writer.write("sealing a clip", move |tx| queue::seal(tx, &lease, &sealed, at)).await
     }
 
-    async fn mark_stored(&self, lease: &Lease, at: Timestamp) -> Result<()> {
-        self.end(lease, Ending::stored(at)).await
+    async fn mark_stored(&self, lease: &Lease, attempt: Attempt) -> Result<()> {
+        self.end(lease, Ending::stored(attempt)).await
     }
 
-    async fn retry_later(&self, lease: &Lease, at: Timestamp, due: Timestamp, fault: Fault, why: &str) -> Result<()> {
-        self.end(lease, Ending::retry(at, due, fault, why)).await
+    async fn retry_later(
+        &self,
+        lease: &Lease,
+        attempt: Attempt,
+        due: Timestamp,
+        fault: Fault,
+        why: &str,
+    ) -> Result<()> {
+        self.end(lease, Ending::retry(attempt, due, fault, why)).await
     }
 
-    async fn release(&self, lease: &Lease, at: Timestamp) -> Result<()> {
-        self.end(lease, Ending::release(at)).await
+    async fn release(&self, lease: &Lease, attempt: Attempt) -> Result<()> {
+        self.end(lease, Ending::release(attempt)).await
     }
 
-    async fn mark_lost(&self, lease: &Lease, at: Timestamp, why: &str) -> Result<()> {
-        self.end(lease, Ending::lost(at, why)).await
+    async fn mark_lost(&self, lease: &Lease, attempt: Attempt, why: &str) -> Result<()> {
+        self.end(lease, Ending::lost(attempt, why)).await
     }
 
-    async fn mark_rejected(&self, lease: &Lease, at: Timestamp, why: &str) -> Result<()> {
-        self.end(lease, Ending::rejected(at, why)).await
+    async fn mark_rejected(&self, lease: &Lease, attempt: Attempt, why: &str) -> Result<()> {
+        self.end(lease, Ending::rejected(attempt, why)).await
     }
 
     async fn count_by_state(&self) -> Result<Vec<(ClipState, u64)>> {

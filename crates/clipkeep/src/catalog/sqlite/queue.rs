@@ -14,7 +14,7 @@ use super::{
         row::{self, select_clips},
     },
     find::{all, first},
-    record::tell,
+    record::{tell, tell_with_bytes},
 };
 
 /// Who takes leases, when, and until when.
@@ -153,8 +153,8 @@ pub(super) fn seal(tx: &Connection, lease: &Lease, sealed: &Sealed, at: Timestam
         ":codec": media.codec.as_deref().map(without_nul),
     };
     under_lease(tx, lease, SQL, params)?;
-    let detail = Some(format!("{} bytes", sealed.size));
-    tell(tx, &Line { key: lease.key.clone(), at, event: "sealed", detail })
+    let line = Line { key: lease.key.clone(), at, event: "sealed", detail: None };
+    tell_with_bytes(tx, &line, Some(size))
 }
 
 /// Ends a lease. One that this very lease has ended so already stays ended: a
@@ -173,7 +173,7 @@ pub(super) fn end(tx: &Connection, lease: &Lease, ending: &Ending) -> Result<()>
         ":key": key,
         ":fence": lease.fence,
         ":state": ending.state.as_str(),
-        ":at": ending.at.millis(),
+        ":at": ending.attempt.at.millis(),
         ":due": ending.due.map(|time| time.millis()),
         ":why": ending.why,
         ":uncounted": ending.uncounted,
@@ -186,11 +186,12 @@ pub(super) fn end(tx: &Connection, lease: &Lease, ending: &Ending) -> Result<()>
             None => Err(CatalogError::LeaseLost { key: lease.key.clone() }),
         };
     }
-    let Ending { at, event, tells, why, .. } = ending;
+    let Ending { attempt, event, tells, why, .. } = ending;
     if let Some(kind) = tells {
         const ANNOUNCE: &str = "INSERT INTO events (at, type, provider, request_id, key, detail) \
             SELECT ?2, ?3, provider, request_id, key, ?4 FROM clips WHERE key = ?1";
-        tx.prepare_cached(ANNOUNCE)?.execute((key, at.millis(), kind.as_str(), why))?;
+        tx.prepare_cached(ANNOUNCE)?.execute((key, attempt.at.millis(), kind.as_str(), why))?;
     }
-    tell(tx, &Line { key: lease.key.clone(), at: *at, event, detail: why.clone() })
+    let line = Line { key: lease.key.clone(), at: attempt.at, event, detail: why.clone() };
+    tell_with_bytes(tx, &line, Some(attempt.bytes()))
 }

@@ -100,10 +100,15 @@ fn announce(tx: &Connection, event: &Event) -> Result<()> {
 
 /// Writes a line of history.
 pub(super) fn tell(tx: &Connection, line: &Line) -> Result<()> {
-    const SQL: &str = "INSERT INTO history (key, id, at, event, detail) \
-        SELECT ?1, ifnull(max(id), 0) + 1, ?2, ?3, ?4 FROM history WHERE key = ?1";
+    tell_with_bytes(tx, line, None)
+}
+
+/// Writes a line of history that is about so many bytes.
+pub(super) fn tell_with_bytes(tx: &Connection, line: &Line, bytes: Option<i64>) -> Result<()> {
+    const SQL: &str = "INSERT INTO history (key, id, at, event, detail, bytes) \
+        SELECT ?1, ifnull(max(id), 0) + 1, ?2, ?3, ?4, ?5 FROM history WHERE key = ?1";
     let Line { key, at, event, detail } = line;
-    tx.prepare_cached(SQL)?.execute((key.as_str(), at.millis(), event, detail))?;
+    tx.prepare_cached(SQL)?.execute((key.as_str(), at.millis(), event, detail, bytes))?;
     Ok(())
 }
 

@@ -22,6 +22,7 @@ fn hook(id: &str, prompt: &str) -> HookRecord {
         facts: clipkeep_core::generation::Facts { prompt: Some(prompt.to_owned()), ..Default::default() },
         clips: Vec::new(),
         received_at: Timestamp::from_secs(1),
+        created_at: None,
         request_id,
     }
 }

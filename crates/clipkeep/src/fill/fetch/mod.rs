@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::{
     Inner,
+    attempt::Ongoing,
     local::{LocalCopy, Opened, Writer},
     task::FillError,
 };
@@ -43,6 +44,7 @@ const PERSIST: u64 = 8 * 1024 * 1024;
 /// One fill's download.
 struct Fetch<'a> {
     inner: &'a Inner,
+    ongoing: &'a Ongoing,
     claim: &'a Claim,
     copy: &'a Arc<LocalCopy>,
     host: String,
@@ -53,9 +55,11 @@ struct Fetch<'a> {
 }
 
 /// Brings all of the source into the copy.
-pub(super) async fn fetch(inner: &Inner, claim: &Claim, copy: &Arc<LocalCopy>) -> Result<(), FillError> {
+pub(super) async fn fetch(inner: &Inner, ongoing: &Ongoing, copy: &Arc<LocalCopy>) -> Result<(), FillError> {
+    let claim = &ongoing.claim;
     let mut fetch = Fetch {
         inner,
+        ongoing,
         claim,
         copy,
         host: host_of(&claim.clip.source_url),
@@ -135,6 +139,7 @@ impl Fetch<'_> {
         if self.claim.backlog {
             self.inner.pace.pass(chunk.len() as u64, self.copy).await;
         }
+        self.ongoing.count(chunk.len() as u64);
         if writer.at() + chunk.len() as u64 > self.inner.parts.settings.max_clip_size {
             return Err(self.too_large());
         }

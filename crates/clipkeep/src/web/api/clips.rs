@@ -5,7 +5,7 @@ use axum::{
     extract::{Path, Query, State},
     http::StatusCode,
 };
-use clipkeep_core::{id::ClipKey, problem::Code, state::ClipState};
+use clipkeep_core::{generation::HistoryEntry, id::ClipKey, problem::Code, state::ClipState};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -26,7 +26,7 @@ pub(crate) struct ClipList {
 
 /// One line of a clip's history.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct HistoryRow {
+pub struct HistoryRow {
     /// When it happened.
     #[schema(format = DateTime)]
     at: String,
@@ -34,6 +34,16 @@ pub(crate) struct HistoryRow {
     event: String,
     /// More, in plain words.
     detail: Option<String>,
+    /// Bytes read from the source, where the line ends an attempt; bytes of the
+    /// object, where it is sealed.
+    bytes: Option<u64>,
+}
+
+impl From<HistoryEntry> for HistoryRow {
+    fn from(entry: HistoryEntry) -> Self {
+        let HistoryEntry { at, event, detail, bytes } = entry;
+        Self { at: at.to_string(), event, detail, bytes }
+    }
 }
 
 /// A clip's history, oldest first.
@@ -96,12 +106,7 @@ pub(crate) async fn get_history(
     if entries.is_empty() {
         return Err(no_such_clip(&key));
     }
-    let row = |entry: clipkeep_core::generation::HistoryEntry| HistoryRow {
-        at: entry.at.to_string(),
-        event: entry.event,
-        detail: entry.detail,
-    };
-    Ok(Json(HistoryList { history: entries.into_iter().map(row).collect() }))
+    Ok(Json(HistoryList { history: entries.into_iter().map(HistoryRow::from).collect() }))
 }
 
 /// Starts a clip's fill now, whatever its policy, or joins the running one.

@@ -8,3 +8,4 @@ mod query;
 pub(super) mod risk;
 
 use crate::rows as model;
+pub use clips::HistoryRow;

@@ -9,7 +9,7 @@ use clipkeep_core::{
     state::GenerationStatus,
 };
 
-use super::{Bed, HOUR, at, hook, key, on_both, queue::sealed, registration};
+use super::{Bed, HOUR, at, ended, hook, key, on_both, queue::sealed, registration};
 
 on_both![
     what_becomes_true_is_told_once_and_in_order,
@@ -52,16 +52,16 @@ async fn what_becomes_true_is_told_once_and_in_order(bed: Bed) {
         claim.unwrap().unwrap().lease
     };
     let waits = lease("w").await;
-    catalog.retry_later(&waits, at(1), at(HOUR), Fault::Elsewhere, "later").await.unwrap();
-    catalog.release(&lease("w").await, at(1)).await.unwrap();
+    catalog.retry_later(&waits, ended(at(1)), at(HOUR), Fault::Elsewhere, "later").await.unwrap();
+    catalog.release(&lease("w").await, ended(at(1))).await.unwrap();
     let stored = lease("s").await;
     catalog.seal(&stored, &sealed(), at(2)).await.unwrap();
-    catalog.mark_stored(&stored, at(2)).await.unwrap();
+    catalog.mark_stored(&stored, ended(at(2))).await.unwrap();
     // Asked again, because the answer was not heard.
-    catalog.mark_stored(&stored, at(2)).await.unwrap();
-    catalog.mark_lost(&lease("l").await, at(3), "404").await.unwrap();
-    catalog.mark_rejected(&lease("r").await, at(4), "HTML").await.unwrap();
-    assert!(catalog.mark_lost(&waits, at(5), "a lease that is over").await.is_err());
+    catalog.mark_stored(&stored, ended(at(2))).await.unwrap();
+    catalog.mark_lost(&lease("l").await, ended(at(3)), "404").await.unwrap();
+    catalog.mark_rejected(&lease("r").await, ended(at(4)), "HTML").await.unwrap();
+    assert!(catalog.mark_lost(&waits, ended(at(5)), "a lease that is over").await.is_err());
     let events = told(&*catalog, before, 3).await;
     let expected = [("clip.stored", "s.mp4", ""), ("clip.lost", "l.mp4", "404"), ("clip.rejected", "r.mp4", "HTML")];
     assert_eq!(words(&events), expected);

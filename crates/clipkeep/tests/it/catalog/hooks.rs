@@ -12,7 +12,7 @@ use clipkeep_core::{
 };
 use serde_json::json;
 
-use super::{Bed, HOUR, at, clip, hook, id, key, new_clip, on_both, registration, story};
+use super::{Bed, HOUR, at, clip, ended, hook, id, key, new_clip, on_both, registration, story};
 
 on_both![
     a_webhook_becomes_a_generation_a_due_clip_and_a_line_of_history,
@@ -176,12 +176,12 @@ async fn case_32_a_changed_source_starts_the_clip_over(bed: Bed) {
     let row = clip(&*catalog, "r").await;
     assert_eq!(row.source_url.expose(), "https://source.example/other.mp4");
     assert_eq!((row.state, row.attempts, row.epoch, row.due_at), (ClipState::Waiting, 0, 2, Some(at(2))));
-    assert!(matches!(catalog.mark_stored(&old, at(3)).await, Err(CatalogError::LeaseLost { .. })));
+    assert!(matches!(catalog.mark_stored(&old, ended(at(3))).await, Err(CatalogError::LeaseLost { .. })));
     let claims = catalog.claim_due(&"n".into(), at(3), lease, Quota::halves(10)).await.unwrap();
     assert!(claims[0].lease.fence > old.fence);
     assert_eq!(story(&*catalog, "r").await, ["received", "claimed", "source_replaced", "claimed"]);
 
-    catalog.mark_lost(&claims[0].lease, at(4), "gone").await.unwrap();
+    catalog.mark_lost(&claims[0].lease, ended(at(4)), "gone").await.unwrap();
     catalog.record_hooks(&[hook("r")]).await.unwrap();
     let row = clip(&*catalog, "r").await;
     assert_eq!((row.state, row.last_error), (ClipState::Waiting, None));

@@ -4,6 +4,7 @@ mod events;
 mod fairness;
 mod hooks;
 mod lists;
+mod lookup;
 mod outbox;
 mod plans;
 mod polls;
@@ -14,7 +15,7 @@ mod schema;
 use std::sync::Arc;
 
 use clipkeep::catalog::{
-    Catalog, Registration,
+    Attempt, Catalog, Registration,
     open::{Database, Prompts, Rules, open},
 };
 use clipkeep_core::{
@@ -91,6 +92,11 @@ fn at(secs: i64) -> Timestamp {
     Timestamp::from_secs(1_800_000_000 + secs)
 }
 
+/// An attempt that ended at this time and read nothing.
+fn ended(at: Timestamp) -> Attempt {
+    Attempt { at, bytes: 0 }
+}
+
 fn id(text: &str) -> RequestId {
     text.parse().unwrap()
 }
@@ -109,6 +115,7 @@ fn hook(request_id: &str) -> HookRecord {
         facts: Facts::default(),
         clips: vec![new_clip(request_id, 0)],
         received_at: at(0),
+        created_at: None,
     }
 }
 

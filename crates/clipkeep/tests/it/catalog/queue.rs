@@ -12,7 +12,7 @@ use clipkeep_core::{
     view::{FastStart, View},
 };
 
-use super::{Bed, HOUR, at, clip, hook, key, on_both, story};
+use super::{Bed, HOUR, at, clip, ended, hook, key, on_both, story};
 
 on_both![
     two_nodes_never_claim_the_same_clip,
@@ -64,7 +64,7 @@ fn is_lost<T>(result: &Result<T, CatalogError>) -> bool {
 pub(super) async fn store(catalog: &dyn Catalog, request_id: &str) -> Lease {
     let lease = take(catalog, request_id, at(1)).await.unwrap().lease;
     catalog.seal(&lease, &sealed(), at(2)).await.unwrap();
-    catalog.mark_stored(&lease, at(3)).await.unwrap();
+    catalog.mark_stored(&lease, ended(at(3))).await.unwrap();
     lease
 }
 
@@ -137,15 +137,15 @@ async fn case_41_a_lease_that_ran_out_is_taken_over_and_its_holder_refused(bed: 
     assert!(is_lost(&catalog.renew(&late, at(999)).await));
     assert!(is_lost(&catalog.seal(&late, &sealed(), at(61)).await));
     assert!(is_lost(&catalog.raise_epoch(&late, at(61), "late").await));
-    assert!(is_lost(&catalog.mark_stored(&late, at(61)).await));
-    assert!(is_lost(&catalog.retry_later(&late, at(61), at(62), Fault::Elsewhere, "late").await));
-    assert!(is_lost(&catalog.release(&late, at(61)).await));
-    assert!(is_lost(&catalog.mark_lost(&late, at(61), "late").await));
-    assert!(is_lost(&catalog.mark_rejected(&late, at(61), "late").await));
+    assert!(is_lost(&catalog.mark_stored(&late, ended(at(61))).await));
+    assert!(is_lost(&catalog.retry_later(&late, ended(at(61)), at(62), Fault::Elsewhere, "late").await));
+    assert!(is_lost(&catalog.release(&late, ended(at(61))).await));
+    assert!(is_lost(&catalog.mark_lost(&late, ended(at(61)), "late").await));
+    assert!(is_lost(&catalog.mark_rejected(&late, ended(at(61)), "late").await));
     assert_eq!(clip(&*catalog, "r").await, before);
     assert_eq!(story(&*catalog, "r").await, ["received", "claimed", "claimed"]);
     catalog.seal(&claims[0].lease, &sealed(), at(62)).await.unwrap();
-    catalog.mark_stored(&claims[0].lease, at(62)).await.unwrap();
+    catalog.mark_stored(&claims[0].lease, ended(at(62))).await.unwrap();
 }
 
 async fn case_41_a_clock_set_back_claims_nothing_early(bed: Bed) {
@@ -153,7 +153,7 @@ async fn case_41_a_clock_set_back_claims_nothing_early(bed: Bed) {
     let hooks: Vec<_> = ["a", "b"].map(hook).into();
     catalog.record_hooks(&hooks).await.unwrap();
     let lease = take(&*catalog, "a", at(0)).await.unwrap().lease;
-    catalog.retry_later(&lease, at(0), at(HOUR), Fault::Elsewhere, "busy").await.unwrap();
+    catalog.retry_later(&lease, ended(at(0)), at(HOUR), Fault::Elsewhere, "busy").await.unwrap();
     // Sees both as due, claims one; then the clock goes back.
     assert_eq!(catalog.claim_due(&"n".into(), at(HOUR), LEASE, Quota::halves(1)).await.unwrap().len(), 1);
     assert!(due(&*catalog, at(-HOUR)).await.is_empty());
@@ -171,7 +171,7 @@ async fn a_viewer_claims_a_clip_that_is_not_due(bed: Bed) {
     assert_eq!((claim.clip.state, claim.clip.attempts), (ClipState::Filling, 1));
     assert!(take(&*catalog, "r", at(1)).await.is_none());
     assert!(take(&*catalog, "unknown", at(1)).await.is_none());
-    catalog.mark_rejected(&claim.lease, at(2), "an HTML page").await.unwrap();
+    catalog.mark_rejected(&claim.lease, ended(at(2)), "an HTML page").await.unwrap();
     assert!(take(&*catalog, "r", at(999)).await.is_none());
     let row = clip(&*catalog, "r").await;
     assert_eq!((row.state, row.last_error.as_deref()), (ClipState::Rejected, Some("an HTML page")));
@@ -182,7 +182,7 @@ async fn a_release_does_not_count_as_an_attempt(bed: Bed) {
     catalog.record_hooks(&[hook("r")]).await.unwrap();
     let lease = take(&*catalog, "r", at(0)).await.unwrap().lease;
     catalog.seal(&lease, &sealed(), at(4)).await.unwrap();
-    catalog.release(&lease, at(5)).await.unwrap();
+    catalog.release(&lease, ended(at(5))).await.unwrap();
     let row = clip(&*catalog, "r").await;
     assert_eq!((row.state, row.attempts, row.due_at), (ClipState::Waiting, 0, Some(at(5))));
     assert_eq!(row.sealed, Some(sealed()));
@@ -193,7 +193,7 @@ async fn a_retry_waits_until_it_is_due(bed: Bed) {
     let catalog = bed.open().await;
     catalog.record_hooks(&[hook("r")]).await.unwrap();
     let lease = take(&*catalog, "r", at(0)).await.unwrap().lease;
-    catalog.retry_later(&lease, at(1), at(30), Fault::Elsewhere, "answered 503").await.unwrap();
+    catalog.retry_later(&lease, ended(at(1)), at(30), Fault::Elsewhere, "answered 503").await.unwrap();
     let row = clip(&*catalog, "r").await;
     assert_eq!((row.state, row.attempts, row.due_at), (ClipState::Waiting, 1, Some(at(30))));
     assert_eq!(row.last_error.as_deref(), Some("answered 503"));
@@ -207,7 +207,7 @@ async fn only_the_sources_own_faults_are_misses(bed: Bed) {
     catalog.record_hooks(&[hook("r")]).await.unwrap();
     for (fault, misses) in [(Fault::Elsewhere, 0), (Fault::Source, 1), (Fault::Elsewhere, 1), (Fault::Source, 2)] {
         let claim = take(&*catalog, "r", at(0)).await.unwrap();
-        catalog.retry_later(&claim.lease, at(0), at(0), fault, "x").await.unwrap();
+        catalog.retry_later(&claim.lease, ended(at(0)), at(0), fault, "x").await.unwrap();
         assert_eq!(clip(&*catalog, "r").await.misses, misses);
     }
 }
@@ -253,10 +253,10 @@ async fn only_what_was_sealed_can_be_stored(bed: Bed) {
     let catalog = bed.open().await;
     catalog.record_hooks(&[hook("r")]).await.unwrap();
     let lease = take(&*catalog, "r", at(0)).await.unwrap().lease;
-    assert!(catalog.mark_stored(&lease, at(1)).await.is_err());
+    assert!(catalog.mark_stored(&lease, ended(at(1))).await.is_err());
     assert_eq!(clip(&*catalog, "r").await.state, ClipState::Filling);
     catalog.seal(&lease, &sealed(), at(2)).await.unwrap();
-    catalog.mark_stored(&lease, at(3)).await.unwrap();
+    catalog.mark_stored(&lease, ended(at(3))).await.unwrap();
     let row = clip(&*catalog, "r").await;
     assert_eq!((row.state, row.stored_at, row.due_at), (ClipState::Stored, Some(at(3)), None));
     assert_eq!((row.kind, row.content_type.as_str()), (Kind::Audio, "audio/mp4"));
@@ -267,9 +267,9 @@ async fn an_ending_that_was_not_heard_may_be_repeated(bed: Bed) {
     let catalog = bed.open().await;
     catalog.record_hooks(&[hook("r")]).await.unwrap();
     let lease = store(&*catalog, "r").await;
-    catalog.mark_stored(&lease, at(9)).await.unwrap();
+    catalog.mark_stored(&lease, ended(at(9))).await.unwrap();
     assert_eq!(clip(&*catalog, "r").await.stored_at, Some(at(3)));
-    assert!(is_lost(&catalog.mark_lost(&lease, at(9), "late").await));
+    assert!(is_lost(&catalog.mark_lost(&lease, ended(at(9)), "late").await));
     assert_eq!(story(&*catalog, "r").await, ["received", "claimed", "sealed", "stored"]);
 }
 
@@ -280,7 +280,7 @@ async fn the_next_due_time_counts_leases_too(bed: Bed) {
     assert_eq!(catalog.next_due().await.unwrap(), Some(at(0)));
     let lease = take(&*catalog, "r", at(5)).await.unwrap().lease;
     assert_eq!(catalog.next_due().await.unwrap(), Some(at(65)));
-    catalog.retry_later(&lease, at(6), at(40), Fault::Elsewhere, "x").await.unwrap();
+    catalog.retry_later(&lease, ended(at(6)), at(40), Fault::Elsewhere, "x").await.unwrap();
     assert_eq!(catalog.next_due().await.unwrap(), Some(at(40)));
 }
 
@@ -288,12 +288,12 @@ async fn history_tells_the_story_in_order(bed: Bed) {
     let catalog = bed.open().await;
     catalog.record_hooks(&[hook("r")]).await.unwrap();
     let lease = take(&*catalog, "r", at(9)).await.unwrap().lease;
-    catalog.retry_later(&lease, at(8), at(8), Fault::Elsewhere, "answered 503").await.unwrap();
+    catalog.retry_later(&lease, ended(at(8)), at(8), Fault::Elsewhere, "answered 503").await.unwrap();
     let lease = take(&*catalog, "r", at(7)).await.unwrap().lease;
     catalog.raise_epoch(&lease, at(6), "the length changed").await.unwrap();
-    catalog.release(&lease, at(5)).await.unwrap();
+    catalog.release(&lease, ended(at(5))).await.unwrap();
     let lease = take(&*catalog, "r", at(4)).await.unwrap().lease;
-    catalog.mark_lost(&lease, at(3), "gone for good").await.unwrap();
+    catalog.mark_lost(&lease, ended(at(3)), "gone for good").await.unwrap();
     let history = catalog.history(&key("r.mp4")).await.unwrap();
     let told: Vec<_> = history.iter().map(|one| (one.event.as_str(), one.detail.as_deref().unwrap_or(""))).collect();
     let expected = [

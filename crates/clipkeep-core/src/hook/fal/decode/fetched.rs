@@ -49,6 +49,7 @@ pub fn fetched(request_id: &RequestId, code: u16, body: &[u8], at: Timestamp) ->
         facts,
         clips,
         received_at: at,
+        created_at: None,
     };
     Ok(Decoded { record, notes })
 }

@@ -74,7 +74,16 @@ pub fn decode(
     let mut facts = query.facts();
     facts.seed = seed;
     let Fields { request_id, .. } = fields;
-    let record = HookRecord { provider: Provider::fal(), request_id, status, error, facts, clips, received_at };
+    let record = HookRecord {
+        provider: Provider::fal(),
+        request_id,
+        status,
+        error,
+        facts,
+        clips,
+        received_at,
+        created_at: None,
+    };
     Ok(Decoded { record, notes })
 }
 

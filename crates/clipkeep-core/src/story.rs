@@ -1,0 +1,142 @@
+//! A clip's story in plain words: what each line of its history means, and what
+//! will happen next. The one place that has these words.
+
+use crate::{
+    generation::{Clip, HistoryEntry},
+    human::{size, span},
+    state::ClipState,
+    time::Timestamp,
+};
+
+/// The words of history that have a sentence of their own. Any other word
+/// still reads well.
+pub const WORDS: &[&str] = &[
+    "registered",
+    "received",
+    "source_replaced",
+    "claimed",
+    "version_changed",
+    "sealed",
+    "stored",
+    "retry",
+    "released",
+    "lost",
+    "rejected",
+    "deleted",
+    "removed",
+    "object_lost",
+    "damaged",
+    "at_risk",
+];
+
+/// What a line of history tells.
+pub fn sentence(entry: &HistoryEntry) -> String {
+    let detail = entry.detail.as_deref().filter(|detail| !detail.is_empty());
+    let because = |text: &str| detail.map_or_else(|| text.to_owned(), |detail| format!("{text}: {detail}"));
+    let read = |text: String| match entry.bytes {
+        Some(0) => format!("{text} (nothing read from the source)"),
+        Some(bytes) => format!("{text} ({} read from the source)", size(bytes)),
+        None => text,
+    };
+    match entry.event.as_str() {
+        "registered" => "the app registered its generation".to_owned(),
+        "received" => because("clipkeep heard of the clip"),
+        "source_replaced" => with("another source was announced; the clip starts over", detail),
+        "claimed" => began(detail),
+        "version_changed" => with("the source became another version; the copy starts over", detail),
+        "sealed" => match entry.bytes {
+            Some(bytes) => format!("all bytes are here and were checked: {}", size(bytes)),
+            None => because("all bytes are here and were checked"),
+        },
+        "stored" => read("the object is confirmed in the store".to_owned()),
+        "retry" => read(because("the attempt failed, to be tried again")),
+        "released" => read("the node stopped and let go of it".to_owned()),
+        "lost" => read(because("lost, the source is gone")),
+        "rejected" => read(because("rejected, no acceptable media")),
+        "deleted" => because("deleted, its row stays as a tombstone"),
+        "removed" => because("its object is gone from the store"),
+        "object_lost" => because("its object is not what was stored; the clip starts over"),
+        "damaged" => because("its stored bytes are damaged"),
+        "at_risk" => because("at risk, the time of its source runs out"),
+        other => {
+            let text = because(&other.replace('_', " "));
+            entry.bytes.map_or_else(|| text.clone(), |bytes| format!("{text} ({})", size(bytes)))
+        }
+    }
+}
+
+fn with(text: &str, detail: Option<&str>) -> String {
+    detail.map_or_else(|| text.to_owned(), |detail| format!("{text} ({detail})"))
+}
+
+/// `node, attempt 3`, as the queue writes it.
+fn began(detail: Option<&str>) -> String {
+    match detail.and_then(|detail| detail.rsplit_once(", attempt ")) {
+        Some((node, number)) => format!("attempt {number} began on {node}"),
+        None => with("an attempt began", detail),
+    }
+}
+
+/// Who fills a clip, and until when that holds.
+pub type Held<'a> = Option<(&'a str, Timestamp)>;
+
+/// What will happen next, as things stand at `now`.
+pub fn next(clip: &Clip, held: Held<'_>, final_url: &str, now: Timestamp) -> String {
+    match clip.state {
+        ClipState::Stored => format!("served from {final_url}"),
+        ClipState::Filling => match held {
+            Some((node, until)) if until > now => {
+                format!("{node} fills it; its lease holds until {until} and is renewed while it works")
+            }
+            _ => "the lease ran out; whoever looks next goes on".to_owned(),
+        },
+        ClipState::Waiting => match clip.due_at {
+            None => "filled when its first viewer comes".to_owned(),
+            Some(due) if due <= now => "due now; the next free node fills it".to_owned(),
+            Some(due) => format!("due at {due}, in {}", span(due.since(now))),
+        },
+        ClipState::Lost => "gone for good, unless another source is announced".to_owned(),
+        ClipState::Rejected => "not tried again, unless another source is announced".to_owned(),
+        ClipState::Deleted => "gone for good; viewers get 410".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(event: &str, detail: Option<&str>, bytes: Option<u64>) -> String {
+        let (event, detail) = (event.to_owned(), detail.map(str::to_owned));
+        sentence(&HistoryEntry { at: Timestamp::from_secs(0), event, detail, bytes })
+    }
+
+    #[test]
+    fn every_word_has_a_sentence_of_its_own() {
+        for word in WORDS {
+            let bare = told(word, None, None);
+            assert_ne!(bare, word.replace('_', " "), "{word}");
+            assert!(!bare.contains("  ") && !bare.ends_with([':', ' ', '(']), "{bare}");
+        }
+    }
+
+    #[test]
+    fn sentences_carry_reasons_and_bytes() {
+        assert_eq!(told("claimed", Some("host:7, attempt 2"), None), "attempt 2 began on host:7");
+        assert_eq!(
+            told("retry", Some("http_503"), Some(1536)),
+            "the attempt failed, to be tried again: http_503 (1.5 KiB read from the source)"
+        );
+        assert_eq!(
+            told("lost", Some("http_404"), Some(0)),
+            "lost, the source is gone: http_404 (nothing read from the source)"
+        );
+        assert_eq!(told("sealed", None, Some(10)), "all bytes are here and were checked: 10 B");
+        assert_eq!(told("received", Some("video, eager"), None), "clipkeep heard of the clip: video, eager");
+    }
+
+    #[test]
+    fn unknown_words_still_read_well() {
+        assert_eq!(told("read_again", Some("checksum fits"), Some(1024)), "read again: checksum fits (1.0 KiB)");
+        assert_eq!(told("verified", None, None), "verified");
+    }
+}

@@ -1,0 +1,30 @@
+//! Lookups for whoever goes through many clips.
+
+use async_trait::async_trait;
+use clipkeep_core::id::{ClipKey, RequestId};
+
+use super::{
+    super::{
+        Holder, Lookup, Outline, Result,
+        row::{self, select_outlines},
+    },
+    PostgresCatalog,
+    find::{all, first},
+    pool::on,
+};
+
+#[async_trait]
+impl Lookup for PostgresCatalog {
+    async fn outlines(&self, request_ids: &[RequestId]) -> Result<Vec<Outline>> {
+        const SQL: &str = select_outlines!("WHERE request_id = ANY($1::text[])");
+        let ids: Vec<&str> = request_ids.iter().map(RequestId::as_str).collect();
+        let look = async |client| all(&client, SQL, &[&ids], row::outline).await;
+        on(&self.pool, "looking clips up", look).await
+    }
+
+    async fn holder(&self, key: &ClipKey) -> Result<Option<Holder>> {
+        const SQL: &str = "SELECT key, lease_node, lease_until FROM clips WHERE key = $1";
+        let look = async |client| first(&client, SQL, &[&key.as_str()], row::holder).await;
+        Ok(on(&self.pool, "asking who fills a clip", look).await?.flatten())
+    }
+}

@@ -1,0 +1,296 @@
+//! `clipkeep import FILE`: a table of provider URLs becomes kept clips.
+
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Instant,
+};
+
+use anyhow::Context;
+use clap::ValueEnum;
+use clipkeep_core::{
+    address::SourceRules,
+    config::Config,
+    id::{Provider, Tenant},
+    policy::Policy,
+};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::output;
+use crate::{
+    app::App,
+    import::{Columns, Defaults, Ended, Field, Form, Import, Options, Rejects, Step, Summary, spool},
+    scratch::{Role, Scratch},
+    shutdown,
+};
+
+/// How many bad lines are shown; all are in the file of rejects.
+const SHOWN: u64 = 5;
+
+/// Take a table of provider URLs: register each line's clip and copy it.
+/// Stopped or killed and run again, it goes on where it was.
+///
+/// The table is CSV with a header, or JSON lines. Its columns are found by name:
+/// url (required), request_id, model, prompt, prompt_hash, tenant, created_at,
+/// expires_at, policy, public, seed, input, content_type.
+///
+/// `--policy deferred` or `--policy on_demand` only registers the clips.
+///
+/// Exit code: 0 if every line is kept (or registered, where that was asked); 1
+/// if some are lost, rejected, failing for now or bad lines, or if it was
+/// stopped; 64 if the configuration is wrong.
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Args {
+    /// The table, or - for standard input.
+    file: PathBuf,
+    /// Its form; told by the file's ending or first byte unless given.
+    #[arg(long)]
+    format: Option<Format>,
+    /// What stands between a CSV's fields: , ; or tab; guessed by the header unless given.
+    #[arg(long, value_parser = delimiter)]
+    delimiter: Option<u8>,
+    /// Which column holds a field, such as url=video_url. Repeatable.
+    #[arg(long = "column", value_name = "FIELD=NAME", value_parser = column)]
+    columns: Vec<(Field, String)>,
+    /// Who generated the clips.
+    #[arg(long, default_value = "fal")]
+    provider: Provider,
+    /// The tenant of lines that name none.
+    #[arg(long)]
+    tenant: Option<Tenant>,
+    /// The model of lines that name none.
+    #[arg(long)]
+    model: Option<String>,
+    /// Where bad lines are written, with number and reason; FILE.rejects.csv or .jsonl unless given.
+    #[arg(long, value_name = "PATH")]
+    rejects: Option<PathBuf>,
+    /// Writes old URL and final URL of each stored clip, as CSV or JSON lines by the ending.
+    #[arg(long, value_name = "PATH")]
+    map: Option<PathBuf>,
+    /// Only read and judge the lines.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Csv,
+    Jsonl,
+}
+
+fn delimiter(text: &str) -> Result<u8, String> {
+    match text {
+        "tab" | "\\t" | "\t" => Ok(b'\t'),
+        "," | ";" | "|" => Ok(text.as_bytes()[0]),
+        _ => Err("must be one of: , ; | tab".to_owned()),
+    }
+}
+
+fn column(text: &str) -> Result<(Field, String), String> {
+    let (field, name) = text.split_once('=').ok_or("must look like url=video_url")?;
+    let field = Field::named(field).ok_or_else(|| {
+        let known: Vec<_> = Field::all().map(Field::name).collect();
+        format!("{field:?} is no field; there are: {}", known.join(", "))
+    })?;
+    Ok((field, name.to_owned()))
+}
+
+/// Imports. `policy` is what the flag said, if it was given.
+pub(super) async fn run(
+    config: Config,
+    args: &Args,
+    policy: Option<Policy>,
+    as_json: bool,
+) -> anyhow::Result<ExitCode> {
+    let policy = policy.unwrap_or(Policy::Eager);
+    let show = Show::new(as_json);
+    let ended =
+        if args.dry_run { check(&config, args, policy, &show).await } else { fill(config, args, policy, &show).await }?;
+    show.clear();
+    let summary = match ended {
+        Ended::Done(summary) => summary,
+        Ended::Stopped => {
+            match as_json {
+                true => output::json(&json!({"stopped": true}))?,
+                false => output::line("stopped; run it again and it goes on"),
+            }
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    if as_json {
+        output::json(&summary)?;
+    } else {
+        print(&summary, args.dry_run);
+    }
+    Ok(if summary.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn check(config: &Config, args: &Args, policy: Policy, show: &Show) -> anyhow::Result<Ended> {
+    let scratch = Scratch::take(&config.data, Role::Command).await?;
+    let file = table(&args.file, scratch.folder()).await?;
+    let stop = shutdown::on_signal().context("listening for signals")?;
+    let rejects = args.rejects.clone().map_or(Rejects::Nowhere, Rejects::At);
+    let import = Import { rejects, ..import(config, args, policy, file) };
+    show.of_file(&import.file);
+    Ok(import.check(&|step| show.step(step, 0), &stop).await?)
+}
+
+async fn fill(config: Config, args: &Args, policy: Policy, show: &Show) -> anyhow::Result<Ended> {
+    let app = App::open(config, Role::Command).await?;
+    let file = table(&args.file, app.scratch()).await?;
+    // Not before: while standard input is read, a signal ends us at once.
+    let stop = shutdown::on_signal().context("listening for signals")?;
+    let import = import(&app.config, args, policy, file);
+    show.of_file(&import.file);
+    let engine = import.fill.then(|| {
+        let engine = app.engine.clone();
+        app.tasks.spawn(async move { engine.run().await })
+    });
+    let ended = import.run(&app, &|step| show.step(step, app.metrics.source_bytes()), &stop).await;
+    app.close().await;
+    if let Some(engine) = engine {
+        engine.await.context("the fill loop")?;
+    }
+    Ok(ended?)
+}
+
+/// The file that is read: as named, or what came by a pipe, which can be read
+/// once only.
+async fn table(file: &Path, scratch: &Path) -> anyhow::Result<PathBuf> {
+    if !is_pipe(file) {
+        return Ok(file.to_owned());
+    }
+    let (file, folder) = (file.to_owned(), scratch.to_owned());
+    let spooled = tokio::task::spawn_blocking(move || match file == Path::new("-") {
+        true => Ok(spool(&mut io::stdin().lock(), &folder)?),
+        false => Ok(spool(&mut File::open(file)?, &folder)?),
+    });
+    spooled.await.context("reading the table")?
+}
+
+/// Whether the table comes from standard input, or as in `<(psql …)`.
+fn is_pipe(file: &Path) -> bool {
+    file == Path::new("-") || std::fs::metadata(file).is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
+}
+
+fn import(config: &Config, args: &Args, policy: Policy, file: PathBuf) -> Import {
+    let form = args.format.map(|format| match format {
+        Format::Csv => Form::Csv,
+        Format::Jsonl => Form::Jsonl,
+    });
+    Import {
+        options: Options { form, delimiter: args.delimiter, columns: Columns { said: args.columns.clone() } },
+        defaults: Defaults {
+            provider: args.provider.clone(),
+            tenant: args.tenant.clone(),
+            model: args.model.clone(),
+            policy,
+        },
+        rules: SourceRules {
+            hosts: config.source_hosts.clone(),
+            allow_private: config.source_allow_private,
+            allow_http: config.source_allow_http,
+        },
+        rejects: args.rejects.clone().map_or_else(|| Rejects::Beside(beside(&args.file)), Rejects::At),
+        map: args.map.clone(),
+        fill: policy == Policy::Eager,
+        file,
+    }
+}
+
+/// What the file of rejects is called after.
+fn beside(file: &Path) -> PathBuf {
+    if is_pipe(file) { PathBuf::from("import") } else { file.to_owned() }
+}
+
+/// What a person sees meanwhile.
+struct Show {
+    bar: ProgressBar,
+    began: Instant,
+    bad: AtomicU64,
+    quiet: bool,
+}
+
+impl Show {
+    fn new(quiet: bool) -> Self {
+        let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::no_length() };
+        Self { bar, began: Instant::now(), bad: AtomicU64::new(0), quiet }
+    }
+
+    /// The bar of the first pass: bytes of the file.
+    fn of_file(&self, file: &Path) {
+        self.bar.set_length(std::fs::metadata(file).map_or(0, |meta| meta.len()));
+        self.style("registering {wide_bar} {percent} %");
+    }
+
+    fn style(&self, template: &str) {
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            self.bar.set_style(style);
+        }
+    }
+
+    /// Shows a step; `read` is how much came from sources so far.
+    fn step(&self, step: Step<'_>, read: u64) {
+        match step {
+            Step::Registered { bytes } => self.bar.set_position(bytes),
+            Step::Bad { line, reason } => self.bad_line(line, reason),
+            Step::Over { lines, of } => {
+                if self.bar.length() != Some(of) || self.bar.message().is_empty() {
+                    self.bar.reset();
+                    self.bar.set_length(of);
+                    self.style("keeping {wide_bar} {pos} of {len} lines, {msg}, {eta} left");
+                }
+                let rate = read as f64 / self.began.elapsed().as_secs_f64().max(0.1);
+                self.bar.set_message(format!("{}/s", output::size(rate as u64)));
+                self.bar.set_position(lines);
+            }
+        }
+    }
+
+    fn bad_line(&self, line: u64, reason: &str) {
+        if self.quiet {
+            return;
+        }
+        match self.bad.fetch_add(1, Ordering::Relaxed) {
+            seen if seen < SHOWN => self.bar.suspend(|| output::line(format!("line {line}: {reason}"))),
+            SHOWN => self.bar.suspend(|| output::line("more bad lines follow")),
+            _ => {}
+        }
+    }
+
+    fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn print(summary: &Summary, is_dry: bool) {
+    let counts = [
+        ("kept", summary.kept, ""),
+        ("already kept", summary.already_kept, "known before, or an earlier line's"),
+        (if is_dry { "good" } else { "registered" }, summary.registered, ""),
+        ("lost", summary.lost, "the source is gone"),
+        ("rejected", summary.rejected, "no acceptable media"),
+        ("later", summary.later, "failing for now; the sweep goes on with it"),
+        ("deleted", summary.deleted, "on request, before"),
+        ("bad lines", summary.bad_lines, ""),
+    ];
+    output::line(format!("{:>9} lines", summary.lines));
+    for (name, count, note) in counts.into_iter().filter(|(_, count, _)| *count > 0) {
+        let note = if note.is_empty() { String::new() } else { format!(" ({note})") };
+        output::line(format!("{count:>9} {name}{note}"));
+    }
+    if !summary.ignored_columns.is_empty() {
+        let names: Vec<&str> = summary.ignored_columns.iter().map(String::as_str).collect();
+        output::line(format!("ignored columns: {}", output::shorten(&names.join(", "), 200)));
+    }
+    for (what, path) in [("bad lines", &summary.rejects), ("final URLs", &summary.map)] {
+        if let Some(path) = path {
+            output::line(format!("{what} are in {}", path.display()));
+        }
+    }
+}

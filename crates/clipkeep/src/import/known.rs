@@ -1,0 +1,93 @@
+//! What the catalogue knows of some lines' generations.
+
+use std::collections::HashMap;
+
+use clipkeep_core::{
+    generation::NewClip,
+    hook::payload::MAX_CLIPS,
+    id::{Provider, RequestId},
+    secret::SourceUrl,
+    state::ClipState,
+};
+
+use super::{
+    entry::{Defaults, Entry},
+    lines::Line,
+    patience::patiently,
+};
+use crate::catalog::{CatalogError, Lookup, Outline};
+
+/// The clips of the generations that a batch of lines names.
+pub(super) struct Known(HashMap<RequestId, Vec<Outline>>);
+
+/// Where a line's clip is among them.
+pub(super) enum Place {
+    /// It is known, by this slot.
+    Known { slot: String },
+    /// It would be this one of its generation's.
+    New { index: u32 },
+    /// It cannot be taken, for this reason.
+    Refused(String),
+}
+
+impl Known {
+    /// Asks the catalogue.
+    pub(super) async fn load(
+        catalog: &(impl Lookup + ?Sized),
+        generations: impl Iterator<Item = RequestId>,
+    ) -> Result<Self, CatalogError> {
+        let mut ids: Vec<RequestId> = generations.collect();
+        ids.sort();
+        ids.dedup();
+        let mut known: HashMap<RequestId, Vec<Outline>> = HashMap::new();
+        for outline in patiently(async || catalog.outlines(&ids).await).await? {
+            known.entry(outline.request_id.clone()).or_default().push(outline);
+        }
+        Ok(Self(known))
+    }
+
+    /// The clip at a URL of a generation.
+    pub(super) fn clip(&self, request_id: &RequestId, url: &SourceUrl, provider: &Provider) -> Option<&Outline> {
+        let is_it = |clip: &&Outline| clip.source_url == *url && clip.provider == *provider;
+        self.0.get(request_id)?.iter().find(is_it)
+    }
+
+    /// Where an entry of `provider` belongs. Another URL of a known generation
+    /// is another clip of it: nothing that is known is replaced.
+    pub(super) fn place(&self, entry: &Entry, provider: &Provider) -> Place {
+        let clips = self.0.get(&entry.request_id).map_or(&[][..], Vec::as_slice);
+        if let Some(other) = clips.iter().find(|clip| clip.provider != *provider) {
+            return Place::Refused(format!("request_id: belongs to a generation of {}", other.provider));
+        }
+        if let Some(clip) = self.clip(&entry.request_id, &entry.url, provider) {
+            return Place::Known { slot: clip.slot.clone() };
+        }
+        match clips.iter().map(|clip| clip.index + 1).max().unwrap_or(0) {
+            index if index as usize >= MAX_CLIPS => {
+                Place::Refused(format!("request_id: a generation has no more than {MAX_CLIPS} clips"))
+            }
+            index => Place::New { index },
+        }
+    }
+
+    /// Takes note of a clip that is about to be committed.
+    pub(super) fn add(&mut self, request_id: &RequestId, defaults: &Defaults, clip: &NewClip) {
+        self.0.entry(request_id.clone()).or_default().push(Outline {
+            key: clip.key.clone(),
+            provider: defaults.provider.clone(),
+            request_id: request_id.clone(),
+            index: clip.index,
+            slot: clip.slot.clone(),
+            state: ClipState::Waiting,
+            policy: defaults.policy,
+            source_url: clip.source_url.clone(),
+            due_at: None,
+            attempts: 0,
+        });
+    }
+}
+
+/// The generations that lines name.
+pub(super) fn generations(lines: &[Line]) -> impl Iterator<Item = RequestId> {
+    lines.iter().filter_map(|line| Some(line.entry.as_ref().ok()?.request_id.clone()))
+}

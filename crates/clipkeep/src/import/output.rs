@@ -1,0 +1,261 @@
+//! The files that an import writes: they appear whole, or not at all.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use serde_json::{json, value::to_raw_value};
+
+use super::{
+    ImportError, Rejects,
+    json::{Members, members},
+    table::{Original, Shape},
+};
+
+/// A file that gets its name when it is complete. Dropped before, it is gone;
+/// what a kill leaves, the next run writes over.
+struct Draft {
+    path: PathBuf,
+    part: PathBuf,
+    file: Option<BufWriter<File>>,
+}
+
+impl Draft {
+    fn create(path: &Path) -> io::Result<Self> {
+        let mut part = OsString::from(path);
+        part.push(".part");
+        let file = BufWriter::new(File::create(&part)?);
+        Ok(Self { path: path.to_owned(), part: part.into(), file: Some(file) })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.as_mut().map_or(Ok(()), |file| file.write_all(bytes))
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        if let Some(file) = self.file.take() {
+            file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        }
+        fs::rename(&self.part, &self.path)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if self.file.is_some() {
+            let _ = fs::remove_file(&self.part);
+        }
+    }
+}
+
+fn csv_line(delimiter: u8, fields: &[&[u8]]) -> Vec<u8> {
+    let mut writer = csv::WriterBuilder::new().delimiter(delimiter).flexible(true).from_writer(Vec::new());
+    // Writing into a Vec cannot fail.
+    let _ = writer.write_record(fields);
+    writer.into_inner().unwrap_or_default()
+}
+
+/// The lines that were refused: each as it stood, with its number and why.
+pub(super) struct RejectsFile {
+    path: PathBuf,
+    shape: Shape,
+    draft: Option<Draft>,
+}
+
+impl RejectsFile {
+    /// The file for a table of this shape, if there shall be one.
+    pub(super) fn of(rejects: &Rejects, shape: &Shape) -> Option<Self> {
+        let path = match rejects {
+            Rejects::Nowhere => return None,
+            Rejects::At(path) => path.clone(),
+            Rejects::Beside(path) => {
+                let ending = if matches!(shape, Shape::Json) { ".rejects.jsonl" } else { ".rejects.csv" };
+                let mut name = path.clone().into_os_string();
+                name.push(ending);
+                name.into()
+            }
+        };
+        Some(Self { path, shape: shape.clone(), draft: None })
+    }
+
+    /// Adds a line.
+    pub(super) fn add(&mut self, line: u64, reason: &str, original: &Original) -> Result<(), ImportError> {
+        let written = self.try_add(line, reason, original);
+        written.map_err(|source| ImportError::Write { path: self.path.clone(), source })
+    }
+
+    fn try_add(&mut self, line: u64, reason: &str, original: &Original) -> io::Result<()> {
+        let draft = match &mut self.draft {
+            Some(draft) => draft,
+            none => {
+                let mut draft = Draft::create(&self.path)?;
+                draft.write(&header(&self.shape))?;
+                none.insert(draft)
+            }
+        };
+        draft.write(&rejected(&self.shape, line, reason, original))
+    }
+
+    /// Gives the file its name; if no line was refused, there is no file, and
+    /// an earlier run's is removed. Answers whether there is one.
+    pub(super) fn finish(self) -> Result<Option<PathBuf>, ImportError> {
+        let Self { path, draft, .. } = self;
+        let done = match draft {
+            Some(draft) => draft.finish().map(|()| true),
+            None => match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(false),
+            },
+        };
+        match done {
+            Ok(there) => Ok(there.then_some(path)),
+            Err(source) => Err(ImportError::Write { path, source }),
+        }
+    }
+}
+
+/// The columns that an earlier run's rejects brought along.
+const OWN: [&str; 2] = ["line", "reason"];
+
+fn kept<'a>(header: &'a [String], unknown: &'a [usize]) -> impl Fn(usize) -> bool + 'a {
+    move |at| !(unknown.contains(&at) && header.get(at).is_some_and(|name| OWN.contains(&name.as_str())))
+}
+
+fn header(shape: &Shape) -> Vec<u8> {
+    let Shape::Csv { header, delimiter, unknown } = shape else { return Vec::new() };
+    let kept = kept(header, unknown);
+    let names = header.iter().enumerate().filter(|(at, _)| kept(*at)).map(|(_, name)| name.as_bytes());
+    csv_line(*delimiter, &OWN.map(str::as_bytes).into_iter().chain(names).collect::<Vec<_>>())
+}
+
+fn rejected(shape: &Shape, line: u64, reason: &str, original: &Original) -> Vec<u8> {
+    let number = line.to_string();
+    match (shape, original) {
+        (Shape::Csv { header, delimiter, unknown }, original) => {
+            let kept = kept(header, unknown);
+            let mut fields = vec![number.as_bytes(), reason.as_bytes()];
+            if let Original::Csv(record) = original {
+                fields.extend(record.iter().enumerate().filter(|(at, _)| kept(*at)).map(|(_, field)| field));
+            }
+            csv_line(*delimiter, &fields)
+        }
+        (Shape::Json, Original::Json(bytes)) => {
+            let record: Members = members(bytes).unwrap_or_else(|_| as_text(bytes));
+            json_line(line, reason, record)
+        }
+        (Shape::Json, _) => json_line(line, reason, Members::new()),
+    }
+}
+
+fn json_line(line: u64, reason: &str, mut record: Members) -> Vec<u8> {
+    for (name, value) in [("line", json!(line)), ("reason", json!(reason))] {
+        if let Ok(raw) = to_raw_value(&value) {
+            record.insert(name.to_owned(), raw);
+        }
+    }
+    let mut text = serde_json::to_vec(&record).unwrap_or_default();
+    text.push(b'\n');
+    text
+}
+
+/// A record that is no object goes along as text.
+fn as_text(bytes: &[u8]) -> Members {
+    let text = to_raw_value(&String::from_utf8_lossy(bytes).trim());
+    text.into_iter().map(|raw| ("record".to_owned(), raw)).collect()
+}
+
+/// Old URL → final URL, for the team's own database.
+pub(super) struct Map {
+    draft: Draft,
+    is_json: bool,
+}
+
+impl Map {
+    pub(super) fn create(path: &Path) -> Result<Self, ImportError> {
+        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        let is_json = ["json", "jsonl", "ndjson"].iter().any(|known| ending.eq_ignore_ascii_case(known));
+        let failed = |source| ImportError::Write { path: path.to_owned(), source };
+        let mut draft = Draft::create(path).map_err(failed)?;
+        if !is_json {
+            draft.write(b"url,final_url\n").map_err(failed)?;
+        }
+        Ok(Self { draft, is_json })
+    }
+
+    /// Adds a stored clip.
+    pub(super) fn add(&mut self, url: &str, final_url: &str) -> Result<(), ImportError> {
+        let line = if self.is_json {
+            format!("{}\n", json!({"url": url, "final_url": final_url})).into_bytes()
+        } else {
+            csv_line(b',', &[url.as_bytes(), final_url.as_bytes()])
+        };
+        self.draft.write(&line).map_err(|source| ImportError::Write { path: self.draft.path.clone(), source })
+    }
+
+    /// Gives the file its name.
+    pub(super) fn finish(self) -> Result<(), ImportError> {
+        let path = self.draft.path.clone();
+        self.draft.finish().map_err(|source| ImportError::Write { path, source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn csv_shape(names: &[&str]) -> Shape {
+        let header: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let unknown = (0..header.len()).filter(|at| header[*at] != "url").collect();
+        Shape::Csv { header, delimiter: b';', unknown }
+    }
+
+    fn text(bytes: Vec<u8>) -> String {
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_rejected_record_stands_as_it_was_behind_its_number_and_reason() {
+        let shape = csv_shape(&["url", "note"]);
+        assert_eq!(text(header(&shape)), "line;reason;url;note\n");
+        let record = Original::Csv(csv::ByteRecord::from(vec!["x", "a \"b\";\nc", "one too many"]));
+        let line = rejected(&shape, 7, "has 3 fields", &record);
+        assert_eq!(text(line), "7;has 3 fields;x;\"a \"\"b\"\";\nc\";one too many\n");
+        assert_eq!(text(rejected(&shape, 8, "is too long", &Original::None)), "8;is too long\n");
+    }
+
+    #[test]
+    fn rejects_of_rejects_do_not_grow() {
+        let shape = csv_shape(&["line", "reason", "url"]);
+        assert_eq!(text(header(&shape)), "line;reason;url\n");
+        let record = Original::Csv(csv::ByteRecord::from(vec!["2", "old", "x"]));
+        assert_eq!(text(rejected(&shape, 3, "new", &record)), "3;new;x\n");
+        let record = Original::Json(br#"{"url": "x", "line": 2, "reason": "old", "n": 1.10}"#.to_vec());
+        let line = text(rejected(&Shape::Json, 3, "new", &record));
+        assert_eq!(line, "{\"line\":3,\"n\":1.10,\"reason\":\"new\",\"url\":\"x\"}\n");
+        let line = text(rejected(&Shape::Json, 3, "new", &Original::Json(b"{oops".to_vec())));
+        assert_eq!(line, "{\"line\":3,\"reason\":\"new\",\"record\":\"{oops\"}\n");
+    }
+
+    #[test]
+    fn files_appear_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("map.csv");
+        let mut map = Map::create(&path).unwrap();
+        map.add("https://a.example/x,y", "https://b.example/z").unwrap();
+        drop(map);
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+        let mut map = Map::create(&path).unwrap();
+        map.add("https://a.example/x,y", "https://b.example/z").unwrap();
+        map.finish().unwrap();
+        assert_eq!(
+            fs::read_to_string(&path).unwrap(),
+            "url,final_url\n\"https://a.example/x,y\",https://b.example/z\n"
+        );
+        let none = RejectsFile::of(&Rejects::At(path.clone()), &Shape::Json).unwrap();
+        assert_eq!(none.finish().unwrap(), None);
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0, "no rejects, no file");
+    }
+}

@@ -1,0 +1,171 @@
+//! The first pass: good lines into the catalogue, bad ones into a file.
+
+use std::{collections::BTreeSet, path::PathBuf};
+
+use clipkeep_core::generation::HookRecord;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Import, ImportError, Step, Summary, Watch,
+    entry::Entry,
+    known::{Known, Place, generations},
+    lines::{Line, Lines},
+    output::RejectsFile,
+    patience::patiently,
+};
+use crate::app::App;
+
+/// What the first pass found.
+pub(super) struct Registered {
+    pub(super) lines: u64,
+    pub(super) bad_lines: u64,
+    unknown: BTreeSet<String>,
+    rejects: Option<PathBuf>,
+}
+
+impl Registered {
+    /// The summary before any clip was looked at.
+    pub(super) fn summary(self, id: String) -> Summary {
+        Summary {
+            import: id,
+            lines: self.lines,
+            bad_lines: self.bad_lines,
+            ignored_columns: self.unknown,
+            rejects: self.rejects,
+            ..Summary::default()
+        }
+    }
+}
+
+/// Registers every good line, in order. `None` if it was told to stop.
+pub(super) async fn register(
+    import: &Import,
+    app: &App,
+    id: &str,
+    watch: Watch<'_>,
+    stop: &CancellationToken,
+) -> Result<Option<Registered>, ImportError> {
+    let target = Target { import, app, id };
+    let mut pass = Pass::new(import, watch);
+    let mut lines = pass.open().await?;
+    loop {
+        let (rest, batch) = lines.next().await?;
+        lines = rest;
+        if stop.is_cancelled() {
+            return Ok(None);
+        }
+        if batch.is_empty() {
+            return pass.finish(&lines).map(Some);
+        }
+        let mut known = Known::load(&*app.catalog, generations(&batch)).await?;
+        let mut hooks = Vec::new();
+        for line in &batch {
+            let refused = match &line.entry {
+                Ok(entry) => target.prepare(line.number, entry, &mut known, &mut hooks).err(),
+                Err(reason) => Some(reason.clone()),
+            };
+            pass.count(line, refused.as_deref())?;
+        }
+        if !hooks.is_empty() {
+            patiently(async || app.catalog.record_hooks(&hooks).await).await?;
+            app.engine.wake();
+        }
+        watch(Step::Registered { bytes: lines.table.bytes_read() });
+    }
+}
+
+/// Reads every line and registers none.
+pub(super) async fn check(
+    import: &Import,
+    watch: Watch<'_>,
+    stop: &CancellationToken,
+) -> Result<Option<Registered>, ImportError> {
+    let mut pass = Pass::new(import, watch);
+    let mut lines = pass.open().await?;
+    loop {
+        let (rest, batch) = lines.next().await?;
+        lines = rest;
+        if stop.is_cancelled() {
+            return Ok(None);
+        }
+        if batch.is_empty() {
+            return pass.finish(&lines).map(Some);
+        }
+        for line in &batch {
+            pass.count(line, line.entry.as_ref().err().map(String::as_str))?;
+        }
+        watch(Step::Registered { bytes: lines.table.bytes_read() });
+    }
+}
+
+/// Where good lines go.
+struct Target<'a> {
+    import: &'a Import,
+    app: &'a App,
+    id: &'a str,
+}
+
+impl Target<'_> {
+    /// Adds what is to be committed for a good line; or says why it is none
+    /// after all.
+    fn prepare(
+        &self,
+        number: u64,
+        entry: &Entry,
+        known: &mut Known,
+        hooks: &mut Vec<HookRecord>,
+    ) -> Result<(), String> {
+        let (provider, now) = (&self.import.defaults.provider, self.app.clock.now());
+        match known.place(entry, provider) {
+            Place::Refused(reason) => return Err(reason),
+            // An earlier line's, or this one's from an earlier run.
+            Place::Known { slot } if Import::is_own(self.id, &slot) => {}
+            // Known otherwise: it still may learn its prompt.
+            Place::Known { .. } => hooks.push(entry.record(provider, None, now)),
+            Place::New { index } => {
+                let clip = entry.clip(index, Import::slot(self.id, number));
+                known.add(&entry.request_id, &self.import.defaults, &clip);
+                hooks.push(self.app.complete_record(entry.record(provider, Some(clip), now)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is counted and written down on the way.
+struct Pass<'a> {
+    import: &'a Import,
+    watch: Watch<'a>,
+    rejects: Option<RejectsFile>,
+    lines: u64,
+    bad_lines: u64,
+}
+
+impl<'a> Pass<'a> {
+    fn new(import: &'a Import, watch: Watch<'a>) -> Self {
+        Self { import, watch, rejects: None, lines: 0, bad_lines: 0 }
+    }
+
+    async fn open(&mut self) -> Result<Lines, ImportError> {
+        let lines = Lines::open(self.import).await?;
+        self.rejects = RejectsFile::of(&self.import.rejects, &lines.table.shape);
+        Ok(lines)
+    }
+
+    fn count(&mut self, line: &Line, refused: Option<&str>) -> Result<(), ImportError> {
+        self.lines += 1;
+        let Some(reason) = refused else { return Ok(()) };
+        self.bad_lines += 1;
+        (self.watch)(Step::Bad { line: line.number, reason });
+        match &mut self.rejects {
+            Some(rejects) => rejects.add(line.number, reason, &line.original),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(self, lines: &Lines) -> Result<Registered, ImportError> {
+        let rejects = self.rejects.map_or(Ok(None), RejectsFile::finish)?;
+        let unknown = lines.table.unknown().clone();
+        Ok(Registered { lines: self.lines, bad_lines: self.bad_lines, unknown, rejects })
+    }
+}
