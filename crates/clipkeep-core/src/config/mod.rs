@@ -22,8 +22,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use host::{HostPattern, HostPatternError};
-pub(crate) use parse::web_url;
 pub use key::{ENV_PREFIX, KEYS, Key, Kind, is_reserved_env};
+pub(crate) use parse::web_url;
 pub use place::{BaseUrl, DatabaseUrl, PlaceError, S3Settings, StoreUrl, UrlTemplate};
 pub use raw::Layers;
 pub use units::{DurationText, SizeText, UnitError};

@@ -5,12 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use clipkeep_core::{
-    backoff,
-    endpoint::Endpoint,
-    event::Position,
-    time::Timestamp,
-};
+use clipkeep_core::{backoff, endpoint::Endpoint, event::Position, time::Timestamp};
 use futures_util::{StreamExt as _, stream};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -271,7 +266,12 @@ impl Pump {
         if gone || now.since(first_at) >= settings.keep {
             metrics.event_sent("parked");
             tracing::error!(
-                endpoint, event, kind, subject, attempts, why,
+                endpoint,
+                event,
+                kind,
+                subject,
+                attempts,
+                why,
                 "an endpoint did not take an event: parked; `clipkeep events replay --parked` sends it again"
             );
             return Fate::Parked { attempts, first_at, why };

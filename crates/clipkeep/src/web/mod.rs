@@ -148,7 +148,6 @@ pub async fn serve(app: AppState, listener: TcpListener, stop: CancellationToken
         stop.cancelled().await;
         app.feed.end();
     };
-    let served =
-        listen::serve(listener, front, app.config.max_connections, stop.clone(), app.config.shutdown_grace);
+    let served = listen::serve(listener, front, app.config.max_connections, stop.clone(), app.config.shutdown_grace);
     tokio::join!(served, end_streams);
 }

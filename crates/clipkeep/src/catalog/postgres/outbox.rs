@@ -213,11 +213,7 @@ async fn settle(
     Ok(true)
 }
 
-async fn write(
-    tx: &impl GenericClient,
-    endpoint: &str,
-    Settled { position, subject, fate }: &Settled,
-) -> Result<()> {
+async fn write(tx: &impl GenericClient, endpoint: &str, Settled { position, subject, fate }: &Settled) -> Result<()> {
     const GONE: &str = "DELETE FROM deliveries WHERE endpoint = $1 AND tx = $2 AND id = $3";
     const QUEUE: &str = "INSERT INTO deliveries (endpoint, tx, id, subject, status, attempts) \
         VALUES ($1, $2, $3, $4, 'waiting', 0) ON CONFLICT DO NOTHING";

@@ -33,7 +33,8 @@ pub const DUE: &str = "SELECT d.tx, d.id, e.at, e.type, e.provider, e.request_id
     ORDER BY d.next_at LIMIT ?3";
 
 /// Looks whether a subject has events waiting.
-pub const BLOCKED: &str = "SELECT 1 FROM deliveries WHERE endpoint = ?1 AND subject = ?2 AND status = 'waiting' LIMIT 1";
+pub const BLOCKED: &str =
+    "SELECT 1 FROM deliveries WHERE endpoint = ?1 AND subject = ?2 AND status = 'waiting' LIMIT 1";
 
 /// Makes the earliest event of a subject due.
 pub const ADVANCE: &str = "UPDATE deliveries SET next_at = ?3 WHERE endpoint = ?1 AND subject = ?2 \
@@ -183,9 +184,9 @@ fn claim(
         WHERE endpoint = ?1 AND (lease_until <= ?3 OR lease_node = ?2) RETURNING fence, tx, id";
     tx.prepare_cached(NEW)?.execute([&endpoint])?;
     let params = (&endpoint, node, now.millis(), until.millis());
-    let claimed = tx.prepare_cached(CLAIM)?.query_row(params, |row| {
-        Ok((row.get("fence")?, Position { tx: row.get("tx")?, id: row.get("id")? }))
-    });
+    let claimed = tx
+        .prepare_cached(CLAIM)?
+        .query_row(params, |row| Ok((row.get("fence")?, Position { tx: row.get("tx")?, id: row.get("id")? })));
     Ok(claimed.optional()?.map(|(fence, cursor)| EndpointLease { endpoint, fence, cursor }))
 }
 
@@ -196,7 +197,8 @@ fn settle(
     settled: &[Settled],
     at: Timestamp,
 ) -> Result<bool> {
-    const MOVE: &str = "UPDATE endpoints SET tx = ifnull(?3, tx), id = ifnull(?4, id) WHERE endpoint = ?1 AND fence = ?2";
+    const MOVE: &str =
+        "UPDATE endpoints SET tx = ifnull(?3, tx), id = ifnull(?4, id) WHERE endpoint = ?1 AND fence = ?2";
     let to = (cursor.map(|cursor| cursor.tx), cursor.map(|cursor| cursor.id));
     if tx.prepare_cached(MOVE)?.execute((&lease.endpoint, lease.fence, to.0, to.1))? == 0 {
         return Ok(false);
@@ -257,7 +259,8 @@ fn replay(tx: &Connection, endpoint: &str, what: &Replay, now: Timestamp) -> Res
 fn replay_after(tx: &Connection, endpoint: &str, after: Position) -> Result<u64> {
     const COUNT: &str = "SELECT count(*) FROM events e JOIN endpoints p ON p.id >= e.id \
         WHERE p.endpoint = ?1 AND e.id > ?2 AND e.type <> 'clip.revised'";
-    const BACK: &str = "UPDATE endpoints SET id = ?2, lease_until = 0, fence = fence + 1 WHERE endpoint = ?1 AND id > ?2";
+    const BACK: &str =
+        "UPDATE endpoints SET id = ?2, lease_until = 0, fence = fence + 1 WHERE endpoint = ?1 AND id > ?2";
     const GIVEN_UP: &str = "DELETE FROM deliveries WHERE endpoint = ?1 AND id > ?2 AND status = 'parked'";
     let count = tx.prepare_cached(COUNT)?.query_row((endpoint, after.id), |row| row.get::<_, i64>(0))?;
     tx.prepare_cached(BACK)?.execute((endpoint, after.id))?;

@@ -137,12 +137,7 @@ async fn what_was_not_taken_is_due_again_at_its_time(bed: Bed) {
     }
     assert_eq!(due(&*catalog, at(9)).await, []);
     let found = due(&*catalog, at(10)).await;
-    let expected = Delivery {
-        position: events[0].0,
-        event: events[0].1.clone(),
-        attempts: 1,
-        first_at: Some(at(0)),
-    };
+    let expected = Delivery { position: events[0].0, event: events[0].1.clone(), attempts: 1, first_at: Some(at(0)) };
     assert_eq!(found, [expected]);
     assert_eq!(catalog.due_deliveries("other", at(HOUR), 100).await.unwrap(), []);
     assert!(catalog.settle(&lease, None, &[settled(&events[0], Fate::Delivered)], at(11)).await.unwrap());

@@ -203,7 +203,9 @@ async fn operators_list_events_and_replay_what_was_parked() {
     assert!(!name.contains("hunter2") && run(&["parked"]).1.contains(&name));
     let metrics = t.client.get(format!("{}/metrics", t.url)).send().await.unwrap().text().await.unwrap();
     assert!(metrics.contains(&format!("clipkeep_events_parked{{endpoint=\"{name}\"}} 1")), "{metrics}");
-    assert!(metrics.contains("clipkeep_event_deliveries_total{outcome=\"delivered\"} 4") && !metrics.contains("hunter2"));
+    assert!(
+        metrics.contains("clipkeep_event_deliveries_total{outcome=\"delivered\"} 4") && !metrics.contains("hunter2")
+    );
 
     receiver.answer(|_| Reply::Status(200));
     assert_eq!(run(&["replay", "--parked", "--endpoint", "nobody"]).0, 1);

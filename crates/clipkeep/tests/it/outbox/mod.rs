@@ -123,10 +123,8 @@ impl Bed {
     async fn happen(&self, clips: &[String]) {
         let row = |id: &String| format!("(1800000000000, 'clip.lost', 'fal', '{id}', '{id}.mp4', 'it is gone')");
         let rows: Vec<_> = clips.iter().map(row).collect();
-        let sql = format!(
-            "INSERT INTO events (at, type, provider, request_id, key, detail) VALUES {}",
-            rows.join(", ")
-        );
+        let sql =
+            format!("INSERT INTO events (at, type, provider, request_id, key, detail) VALUES {}", rows.join(", "));
         match &self.database {
             Database::Sqlite(path) => rusqlite::Connection::open(path).unwrap().execute_batch(&sql).unwrap(),
             Database::Postgres(url) => postgres::connect(url.expose()).await.batch_execute(&sql).await.unwrap(),
