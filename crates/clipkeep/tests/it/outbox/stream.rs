@@ -64,8 +64,10 @@ impl Stream {
     }
 
     async fn next(&mut self) -> Seen {
+        let began = tokio::time::Instant::now();
         loop {
             let (kind, data) = self.block().await.expect("the stream ended");
+            assert!(began.elapsed() < Duration::from_secs(20), "no event comes after {}", self.last);
             if !kind.is_empty() {
                 return Seen { id: self.last.clone(), kind, data: serde_json::from_str(&data).unwrap() };
             }
