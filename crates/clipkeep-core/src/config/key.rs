@@ -129,6 +129,10 @@ keys! {
     /// Exceptions from `policy`, first match wins. In a model pattern `*` stands for any run of characters.
     policies: List("`model=PATTERN:POLICY` or `tenant=NAME:POLICY`"), "",
         "model=fal-ai/veo3*:deferred, tenant=acme:on_demand";
+    /// How old clips become before they are deleted, first match wins; what no rule fits is kept for ever. In a model
+    /// pattern `*` stands for any run of characters, and `*` alone fits all. `never` makes an exception.
+    retention: List("`tenant=NAME:AGE`, `model=PATTERN:AGE` or `*:AGE`"), "",
+        "tenant=museum:never, model=fal-ai/draft*:30d, *:365d";
     /// Whether prompts are kept as text, or only their hash.
     prompts: Choice(&["keep", "hash_only"]), "keep", "hash_only";
     /// Whether clips are served without a signature, unless a generation says otherwise.
@@ -204,6 +208,11 @@ keys! {
     fast_start: Bool, "true", "false";
     /// How often the sweep looks for what is due or drifted.
     sweep_interval: Duration("10ms", "1d"), "60s", "5m";
+    /// How often the sweep compares all rows with all objects. `clipkeep sweep` does it at once.
+    drift_interval: Duration("10ms", "365d"), "6h", "1d";
+    /// How long a provider may take to put a clip into our own store that was registered with `adopt`, before the clip
+    /// is lost.
+    adopt_within: Duration("1s", "365d"), "1h", "15m";
     /// How log lines look; `auto` is text on a terminal and JSON elsewhere.
     log_format: Choice(&["auto", "text", "json"]), "auto", "json";
     /// How many client connections may be open at once.

@@ -28,7 +28,7 @@ pub use raw::Layers;
 pub use units::{DurationText, SizeText, UnitError};
 pub use warning::Warning;
 
-use crate::{policy::Policies, secret::Secret, state::text_enum};
+use crate::{policy::Policies, retention::Retention, secret::Secret, state::text_enum};
 
 text_enum! {
     /// What is kept of a prompt.
@@ -72,6 +72,8 @@ pub struct Config {
     pub final_url_template: UrlTemplate,
     /// What triggers a fill: the keys `policy`, `deferred_after`, `policies`.
     pub policies: Policies,
+    /// How old clips become.
+    pub retention: Retention,
     /// What is kept of a prompt.
     pub prompts: Prompts,
     /// Whether clips are public unless a generation says otherwise.
@@ -140,6 +142,10 @@ pub struct Config {
     pub fast_start: bool,
     /// How often the sweep looks.
     pub sweep_interval: Duration,
+    /// How often the sweep compares all rows with all objects.
+    pub drift_interval: Duration,
+    /// How long a provider may take to put a clip into our own store.
+    pub adopt_within: Duration,
     /// How log lines look.
     pub log_format: LogFormat,
     /// How many client connections may be open at once.

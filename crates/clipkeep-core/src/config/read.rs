@@ -8,7 +8,7 @@ use super::{
     parse::{self, Problem},
     raw::Given,
 };
-use crate::policy::Policies;
+use crate::{policy::Policies, retention::Retention};
 
 pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
     let mut read = Reader { layers };
@@ -27,6 +27,7 @@ pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
             deferred_after: read.duration("deferred_after"),
             rules: read.value("policies", |text| parse::list(text, parse::policy_rule)),
         },
+        retention: Retention { rules: read.value("retention", |text| parse::list(text, parse::retention_rule)) },
         prompts: read.value("prompts", parsed),
         public: read.value("public", parse::boolean),
         admin_token: read.value("admin_token", |text| parse::secret(text, 16)),
@@ -61,6 +62,8 @@ pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
         cache_size: read.size("cache_size"),
         fast_start: read.value("fast_start", parse::boolean),
         sweep_interval: read.duration("sweep_interval"),
+        drift_interval: read.duration("drift_interval"),
+        adopt_within: read.duration("adopt_within"),
         log_format: read.value("log_format", parsed),
         max_connections: read.count("max_connections"),
     };

@@ -15,7 +15,10 @@ use clipkeep_core::{
     time::Timestamp,
 };
 
-use super::{CatalogError, HookOutcome, Registration, Result};
+use super::{
+    CatalogError, HookOutcome, Registration, Result,
+    restart::{is_replaced, restart},
+};
 
 /// Whether prompts are kept as text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,7 +130,7 @@ impl<'a> Ledger<'a> {
             facts: self.storable(&hook.facts),
             error: hook.error.as_deref().map(without_nul),
             created_at: hook.received_at,
-            completed_at: Some(hook.received_at),
+            completed_at: (hook.status != GenerationStatus::Pending).then_some(hook.received_at),
         };
         let told = self.tell(&id, news);
         let mut clips = Vec::new();
@@ -206,7 +209,7 @@ impl<'a> Ledger<'a> {
         let policy = self.policy(facts);
         for (clip, mark) in self.clips.values_mut().filter(|(clip, _)| is_of(clip, id)) {
             let untouched = clip.state == ClipState::Waiting && clip.attempts == 0;
-            if untouched && clip.policy != policy {
+            if untouched && clip.policy != policy && !clip.source_url.is_own_store() {
                 clip.due_at = self.rules.policies.due_at(policy, clip.created_at);
             }
             if clip.facts.public != facts.public {
@@ -230,7 +233,7 @@ impl<'a> Ledger<'a> {
     ) -> bool {
         let source_url = SourceUrl::new(without_nul(new.source_url.expose()));
         if let Some((known, mark)) = self.clips.get_mut(&new.key) {
-            if known.source_url == source_url || matches!(known.state, ClipState::Stored | ClipState::Deleted) {
+            if !is_replaced(known, &source_url) {
                 return false;
             }
             let detail = Some(format!("was {}", known.state));
@@ -245,7 +248,8 @@ impl<'a> Ledger<'a> {
         }
         let clip = self.clip(id, new, source_url, at);
         let detail = Some(format!("{}, {}", clip.kind, clip.policy));
-        self.lines.push(Line { key: new.key.clone(), at, event: "received", detail });
+        let event = if clip.source_url.is_own_store() { "adopting" } else { "received" };
+        self.lines.push(Line { key: new.key.clone(), at, event, detail });
         self.clips.insert(new.key.clone(), (clip, ClipMark::New));
         true
     }
@@ -253,6 +257,8 @@ impl<'a> Ledger<'a> {
     fn clip(&self, id: &GenerationId, new: &NewClip, source_url: SourceUrl, at: Timestamp) -> Clip {
         let facts = self.generations.get(id).map(|(row, _)| row.facts.clone()).unwrap_or_default();
         let policy = self.policy(&facts);
+        // What is in our own store already is never waited for.
+        let adopting = source_url.is_own_store().then_some(at);
         Clip {
             key: new.key.clone(),
             provider: id.0.clone(),
@@ -270,12 +276,14 @@ impl<'a> Ledger<'a> {
             epoch: 1,
             created_at: at,
             stored_at: None,
-            due_at: self.rules.policies.due_at(policy, at),
+            due_at: adopting.or_else(|| self.rules.policies.due_at(policy, at)),
             attempts: 0,
             misses: 0,
             version: None,
             view: None,
             last_error: None,
+            restarted_at: None,
+            verified_at: None,
         }
     }
 
@@ -353,24 +361,6 @@ fn merge_facts(known: &Facts, news: Facts) -> Facts {
         merged.prompt_hash = news.prompt_hash.or(merged.prompt_hash);
     }
     merged
-}
-
-/// Starts a clip over from another source.
-fn restart(clip: &mut Clip, new: &NewClip, source_url: SourceUrl, at: Timestamp) {
-    clip.state = ClipState::Waiting;
-    clip.slot = without_nul(&new.slot);
-    clip.source_url = source_url;
-    clip.source_expires_at = new.source_expires_at;
-    clip.kind = new.kind;
-    clip.content_type = without_nul(&new.content_type);
-    clip.sealed = None;
-    clip.epoch = clip.epoch.saturating_add(1);
-    clip.due_at = Some(at);
-    clip.attempts = 0;
-    clip.misses = 0;
-    clip.version = None;
-    clip.view = None;
-    clip.last_error = None;
 }
 
 /// PostgreSQL's text cannot hold NUL, and a webhook must not fail for it.

@@ -10,11 +10,15 @@ pub(crate) struct Migration {
     pub(crate) sql: &'static str,
 }
 
-pub(crate) const SQLITE: &[Migration] =
-    &[Migration { version: 1, sql: include_str!("../../migrations/sqlite/0001_init.sql") }];
+pub(crate) const SQLITE: &[Migration] = &[
+    Migration { version: 1, sql: include_str!("../../migrations/sqlite/0001_init.sql") },
+    Migration { version: 4, sql: include_str!("../../migrations/sqlite/0004_upkeep.sql") },
+];
 
-pub(crate) const POSTGRES: &[Migration] =
-    &[Migration { version: 1, sql: include_str!("../../migrations/postgres/0001_init.sql") }];
+pub(crate) const POSTGRES: &[Migration] = &[
+    Migration { version: 1, sql: include_str!("../../migrations/postgres/0001_init.sql") },
+    Migration { version: 4, sql: include_str!("../../migrations/postgres/0004_upkeep.sql") },
+];
 
 /// The database was made by a newer clipkeep; this one must not touch it.
 #[derive(Debug, thiserror::Error)]

@@ -11,8 +11,10 @@ mod migrate;
 pub mod open;
 pub mod page;
 pub mod postgres;
+mod restart;
 mod row;
 pub mod sqlite;
+mod upkeep;
 
 use std::time::Duration;
 
@@ -26,6 +28,8 @@ use clipkeep_core::{
     version::SourceVersion,
     view::View,
 };
+
+pub use upkeep::{AgedClip, Deletion, StoredObject, Upkeep};
 
 /// What went wrong in the catalogue.
 #[derive(Debug, thiserror::Error)]
@@ -190,7 +194,7 @@ pub struct ClipPage {
 
 /// The catalogue.
 #[async_trait]
-pub trait Catalog: Send + Sync + 'static {
+pub trait Catalog: Upkeep + Send + Sync + 'static {
     /// Commits verified webhooks together, durably, in one transaction:
     /// generations, clips, history and the work (a due clip *is* the work).
     ///
@@ -200,6 +204,8 @@ pub trait Catalog: Send + Sync + 'static {
     /// stays as it is, except that a *different* source URL replaces the source
     /// of a clip that is `waiting`, `filling`, `lost` or `rejected`: it goes back
     /// to `waiting`, its fence and epoch rise, attempts start over, it is due.
+    /// Where the provider is to write into our own store, nothing replaces that
+    /// before it is `lost` or `rejected`; saying it again then starts it over.
     /// The policy and due time of a new clip come from the merged facts.
     ///
     /// Answers in the order of `hooks`. `KeyTaken` for one fails the batch; the

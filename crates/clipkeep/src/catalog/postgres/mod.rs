@@ -5,6 +5,7 @@ mod pool;
 pub mod queue;
 pub mod record;
 mod tls;
+pub mod upkeep;
 
 use std::time::Duration;
 

@@ -7,6 +7,7 @@
 pub mod find;
 pub mod queue;
 mod record;
+pub mod upkeep;
 mod writer;
 
 use std::{path::Path, sync::Arc, time::Duration};
