@@ -4,9 +4,11 @@ use std::{fs::File, io::BufReader, sync::Arc, time::Duration};
 
 use clipkeep_core::{
     backoff,
+    config::DurationText,
     generation::{MediaInfo, Sealed},
     media_type::MediaType,
     probe::{self, ProbeError},
+    time::Timestamp,
     verdict::Verdict,
     view::View,
 };
@@ -93,7 +95,7 @@ pub(super) async fn publish(
 }
 
 /// Looks how the clip is best served, unless a viewer's request decided that.
-async fn decide_view(inner: &Inner, claim: &Claim, file: &Arc<LocalCopy>) -> Result<(), FillError> {
+pub(super) async fn decide_view(inner: &Inner, claim: &Claim, file: &Arc<LocalCopy>) -> Result<(), FillError> {
     let Some(opened) = file.opened() else { return Ok(()) };
     let mut viewer = file.viewer();
     let found = faststart::find(file.len(), &mut viewer).await;
@@ -137,11 +139,18 @@ fn judge(inner: &Inner, claim: &Claim, result: Result<(), FillError>) -> Outcome
     let why = words(&error);
     let settings = &inner.parts.settings;
     let last_miss = claim.clip.misses + 1 >= settings.gone_attempts;
-    let age = inner.parts.clock.now().since(claim.clip.created_at);
+    let age = inner.parts.clock.now().since(claim.clip.sought_since());
     let verdict = match error {
         FillError::Source(error) => error.verdict(),
         FillError::Unacceptable(_) => return Outcome::Rejected(why),
-        FillError::LeaseLost | FillError::Catalog(CatalogError::LeaseLost { .. }) => return Outcome::LetGo,
+        FillError::NotLanded if age >= settings.adopt_within => {
+            let within = DurationText(settings.adopt_within);
+            return Outcome::Lost(format!("the provider did not put it into the store within {within} (adopt_within)"));
+        }
+        FillError::NotLanded => return Outcome::Retry(Fault::Elsewhere, why, None),
+        FillError::Deleted | FillError::LeaseLost | FillError::Catalog(CatalogError::LeaseLost { .. }) => {
+            return Outcome::LetGo;
+        }
         FillError::Stopping => return Outcome::Release,
         FillError::Incomplete(_) if last_miss => return Outcome::Rejected(why),
         FillError::Incomplete(_) => return Outcome::Retry(Fault::Source, why, None),
@@ -192,12 +201,19 @@ async fn write(inner: &Inner, claim: &Claim, outcome: Outcome) -> (FillEnd, Resu
             let pause = backoff::delay(claim.clip.attempts, settings.retry_base, settings.retry_max, random());
             let pause = pause.max(after.unwrap_or_default());
             tracing::warn!(clip = %key, why, attempts = claim.clip.attempts, retry_in = ?pause, "a fill failed");
-            (FillEnd::Later, catalog.retry_later(lease, now, now.plus(pause), fault, &why).await)
+            let due = last_look(inner, claim, now).map_or(now.plus(pause), |last| last.min(now.plus(pause)));
+            (FillEnd::Later, catalog.retry_later(lease, now, due, fault, &why).await)
         }
         Outcome::Release => (FillEnd::LetGo, catalog.release(lease, now).await),
         Outcome::LetGo => {
-            tracing::warn!(clip = %key, "let go: the lease went to someone else");
+            tracing::warn!(clip = %key, "let go: it was deleted, or the lease went to someone else");
             (FillEnd::LetGo, Ok(()))
         }
     }
+}
+
+/// When an adopting clip that is not there by then is lost.
+fn last_look(inner: &Inner, claim: &Claim, now: Timestamp) -> Option<Timestamp> {
+    let last = claim.clip.sought_since().plus(inner.parts.settings.adopt_within);
+    (claim.clip.source_url.is_own_store() && last > now).then_some(last)
 }

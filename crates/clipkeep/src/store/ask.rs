@@ -25,7 +25,12 @@ pub(super) const UNUSABLE: &str = "an unusable answer";
 
 impl S3 {
     /// Asks `url`, a few times if the bucket cannot answer now.
-    pub(super) async fn ask<T: DeserializeOwned>(&self, doing: &'static str, url: &Url, named: &ObjectKey) -> Result<T> {
+    pub(super) async fn ask<T: DeserializeOwned>(
+        &self,
+        doing: &'static str,
+        url: &Url,
+        named: &ObjectKey,
+    ) -> Result<T> {
         let mut wait = FIRST_WAIT;
         for _ in 1..TRIES {
             match self.try_ask(doing, url, named).await {
