@@ -14,6 +14,7 @@ pub mod scratch;
 pub mod shutdown;
 pub mod source;
 pub mod store;
+pub mod sweep;
 pub mod telemetry;
 pub mod tls;
 pub mod web;
