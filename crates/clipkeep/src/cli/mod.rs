@@ -7,6 +7,7 @@ mod link;
 mod output;
 mod serve;
 mod token;
+mod verify;
 
 use std::{fmt, process::ExitCode};
 
@@ -42,6 +43,8 @@ enum Command {
     Find(find::Args),
     /// Sign a link to a clip.
     Link(link::Args),
+    /// Read stored clips again and compare their bytes with their checksums.
+    Verify(verify::Args),
     /// Print the admin token.
     Token,
     /// Check configuration, database, store, webhook keys and clock.
@@ -105,6 +108,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::Demo(_) => unreachable!("handled above"),
             Command::Find(args) => find::run(config, args, cli.json).await,
             Command::Link(args) => link::run(&config, args, cli.json).await,
+            Command::Verify(args) => verify::run(config, args, cli.json).await,
             Command::Token => token::run(&config, cli.json),
             Command::Doctor => doctor::run(config, cli.json).await,
         }
