@@ -7,10 +7,11 @@
 ALTER TABLE clips ADD COLUMN remove_at BIGINT;
 -- When it started over: its object was gone, or its source another one.
 ALTER TABLE clips ADD COLUMN restarted_at BIGINT;
-ALTER TABLE clips ADD COLUMN verified_at BIGINT;
+-- 0 is never.
+ALTER TABLE clips ADD COLUMN verified_at BIGINT NOT NULL DEFAULT 0;
 
 CREATE INDEX clips_remove_at ON clips (remove_at, key) WHERE remove_at IS NOT NULL;
-CREATE INDEX clips_verified ON clips (coalesce(verified_at, 0), key) WHERE state = 'stored';
+CREATE INDEX clips_verified ON clips (verified_at, key) WHERE state = 'stored';
 
 -- Long work that goes on where it was: when it was begun.
 CREATE TABLE runs (

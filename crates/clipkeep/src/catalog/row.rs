@@ -181,7 +181,7 @@ pub(crate) fn clip(row: &impl Columns) -> Result<Clip> {
         misses: cells.must("misses", cells.number("misses"))?,
         last_error: cells.text("last_error")?,
         restarted_at: cells.time("restarted_at")?,
-        verified_at: cells.time("verified_at")?,
+        verified_at: cells.time("verified_at")?.filter(|at| at.millis() != 0),
     })
 }
 
@@ -243,7 +243,7 @@ pub(crate) fn object(row: &impl Columns) -> Result<StoredObject> {
         size: cells.must("size", cells.number("size"))?,
         sha256: cells.must("sha256", cells.text("sha256"))?,
         stored_at: cells.must("stored_at", cells.time("stored_at"))?,
-        verified_at: cells.time("verified_at")?,
+        verified_at: cells.time("verified_at")?.filter(|at| at.millis() != 0),
     })
 }
 

@@ -33,8 +33,8 @@ pub const AGED: &str = "SELECT key, created_at, model, tenant FROM clips \
 
 /// Finds what is to be verified.
 pub const UNVERIFIED: &str = select_objects!(
-    "AND coalesce(verified_at, 0) < $1 AND (coalesce(verified_at, 0), key) > ($2, $3) \
-    ORDER BY coalesce(verified_at, 0), key LIMIT $4"
+    "AND verified_at < $1 AND (verified_at, key) > ($2, $3) \
+    ORDER BY verified_at, key LIMIT $4"
 );
 
 /// Finds tombstones whose objects are to be removed.
@@ -53,7 +53,7 @@ const REMOVED: &str = "WITH gone AS (UPDATE clips SET remove_at = NULL WHERE key
 
 const OBJECT_LOST: &str = "WITH again AS (UPDATE clips SET state = 'waiting', due_at = $3, queue_at = $3, queued = TRUE, \
     epoch = epoch + 1, attempts = 0, misses = 0, last_error = $4, restarted_at = $3, stored_at = NULL, \
-    verified_at = NULL, size = NULL, sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, duration = NULL, \
+    verified_at = 0, size = NULL, sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, duration = NULL, \
     width = NULL, height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL \
     WHERE key = $1 AND epoch = $2 AND state = 'stored' RETURNING key, provider, request_id), \
     announced AS (INSERT INTO events (at, type, provider, request_id, key) \
@@ -174,8 +174,7 @@ impl Upkeep for PostgresCatalog {
     }
 
     async fn count_unverified(&self, since: Timestamp) -> Result<u64> {
-        const SQL: &str =
-            "SELECT count(*) AS number FROM clips WHERE state = 'stored' AND coalesce(verified_at, 0) < $1";
+        const SQL: &str = "SELECT count(*) AS number FROM clips WHERE state = 'stored' AND verified_at < $1";
         on(&self.pool, "counting clips to verify", async |client| number(&client, SQL, since.millis()).await).await
     }
 

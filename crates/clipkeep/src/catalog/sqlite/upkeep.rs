@@ -15,25 +15,19 @@ use super::{
     record::tell,
 };
 
-/// What a row says of its object; a `WHERE` follows.
-macro_rules! select_objects {
-    ($tail:literal) => {
-        concat!("SELECT key, epoch, size, sha256, stored_at, verified_at FROM clips WHERE state = 'stored' ", $tail)
-    };
-}
-
-/// Reads stored rows by key.
-pub const STORED_OBJECTS: &str = select_objects!("AND key > ?1 ORDER BY key LIMIT ?2");
+/// Reads stored rows by key. The plus keeps SQLite from the index of states,
+/// from which it would have to sort.
+pub const STORED_OBJECTS: &str = "SELECT key, epoch, size, sha256, stored_at, verified_at FROM clips \
+    WHERE +state = 'stored' AND key > ?1 ORDER BY key LIMIT ?2";
 
 /// Reads the oldest stored rows.
 pub const AGED: &str = "SELECT key, created_at, model, tenant FROM clips \
     WHERE state = 'stored' AND created_at < ?1 AND (created_at, key) > (?2, ?3) ORDER BY created_at, key LIMIT ?4";
 
-/// Finds what is to be verified.
-pub const UNVERIFIED: &str = select_objects!(
-    "AND coalesce(verified_at, 0) < ?1 AND (coalesce(verified_at, 0), key) > (?2, ?3) \
-    ORDER BY coalesce(verified_at, 0), key LIMIT ?4"
-);
+/// Finds what is to be verified. Left to itself SQLite would sort.
+pub const UNVERIFIED: &str = "SELECT key, epoch, size, sha256, stored_at, verified_at \
+    FROM clips INDEXED BY clips_verified \
+    WHERE state = 'stored' AND verified_at < ?1 AND (verified_at, key) > (?2, ?3) ORDER BY verified_at, key LIMIT ?4";
 
 /// Finds tombstones whose objects are to be removed.
 pub const TOMBSTONES: &str =
@@ -71,7 +65,7 @@ fn removed(tx: &Connection, key: &ClipKey, at: Timestamp) -> Result<()> {
 
 fn object_lost(tx: &Connection, key: &ClipKey, epoch: i64, at: Timestamp, why: &str) -> Result<bool> {
     const SQL: &str = "UPDATE clips SET state = 'waiting', due_at = ?3, queue_at = ?3, queued = 1, epoch = epoch + 1, \
-        attempts = 0, misses = 0, last_error = ?4, restarted_at = ?3, stored_at = NULL, verified_at = NULL, \
+        attempts = 0, misses = 0, last_error = ?4, restarted_at = ?3, stored_at = NULL, verified_at = 0, \
         size = NULL, sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, duration = NULL, width = NULL, \
         height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL \
         WHERE key = ?1 AND epoch = ?2 AND state = 'stored'";
@@ -135,7 +129,8 @@ impl Upkeep for SqliteCatalog {
     }
 
     async fn stored_object(&self, key: &ClipKey) -> Result<Option<StoredObject>> {
-        const SQL: &str = select_objects!("AND key = ?1");
+        const SQL: &str = "SELECT key, epoch, size, sha256, stored_at, verified_at FROM clips \
+            WHERE key = ?1 AND state = 'stored'";
         let key = key.clone();
         let read = move |db: &Connection| first(db, SQL, [key.as_str()], |row| row::object(row));
         self.readers.read("finding a stored clip", read).await
@@ -187,7 +182,7 @@ impl Upkeep for SqliteCatalog {
     }
 
     async fn count_unverified(&self, since: Timestamp) -> Result<u64> {
-        const SQL: &str = "SELECT count(*) FROM clips WHERE state = 'stored' AND coalesce(verified_at, 0) < ?1";
+        const SQL: &str = "SELECT count(*) FROM clips WHERE state = 'stored' AND verified_at < ?1";
         self.readers.read("counting clips to verify", move |db| count(db, SQL, since.millis())).await
     }
 

@@ -6,6 +6,7 @@ mod lists;
 mod plans;
 mod queue;
 mod schema;
+mod upkeep;
 
 use std::sync::Arc;
 

@@ -60,11 +60,16 @@ async fn sqlite_picks_by_an_index_that_is_in_order() {
     let bed = Bed::sqlite();
     bed.open().await;
     let two = [Value::Int(1), Value::Int(1)];
+    let walk = [Value::Int(9), Value::Int(1), Value::Text("a".into()), Value::Int(1)];
     for (sql, values, index) in [
         (sqlite::queue::PROMOTE, &two[..], "clips_upcoming"),
         (sqlite::queue::PICK, &two[..], "clips_queued"),
         (sqlite::find::NEXT_DUE, &[], "clips_upcoming"),
         (sqlite::find::NEXT_DUE, &[], "clips_queued"),
+        (sqlite::upkeep::TOMBSTONES, &two, "clips_remove_at"),
+        (sqlite::upkeep::STORED_OBJECTS, &[Value::Text("a".into()), Value::Int(1)], "sqlite_autoindex_clips_1"),
+        (sqlite::upkeep::AGED, &walk[..], "clips_state"),
+        (sqlite::upkeep::UNVERIFIED, &walk[..], "clips_verified"),
     ] {
         let plan = sqlite_plan(&bed, sql, values);
         assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
@@ -123,11 +128,16 @@ async fn postgres_lists_by_an_index_that_is_in_order() {
 async fn postgres_picks_by_an_index_that_is_in_order() {
     let client = postgres_with_many().await;
     let (now, limit, node) = (1_000_000_i64, 16_i64, "node");
-    let cases: [(&str, &[&(dyn ToSql + Sync)], &str); 4] = [
+    let (since, key) = (1_800_000_100_000_i64, "r15000.mp4");
+    let cases: [(&str, &[&(dyn ToSql + Sync)], &str); 8] = [
         (postgres::queue::PROMOTE, &[&now, &limit], "clips_upcoming"),
         (postgres::queue::CLAIM_DUE, &[&now, &limit, &node, &now], "clips_queued"),
         (postgres::find::NEXT_DUE, &[], "clips_upcoming"),
         (postgres::find::NEXT_DUE, &[], "clips_queued"),
+        (postgres::upkeep::TOMBSTONES, &[&now, &limit], "clips_remove_at"),
+        (postgres::upkeep::STORED_OBJECTS, &[&key, &limit], "clips_pkey"),
+        (postgres::upkeep::AGED, &[&i64::MAX, &since, &key, &limit], "clips_"),
+        (postgres::upkeep::UNVERIFIED, &[&i64::MAX, &0_i64, &key, &limit], "clips_verified"),
     ];
     for (sql, values, index) in cases {
         let plan = postgres_plan(&client, sql, values).await;
