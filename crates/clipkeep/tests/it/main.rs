@@ -21,3 +21,4 @@ mod smoke;
 mod store;
 mod support;
 mod tidy;
+mod upkeep;

@@ -6,7 +6,7 @@ use clipkeep_core::{generation::Clip, state::ClipState};
 use futures_util::TryStreamExt;
 use tokio::task::spawn_blocking;
 
-use super::{Drift, DriftReport, PAGE, Result};
+use super::{Drift, DriftReport, PAGE, Result, is_ours};
 use crate::fill::local;
 
 impl Drift<'_> {
@@ -16,7 +16,8 @@ impl Drift<'_> {
         while let Some(page) = pages.try_next().await? {
             let now = self.clock.now();
             let old = page.iter().filter(|upload| now.since(upload.initiated) >= self.settings.orphan_age);
-            let ours: Vec<_> = old.filter_map(|upload| Some((self.store.clip_of(upload)?, upload))).collect();
+            let ours = old.filter_map(|upload| Some((self.store.clip_of(upload).filter(is_ours)?, upload)));
+            let ours: Vec<_> = ours.collect();
             for batch in ours.chunks(PAGE as usize) {
                 let keys: Vec<_> = batch.iter().map(|(key, _)| key.clone()).collect();
                 let states: HashMap<_, _> = self.catalog.states(&keys).await?.into_iter().collect();

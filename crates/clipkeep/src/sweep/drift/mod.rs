@@ -11,7 +11,7 @@ mod rows;
 
 use std::{path::PathBuf, time::Duration};
 
-use clipkeep_core::{id::ClipKey, time::Clock};
+use clipkeep_core::{id::ClipKey, media_type::MediaType, time::Clock};
 use serde::Serialize;
 
 use crate::{
@@ -136,6 +136,12 @@ impl Drift<'_> {
         report.leases = self.catalog.leases_run_out(self.clock.now()).await?;
         Ok(report)
     }
+}
+
+/// Whether clipkeep could have given this name: of a generation, with an ending
+/// of media that is kept. All else in a bucket is somebody else's.
+fn is_ours(key: &ClipKey) -> bool {
+    key.parts().is_some() && MediaType::by_ending(key.ending()).is_some()
 }
 
 /// Whether so many bad ones `of` all are too many to be true.

@@ -11,7 +11,7 @@ use clipkeep_core::{
 };
 use futures_util::TryStreamExt;
 
-use super::{Drift, DriftReport, EXAMPLES, PAGE, Result, is_too_much};
+use super::{Drift, DriftReport, EXAMPLES, PAGE, Result, is_ours, is_too_much};
 use crate::{catalog::CatalogError, store::Listed};
 
 /// An object that is a clip's by its name.
@@ -21,11 +21,9 @@ struct Object<'a> {
 }
 
 impl<'a> Object<'a> {
-    /// A name that clipkeep could have given: of a generation, with an ending
-    /// of media that is kept. All else in the bucket is somebody else's.
     fn of(listed: &'a Listed) -> Option<Self> {
         let key: ClipKey = listed.name.parse().ok()?;
-        (key.parts().is_some() && MediaType::by_ending(key.ending()).is_some()).then_some(Self { listed, key })
+        is_ours(&key).then_some(Self { listed, key })
     }
 }
 

@@ -7,3 +7,4 @@ pub(crate) mod chaos;
 pub(crate) mod garage;
 pub(crate) mod node;
 pub(crate) mod postgres;
+pub(crate) mod raw;
