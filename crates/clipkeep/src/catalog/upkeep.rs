@@ -77,10 +77,10 @@ pub trait Upkeep: Send + Sync {
     async fn states(&self, keys: &[ClipKey]) -> Result<Vec<(ClipKey, ClipState)>>;
 
     /// The object of this stored content epoch is gone or damaged: the clip is
-    /// `waiting` and due, under the next epoch, its attempts start over, and
+    /// `waiting` under the next epoch, due at `due`, its attempts start over, and
     /// what was sealed is forgotten. `false` if it is another epoch, or stored
     /// no more.
-    async fn object_lost(&self, key: &ClipKey, epoch: i64, at: Timestamp, why: &str) -> Result<bool>;
+    async fn object_lost(&self, key: &ClipKey, epoch: i64, at: Timestamp, due: Timestamp, why: &str) -> Result<bool>;
 
     /// How many leases ran out whose clips nobody took over yet.
     async fn leases_run_out(&self, now: Timestamp) -> Result<u64>;

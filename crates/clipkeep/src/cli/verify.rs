@@ -24,7 +24,7 @@ use crate::{
     catalog::{self, Catalog, StoredObject},
     clock::SystemClock,
     store::{Store, StoreError},
-    sweep::drift::is_too_much,
+    sweep::drift::{HEARD, is_too_much},
 };
 
 /// How many clips are read at once.
@@ -194,7 +194,7 @@ impl Run {
         if is_too_much(damaged, damaged + usize::try_from(self.tally.right)?) {
             bail!("most clips are missing or damaged: is `store` the right one? Without --mend nothing is changed");
         }
-        self.catalog.object_lost(&row.key, row.epoch, at, what).await?;
+        self.catalog.object_lost(&row.key, row.epoch, at, at.plus(HEARD), what).await?;
         Ok(())
     }
 

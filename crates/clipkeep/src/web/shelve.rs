@@ -76,9 +76,11 @@ async fn bytes_of(app: &Arc<App>, key: &ClipKey, soon: Option<Range<u64>>) -> Re
 
 /// For how many seconds a clip whose fill failed is left alone. Viewers must not
 /// use up its attempts: a source that is not there now may be there in a minute.
+/// One that lost its object waits, too, until all nodes know.
 fn backs_off(app: &App, clip: &Clip) -> Option<u32> {
-    let failed = clip.state == ClipState::Waiting && clip.attempts > 0 && app.engine.find(&clip.key).is_none();
-    let pause = clip.due_at.filter(|_| failed)?.since(app.clock.now());
+    let failed = clip.attempts > 0 || clip.restarted_at.is_some();
+    let waits = clip.state == ClipState::Waiting && failed && app.engine.find(&clip.key).is_none();
+    let pause = clip.due_at.filter(|_| waits)?.since(app.clock.now());
     (!pause.is_zero()).then(|| u32::try_from(pause.as_secs()).unwrap_or(u32::MAX).saturating_add(1))
 }
 

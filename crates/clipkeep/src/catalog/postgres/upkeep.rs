@@ -51,7 +51,7 @@ const DELETE: &str = "WITH gone AS (UPDATE clips SET state = 'deleted', due_at =
 const REMOVED: &str = "WITH gone AS (UPDATE clips SET remove_at = NULL WHERE key = $1 AND remove_at <= $2 RETURNING key) \
     INSERT INTO history (key, at, event) SELECT key, $2, 'removed' FROM gone";
 
-const OBJECT_LOST: &str = "WITH again AS (UPDATE clips SET state = 'waiting', due_at = $3, queue_at = $3, queued = TRUE, \
+const OBJECT_LOST: &str = "WITH again AS (UPDATE clips SET state = 'waiting', due_at = $5, queue_at = $5, queued = FALSE, \
     epoch = epoch + 1, attempts = 0, misses = 0, last_error = $4, restarted_at = $3, stored_at = NULL, \
     verified_at = 0, size = NULL, sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, duration = NULL, \
     width = NULL, height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL \
@@ -136,9 +136,9 @@ impl Upkeep for PostgresCatalog {
         on(&self.pool, "looking up clips", async |client| all(&client, SQL, &[&keys], row::state).await).await
     }
 
-    async fn object_lost(&self, key: &ClipKey, epoch: i64, at: Timestamp, why: &str) -> Result<bool> {
+    async fn object_lost(&self, key: &ClipKey, epoch: i64, at: Timestamp, due: Timestamp, why: &str) -> Result<bool> {
         let why = without_nul(why);
-        let params: &[&(dyn ToSql + Sync)] = &[&key.as_str(), &epoch, &at.millis(), &why];
+        let params: &[&(dyn ToSql + Sync)] = &[&key.as_str(), &epoch, &at.millis(), &why, &due.millis()];
         let lose = async |client| execute(&client, OBJECT_LOST, params).await.map(|told| told > 0);
         on(&self.pool, "starting a clip over", lose).await
     }

@@ -63,14 +63,14 @@ fn removed(tx: &Connection, key: &ClipKey, at: Timestamp) -> Result<()> {
     tell(tx, &Line { key: key.clone(), at, event: "removed", detail: None })
 }
 
-fn object_lost(tx: &Connection, key: &ClipKey, epoch: i64, at: Timestamp, why: &str) -> Result<bool> {
-    const SQL: &str = "UPDATE clips SET state = 'waiting', due_at = ?3, queue_at = ?3, queued = 1, epoch = epoch + 1, \
+fn object_lost(tx: &Connection, key: &ClipKey, epoch: i64, at: Timestamp, due: Timestamp, why: &str) -> Result<bool> {
+    const SQL: &str = "UPDATE clips SET state = 'waiting', due_at = ?5, queue_at = ?5, queued = 0, epoch = epoch + 1, \
         attempts = 0, misses = 0, last_error = ?4, restarted_at = ?3, stored_at = NULL, verified_at = 0, \
         size = NULL, sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, duration = NULL, width = NULL, \
         height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL \
         WHERE key = ?1 AND epoch = ?2 AND state = 'stored'";
     let why = without_nul(why);
-    if tx.prepare_cached(SQL)?.execute((key.as_str(), epoch, at.millis(), &why))? == 0 {
+    if tx.prepare_cached(SQL)?.execute((key.as_str(), epoch, at.millis(), &why, due.millis()))? == 0 {
         return Ok(false);
     }
     announce(tx, key, at, EventType::ClipRevised, None)?;
@@ -148,9 +148,9 @@ impl Upkeep for SqliteCatalog {
         self.readers.read("looking up clips", move |db| states(db, &keys)).await
     }
 
-    async fn object_lost(&self, key: &ClipKey, epoch: i64, at: Timestamp, why: &str) -> Result<bool> {
+    async fn object_lost(&self, key: &ClipKey, epoch: i64, at: Timestamp, due: Timestamp, why: &str) -> Result<bool> {
         let (key, why) = (key.clone(), why.to_owned());
-        self.writer.write("starting a clip over", move |tx| object_lost(tx, &key, epoch, at, &why)).await
+        self.writer.write("starting a clip over", move |tx| object_lost(tx, &key, epoch, at, due, &why)).await
     }
 
     async fn leases_run_out(&self, now: Timestamp) -> Result<u64> {

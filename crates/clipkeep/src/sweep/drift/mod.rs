@@ -26,6 +26,10 @@ const EXAMPLES: usize = 20;
 /// So few are never taken for a store, or a catalogue, that is the wrong one.
 const FEW: usize = 20;
 
+/// By when every node has heard that a clip is stored no more. New bytes come
+/// after that: none may stand under the old ones' ETag.
+pub const HEARD: Duration = Duration::from_secs(3);
+
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What is done about what is found.

@@ -2,7 +2,7 @@
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::{Drift, DriftReport, PAGE, Result, is_too_much};
+use super::{Drift, DriftReport, HEARD, PAGE, Result, is_too_much};
 use crate::catalog::StoredObject;
 
 /// How many objects are asked after at once.
@@ -51,7 +51,8 @@ impl Drift<'_> {
             None => ("its object is not in the store".to_owned(), &mut report.missing),
             Some(size) => (format!("its object has {size} bytes instead of {}", row.size), &mut report.wrong_size),
         };
-        if self.catalog.object_lost(&row.key, row.epoch, self.clock.now(), &why).await? {
+        let now = self.clock.now();
+        if self.catalog.object_lost(&row.key, row.epoch, now, now.plus(HEARD), &why).await? {
             tracing::error!(clip = %row.key, why, "stored no more: it is filled again, if its source lives");
             *count += 1;
         }

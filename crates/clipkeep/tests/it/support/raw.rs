@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use bytes::Bytes;
 use object_store::{
-    ObjectStore, ObjectStoreExt, PutPayload,
+    ObjectStoreExt, PutPayload,
     aws::{AmazonS3, AmazonS3Builder},
     multipart::MultipartStore,
     path::Path,
