@@ -58,8 +58,9 @@ fn rooms_know_only_what_lies_below_them() {
         ("source", &["crate::catalog", "crate::web", "crate::app", "crate::store", "crate::fill", "crate::cli"]),
         ("catalog", &["crate::web", "crate::app", "crate::store", "crate::source", "crate::fill", "crate::cli"]),
         ("cache", &["crate::web", "crate::app", "crate::cli"]),
-        ("fill", &["crate::web", "crate::app", "crate::cli"]),
-        ("web", &["crate::cli"]),
+        ("fill", &["crate::web", "crate::app", "crate::cli", "crate::sweep"]),
+        ("sweep", &["crate::web", "crate::app", "crate::cli"]),
+        ("web", &["crate::cli", "crate::sweep"]),
     ] {
         for (path, text) in sources(&format!("clipkeep/src/{room}")) {
             let named = above.iter().find(|name| text.contains(*name));
