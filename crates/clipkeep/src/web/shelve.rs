@@ -50,7 +50,13 @@ async fn bytes_of(app: &Arc<App>, key: &ClipKey, soon: Option<Range<u64>>) -> Re
     if let Some(pause) = backs_off(app, &clip) {
         return Err(come_again(key).retry_after(pause));
     }
-    if matches!(clip.state, ClipState::Waiting | ClipState::Filling) {
+    let waits = matches!(clip.state, ClipState::Waiting | ClipState::Filling);
+    if waits && clip.source_url.is_own_store() {
+        // There is no source to stream from: it is looked for, and read whole.
+        app.engine.join(key);
+        return Err(come_again(key));
+    }
+    if waits {
         match timeout(FIRST_BYTE_TIMEOUT, coming(app, &clip, soon)).await {
             Ok(Ok(shelved)) => return Ok(shelved),
             Ok(Err(Waited::Failed(error))) => return Err(error),

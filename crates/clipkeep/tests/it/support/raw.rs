@@ -40,7 +40,7 @@ impl Raw {
         match self {
             Self::Folder(root) => {
                 // A new file, as another program would make it.
-                let new = root.join(".new");
+                let new = root.join(format!(".new-{name}"));
                 fs::write(&new, bytes).unwrap();
                 fs::rename(new, root.join(name)).unwrap();
             }

@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
-use clipkeep_core::{event::EventType, id::Provider, state::ClipState};
+use clipkeep_core::{
+    event::EventType,
+    id::{ClipKey, Provider},
+    state::ClipState,
+};
 use fal_sim::{Fault, Faults, Media};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use http::Method;
 
 use super::{Bed, in_both};
@@ -25,6 +30,7 @@ in_both![
     case_35_an_upload_that_was_never_ended_is_aborted,
     what_is_well_is_left_alone,
     where_most_is_missing_nothing_is_done,
+    more_objects_than_a_page_are_seen_each_once,
 ];
 
 fn media() -> Media {
@@ -179,6 +185,27 @@ async fn where_most_is_missing_nothing_is_done(bed: Bed) {
     let report = bed.drift(|s| s.brake = false).await;
     assert_eq!((report.stopped, report.missing), (false, 23));
     bed.t.until("5.mp4", ClipState::Stored).await;
+}
+
+async fn more_objects_than_a_page_are_seen_each_once(bed: Bed) {
+    const OBJECTS: usize = 1100;
+    let name = |n: usize| format!("{n:05}.mp4");
+    let raw = &bed.raw;
+    let put = stream::iter(0..OBJECTS).map(|n| async move { raw.put(&name(n), vec![b'x'; n % 7 + 1]).await });
+    put.buffer_unordered(16).collect::<()>().await;
+    let store = &bed.t.app.store;
+    let pages: Vec<_> = store.list().try_collect().await.unwrap();
+    assert!(pages.len() > 1 && pages.iter().all(|page| page.len() <= 1000));
+    let mut names: Vec<_> = pages.concat().into_iter().map(|object| object.name).collect();
+    names.sort();
+    assert_eq!(names, (0..OBJECTS).map(name).collect::<Vec<_>>());
+    // Those that are asked for, wherever they lie; and one that is not there.
+    let keys = ["00000.mp4", "00500.mp4", "00500x.mp4", "01003.mp4", "01099.mp4"];
+    let keys: Vec<ClipKey> = keys.iter().map(|key| key.parse().unwrap()).collect();
+    let sizes = store.sizes(&keys).await.unwrap();
+    let found: Vec<_> = keys.iter().map(|key| sizes.get(key).copied()).collect();
+    assert_eq!(found, [Some(1), Some(4), None, Some(3), Some(1)]);
+    assert!(store.sizes(&[]).await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -54,3 +54,30 @@ async fn clips_over_their_age_are_deleted_by_tenant_and_model(bed: Bed) {
     let last = history["history"].as_array().unwrap().last().unwrap().clone();
     assert_eq!((last["event"].as_str(), last["detail"].as_str()), (Some("deleted"), Some("retention: older than 30d")));
 }
+
+/// Most are kept for ever, and are met again and again: each step is bounded,
+/// and the next one goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_walk_goes_on_from_step_to_step() {
+    let bed = Bed::folder(&[("retention", "tenant=museum:never, *:1d".to_owned())]).await;
+    let db = rusqlite::Connection::open(bed.t.data.path().join("clipkeep.db")).unwrap();
+    db.execute_batch(
+        "CREATE TEMP TABLE n AS WITH RECURSIVE n (value) AS (VALUES (1) UNION ALL SELECT value + 1 FROM n LIMIT 1101)
+            SELECT value FROM n;
+        INSERT INTO generations (provider, request_id, status, created_at)
+            SELECT 'fal', value, 'completed', value FROM n;
+        INSERT INTO clips (key, provider, request_id, idx, slot, source_url, kind, content_type, state, policy, tenant,
+            epoch, created_at, queued, fence, attempts, size, sha256, sealed_kind, sealed_content_type, stored_at)
+            SELECT value || '.mp4', 'fal', value, 0, '', 'x', 'video', 'video/mp4', 'stored', 'eager',
+            iif(value = 1101, 'acme', 'museum'), 1, value, 0, 1, 1, 1, 'x', 'video', 'video/mp4', 1
+            FROM n;",
+    )
+    .unwrap();
+    let mut walk = RetentionWalk::default();
+    for (looked_at, deleted, done) in [(500, 0, false), (500, 0, false), (101, 1, true), (500, 0, false)] {
+        let (app, now) = (&bed.t.app, bed.t.app.clock.now());
+        let report =
+            walk.step(&*app.catalog, &app.store, &app.config.retention, now, app.config.lease, 1).await.unwrap();
+        assert_eq!(report, RetentionReport { looked_at, deleted, done });
+    }
+}
