@@ -234,7 +234,7 @@ pub(crate) fn event(row: &impl Columns) -> Result<(Position, Event)> {
     Ok((position, event))
 }
 
-/// Reads `key, epoch, size, sha256, stored_at, verified_at`.
+/// Reads `key, epoch, size, sha256, stored_at, verified_at, source_url`.
 pub(crate) fn object(row: &impl Columns) -> Result<StoredObject> {
     let cells = Cells::of(row, "clips", "key")?;
     Ok(StoredObject {
@@ -244,6 +244,7 @@ pub(crate) fn object(row: &impl Columns) -> Result<StoredObject> {
         sha256: cells.must("sha256", cells.text("sha256"))?,
         stored_at: cells.must("stored_at", cells.time("stored_at"))?,
         verified_at: cells.time("verified_at")?.filter(|at| at.millis() != 0),
+        has_source: !SourceUrl::new(cells.must("source_url", cells.text("source_url"))?).is_own_store(),
     })
 }
 

@@ -36,6 +36,9 @@ pub struct StoredObject {
     pub stored_at: Timestamp,
     /// When its bytes were last read and found right.
     pub verified_at: Option<Timestamp>,
+    /// Whether it could be fetched again. What a provider wrote into our own
+    /// store has no other copy: damaged, it must not be taken for its source.
+    pub has_source: bool,
 }
 
 /// A stored clip with what rules of retention ask for.

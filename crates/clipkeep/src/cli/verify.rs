@@ -91,6 +91,7 @@ struct Run {
 enum Read {
     Right,
     Damaged(String),
+    Missing,
     Unreadable(StoreError),
 }
 
@@ -165,8 +166,9 @@ impl Run {
                 self.tally.bytes += row.size;
             }
             // Deleted or filled anew while it was read: no damage.
-            Read::Damaged(_) if !self.is_as_it_was(row).await? => {}
-            Read::Damaged(what) => self.damaged(row, at, &what).await?,
+            Read::Damaged(_) | Read::Missing if !self.is_as_it_was(row).await? => {}
+            Read::Damaged(what) => self.damaged(row, at, &what, row.has_source).await?,
+            Read::Missing => self.damaged(row, at, "is not in the store", true).await?,
             Read::Unreadable(denied @ StoreError::Denied { .. }) => return Err(denied.into()),
             Read::Unreadable(error) => {
                 self.tally.unreadable += 1;
@@ -183,12 +185,15 @@ impl Run {
         Ok(now.is_some_and(|now| now.epoch == row.epoch))
     }
 
-    async fn damaged(&mut self, row: &StoredObject, at: Timestamp, what: &str) -> anyhow::Result<()> {
+    async fn damaged(&mut self, row: &StoredObject, at: Timestamp, what: &str, can_mend: bool) -> anyhow::Result<()> {
         self.tally.damaged += 1;
         self.report(&row.key, what)?;
         self.catalog.damaged(&row.key, row.epoch, at, what).await?;
         if !self.mend {
             return Ok(());
+        }
+        if !can_mend {
+            return self.report(&row.key, "cannot be mended: the provider wrote it here, there is no other copy");
         }
         let damaged = usize::try_from(self.tally.damaged)?;
         if is_too_much(damaged, damaged + usize::try_from(self.tally.right)?) {
@@ -229,7 +234,7 @@ async fn read(store: &Store, row: &StoredObject) -> Read {
             Read::Damaged(format!("has the checksum {} instead of {}", found.sha256, row.sha256))
         }
         Ok(_) => Read::Right,
-        Err(StoreError::NotFound { .. }) => Read::Damaged("is not in the store".to_owned()),
+        Err(StoreError::NotFound { .. }) => Read::Missing,
         Err(error) => Read::Unreadable(error),
     }
 }

@@ -20,7 +20,10 @@ use super::{
 /// What a row says of its object; a `WHERE` follows.
 macro_rules! select_objects {
     ($tail:literal) => {
-        concat!("SELECT key, epoch, size, sha256, stored_at, verified_at FROM clips WHERE state = 'stored' ", $tail)
+        concat!(
+            "SELECT key, epoch, size, sha256, stored_at, verified_at, source_url FROM clips WHERE state = 'stored' ",
+            $tail
+        )
     };
 }
 

@@ -17,7 +17,7 @@ use super::{
 
 /// Reads stored rows by key. The plus keeps SQLite from the index of states,
 /// from which it would have to sort.
-pub const STORED_OBJECTS: &str = "SELECT key, epoch, size, sha256, stored_at, verified_at FROM clips \
+pub const STORED_OBJECTS: &str = "SELECT key, epoch, size, sha256, stored_at, verified_at, source_url FROM clips \
     WHERE +state = 'stored' AND key > ?1 ORDER BY key LIMIT ?2";
 
 /// Reads the oldest stored rows.
@@ -25,7 +25,7 @@ pub const AGED: &str = "SELECT key, created_at, model, tenant FROM clips \
     WHERE state = 'stored' AND created_at < ?1 AND (created_at, key) > (?2, ?3) ORDER BY created_at, key LIMIT ?4";
 
 /// Finds what is to be verified. Left to itself SQLite would sort.
-pub const UNVERIFIED: &str = "SELECT key, epoch, size, sha256, stored_at, verified_at \
+pub const UNVERIFIED: &str = "SELECT key, epoch, size, sha256, stored_at, verified_at, source_url \
     FROM clips INDEXED BY clips_verified \
     WHERE state = 'stored' AND verified_at < ?1 AND (verified_at, key) > (?2, ?3) ORDER BY verified_at, key LIMIT ?4";
 
@@ -129,7 +129,7 @@ impl Upkeep for SqliteCatalog {
     }
 
     async fn stored_object(&self, key: &ClipKey) -> Result<Option<StoredObject>> {
-        const SQL: &str = "SELECT key, epoch, size, sha256, stored_at, verified_at FROM clips \
+        const SQL: &str = "SELECT key, epoch, size, sha256, stored_at, verified_at, source_url FROM clips \
             WHERE key = ?1 AND state = 'stored'";
         let key = key.clone();
         let read = move |db: &Connection| first(db, SQL, [key.as_str()], |row| row::object(row));

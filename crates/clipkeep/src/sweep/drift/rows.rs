@@ -51,6 +51,11 @@ impl Drift<'_> {
             None => ("its object is not in the store".to_owned(), &mut report.missing),
             Some(size) => (format!("its object has {size} bytes instead of {}", row.size), &mut report.wrong_size),
         };
+        if found.is_some() && !row.has_source {
+            tracing::error!(clip = %row.key, why, "damaged, and there is no other copy");
+            *count += 1;
+            return Ok(());
+        }
         let now = self.clock.now();
         if self.catalog.object_lost(&row.key, row.epoch, now, now.plus(HEARD), &why).await? {
             tracing::error!(clip = %row.key, why, "stored no more: it is filled again, if its source lives");

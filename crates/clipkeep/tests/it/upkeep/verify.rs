@@ -12,7 +12,11 @@ use crate::{
     support::{app::own_settings, garage},
 };
 
-in_both![a_corrupt_byte_is_found_and_mended, a_damaged_clip_whose_source_is_gone_is_lost_only_when_mended];
+in_both![
+    a_corrupt_byte_is_found_and_mended,
+    a_damaged_clip_whose_source_is_gone_is_lost_only_when_mended,
+    damage_to_an_adopted_clip_is_never_taken_for_its_source,
+];
 
 /// The command, beside the node.
 fn verify(bed: &Bed, args: &[&str]) -> Command {
@@ -82,6 +86,29 @@ async fn a_damaged_clip_whose_source_is_gone_is_lost_only_when_mended(bed: Bed) 
     bed.t.until("c.mp4", ClipState::Lost).await;
     let (code, problems, _) = run(&bed, &["c.mp4"]).await;
     assert_eq!((code, problems[0].1.as_str()), (1, "is not stored but lost"));
+}
+
+async fn damage_to_an_adopted_clip_is_never_taken_for_its_source(bed: Bed) {
+    let media = Media::padded(300_000, 4);
+    bed.raw.put("c.mp4", all(&media)).await;
+    bed.t.register(&serde_json::json!({"request_id": "c", "adopt": true})).await;
+    let before = bed.t.until("c.mp4", ClipState::Stored).await;
+    bed.raw.corrupt("c.mp4").await;
+    let (code, problems, _) = run(&bed, &["c.mp4", "--mend"]).await;
+    assert_eq!((code, problems.len()), (1, 2), "{problems:?}");
+    assert!(problems[1].1.contains("no other copy"));
+    bed.raw.put("c.mp4", &b"shorter"[..]).await;
+    assert_eq!(bed.drift(|_| ()).await.wrong_size, 1);
+    let after = bed.clip("c.mp4").await.unwrap();
+    assert_eq!((after.state, after.epoch, &after.sealed), (ClipState::Stored, before.epoch, &before.sealed));
+    // Put back as it was, it is right again.
+    bed.raw.put("c.mp4", all(&media)).await;
+    assert_eq!(run(&bed, &["c.mp4"]).await.0, 0);
+    // Gone, it is waited for: somebody may put it back.
+    bed.raw.delete("c.mp4").await;
+    assert_eq!(bed.drift(|_| ()).await.missing, 1);
+    bed.raw.put("c.mp4", all(&media)).await;
+    assert_eq!(bed.t.until("c.mp4", ClipState::Stored).await.epoch, before.epoch + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
