@@ -200,6 +200,17 @@ pub struct Clip {
     pub misses: u32,
     /// Why the last fill failed, in words without a source URL.
     pub last_error: Option<String>,
+    /// When it started over: its object was gone, or its source another one.
+    pub restarted_at: Option<Timestamp>,
+    /// When its stored bytes were last read and found to be what they should.
+    pub verified_at: Option<Timestamp>,
+}
+
+impl Clip {
+    /// Since when its bytes are being sought.
+    pub fn sought_since(&self) -> Timestamp {
+        self.restarted_at.unwrap_or(self.created_at)
+    }
 }
 
 impl Clip {

@@ -100,6 +100,14 @@ impl Provider {
     }
 }
 
+impl Provider {
+    /// What stands for the provider of objects that were found in the store
+    /// without anybody having told of them.
+    pub fn adopted() -> Self {
+        Self("adopted".to_owned())
+    }
+}
+
 impl ClipKey {
     /// The key of a generation's `index`-th clip, whose file ending is `ending`
     /// (without the dot).
@@ -113,6 +121,16 @@ impl ClipKey {
             n => format!("{request_id}.{n}.{ending}"),
         };
         key.try_into().expect("a request id and a known ending make a valid key")
+    }
+
+    /// The generation it belongs to and its place among that one's clips, as
+    /// its name says. `None` if no generation's clip has that name.
+    pub fn parts(&self) -> Option<(RequestId, u32)> {
+        let (stem, ending) = self.0.rsplit_once('.')?;
+        let numbered = stem.rsplit_once('.').and_then(|(id, number)| Some((id, number.parse::<u32>().ok()?)));
+        let (id, index) = numbered.unwrap_or((stem, 0));
+        let id: RequestId = id.parse().ok()?;
+        (Self::new(&id, index, ending) == *self).then_some((id, index))
     }
 
     /// The file ending, without the dot.
@@ -186,6 +204,22 @@ mod tests {
         assert_eq!(ClipKey::new(&id, 0, "mp4").as_str(), "019f6af7-0000.mp4");
         assert_eq!(ClipKey::new(&id, 2, "webm").as_str(), "019f6af7-0000.2.webm");
         assert_eq!(ClipKey::new(&id, 2, "webm").ending(), "webm");
+    }
+
+    #[test]
+    fn a_clip_key_tells_its_generation_and_index() {
+        for (key, expected) in [
+            ("a.mp4", Some(("a", 0))),
+            ("a.b.2.webm", Some(("a.b", 2))),
+            ("a.v1.mp4", Some(("a.v1", 0))),
+            ("a.0.mp4", None),
+            ("a.01.mp4", None),
+            ("a.1.2.mp4", None),
+        ] {
+            let parts = key.parse::<ClipKey>().unwrap().parts();
+            let parts = parts.as_ref().map(|(id, index)| (id.as_str(), *index));
+            assert_eq!(parts, expected, "{key}");
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::id::ClipKey;
+
 /// A secret: a key, a token, a credential. `Debug` redacts it.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
@@ -27,6 +29,9 @@ impl<T> fmt::Debug for Secret<T> {
     }
 }
 
+/// What a source begins with that is no URL but our own store.
+const OWN_STORE: &str = "store:";
+
 /// A source URL: the provider's address of a clip. Never canonical, and never
 /// printed: `Debug` and `Display` say only that there is one (invariant 2).
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -38,6 +43,18 @@ impl SourceUrl {
     /// where it is fetched.
     pub fn new(url: impl Into<String>) -> Self {
         Self(url.into())
+    }
+
+    /// Says that the provider writes the clip into our own store. It is no URL
+    /// that a request could go to: no host stands in it, and the judge of URLs
+    /// takes only http and https.
+    pub fn own_store(key: &ClipKey) -> Self {
+        Self(format!("{OWN_STORE}{key}"))
+    }
+
+    /// Whether the clip is written into our own store by the provider.
+    pub fn is_own_store(&self) -> bool {
+        self.0.starts_with(OWN_STORE)
     }
 
     /// The URL itself, for the engine's use and for admin answers.
@@ -67,5 +84,17 @@ mod tests {
         let url = SourceUrl::new("https://v3.fal.media/x.mp4");
         assert_eq!(format!("{url} {url:?}"), "[source] [source]");
         assert_eq!(format!("{:?}", Secret::new("hunter2")), "[secret]");
+    }
+
+    #[test]
+    fn our_own_store_is_no_url_that_a_request_may_go_to() {
+        let own = SourceUrl::own_store(&"a.mp4".parse().unwrap());
+        assert!(own.is_own_store() && !SourceUrl::new("https://v3.fal.media/x.mp4").is_own_store());
+        let rules = crate::address::SourceRules {
+            hosts: vec!["*.fal.media".parse().unwrap()],
+            allow_private: true,
+            allow_http: true,
+        };
+        assert!(crate::address::judge_url(&rules, own.expose()).is_err());
     }
 }

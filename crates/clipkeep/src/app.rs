@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use clipkeep_core::{
     address::SourceRules,
     config::{Config, StoreUrl},
-    event::Position,
+    event::{EventType, Position},
     generation::{Clip, HookRecord},
     id::ClipKey,
     link::{LinkKeys, expires_at},
@@ -18,12 +18,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     cache::{DiskCache, Shelf},
     catalog::{
-        Catalog, CatalogError,
+        Catalog, CatalogError, Deletion,
         group::{HookLimits, HookWriter},
         open::open_configured,
     },
     clock::SystemClock,
-    fill::{FillEngine, FillParts, FillSettings, local},
+    fill::{self, FillEngine, FillParts, FillSettings, local},
     jwks::JwksCache,
     keys,
     outbox::{self, Feed, OutboxParts, OutboxSettings},
@@ -222,10 +222,37 @@ impl App {
         loop {
             let told = self.catalog.events(*heard, HEAR_BATCH).await?;
             self.shelf.hear(told.iter().filter_map(|(_, event)| event.key.as_ref()));
+            let deleted = told.iter().filter(|(_, event)| event.kind == EventType::ClipDeleted);
+            deleted.filter_map(|(_, event)| event.key.as_ref()).for_each(|key| self.forget(key));
             let Some((last, _)) = told.last() else { return Ok(()) };
             *heard = *last;
             self.feed.tell(*heard);
         }
+    }
+
+    /// Deletes a clip: from here on this node answers that it is gone, and the
+    /// others do within seconds. Runs to its end once it is polled.
+    pub async fn delete(self: &Arc<Self>, key: &ClipKey, why: &'static str) -> Result<Deletion, CatalogError> {
+        let (app, key) = (Arc::clone(self), key.clone());
+        let deleting = self.tasks.spawn(async move {
+            let (now, lease) = (app.clock.now(), app.config.lease);
+            let told = fill::delete(&*app.catalog, &app.store, &key, now, lease, why).await;
+            app.shelf.hear([&key]);
+            app.forget(&key);
+            told
+        });
+        deleting.await.map_err(|panicked| CatalogError::unavailable("deleting a clip", panicked))?
+    }
+
+    /// Drops what this node has of a deleted clip.
+    fn forget(&self, key: &ClipKey) {
+        self.engine.let_go(key);
+        self.cache.forget(key);
+    }
+
+    /// Where this process keeps clips that are on their way.
+    pub fn spool(&self) -> PathBuf {
+        self.scratch.spool()
     }
 
     /// Adds what the node knows of a webhook's clips: how long sources live here.
@@ -279,6 +306,7 @@ fn fill_settings(config: &Config, scratch: &Scratch) -> FillSettings {
         retry_max: config.retry_max,
         gone_attempts: config.gone_attempts,
         lost_after: config.lost_after,
+        adopt_within: config.adopt_within,
         max_clip_size: config.max_clip_size,
         sweep_interval: config.sweep_interval,
         fast_start: config.fast_start,

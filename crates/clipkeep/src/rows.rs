@@ -70,6 +70,9 @@ pub struct ClipRow {
     /// When it was confirmed in the store.
     #[schema(format = DateTime)]
     pub stored_at: Option<String>,
+    /// When its stored bytes were last read again and found right.
+    #[schema(format = DateTime)]
+    pub verified_at: Option<String>,
     /// How often its fill was started.
     pub attempts: u32,
     /// Why the last fill failed.
@@ -111,6 +114,7 @@ impl ClipRow {
             public: clip.facts.public,
             source_expires_at: clip.source_expires_at.map(|at| at.to_string()),
             stored_at: clip.stored_at.map(|at| at.to_string()),
+            verified_at: clip.verified_at.map(|at| at.to_string()),
             attempts: clip.attempts,
             last_error: clip.last_error,
             source_url: None,

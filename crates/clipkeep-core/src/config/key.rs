@@ -133,6 +133,10 @@ keys! {
     /// Exceptions from `policy`, first match wins. In a model pattern `*` stands for any run of characters.
     policies: List("`model=PATTERN:POLICY` or `tenant=NAME:POLICY`"), "",
         "model=fal-ai/veo3*:deferred, tenant=acme:on_demand";
+    /// How old clips become before they are deleted, first match wins; what no rule fits is kept for ever. In a model
+    /// pattern `*` stands for any run of characters, and `*` alone fits all. `never` makes an exception.
+    retention: List("`tenant=NAME:AGE`, `model=PATTERN:AGE` or `*:AGE`"), "",
+        "tenant=museum:never, model=fal-ai/draft*:30d, *:365d";
     /// Whether prompts are kept as text, or only their hash.
     prompts: Choice(&["keep", "hash_only"]), "keep", "hash_only";
     /// Whether clips are served without a signature, unless a generation says otherwise.
@@ -227,6 +231,11 @@ keys! {
     poll_give_up: Duration("1s", "3650d"), "48h", "7d";
     /// How long before its source vanishes a clip that is not stored is at risk, and is told of.
     at_risk_before: Duration("0s", "3650d"), "6h", "1d";
+    /// How often the sweep compares all rows with all objects. `clipkeep sweep` does it at once.
+    drift_interval: Duration("10ms", "365d"), "6h", "1d";
+    /// How long a provider may take to put a clip into our own store that was registered with `adopt`, before the clip
+    /// is lost.
+    adopt_within: Duration("1s", "365d"), "1h", "15m";
     /// How log lines look; `auto` is text on a terminal and JSON elsewhere.
     log_format: Choice(&["auto", "text", "json"]), "auto", "json";
     /// How many client connections may be open at once.

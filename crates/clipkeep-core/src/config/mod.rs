@@ -29,7 +29,7 @@ pub use raw::Layers;
 pub use units::{DurationText, SizeText, UnitError};
 pub use warning::Warning;
 
-use crate::{endpoint::Endpoint, policy::Policies, secret::Secret, state::text_enum};
+use crate::{endpoint::Endpoint, policy::Policies, retention::Retention, secret::Secret, state::text_enum};
 
 text_enum! {
     /// What is kept of a prompt.
@@ -73,6 +73,8 @@ pub struct Config {
     pub final_url_template: UrlTemplate,
     /// What triggers a fill: the keys `policy`, `deferred_after`, `policies`.
     pub policies: Policies,
+    /// How old clips become.
+    pub retention: Retention,
     /// What is kept of a prompt.
     pub prompts: Prompts,
     /// Whether clips are public unless a generation says otherwise.
@@ -155,6 +157,10 @@ pub struct Config {
     pub poll_give_up: Duration,
     /// How long before its source vanishes a clip is at risk.
     pub at_risk_before: Duration,
+    /// How often the sweep compares all rows with all objects.
+    pub drift_interval: Duration,
+    /// How long a provider may take to put a clip into our own store.
+    pub adopt_within: Duration,
     /// How log lines look.
     pub log_format: LogFormat,
     /// How many client connections may be open at once.

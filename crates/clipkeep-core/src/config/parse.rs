@@ -10,9 +10,12 @@ use crate::{
     endpoint::Endpoint,
     id::Tenant,
     policy::{Policy, PolicyRule},
+    retention::RetentionRule,
     secret::Secret,
     standard_webhook::EventSecret,
 };
+
+use super::DurationText;
 
 /// What is wrong with a value, in words.
 pub(super) type Problem = String;
@@ -107,9 +110,45 @@ pub(super) fn policy_rule(text: &str) -> Result<PolicyRule, Problem> {
     }
 }
 
+/// `tenant=NAME:AGE`, `model=PATTERN:AGE` or `*:AGE`; an age may be `never`.
+pub(super) fn retention_rule(text: &str) -> Result<RetentionRule, Problem> {
+    let shape = || "must look like tenant=NAME:30d, model=PATTERN:90d or *:365d".to_owned();
+    let (selector, age) = text.rsplit_once(':').ok_or_else(shape)?;
+    let age = match age.trim() {
+        "never" => None,
+        age => match age.parse::<DurationText>().map_err(|error| format!("has an age that {error}"))?.into() {
+            std::time::Duration::ZERO => return Err("has an age of nothing".to_owned()),
+            age => Some(age),
+        },
+    };
+    match selector.split_once('=').map(|(what, name)| (what.trim(), name.trim())) {
+        None if selector.trim() == "*" => Ok(RetentionRule { model: None, tenant: None, age }),
+        Some((_, "")) | None => Err(shape()),
+        Some(("model", pattern)) => Ok(RetentionRule { model: Some(pattern.to_owned()), tenant: None, age }),
+        Some(("tenant", name)) => {
+            let tenant: Tenant = name.parse().map_err(|error| format!("is not right: {error}"))?;
+            Ok(RetentionRule { model: None, tenant: Some(tenant), age })
+        }
+        Some(_) => Err(shape()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rule_of_retention_names_whom_it_fits_and_an_age() {
+        let days = |days: u64| Some(std::time::Duration::from_secs(days * 24 * 3600));
+        let rule = retention_rule("model=fal-ai/veo3*:90d").unwrap();
+        assert_eq!((rule.model.as_deref(), rule.age), (Some("fal-ai/veo3*"), days(90)));
+        let rule = retention_rule("tenant=org:acme:never").unwrap();
+        assert_eq!((rule.tenant.unwrap().as_str(), rule.age), ("org:acme", None));
+        assert_eq!(retention_rule("*:365d").unwrap(), RetentionRule { model: None, tenant: None, age: days(365) });
+        for bad in ["", "30d", "model=:30d", "model=x:soon", "*:0s", "clip=x:30d", "tenant=a b:30d", "x:30d"] {
+            assert!(retention_rule(bad).is_err(), "{bad:?}");
+        }
+    }
 
     #[test]
     fn a_rule_names_a_model_or_a_tenant() {

@@ -8,7 +8,7 @@ use super::{
     parse::{self, Problem},
     raw::Given,
 };
-use crate::policy::Policies;
+use crate::{policy::Policies, retention::Retention};
 
 pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
     let mut read = Reader { layers };
@@ -28,6 +28,7 @@ pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
             deferred_after: read.duration("deferred_after"),
             rules: read.value("policies", |text| parse::list(text, parse::policy_rule)),
         },
+        retention: Retention { rules: read.value("retention", |text| parse::list(text, parse::retention_rule)) },
         prompts: read.value("prompts", parsed),
         public: read.value("public", parse::boolean),
         admin_token: read.value("admin_token", |text| parse::secret(text, 16)),
@@ -69,6 +70,8 @@ pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
         poll_after: read.duration("poll_after"),
         poll_give_up: read.duration("poll_give_up"),
         at_risk_before: read.duration("at_risk_before"),
+        drift_interval: read.duration("drift_interval"),
+        adopt_within: read.duration("adopt_within"),
         log_format: read.value("log_format", parsed),
         max_connections: read.count("max_connections"),
     };

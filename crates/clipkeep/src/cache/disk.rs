@@ -159,6 +159,12 @@ impl DiskCache {
         });
     }
 
+    /// Drops the copy of a clip that was deleted. Its file goes with its last
+    /// viewer.
+    pub fn forget(&self, key: &ClipKey) {
+        self.held.remove(key);
+    }
+
     /// Stops copying, and leaves what is here on the disk for the next run.
     pub async fn close(&self) {
         self.stop.cancel();

@@ -17,6 +17,7 @@ use clipkeep_core::{
 
 use super::{
     CatalogError, HookOutcome, Registration, Result,
+    restart::{is_replaced, restart},
     rules::{Prompts, Rules, poll_at},
 };
 
@@ -111,7 +112,7 @@ impl<'a> Ledger<'a> {
             facts: self.storable(&hook.facts),
             error: hook.error.as_deref().map(without_nul),
             created_at: made_at(hook),
-            completed_at: Some(hook.received_at),
+            completed_at: (hook.status != GenerationStatus::Pending).then_some(hook.received_at),
             poll_at: None,
         };
         let told = self.tell(&id, news);
@@ -194,7 +195,7 @@ impl<'a> Ledger<'a> {
         let policy = self.policy(facts);
         for (clip, mark) in self.clips.values_mut().filter(|(clip, _)| is_of(clip, id)) {
             let untouched = clip.state == ClipState::Waiting && clip.attempts == 0;
-            if untouched && clip.policy != policy {
+            if untouched && clip.policy != policy && !clip.source_url.is_own_store() {
                 clip.due_at = self.rules.policies.due_at(policy, clip.created_at);
             }
             if clip.facts.public != facts.public {
@@ -219,7 +220,7 @@ impl<'a> Ledger<'a> {
         let at = hook.received_at;
         let source_url = SourceUrl::new(without_nul(new.source_url.expose()));
         if let Some((known, mark)) = self.clips.get_mut(&new.key) {
-            if known.source_url == source_url || matches!(known.state, ClipState::Stored | ClipState::Deleted) {
+            if !is_replaced(known, &source_url) {
                 return false;
             }
             let detail = Some(format!("was {}", known.state));
@@ -234,7 +235,8 @@ impl<'a> Ledger<'a> {
         }
         let clip = self.clip(id, new, source_url, hook);
         let detail = Some(format!("{}, {}", clip.kind, clip.policy));
-        self.lines.push(Line { key: new.key.clone(), at, event: "received", detail });
+        let event = if clip.source_url.is_own_store() { "adopting" } else { "received" };
+        self.lines.push(Line { key: new.key.clone(), at, event, detail });
         self.clips.insert(new.key.clone(), (clip, ClipMark::New));
         true
     }
@@ -243,6 +245,8 @@ impl<'a> Ledger<'a> {
         let facts = self.generations.get(id).map(|(row, _)| row.facts.clone()).unwrap_or_default();
         let (policy, created_at) = (self.policy(&facts), made_at(hook));
         let due = self.rules.policies.due_at(policy, created_at);
+        // What is in our own store already is never waited for.
+        let adopting = source_url.is_own_store().then_some(hook.received_at);
         Clip {
             key: new.key.clone(),
             provider: id.0.clone(),
@@ -261,12 +265,14 @@ impl<'a> Ledger<'a> {
             created_at,
             stored_at: None,
             // What is old but new to us does not go before what came meanwhile.
-            due_at: due.map(|due| due.max(hook.received_at)),
+            due_at: adopting.or_else(|| due.map(|due| due.max(hook.received_at))),
             attempts: 0,
             misses: 0,
             version: None,
             view: None,
             last_error: None,
+            restarted_at: None,
+            verified_at: None,
         }
     }
 
@@ -348,24 +354,6 @@ fn merge_facts(known: &Facts, news: Facts) -> Facts {
         merged.prompt_hash = news.prompt_hash.or(merged.prompt_hash);
     }
     merged
-}
-
-/// Starts a clip over from another source.
-fn restart(clip: &mut Clip, new: &NewClip, source_url: SourceUrl, at: Timestamp) {
-    clip.state = ClipState::Waiting;
-    clip.slot = without_nul(&new.slot);
-    clip.source_url = source_url;
-    clip.source_expires_at = new.source_expires_at;
-    clip.kind = new.kind;
-    clip.content_type = without_nul(&new.content_type);
-    clip.sealed = None;
-    clip.epoch = clip.epoch.saturating_add(1);
-    clip.due_at = Some(at);
-    clip.attempts = 0;
-    clip.misses = 0;
-    clip.version = None;
-    clip.view = None;
-    clip.last_error = None;
 }
 
 /// PostgreSQL's text cannot hold NUL, and a webhook must not fail for it.

@@ -14,6 +14,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { version: 1, sql: include_str!("../../migrations/sqlite/0001_init.sql") },
     Migration { version: 2, sql: include_str!("../../migrations/sqlite/0002_outbox.sql") },
     Migration { version: 3, sql: include_str!("../../migrations/sqlite/0003_polls.sql") },
+    Migration { version: 4, sql: include_str!("../../migrations/sqlite/0004_upkeep.sql") },
     Migration { version: 5, sql: include_str!("../../migrations/sqlite/0005_history.sql") },
 ];
 
@@ -21,6 +22,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { version: 1, sql: include_str!("../../migrations/postgres/0001_init.sql") },
     Migration { version: 2, sql: include_str!("../../migrations/postgres/0002_outbox.sql") },
     Migration { version: 3, sql: include_str!("../../migrations/postgres/0003_polls.sql") },
+    Migration { version: 4, sql: include_str!("../../migrations/postgres/0004_upkeep.sql") },
     Migration { version: 5, sql: include_str!("../../migrations/postgres/0005_history.sql") },
 ];
 

@@ -16,10 +16,12 @@ pub mod outlook;
 pub mod page;
 pub mod polls;
 pub mod postgres;
+mod restart;
 pub mod risk;
 mod row;
 mod rules;
 pub mod sqlite;
+mod upkeep;
 
 use std::time::Duration;
 
@@ -37,6 +39,7 @@ pub use self::{
     ending::Attempt,
     lookup::{Holder, Lookup, Outline},
     outbox::Outbox,
+    upkeep::{AgedClip, Deletion, StoredObject, Upkeep},
 };
 
 /// What went wrong in the catalogue.
@@ -207,7 +210,7 @@ pub struct ClipPage {
 
 /// The catalogue.
 #[async_trait]
-pub trait Catalog: AtRisk + Lookup + Outbox + Outlook + Polls + Send + Sync + 'static {
+pub trait Catalog: AtRisk + Lookup + Outbox + Outlook + Polls + Upkeep + Send + Sync + 'static {
     /// Commits verified webhooks together, durably, in one transaction:
     /// generations, clips, history and the work (a due clip *is* the work).
     ///
@@ -217,6 +220,8 @@ pub trait Catalog: AtRisk + Lookup + Outbox + Outlook + Polls + Send + Sync + 's
     /// stays as it is, except that a *different* source URL replaces the source
     /// of a clip that is `waiting`, `filling`, `lost` or `rejected`: it goes back
     /// to `waiting`, its fence and epoch rise, attempts start over, it is due.
+    /// Where the provider is to write into our own store, nothing replaces that
+    /// before it is `lost` or `rejected`; saying it again then starts it over.
     /// The policy and due time of a new clip come from the merged facts.
     ///
     /// Answers in the order of `hooks`. `KeyTaken` for one fails the batch; the

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clipkeep_core::{
     event::{Event, Position},
     generation::{Clip, Facts, Generation, HistoryEntry, MediaInfo, Sealed},
+    id::ClipKey,
     secret::SourceUrl,
     state::ClipState,
     time::Timestamp,
@@ -14,7 +15,7 @@ use clipkeep_core::{
 };
 
 use super::{
-    CatalogError, Holder, Outline, Pinned, Result,
+    AgedClip, CatalogError, Cursor, Holder, Outline, Pinned, Result, StoredObject,
     outbox::{Backlog, Delivery, ParkedDelivery},
     polls::Poll,
 };
@@ -25,7 +26,7 @@ macro_rules! clip_columns {
         "c.key, c.provider, c.request_id, c.idx, c.slot, c.state, c.policy, c.source_url, \
          c.source_expires_at, c.kind, c.content_type, c.epoch, c.created_at, c.stored_at, c.due_at, \
          c.attempts, c.misses, c.view, c.version, c.last_error, c.fence, c.size, c.sha256, c.sealed_kind, c.sealed_content_type, \
-         c.duration, c.width, c.height, c.fps, c.codec, \
+         c.duration, c.width, c.height, c.fps, c.codec, c.restarted_at, c.verified_at, \
          g.model, g.prompt, g.prompt_hash, g.tenant, g.policy AS own_policy, g.input, g.seed, g.public"
     };
 }
@@ -208,6 +209,8 @@ pub(crate) fn clip(row: &impl Columns) -> Result<Clip> {
         version: cells.version()?,
         misses: cells.must("misses", cells.number("misses"))?,
         last_error: cells.text("last_error")?,
+        restarted_at: cells.time("restarted_at")?,
+        verified_at: cells.time("verified_at")?.filter(|at| at.millis() != 0),
     })
 }
 
@@ -304,6 +307,45 @@ pub(crate) fn backlog(row: &impl Columns) -> Result<Backlog> {
     let cells = Cells::of(row, "deliveries", "endpoint")?;
     let waiting = cells.must("waiting", cells.number("waiting"))?;
     Ok(Backlog { endpoint: cells.key.clone(), waiting, parked: cells.must("parked", cells.number("parked"))? })
+}
+
+/// Reads `key, epoch, size, sha256, stored_at, verified_at, source_url`.
+pub(crate) fn object(row: &impl Columns) -> Result<StoredObject> {
+    let cells = Cells::of(row, "clips", "key")?;
+    Ok(StoredObject {
+        key: cells.must("key", cells.name("key"))?,
+        epoch: cells.must("epoch", cells.number("epoch"))?,
+        size: cells.must("size", cells.number("size"))?,
+        sha256: cells.must("sha256", cells.text("sha256"))?,
+        stored_at: cells.must("stored_at", cells.time("stored_at"))?,
+        verified_at: cells.time("verified_at")?.filter(|at| at.millis() != 0),
+        has_source: !SourceUrl::new(cells.must("source_url", cells.text("source_url"))?).is_own_store(),
+    })
+}
+
+/// Reads `key, created_at, model, tenant`.
+pub(crate) fn aged(row: &impl Columns) -> Result<AgedClip> {
+    let cells = Cells::of(row, "clips", "key")?;
+    Ok(AgedClip {
+        at: Cursor {
+            created_at: cells.must("created_at", cells.time("created_at"))?,
+            key: cells.must("key", cells.name("key"))?,
+        },
+        model: cells.text("model")?,
+        tenant: cells.name("tenant")?,
+    })
+}
+
+/// Reads `key`.
+pub(crate) fn key(row: &impl Columns) -> Result<ClipKey> {
+    let cells = Cells::of(row, "clips", "key")?;
+    cells.must("key", cells.name("key"))
+}
+
+/// Reads `key, state`.
+pub(crate) fn state(row: &impl Columns) -> Result<(ClipKey, ClipState)> {
+    let cells = Cells::of(row, "clips", "key")?;
+    Ok((cells.must("key", cells.name("key"))?, cells.must("state", cells.name("state"))?))
 }
 
 /// Reads `state, clips`.

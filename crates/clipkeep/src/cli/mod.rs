@@ -11,6 +11,7 @@ mod output;
 mod serve;
 mod sweep;
 mod token;
+mod verify;
 
 use std::{fmt, process::ExitCode};
 
@@ -53,6 +54,8 @@ enum Command {
     Explain(explain::Args),
     /// Sign a link to a clip.
     Link(link::Args),
+    /// Read stored clips again and compare their bytes with their checksums.
+    Verify(verify::Args),
     /// Print the admin token.
     Token,
     /// Check configuration, database, store, webhook keys and clock.
@@ -125,6 +128,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::Import(args) => import::run(config, args, cli.config.policy(), cli.json).await,
             Command::Explain(args) => explain::run(config, args, cli.json).await,
             Command::Link(args) => link::run(&config, args, cli.json).await,
+            Command::Verify(args) => verify::run(config, args, cli.json).await,
             Command::Token => token::run(&config, cli.json),
             Command::Doctor => doctor::run(config, cli.json).await,
         }

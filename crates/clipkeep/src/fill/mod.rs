@@ -8,8 +8,11 @@
 //! - `task` is one fill, top to bottom.
 //! - `fetch` brings the source's bytes into the local file.
 //! - `settle` turns what was read into a confirmed object and a `stored` row.
+//! - `adopt` does the same for what the provider wrote into the store itself.
 //! - `lease` holds the right to do so.
+//! - `remove` ends a clip.
 
+mod adopt;
 mod attempt;
 mod caps;
 mod due;
@@ -18,6 +21,7 @@ mod lease;
 pub mod local;
 mod pace;
 mod registry;
+mod remove;
 mod settle;
 mod task;
 mod through;
@@ -40,6 +44,7 @@ use self::{
 };
 pub use self::{
     registry::{FillEnd, FillHandle},
+    remove::delete,
     through::Through,
 };
 use crate::{
@@ -74,6 +79,8 @@ pub struct FillSettings {
     pub gone_attempts: u32,
     /// After how long without success any source counts as gone.
     pub lost_after: Duration,
+    /// How long a provider may take to write a clip into our own store.
+    pub adopt_within: Duration,
     /// The largest clip that is accepted, in bytes.
     pub max_clip_size: u64,
     /// The longest pause between looks for due clips.
@@ -177,6 +184,11 @@ impl FillEngine {
     /// The fill of `key`, if it runs on this node.
     pub fn find(&self, key: &ClipKey) -> Option<FillHandle> {
         self.0.registry.find(key)
+    }
+
+    /// The clip was deleted: its fill, should one run here, ends now.
+    pub fn let_go(&self, key: &ClipKey) {
+        self.0.registry.let_go(key);
     }
 
     /// Starts the fill of `key`, due or not, or joins the one that runs here.

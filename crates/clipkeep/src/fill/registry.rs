@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use clipkeep_core::id::ClipKey;
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::local::LocalCopy;
 use crate::catalog::Claim;
@@ -78,6 +79,7 @@ type Map = Arc<Mutex<HashMap<ClipKey, Entry>>>;
 struct Entry {
     handle: FillHandle,
     claim: Claiming,
+    deleted: CancellationToken,
 }
 
 /// Whether the fill has its claim.
@@ -99,6 +101,7 @@ pub(super) struct Running {
     key: ClipKey,
     map: Map,
     tell: watch::Sender<Stage>,
+    deleted: CancellationToken,
 }
 
 impl Registry {
@@ -109,8 +112,10 @@ impl Registry {
             return Err(running.handle.clone());
         }
         let (tell, hear) = watch::channel(Stage::default());
-        map.insert(key.clone(), Entry { handle: FillHandle(hear), claim: Claiming::Asked });
-        Ok(Running { key: key.clone(), map: Arc::clone(&self.0), tell })
+        let deleted = CancellationToken::new();
+        let entry = Entry { handle: FillHandle(hear), claim: Claiming::Asked, deleted: deleted.clone() };
+        map.insert(key.clone(), entry);
+        Ok(Running { key: key.clone(), map: Arc::clone(&self.0), tell, deleted })
     }
 
     /// Gives a claim to a fill that asks for just this one; answers it if none
@@ -130,6 +135,13 @@ impl Registry {
         self.0.lock().get(key).map(|entry| entry.handle.clone())
     }
 
+    /// Ends the fill of `key`, whose clip was deleted.
+    pub(super) fn let_go(&self, key: &ClipKey) {
+        if let Some(entry) = self.0.lock().get(key) {
+            entry.deleted.cancel();
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.0.lock().len()
     }
@@ -147,6 +159,11 @@ impl Running {
             Claiming::Given(claim) => Some(*claim),
             Claiming::Asked | Claiming::Held => None,
         }
+    }
+
+    /// Waits until the clip is deleted.
+    pub(super) async fn deleted(&self) {
+        self.deleted.cancelled().await;
     }
 
     /// Lets viewers at the copy.

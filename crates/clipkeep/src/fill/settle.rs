@@ -4,9 +4,11 @@ use std::{fs::File, io::BufReader, sync::Arc, time::Duration};
 
 use clipkeep_core::{
     backoff,
+    config::DurationText,
     generation::{MediaInfo, Sealed},
     media_type::MediaType,
     probe::{self, ProbeError},
+    time::Timestamp,
     verdict::Verdict,
     view::View,
 };
@@ -96,7 +98,7 @@ pub(super) async fn publish(
 }
 
 /// Looks how the clip is best served, unless a viewer's request decided that.
-async fn decide_view(inner: &Inner, claim: &Claim, file: &Arc<LocalCopy>) -> Result<(), FillError> {
+pub(super) async fn decide_view(inner: &Inner, claim: &Claim, file: &Arc<LocalCopy>) -> Result<(), FillError> {
     let Some(opened) = file.opened() else { return Ok(()) };
     let found = faststart::find(file.len(), &mut file.look()).await;
     let view = match found {
@@ -142,11 +144,18 @@ fn judge(inner: &Inner, claim: &Claim, result: Result<(), FillError>) -> Outcome
     let last_miss = claim.clip.misses + 1 >= settings.gone_attempts;
     // A clip may be old when it is first tried: its source gets its chances, too.
     let tried = claim.clip.attempts >= settings.gone_attempts;
-    let age = inner.parts.clock.now().since(claim.clip.created_at);
+    let age = inner.parts.clock.now().since(claim.clip.sought_since());
     let verdict = match error {
         FillError::Source(error) => error.verdict(),
         FillError::Unacceptable(_) => return Outcome::Rejected(why),
-        FillError::LeaseLost | FillError::Catalog(CatalogError::LeaseLost { .. }) => return Outcome::LetGo,
+        FillError::NotLanded if age >= settings.adopt_within => {
+            let within = DurationText(settings.adopt_within);
+            return Outcome::Lost(format!("the provider did not put it into the store within {within} (adopt_within)"));
+        }
+        FillError::NotLanded => return Outcome::Retry(Fault::Elsewhere, why, None),
+        FillError::Deleted | FillError::LeaseLost | FillError::Catalog(CatalogError::LeaseLost { .. }) => {
+            return Outcome::LetGo;
+        }
         FillError::Stopping => return Outcome::Release,
         FillError::Incomplete(_) if last_miss => return Outcome::Rejected(why),
         FillError::Incomplete(_) => return Outcome::Retry(Fault::Source, why, None),
@@ -198,12 +207,20 @@ async fn write(inner: &Inner, ongoing: &Ongoing, outcome: Outcome) -> (FillEnd, 
             let pause = backoff::delay(claim.clip.attempts, settings.retry_base, settings.retry_max, random());
             let pause = pause.max(after.unwrap_or_default());
             tracing::warn!(clip = %key, why, attempts = claim.clip.attempts, retry_in = ?pause, "a fill failed");
-            (FillEnd::Later, catalog.retry_later(lease, attempt, attempt.at.plus(pause), fault, &why).await)
+            let due = attempt.at.plus(pause);
+            let due = last_look(inner, claim, attempt.at).map_or(due, |last| last.min(due));
+            (FillEnd::Later, catalog.retry_later(lease, attempt, due, fault, &why).await)
         }
         Outcome::Release => (FillEnd::LetGo, catalog.release(lease, attempt).await),
         Outcome::LetGo => {
-            tracing::warn!(clip = %key, "let go: the lease went to someone else");
+            tracing::warn!(clip = %key, "let go: it was deleted, or the lease went to someone else");
             (FillEnd::LetGo, Ok(()))
         }
     }
+}
+
+/// When an adopting clip that is not there by then is lost.
+fn last_look(inner: &Inner, claim: &Claim, now: Timestamp) -> Option<Timestamp> {
+    let last = claim.clip.sought_since().plus(inner.parts.settings.adopt_within);
+    (claim.clip.source_url.is_own_store() && last > now).then_some(last)
 }

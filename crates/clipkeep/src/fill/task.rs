@@ -11,7 +11,7 @@ use clipkeep_core::{
 use tokio::task::JoinHandle;
 
 use super::{
-    FillEnd, Inner,
+    FillEnd, Inner, adopt,
     attempt::Ongoing,
     fetch, lease,
     local::{self, Ended, LocalCopy},
@@ -45,6 +45,12 @@ pub(super) enum FillError {
     /// The node's own disk.
     #[error("keeping the clip on the local disk")]
     Disk(#[from] std::io::Error),
+    /// The provider did not write it into our store so far.
+    #[error("the provider has not put it into the store yet")]
+    NotLanded,
+    /// The clip was deleted.
+    #[error("the clip was deleted")]
+    Deleted,
     /// The lease is gone.
     #[error("another node took over")]
     LeaseLost,
@@ -59,7 +65,7 @@ impl FillError {
         match self {
             Self::Source(error) => matches!(error.verdict(), Verdict::Retry { .. } | Verdict::Missing(_)),
             Self::Store(_) | Self::Catalog(_) | Self::LeaseLost | Self::Stopping => true,
-            Self::Unacceptable(_) | Self::Incomplete(_) | Self::Disk(_) => false,
+            Self::Unacceptable(_) | Self::Incomplete(_) | Self::Disk(_) | Self::NotLanded | Self::Deleted => false,
         }
     }
 }
@@ -90,12 +96,15 @@ pub(super) async fn run(inner: &Inner, claim: Claim, running: &Running) -> FillE
 }
 
 /// Where the clip's copy is while it is filled.
-fn spooled(inner: &Inner, claim: &Claim) -> PathBuf {
+pub(super) fn spooled(inner: &Inner, claim: &Claim) -> PathBuf {
     inner.parts.settings.spool.join(claim.lease.key.as_str())
 }
 
 async fn fill(inner: &Inner, ongoing: &Ongoing, running: &Running) -> Result<(), FillError> {
     let claim = &ongoing.claim;
+    if claim.clip.source_url.is_own_store() {
+        return adopt::fill(inner, ongoing, running).await;
+    }
     if settle::recover(inner, ongoing).await? {
         return Ok(());
     }
@@ -105,7 +114,7 @@ async fn fill(inner: &Inner, ongoing: &Ongoing, running: &Running) -> Result<(),
         None => LocalCopy::create(path).await?,
     };
     running.show(&file);
-    let result = through(inner, ongoing, &file).await;
+    let result = through(inner, ongoing, &file, running).await;
     file.close();
     if result.as_ref().is_err_and(FillError::is_passing) && file.persist().await.is_ok() {
         file.keep();
@@ -114,12 +123,13 @@ async fn fill(inner: &Inner, ongoing: &Ongoing, running: &Running) -> Result<(),
 }
 
 /// The copy to its end, then the store.
-async fn through(inner: &Inner, ongoing: &Ongoing, file: &Arc<LocalCopy>) -> Result<(), FillError> {
+async fn through(inner: &Inner, ongoing: &Ongoing, file: &Arc<LocalCopy>, running: &Running) -> Result<(), FillError> {
     let claim = &ongoing.claim;
     let mut staging = None;
     let copied = tokio::select! {
         copied = copy(inner, ongoing, file, &mut staging) => copied,
         () = lease::hold(inner, &claim.lease) => Err(FillError::LeaseLost),
+        () = running.deleted() => Err(FillError::Deleted),
         () = inner.stopping.cancelled() => Err(FillError::Stopping),
     };
     let (staged, sealed) = match copied {
@@ -198,7 +208,7 @@ async fn stage(
 }
 
 /// Waits for the file's beginning; says what it is, or that it is nothing.
-async fn media_type(file: &Arc<LocalCopy>) -> Result<Result<&'static MediaType, FillError>, Ended> {
+pub(super) async fn media_type(file: &Arc<LocalCopy>) -> Result<Result<&'static MediaType, FillError>, Ended> {
     let mut reader = file.reader();
     let available = reader.wait_for(SNIFF_LEN as u64).await?;
     let head = reader.read_at(0..available.min(SNIFF_LEN as u64)).await?;

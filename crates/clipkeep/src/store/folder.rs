@@ -15,17 +15,19 @@ use std::{
 
 use bytes::Bytes;
 use clipkeep_core::time::Timestamp;
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, stream, stream::BoxStream};
 use tokio::task::spawn_blocking;
 
 use super::{
-    ByteStream, Digest, ObjectKey, ObjectMeta, Result, StaleUpload, StoreError, error::from_disk, hash::Hasher,
+    ByteStream, Digest, Listed, ObjectKey, ObjectMeta, Result, StaleUpload, StoreError, error::from_disk, hash::Hasher,
     probe::nonce,
 };
 use crate::fill::local::{LocalCopy, Reader};
 
 /// How much is read at a time.
 const READ: u64 = 1024 * 1024;
+/// How many files are listed at a time.
+const BATCH: usize = 1000;
 /// Between the key and the nonce of a staged file's name. No clip key holds it.
 const MARK: char = ',';
 
@@ -164,6 +166,32 @@ impl Folder {
         removed.map_err(|e| from_disk("ending the uploads of", key, &e))
     }
 
+    pub(super) async fn abort_one(&self, key: &ObjectKey, name: &str) -> Result<()> {
+        let path = self.staging.join(name);
+        match blocking(move || fs::remove_file(path)).await {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(from_disk("ending an upload of", key, &e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is in the folder, batch by batch.
+    pub(super) fn list(self: Arc<Self>) -> BoxStream<'static, Result<Vec<Listed>>> {
+        let root = self.root.clone();
+        let next = move |entries: Option<fs::ReadDir>| {
+            let root = root.clone();
+            async move {
+                let read = blocking(move || {
+                    let mut entries = entries.map_or_else(|| fs::read_dir(root), Ok)?;
+                    Ok((batch(&mut entries)?, entries))
+                });
+                let (listed, entries) =
+                    read.await.map_err(|e| StoreError::Setup { why: format!("listing its folder: {e}") })?;
+                Ok((!listed.is_empty()).then_some((listed, Some(entries))))
+            }
+        };
+        stream::try_unfold(None, next).boxed()
+    }
+
     pub(super) async fn clear_staging(&self) -> Result<()> {
         let staging = self.staging.clone();
         let cleared = blocking(move || remove_where(&staging, |_| true)).await;
@@ -228,11 +256,36 @@ async fn follow(
     }
 }
 
+/// The next files of a folder that are no hidden ones; none at its end.
+fn batch(entries: &mut fs::ReadDir) -> io::Result<Vec<Listed>> {
+    let mut listed = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with('.') {
+            continue;
+        }
+        match entry.metadata() {
+            Ok(meta) => listed.push(Listed { name, size: meta.len(), modified: since_epoch(meta.modified()?) }),
+            // Gone meanwhile.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+        if listed.len() == BATCH {
+            break;
+        }
+    }
+    Ok(listed)
+}
+
+fn since_epoch(time: std::time::SystemTime) -> Timestamp {
+    Timestamp::from_millis(0).plus(time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default())
+}
+
 fn stale(entry: &fs::DirEntry) -> io::Result<StaleUpload> {
     let upload_id = entry.file_name().to_string_lossy().into_owned();
-    let begun = entry.metadata()?.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let key = upload_id.split(MARK).next().unwrap_or_default().to_owned();
-    Ok(StaleUpload { key, upload_id, initiated: Timestamp::from_millis(0).plus(begun) })
+    Ok(StaleUpload { key, upload_id, initiated: since_epoch(entry.metadata()?.modified()?) })
 }
 
 fn remove_where(staging: &Path, goes: impl Fn(&str) -> bool) -> io::Result<usize> {

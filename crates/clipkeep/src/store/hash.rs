@@ -12,13 +12,14 @@ use super::{Digest, StoreError};
 const BATCH: usize = 1024 * 1024;
 
 /// A running hash.
-pub(super) struct Hasher {
+pub struct Hasher {
     context: Context,
     size: u64,
 }
 
 impl Hasher {
-    pub(super) fn new() -> Self {
+    /// Of nothing yet.
+    pub fn new() -> Self {
         Self { context: Context::new(&SHA256), size: 0 }
     }
 
@@ -29,7 +30,7 @@ impl Hasher {
     }
 
     /// Takes the next bytes in on a blocking thread.
-    pub(super) async fn updated(mut self, bytes: Vec<Bytes>) -> Self {
+    pub async fn updated(mut self, bytes: Vec<Bytes>) -> Self {
         let work = spawn_blocking(move || {
             bytes.iter().for_each(|chunk| self.update(chunk));
             self
@@ -37,8 +38,15 @@ impl Hasher {
         work.await.expect("hashing cannot panic, and nobody aborts it")
     }
 
-    pub(super) fn finish(self) -> Digest {
+    /// What went in.
+    pub fn finish(self) -> Digest {
         Digest { size: self.size, sha256: HEXLOWER.encode(self.context.finish().as_ref()) }
+    }
+}
+
+impl Default for Hasher {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -7,10 +7,12 @@
 //! catalogue's fenced lease on the clip; that is the first guard of «one clip,
 //! one object», and the store's own check is the second.
 
+mod ask;
 mod error;
 mod folder;
 mod hash;
 mod key;
+mod list;
 mod probe;
 mod s3;
 mod stale;
@@ -20,11 +22,13 @@ use std::{ops::Range, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use clipkeep_core::{config::S3Settings, id::ClipKey, time::Timestamp};
-use futures_util::stream::BoxStream;
+use futures_util::{TryStreamExt as _, stream::BoxStream};
 
 pub use self::{
     error::{Result, StoreError},
+    hash::Hasher,
     key::ObjectKey,
+    list::Listed,
     probe::ProbeFailure,
 };
 use self::{folder::Folder, key::Prefix, s3::S3};
@@ -185,10 +189,7 @@ impl Store {
     /// All uploads under this store's prefix that were begun and not ended,
     /// those that are running now among them.
     pub async fn list_stale(&self) -> Result<Vec<StaleUpload>> {
-        match &self.0 {
-            Place::Folder(folder) => folder.list_stale().await,
-            Place::S3(s3) => s3.list_stale().await,
-        }
+        self.stale().try_concat().await
     }
 
     /// Removes what a killed process staged in a folder. Only for the one

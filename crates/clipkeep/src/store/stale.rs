@@ -1,29 +1,23 @@
 //! Uploads that were begun in a bucket and never ended: finding and aborting them.
 //!
 //! The bucket keeps, and charges for, the parts of such an upload for ever, and
-//! its client library cannot list them; so this request is signed and sent here.
+//! its client library cannot list them.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use clipkeep_core::time::Timestamp;
-use http::StatusCode;
-use object_store::{
-    Error,
-    aws::AwsAuthorizer,
-    client::{HttpRequest, HttpRequestBody},
-    multipart::MultipartStore,
-};
+use futures_util::{StreamExt, stream, stream::BoxStream};
+use object_store::{Error, multipart::MultipartStore};
 use serde::Deserialize;
 use url::Url;
 
 use super::{
-    ObjectKey, Result, StaleUpload, StoreError,
-    error::{answer, from_client},
+    ObjectKey, Result, StaleUpload,
+    ask::{UNUSABLE, unavailable},
+    error::from_client,
     s3::S3,
 };
 
-const TRIES: u32 = 4;
-const FIRST_WAIT: Duration = Duration::from_millis(200);
 const DOING: &str = "listing the open uploads of";
 
 #[derive(Deserialize)]
@@ -69,29 +63,57 @@ impl S3 {
         Ok(aborted)
     }
 
-    pub(super) async fn list_stale(&self) -> Result<Vec<StaleUpload>> {
-        self.list(&self.prefix.listing(), &self.prefix.named()).await
+    /// Page by page, all uploads under the prefix.
+    pub(super) fn stale(self: Arc<Self>) -> BoxStream<'static, Result<Vec<StaleUpload>>> {
+        let next = |(s3, marker): (Arc<Self>, Option<Marker>)| async move {
+            let Some(at) = marker else { return Ok(None) };
+            let (found, next) = s3.list_page(&s3.prefix.listing(), &s3.prefix.named(), &at).await?;
+            Ok(Some((found, (s3, next))))
+        };
+        stream::try_unfold((self, Some(Marker::default())), next).boxed()
+    }
+
+    /// Ends one upload.
+    pub(super) async fn abort_one(&self, key: &ObjectKey, upload_id: &String) -> Result<()> {
+        match self.client.abort_multipart(key.path(), upload_id).await {
+            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(e) => Err(from_client("aborting a stale upload of", key, &e)),
+        }
     }
 
     async fn list(&self, prefix: &str, named: &ObjectKey) -> Result<Vec<StaleUpload>> {
-        let unusable = || unavailable(named, "an unusable answer");
         let mut found = Vec::new();
         let mut marker = Some(Marker::default());
         while let Some(at) = marker {
-            let url = self.page_url(prefix, &at).ok_or_else(unusable)?;
-            let page = self.page(&url, named).await?;
-            for upload in page.uploads {
-                let initiated: Timestamp = upload.initiated.parse().map_err(|_| unusable())?;
-                found.push(StaleUpload { key: upload.key, upload_id: upload.upload_id, initiated });
-            }
-            let next = Marker {
-                key: page.next_key_marker.unwrap_or_default(),
-                upload_id: page.next_upload_id_marker.unwrap_or_default(),
-            };
-            // A server that does not move on would keep us here for ever.
-            marker = (page.is_truncated && next > at).then_some(next);
+            let (page, next) = self.list_page(prefix, named, &at).await?;
+            found.extend(page);
+            marker = next;
         }
         Ok(found)
+    }
+
+    /// The uploads after `at`, and where the next page starts.
+    async fn list_page(
+        &self,
+        prefix: &str,
+        named: &ObjectKey,
+        at: &Marker,
+    ) -> Result<(Vec<StaleUpload>, Option<Marker>)> {
+        let unusable = || unavailable(DOING, named, UNUSABLE);
+        let url = self.page_url(prefix, at).ok_or_else(unusable)?;
+        let page: Page = self.ask(DOING, &url, named).await?;
+        let mut found = Vec::with_capacity(page.uploads.len());
+        for upload in page.uploads {
+            let initiated: Timestamp = upload.initiated.parse().map_err(|_| unusable())?;
+            found.push(StaleUpload { key: upload.key, upload_id: upload.upload_id, initiated });
+        }
+        let next = Marker {
+            key: page.next_key_marker.unwrap_or_default(),
+            upload_id: page.next_upload_id_marker.unwrap_or_default(),
+        };
+        // A server that does not move on would keep us here for ever.
+        let moves_on = page.is_truncated && next > *at;
+        Ok((found, moves_on.then_some(next)))
     }
 
     fn page_url(&self, prefix: &str, at: &Marker) -> Option<Url> {
@@ -102,45 +124,4 @@ impl S3 {
         }
         Some(url)
     }
-
-    async fn page(&self, url: &Url, named: &ObjectKey) -> Result<Page> {
-        let mut wait = FIRST_WAIT;
-        for _ in 1..TRIES {
-            match self.try_page(url, named).await {
-                Err(StoreError::Unavailable { .. }) => tokio::time::sleep(wait).await,
-                done => return done,
-            }
-            wait *= 2;
-        }
-        self.try_page(url, named).await
-    }
-
-    async fn try_page(&self, url: &Url, named: &ObjectKey) -> Result<Page> {
-        let request = self.signed(url).await.map_err(|e| from_client(DOING, named, &e))?;
-        let lost = |_| unavailable(named, "no answer");
-        let response = self.http.execute(request).await.map_err(lost)?;
-        let status = response.status();
-        let body = response.into_body().bytes().await.map_err(lost)?;
-        let text = String::from_utf8_lossy(&body);
-        if status == StatusCode::OK {
-            return quick_xml::de::from_str(&text).map_err(|_| unavailable(named, "an unusable answer"));
-        }
-        let why = format!("{status}, {}", answer(&text));
-        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            return Err(unavailable(named, &why));
-        }
-        Err(StoreError::Denied { doing: DOING, key: named.clone(), why })
-    }
-
-    async fn signed(&self, url: &Url) -> Result<HttpRequest, Error> {
-        let mut request = HttpRequest::new(HttpRequestBody::empty());
-        *request.uri_mut() = url.as_str().parse().expect("a URL is a URI");
-        let credential = self.client.credentials().get_credential().await?;
-        AwsAuthorizer::new(&credential, "s3", &self.region).try_authorize(&mut request, None)?;
-        Ok(request)
-    }
-}
-
-fn unavailable(named: &ObjectKey, why: &str) -> StoreError {
-    StoreError::Unavailable { doing: DOING, key: named.clone(), why: why.to_owned() }
 }

@@ -5,8 +5,11 @@
 //! Any number of nodes may sweep at once. Due clips are no step of it: the fill
 //! engine looks for them by itself.
 
+pub mod drift;
 mod poll;
+pub mod retention;
 mod risk;
+pub mod tombstones;
 
 use std::{future::Future, sync::Arc, time::Duration};
 

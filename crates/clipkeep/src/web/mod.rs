@@ -67,7 +67,7 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(api::generations::register_generation))
         .routes(routes!(api::generations::get_generation))
         .routes(routes!(api::clips::list_clips))
-        .routes(routes!(api::clips::get_clip))
+        .routes(routes!(api::clips::get_clip, api::clips::delete_clip))
         .routes(routes!(api::clips::get_history))
         .routes(routes!(api::clips::fill_clip))
         .routes(routes!(api::risk::list_at_risk))

@@ -50,7 +50,13 @@ async fn bytes_of(app: &Arc<App>, key: &ClipKey, soon: Option<Range<u64>>) -> Re
     if let Some(pause) = backs_off(app, &clip) {
         return Err(come_again(key).retry_after(pause));
     }
-    if matches!(clip.state, ClipState::Waiting | ClipState::Filling) {
+    let waits = matches!(clip.state, ClipState::Waiting | ClipState::Filling);
+    if waits && clip.source_url.is_own_store() {
+        // There is no source to stream from: it is looked for, and read whole.
+        app.engine.join(key);
+        return Err(come_again(key));
+    }
+    if waits {
         match timeout(FIRST_BYTE_TIMEOUT, coming(app, &clip, soon)).await {
             Ok(Ok(shelved)) => return Ok(shelved),
             Ok(Err(Waited::Failed(error))) => return Err(error),
@@ -76,9 +82,11 @@ async fn bytes_of(app: &Arc<App>, key: &ClipKey, soon: Option<Range<u64>>) -> Re
 
 /// For how many seconds a clip whose fill failed is left alone. Viewers must not
 /// use up its attempts: a source that is not there now may be there in a minute.
+/// One that lost its object waits, too, until all nodes know.
 fn backs_off(app: &App, clip: &Clip) -> Option<u32> {
-    let failed = clip.state == ClipState::Waiting && clip.attempts > 0 && app.engine.find(&clip.key).is_none();
-    let pause = clip.due_at.filter(|_| failed)?.since(app.clock.now());
+    let failed = clip.attempts > 0 || clip.restarted_at.is_some();
+    let waits = clip.state == ClipState::Waiting && failed && app.engine.find(&clip.key).is_none();
+    let pause = clip.due_at.filter(|_| waits)?.since(app.clock.now());
     (!pause.is_zero()).then(|| u32::try_from(pause.as_secs()).unwrap_or(u32::MAX).saturating_add(1))
 }
 

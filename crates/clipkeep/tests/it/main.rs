@@ -26,3 +26,4 @@ mod store;
 mod support;
 mod sweep;
 mod tidy;
+mod upkeep;

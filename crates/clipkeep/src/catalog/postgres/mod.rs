@@ -10,6 +10,7 @@ pub mod queue;
 pub mod record;
 pub mod risk;
 mod tls;
+pub mod upkeep;
 
 use std::time::Duration;
 

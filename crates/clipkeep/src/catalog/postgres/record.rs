@@ -122,7 +122,7 @@ const REPLACED_CLIPS: &str = "UPDATE clips c SET model = n.model, prompt_hash = 
     policy = n.policy, slot = n.slot, source_url = n.source_url, source_expires_at = n.source_expires_at, \
     kind = n.kind, content_type = n.content_type, state = 'waiting', epoch = n.epoch, due_at = n.due_at, \
     queue_at = n.due_at, queued = FALSE, lease_node = NULL, lease_until = NULL, fence = c.fence + 1, attempts = 0, \
-    misses = 0, at_risk_told = FALSE, last_error = NULL, size = NULL, sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, \
+    misses = 0, at_risk_told = FALSE, last_error = NULL, restarted_at = n.restarted_at, size = NULL, sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, \
     duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL \
     FROM json_populate_recordset(NULL::clips, $1::text::json) n WHERE c.key = n.key";
 
@@ -198,6 +198,7 @@ fn clip_row(row: &Clip) -> Value {
         "epoch": row.epoch,
         "created_at": row.created_at.millis(),
         "due_at": row.due_at.map(|time| time.millis()),
+        "restarted_at": row.restarted_at.map(|time| time.millis()),
     })
 }
 

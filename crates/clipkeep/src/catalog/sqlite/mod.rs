@@ -12,6 +12,7 @@ pub mod polls;
 pub mod queue;
 mod record;
 pub mod risk;
+pub mod upkeep;
 mod writer;
 
 use std::{path::Path, sync::Arc, time::Duration};

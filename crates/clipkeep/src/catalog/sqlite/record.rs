@@ -194,7 +194,7 @@ fn write_source(tx: &Connection, row: &Clip) -> Result<()> {
     const SQL: &str = "UPDATE clips SET slot = :slot, source_url = :source_url, \
         source_expires_at = :source_expires_at, kind = :kind, content_type = :content_type, state = 'waiting', \
         epoch = :epoch, due_at = :due_at, queue_at = :due_at, queued = 0, lease_node = NULL, lease_until = NULL, \
-        fence = fence + 1, attempts = 0, misses = 0, at_risk_told = 0, last_error = NULL, size = NULL, sha256 = NULL, sealed_kind = NULL, \
+        fence = fence + 1, attempts = 0, misses = 0, at_risk_told = 0, last_error = NULL, restarted_at = :restarted_at, size = NULL, sha256 = NULL, sealed_kind = NULL, \
         sealed_content_type = NULL, duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL \
         WHERE key = :key";
     tx.prepare_cached(SQL)?.execute(named_params! {
@@ -205,6 +205,7 @@ fn write_source(tx: &Connection, row: &Clip) -> Result<()> {
         ":kind": row.kind.as_str(),
         ":content_type": row.content_type,
         ":epoch": row.epoch,
+        ":restarted_at": row.restarted_at.map(|time| time.millis()),
         ":due_at": row.due_at.map(|time| time.millis()),
     })?;
     Ok(())

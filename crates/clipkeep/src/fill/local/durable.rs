@@ -167,3 +167,21 @@ pub async fn kept_clips(dir: PathBuf) -> io::Result<Vec<(ClipKey, PathBuf, i64)>
     })
     .await
 }
+
+/// The clips whose copies wait in a spool folder to be gone on with, and their
+/// epochs. Nothing is removed: fills may run meanwhile.
+pub async fn left_clips(dir: PathBuf) -> io::Result<Vec<(ClipKey, PathBuf, i64)>> {
+    blocking(move || {
+        let mut left = Vec::new();
+        for entry in fs::read_dir(&dir)? {
+            let name = entry?.file_name();
+            let Some(name) = name.to_str().and_then(|name| name.strip_suffix(".map")) else { continue };
+            let path = dir.join(name);
+            if let (Ok(map), Ok(key)) = (read_map(&path), name.parse()) {
+                left.push((key, path, map.epoch));
+            }
+        }
+        Ok(left)
+    })
+    .await
+}

@@ -30,7 +30,7 @@ use tokio::{
 
 use self::{durable::remove_map, watched::Audience};
 pub use self::{
-    durable::{Kept, kept_clips, remove},
+    durable::{Kept, kept_clips, left_clips, remove},
     reader::{Order, Reader, Shown, Viewer},
     writer::Writer,
 };

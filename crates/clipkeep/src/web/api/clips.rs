@@ -1,4 +1,4 @@
-//! Clips: list, one, history, fill.
+//! Clips: list, one, delete, history, fill.
 
 use axum::{
     Json,
@@ -13,7 +13,10 @@ use super::{
     model::ClipRow,
     query::{ClipQuery, write_cursor},
 };
-use crate::web::{AppState, auth::Admin, error::ApiError};
+use crate::{
+    catalog::Deletion,
+    web::{AppState, auth::Admin, error::ApiError},
+};
 
 /// A page of clips, newest first.
 #[derive(Serialize, ToSchema)]
@@ -90,6 +93,23 @@ pub(crate) async fn get_clip(
     let key = parse_key(&key)?;
     let clip = app.catalog.clip(&key).await?.ok_or_else(|| no_such_clip(&key))?;
     Ok(Json(ClipRow::for_admin(clip, &app.final_urls)))
+}
+
+/// Deletes a clip for good: its object, every copy, and the effect of its links
+/// (410). The row stays, so that nothing brings it back.
+#[utoipa::path(delete, path = "/api/v1/clips/{key}", tag = "clips", params(("key" = String, Path, description = "The clip's key")),
+    security(("admin_token" = [])),
+    responses((status = 204, description = "It is deleted, now or before"), (status = 401, description = "No admin token"), (status = 404, description = "No such clip")))]
+pub(crate) async fn delete_clip(
+    _: Admin,
+    State(app): State<AppState>,
+    Path(key): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let key = parse_key(&key)?;
+    match app.delete(&key, "by request").await? {
+        Deletion::Deleted | Deletion::Already => Ok(StatusCode::NO_CONTENT),
+        Deletion::Unknown => Err(no_such_clip(&key)),
+    }
 }
 
 /// What happened to a clip, oldest first.

@@ -5,11 +5,14 @@ use axum::{
     extract::{Path, State, rejection::JsonRejection},
 };
 use clipkeep_core::{
-    generation::{Facts, Generation},
-    id::{Provider, RequestId, Tenant},
+    generation::{Facts, Generation, HookRecord, NewClip},
+    id::{ClipKey, Provider, RequestId, Tenant},
+    media_type::MediaType,
     policy::Policy,
     problem::Code,
     prompt::prompt_hash,
+    secret::SourceUrl,
+    state::GenerationStatus,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -47,6 +50,12 @@ pub(crate) struct RegisterRequest {
     seed: Option<i64>,
     /// Whether its clips may be fetched without a signature.
     public: Option<bool>,
+    /// Whether the provider writes its clip straight into our store, under the
+    /// clip's key. It is waited for (`adopt_within`), hashed, probed, recorded.
+    #[serde(default)]
+    adopt: bool,
+    /// The file ending of the clip that is adopted; `mp4` unless given.
+    ending: Option<String>,
 }
 
 /// Registers a generation, before or after its webhook came.
@@ -59,9 +68,51 @@ pub(crate) async fn register_generation(
     body: Result<Json<RegisterRequest>, JsonRejection>,
 ) -> Result<Json<GenerationRow>, ApiError> {
     let Json(body) = body.map_err(|error| ApiError::new(Code::InvalidRequest, error.body_text()))?;
+    let (adopt, ending) = (body.adopt, body.ending.clone());
     let registration = body.read(&app)?;
-    let generation = app.catalog.register(&registration).await?;
+    let generation = if adopt {
+        let adopting = adopting(registration, ending.as_deref().unwrap_or("mp4"))?;
+        app.catalog.record_hooks(std::slice::from_ref(&adopting)).await?;
+        app.engine.wake();
+        app.catalog.generation(&adopting.request_id).await?.ok_or_else(missing)?
+    } else if ending.is_some() {
+        return Err(ApiError::new(Code::InvalidRequest, "ending: is for adopt alone"));
+    } else {
+        app.catalog.register(&registration).await?
+    };
     Ok(Json(with_clips(&app, generation).await?))
+}
+
+/// A generation whose clip the provider writes into our store.
+fn adopting(registration: Registration, ending: &str) -> Result<HookRecord, ApiError> {
+    let media = MediaType::by_ending(ending)
+        .ok_or_else(|| ApiError::new(Code::InvalidRequest, "ending: is of no media type that is kept"))?;
+    let Registration { provider, request_id, facts, at } = registration;
+    let key = ClipKey::new(&request_id, 0, ending);
+    let clip = NewClip {
+        source_url: SourceUrl::own_store(&key),
+        key,
+        index: 0,
+        slot: "/".to_owned(),
+        kind: media.kind,
+        content_type: media.name.to_owned(),
+        source_expires_at: None,
+    };
+    let status = GenerationStatus::Pending;
+    Ok(HookRecord {
+        provider,
+        request_id,
+        status,
+        error: None,
+        facts,
+        clips: vec![clip],
+        received_at: at,
+        created_at: None,
+    })
+}
+
+fn missing() -> ApiError {
+    ApiError::new(Code::NotFound, "no generation has that request_id")
 }
 
 /// A generation with its clips.
@@ -73,7 +124,6 @@ pub(crate) async fn get_generation(
     State(app): State<AppState>,
     Path(request_id): Path<String>,
 ) -> Result<Json<GenerationRow>, ApiError> {
-    let missing = || ApiError::new(Code::NotFound, "no generation has that request_id");
     let request_id: RequestId = request_id.parse().map_err(|_| missing())?;
     let generation = app.catalog.generation(&request_id).await?.ok_or_else(missing)?;
     Ok(Json(with_clips(&app, generation).await?))

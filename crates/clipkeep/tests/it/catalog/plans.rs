@@ -62,6 +62,7 @@ async fn sqlite_picks_by_an_index_that_is_in_order() {
     let named = [Value::Text("e".into()), Value::Text("1".into()), Value::Int(1)];
     let three = [Value::Int(1), Value::Int(1), Value::Int(1)];
     let two = &three[..2];
+    let walk = [Value::Int(9), Value::Int(1), Value::Text("a".into()), Value::Int(1)];
     for (sql, values, index) in [
         (sqlite::queue::PROMOTE, &three[..], "clips_deferred"),
         (sqlite::queue::PROMOTE, &three[..], "clips_fresh"),
@@ -78,6 +79,10 @@ async fn sqlite_picks_by_an_index_that_is_in_order() {
         (sqlite::polls::UNASKED, &[], "generations_unasked"),
         (sqlite::risk::AT_RISK, two, "clips_at_risk"),
         (sqlite::risk::UNTOLD, two, "clips_untold"),
+        (sqlite::upkeep::TOMBSTONES, two, "clips_remove_at"),
+        (sqlite::upkeep::STORED_OBJECTS, &[Value::Text("a".into()), Value::Int(1)], "sqlite_autoindex_clips_1"),
+        (sqlite::upkeep::AGED, &walk[..], "clips_state"),
+        (sqlite::upkeep::UNVERIFIED, &walk[..], "clips_verified"),
     ] {
         let plan = sqlite_plan(&bed, sql, values);
         assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
@@ -138,7 +143,8 @@ async fn postgres_lists_by_an_index_that_is_in_order() {
 async fn postgres_picks_by_an_index_that_is_in_order() {
     let client = postgres_with_many().await;
     let (now, limit, node, long_ago) = (1_000_000_i64, 16_i64, "node", -1_i64);
-    let cases: [(&str, &[&(dyn ToSql + Sync)], &str); 11] = [
+    let (since, key) = (1_800_000_100_000_i64, "r15000.mp4");
+    let cases: [(&str, &[&(dyn ToSql + Sync)], &str); 15] = [
         (postgres::queue::PROMOTE, &[&now, &now, &limit], "clips_deferred"),
         (postgres::queue::PROMOTE, &[&now, &now, &limit], "clips_fresh"),
         (postgres::queue::CLAIM_NEWEST, &[&now, &limit, &node, &now, &long_ago], "clips_fresh"),
@@ -150,6 +156,10 @@ async fn postgres_picks_by_an_index_that_is_in_order() {
         (postgres::polls::UNASKED, &[], "generations_unasked"),
         (postgres::risk::AT_RISK, &[&now, &limit], "clips_at_risk"),
         (postgres::risk::UNTOLD, &[&now, &limit], "clips_untold"),
+        (postgres::upkeep::TOMBSTONES, &[&now, &limit], "clips_remove_at"),
+        (postgres::upkeep::STORED_OBJECTS, &[&key, &limit], "clips_pkey"),
+        (postgres::upkeep::AGED, &[&i64::MAX, &since, &key, &limit], "clips_"),
+        (postgres::upkeep::UNVERIFIED, &[&i64::MAX, &0_i64, &key, &limit], "clips_verified"),
     ];
     for (sql, values, index) in cases {
         let plan = postgres_plan(&client, sql, values).await;

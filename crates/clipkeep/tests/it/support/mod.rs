@@ -7,4 +7,5 @@ pub(crate) mod chaos;
 pub(crate) mod garage;
 pub(crate) mod node;
 pub(crate) mod postgres;
+pub(crate) mod raw;
 pub(crate) mod receiver;

@@ -1,0 +1,200 @@
+//! Deletion, retention, drift, verification.
+
+use async_trait::async_trait;
+use clipkeep_core::{id::ClipKey, state::ClipState, time::Timestamp};
+use deadpool_postgres::GenericClient;
+use tokio_postgres::types::ToSql;
+
+use super::{
+    super::{
+        AgedClip, Cursor, Deletion, Result, StoredObject, Upkeep,
+        merge::without_nul,
+        page,
+        row::{self, Columns as _},
+    },
+    PostgresCatalog,
+    find::{all, first},
+    pool::on,
+};
+
+/// What a row says of its object; a `WHERE` follows.
+macro_rules! select_objects {
+    ($tail:literal) => {
+        concat!(
+            "SELECT key, epoch, size, sha256, stored_at, verified_at, source_url FROM clips WHERE state = 'stored' ",
+            $tail
+        )
+    };
+}
+
+/// Reads stored rows by key.
+pub const STORED_OBJECTS: &str = select_objects!("AND key > $1 ORDER BY key LIMIT $2");
+
+/// Reads the oldest stored rows.
+pub const AGED: &str = "SELECT key, created_at, model, tenant FROM clips \
+    WHERE state = 'stored' AND created_at < $1 AND (created_at, key) > ($2, $3) ORDER BY created_at, key LIMIT $4";
+
+/// Finds what is to be verified.
+pub const UNVERIFIED: &str = select_objects!(
+    "AND verified_at < $1 AND (verified_at, key) > ($2, $3) \
+    ORDER BY verified_at, key LIMIT $4"
+);
+
+/// Finds tombstones whose objects are to be removed.
+pub const TOMBSTONES: &str =
+    "SELECT key FROM clips WHERE remove_at IS NOT NULL AND remove_at <= $1 ORDER BY remove_at, key LIMIT $2";
+
+const DELETE: &str = "WITH gone AS (UPDATE clips SET state = 'deleted', due_at = NULL, queue_at = NULL, \
+    queued = FALSE, lease_node = NULL, lease_until = NULL, fence = fence + 1, remove_at = $3 \
+    WHERE key = $1 AND state <> 'deleted' RETURNING key, provider, request_id), \
+    announced AS (INSERT INTO events (at, type, provider, request_id, key, detail) \
+    SELECT $2, 'clip.deleted', provider, request_id, key, $4 FROM gone) \
+    INSERT INTO history (key, at, event, detail) SELECT key, $2, 'deleted', $4 FROM gone";
+
+const REMOVED: &str = "WITH gone AS (UPDATE clips SET remove_at = NULL WHERE key = $1 AND remove_at <= $2 RETURNING key) \
+    INSERT INTO history (key, at, event) SELECT key, $2, 'removed' FROM gone";
+
+const OBJECT_LOST: &str = "WITH again AS (UPDATE clips SET state = 'waiting', due_at = $5, queue_at = $5, queued = FALSE, \
+    epoch = epoch + 1, attempts = 0, misses = 0, last_error = $4, restarted_at = $3, stored_at = NULL, \
+    verified_at = 0, size = NULL, sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, duration = NULL, \
+    width = NULL, height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL \
+    WHERE key = $1 AND epoch = $2 AND state = 'stored' RETURNING key, provider, request_id), \
+    announced AS (INSERT INTO events (at, type, provider, request_id, key) \
+    SELECT $3, 'clip.revised', provider, request_id, key FROM again) \
+    INSERT INTO history (key, at, event, detail) SELECT key, $3, 'object_lost', $4 FROM again";
+
+const DAMAGED: &str = "INSERT INTO history (key, at, event, detail) \
+    SELECT key, $3, 'damaged', $4 FROM clips WHERE key = $1 AND epoch = $2 AND state = 'stored'";
+
+const VERIFIED: &str = "UPDATE clips SET verified_at = $3 WHERE key = $1 AND epoch = $2 AND state = 'stored'";
+
+const BEGIN_RUN: &str = "INSERT INTO runs (name, began_at) VALUES ($1, $2) \
+    ON CONFLICT (name) DO UPDATE SET began_at = runs.began_at RETURNING began_at";
+
+async fn execute(client: &impl GenericClient, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64> {
+    let statement = client.prepare_cached(sql).await?;
+    Ok(client.execute(&statement, params).await?)
+}
+
+async fn number(client: &impl GenericClient, sql: &str, value: i64) -> Result<u64> {
+    let found = first(client, sql, &[&value], |row| Ok(row.int("number").ok().flatten())).await?;
+    Ok(found.flatten().and_then(|number| u64::try_from(number).ok()).unwrap_or_default())
+}
+
+async fn delete(
+    client: &impl GenericClient,
+    key: &ClipKey,
+    at: Timestamp,
+    remove_at: Timestamp,
+    why: &str,
+) -> Result<Deletion> {
+    const KNOWN: &str = "SELECT 1 FROM clips WHERE key = $1";
+    let why = without_nul(why);
+    if execute(client, DELETE, &[&key.as_str(), &at.millis(), &remove_at.millis(), &why]).await? > 0 {
+        return Ok(Deletion::Deleted);
+    }
+    let known = first(client, KNOWN, &[&key.as_str()], |_| Ok(())).await?;
+    Ok(known.map_or(Deletion::Unknown, |()| Deletion::Already))
+}
+
+#[async_trait]
+impl Upkeep for PostgresCatalog {
+    async fn delete(&self, key: &ClipKey, at: Timestamp, remove_at: Timestamp, why: &str) -> Result<Deletion> {
+        on(&self.pool, "deleting a clip", async |client| delete(&client, key, at, remove_at, why).await).await
+    }
+
+    async fn tombstones(&self, now: Timestamp, limit: u32) -> Result<Vec<ClipKey>> {
+        let limit = i64::from(page::size(limit));
+        let look = async |client| all(&client, TOMBSTONES, &[&now.millis(), &limit], row::key).await;
+        on(&self.pool, "looking for tombstones", look).await
+    }
+
+    async fn removed(&self, key: &ClipKey, at: Timestamp) -> Result<()> {
+        let close = async |client| execute(&client, REMOVED, &[&key.as_str(), &at.millis()]).await.map(drop);
+        on(&self.pool, "closing a tombstone", close).await
+    }
+
+    async fn stored_objects(&self, after: Option<&ClipKey>, limit: u32) -> Result<Vec<StoredObject>> {
+        let (after, limit) = (after.map_or("", ClipKey::as_str), i64::from(page::size(limit)));
+        let list = async |client| all(&client, STORED_OBJECTS, &[&after, &limit], row::object).await;
+        on(&self.pool, "listing stored clips", list).await
+    }
+
+    async fn stored_object(&self, key: &ClipKey) -> Result<Option<StoredObject>> {
+        const SQL: &str = select_objects!("AND key = $1");
+        let find = async |client| first(&client, SQL, &[&key.as_str()], row::object).await;
+        on(&self.pool, "finding a stored clip", find).await
+    }
+
+    async fn aged(&self, after: Option<&Cursor>, before: Timestamp, limit: u32) -> Result<Vec<AgedClip>> {
+        let (since, key) = after.map_or((i64::MIN, ""), |at| (at.created_at.millis(), at.key.as_str()));
+        let (before, limit) = (before.millis(), i64::from(page::size(limit)));
+        let look = async |client| all(&client, AGED, &[&before, &since, &key, &limit], row::aged).await;
+        on(&self.pool, "looking for old clips", look).await
+    }
+
+    async fn states(&self, keys: &[ClipKey]) -> Result<Vec<(ClipKey, ClipState)>> {
+        const SQL: &str = "SELECT key, state FROM clips WHERE key = ANY($1::text[])";
+        let keys: Vec<&str> = keys.iter().map(ClipKey::as_str).collect();
+        on(&self.pool, "looking up clips", async |client| all(&client, SQL, &[&keys], row::state).await).await
+    }
+
+    async fn object_lost(&self, key: &ClipKey, epoch: i64, at: Timestamp, due: Timestamp, why: &str) -> Result<bool> {
+        let why = without_nul(why);
+        let params: &[&(dyn ToSql + Sync)] = &[&key.as_str(), &epoch, &at.millis(), &why, &due.millis()];
+        let lose = async |client| execute(&client, OBJECT_LOST, params).await.map(|told| told > 0);
+        on(&self.pool, "starting a clip over", lose).await
+    }
+
+    async fn leases_run_out(&self, now: Timestamp) -> Result<u64> {
+        const SQL: &str = "SELECT count(*) AS number FROM clips WHERE state = 'filling' AND lease_until <= $1";
+        on(&self.pool, "counting leases", async |client| number(&client, SQL, now.millis()).await).await
+    }
+
+    async fn begin_run(&self, name: &str, now: Timestamp) -> Result<Timestamp> {
+        let params: &[&(dyn ToSql + Sync)] = &[&name, &now.millis()];
+        let began = |row: &tokio_postgres::Row| Ok(row.try_get("began_at")?);
+        let begin = async |client| first(&client, BEGIN_RUN, params, began).await;
+        let began: Option<i64> = on(&self.pool, "beginning a run", begin).await?;
+        Ok(began.map_or(now, Timestamp::from_millis))
+    }
+
+    async fn end_run(&self, name: &str) -> Result<()> {
+        const SQL: &str = "DELETE FROM runs WHERE name = $1";
+        on(&self.pool, "ending a run", async |client| execute(&client, SQL, &[&name]).await.map(drop)).await
+    }
+
+    async fn unverified(
+        &self,
+        since: Timestamp,
+        after: Option<&(Timestamp, ClipKey)>,
+        limit: u32,
+    ) -> Result<Vec<StoredObject>> {
+        let (at, key) = after.map_or((i64::MIN, ""), |(at, key)| (at.millis(), key.as_str()));
+        let (since, limit) = (since.millis(), i64::from(page::size(limit)));
+        let look = async |client| all(&client, UNVERIFIED, &[&since, &at, &key, &limit], row::object).await;
+        on(&self.pool, "looking for clips to verify", look).await
+    }
+
+    async fn count_unverified(&self, since: Timestamp) -> Result<u64> {
+        const SQL: &str = "SELECT count(*) AS number FROM clips WHERE state = 'stored' AND verified_at < $1";
+        on(&self.pool, "counting clips to verify", async |client| number(&client, SQL, since.millis()).await).await
+    }
+
+    async fn sample(&self, many: u32) -> Result<Vec<ClipKey>> {
+        const SQL: &str = "SELECT key FROM clips WHERE state = 'stored' ORDER BY random() LIMIT $1";
+        let many = i64::from(many);
+        on(&self.pool, "sampling clips", async |client| all(&client, SQL, &[&many], row::key).await).await
+    }
+
+    async fn verified(&self, key: &ClipKey, epoch: i64, at: Timestamp) -> Result<()> {
+        let mark = async |client| execute(&client, VERIFIED, &[&key.as_str(), &epoch, &at.millis()]).await.map(drop);
+        on(&self.pool, "marking a clip verified", mark).await
+    }
+
+    async fn damaged(&self, key: &ClipKey, epoch: i64, at: Timestamp, what: &str) -> Result<()> {
+        let what = without_nul(what);
+        let params: &[&(dyn ToSql + Sync)] = &[&key.as_str(), &epoch, &at.millis(), &what];
+        on(&self.pool, "noting damage", async |client| execute(&client, DAMAGED, params).await.map(drop)).await
+    }
+}

@@ -1,0 +1,209 @@
+//! Deletion, retention, drift, verification.
+
+use async_trait::async_trait;
+use clipkeep_core::{event::EventType, id::ClipKey, state::ClipState, time::Timestamp};
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::{
+    super::{
+        AgedClip, Cursor, Deletion, Result, StoredObject, Upkeep,
+        merge::{Line, without_nul},
+        page, row,
+    },
+    SqliteCatalog,
+    find::{all, first},
+    record::tell,
+};
+
+/// Reads stored rows by key. The plus keeps SQLite from the index of states,
+/// from which it would have to sort.
+pub const STORED_OBJECTS: &str = "SELECT key, epoch, size, sha256, stored_at, verified_at, source_url FROM clips \
+    WHERE +state = 'stored' AND key > ?1 ORDER BY key LIMIT ?2";
+
+/// Reads the oldest stored rows.
+pub const AGED: &str = "SELECT key, created_at, model, tenant FROM clips \
+    WHERE state = 'stored' AND created_at < ?1 AND (created_at, key) > (?2, ?3) ORDER BY created_at, key LIMIT ?4";
+
+/// Finds what is to be verified. Left to itself SQLite would sort.
+pub const UNVERIFIED: &str = "SELECT key, epoch, size, sha256, stored_at, verified_at, source_url \
+    FROM clips INDEXED BY clips_verified \
+    WHERE state = 'stored' AND verified_at < ?1 AND (verified_at, key) > (?2, ?3) ORDER BY verified_at, key LIMIT ?4";
+
+/// Finds tombstones whose objects are to be removed.
+pub const TOMBSTONES: &str =
+    "SELECT key FROM clips WHERE remove_at IS NOT NULL AND remove_at <= ?1 ORDER BY remove_at, key LIMIT ?2";
+
+fn announce(tx: &Connection, key: &ClipKey, at: Timestamp, kind: EventType, why: Option<&str>) -> Result<()> {
+    const SQL: &str = "INSERT INTO events (at, type, provider, request_id, key, detail) \
+        SELECT ?2, ?3, provider, request_id, key, ?4 FROM clips WHERE key = ?1";
+    tx.prepare_cached(SQL)?.execute((key.as_str(), at.millis(), kind.as_str(), why))?;
+    Ok(())
+}
+
+fn delete(tx: &Connection, key: &ClipKey, at: Timestamp, remove_at: Timestamp, why: &str) -> Result<Deletion> {
+    const SQL: &str = "UPDATE clips SET state = 'deleted', due_at = NULL, queue_at = NULL, queued = 0, \
+        lease_node = NULL, lease_until = NULL, fence = fence + 1, remove_at = ?2 \
+        WHERE key = ?1 AND state <> 'deleted'";
+    const KNOWN: &str = "SELECT 1 FROM clips WHERE key = ?1";
+    if tx.prepare_cached(SQL)?.execute((key.as_str(), remove_at.millis()))? == 0 {
+        let known = first(tx, KNOWN, [key.as_str()], |_| Ok(()))?;
+        return Ok(known.map_or(Deletion::Unknown, |()| Deletion::Already));
+    }
+    let why = without_nul(why);
+    announce(tx, key, at, EventType::ClipDeleted, Some(&why))?;
+    tell(tx, &Line { key: key.clone(), at, event: "deleted", detail: Some(why) })?;
+    Ok(Deletion::Deleted)
+}
+
+fn removed(tx: &Connection, key: &ClipKey, at: Timestamp) -> Result<()> {
+    const SQL: &str = "UPDATE clips SET remove_at = NULL WHERE key = ?1 AND remove_at <= ?2";
+    if tx.prepare_cached(SQL)?.execute((key.as_str(), at.millis()))? == 0 {
+        return Ok(());
+    }
+    tell(tx, &Line { key: key.clone(), at, event: "removed", detail: None })
+}
+
+fn object_lost(tx: &Connection, key: &ClipKey, epoch: i64, at: Timestamp, due: Timestamp, why: &str) -> Result<bool> {
+    const SQL: &str = "UPDATE clips SET state = 'waiting', due_at = ?5, queue_at = ?5, queued = 0, epoch = epoch + 1, \
+        attempts = 0, misses = 0, last_error = ?4, restarted_at = ?3, stored_at = NULL, verified_at = 0, \
+        size = NULL, sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, duration = NULL, width = NULL, \
+        height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL \
+        WHERE key = ?1 AND epoch = ?2 AND state = 'stored'";
+    let why = without_nul(why);
+    if tx.prepare_cached(SQL)?.execute((key.as_str(), epoch, at.millis(), &why, due.millis()))? == 0 {
+        return Ok(false);
+    }
+    announce(tx, key, at, EventType::ClipRevised, None)?;
+    tell(tx, &Line { key: key.clone(), at, event: "object_lost", detail: Some(why) })?;
+    Ok(true)
+}
+
+fn damaged(tx: &Connection, key: &ClipKey, epoch: i64, at: Timestamp, what: &str) -> Result<()> {
+    const SQL: &str = "SELECT 1 FROM clips WHERE key = ?1 AND epoch = ?2 AND state = 'stored'";
+    match first(tx, SQL, (key.as_str(), epoch), |_| Ok(()))? {
+        Some(()) => tell(tx, &Line { key: key.clone(), at, event: "damaged", detail: Some(without_nul(what)) }),
+        None => Ok(()),
+    }
+}
+
+fn states(db: &Connection, keys: &[ClipKey]) -> Result<Vec<(ClipKey, ClipState)>> {
+    const SQL: &str = "SELECT key, state FROM clips WHERE key = ?1";
+    let found = keys.iter().map(|key| first(db, SQL, [key.as_str()], |row| row::state(row)));
+    found.filter_map(Result::transpose).collect()
+}
+
+fn count(db: &Connection, sql: &str, value: i64) -> Result<u64> {
+    let count: i64 = db.prepare_cached(sql)?.query_row([value], |row| row.get(0))?;
+    Ok(u64::try_from(count).unwrap_or_default())
+}
+
+fn begin_run(tx: &Connection, name: &str, now: Timestamp) -> Result<Timestamp> {
+    const BEGIN: &str = "INSERT INTO runs (name, began_at) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+    const BEGAN: &str = "SELECT began_at FROM runs WHERE name = ?1";
+    tx.prepare_cached(BEGIN)?.execute((name, now.millis()))?;
+    let began: Option<i64> = tx.prepare_cached(BEGAN)?.query_row([name], |row| row.get(0)).optional()?;
+    Ok(began.map_or(now, Timestamp::from_millis))
+}
+
+#[async_trait]
+impl Upkeep for SqliteCatalog {
+    async fn delete(&self, key: &ClipKey, at: Timestamp, remove_at: Timestamp, why: &str) -> Result<Deletion> {
+        let (key, why) = (key.clone(), why.to_owned());
+        self.writer.write("deleting a clip", move |tx| delete(tx, &key, at, remove_at, &why)).await
+    }
+
+    async fn tombstones(&self, now: Timestamp, limit: u32) -> Result<Vec<ClipKey>> {
+        let read = move |db: &Connection| all(db, TOMBSTONES, (now.millis(), page::size(limit)), |row| row::key(row));
+        self.readers.read("looking for tombstones", read).await
+    }
+
+    async fn removed(&self, key: &ClipKey, at: Timestamp) -> Result<()> {
+        let key = key.clone();
+        self.writer.write("closing a tombstone", move |tx| removed(tx, &key, at)).await
+    }
+
+    async fn stored_objects(&self, after: Option<&ClipKey>, limit: u32) -> Result<Vec<StoredObject>> {
+        let after = after.map(|key| key.as_str().to_owned()).unwrap_or_default();
+        let read = move |db: &Connection| all(db, STORED_OBJECTS, (after, page::size(limit)), |row| row::object(row));
+        self.readers.read("listing stored clips", read).await
+    }
+
+    async fn stored_object(&self, key: &ClipKey) -> Result<Option<StoredObject>> {
+        const SQL: &str = "SELECT key, epoch, size, sha256, stored_at, verified_at, source_url FROM clips \
+            WHERE key = ?1 AND state = 'stored'";
+        let key = key.clone();
+        let read = move |db: &Connection| first(db, SQL, [key.as_str()], |row| row::object(row));
+        self.readers.read("finding a stored clip", read).await
+    }
+
+    async fn aged(&self, after: Option<&Cursor>, before: Timestamp, limit: u32) -> Result<Vec<AgedClip>> {
+        let (since, key) = after.map_or((i64::MIN, String::new()), |at| (at.created_at.millis(), at.key.to_string()));
+        let params = (before.millis(), since, key, page::size(limit));
+        let read = move |db: &Connection| all(db, AGED, params, |row| row::aged(row));
+        self.readers.read("looking for old clips", read).await
+    }
+
+    async fn states(&self, keys: &[ClipKey]) -> Result<Vec<(ClipKey, ClipState)>> {
+        let keys = keys.to_vec();
+        self.readers.read("looking up clips", move |db| states(db, &keys)).await
+    }
+
+    async fn object_lost(&self, key: &ClipKey, epoch: i64, at: Timestamp, due: Timestamp, why: &str) -> Result<bool> {
+        let (key, why) = (key.clone(), why.to_owned());
+        self.writer.write("starting a clip over", move |tx| object_lost(tx, &key, epoch, at, due, &why)).await
+    }
+
+    async fn leases_run_out(&self, now: Timestamp) -> Result<u64> {
+        const SQL: &str = "SELECT count(*) FROM clips WHERE state = 'filling' AND lease_until <= ?1";
+        self.readers.read("counting leases", move |db| count(db, SQL, now.millis())).await
+    }
+
+    async fn begin_run(&self, name: &str, now: Timestamp) -> Result<Timestamp> {
+        let name = name.to_owned();
+        self.writer.write("beginning a run", move |tx| begin_run(tx, &name, now)).await
+    }
+
+    async fn end_run(&self, name: &str) -> Result<()> {
+        const SQL: &str = "DELETE FROM runs WHERE name = ?1";
+        let name = name.to_owned();
+        self.writer.write("ending a run", move |tx| Ok(tx.execute(SQL, [name]).map(|_| ())?)).await
+    }
+
+    async fn unverified(
+        &self,
+        since: Timestamp,
+        after: Option<&(Timestamp, ClipKey)>,
+        limit: u32,
+    ) -> Result<Vec<StoredObject>> {
+        let (at, key) = after.map_or((i64::MIN, String::new()), |(at, key)| (at.millis(), key.to_string()));
+        let params = (since.millis(), at, key, page::size(limit));
+        let read = move |db: &Connection| all(db, UNVERIFIED, params, |row| row::object(row));
+        self.readers.read("looking for clips to verify", read).await
+    }
+
+    async fn count_unverified(&self, since: Timestamp) -> Result<u64> {
+        const SQL: &str = "SELECT count(*) FROM clips WHERE state = 'stored' AND verified_at < ?1";
+        self.readers.read("counting clips to verify", move |db| count(db, SQL, since.millis())).await
+    }
+
+    async fn sample(&self, many: u32) -> Result<Vec<ClipKey>> {
+        const SQL: &str = "SELECT key FROM clips WHERE state = 'stored' ORDER BY random() LIMIT ?1";
+        self.readers.read("sampling clips", move |db| all(db, SQL, [many], |row| row::key(row))).await
+    }
+
+    async fn verified(&self, key: &ClipKey, epoch: i64, at: Timestamp) -> Result<()> {
+        const SQL: &str = "UPDATE clips SET verified_at = ?3 WHERE key = ?1 AND epoch = ?2 AND state = 'stored'";
+        let key = key.clone();
+        let write = move |tx: &Connection| {
+            tx.prepare_cached(SQL)?.execute((key.as_str(), epoch, at.millis()))?;
+            Ok(())
+        };
+        // Lost with the power, it is verified again.
+        self.writer.write_unsynced("marking a clip verified", write).await
+    }
+
+    async fn damaged(&self, key: &ClipKey, epoch: i64, at: Timestamp, what: &str) -> Result<()> {
+        let (key, what) = (key.clone(), what.to_owned());
+        self.writer.write("noting damage", move |tx| damaged(tx, &key, epoch, at, &what)).await
+    }
+}

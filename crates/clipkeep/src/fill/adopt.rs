@@ -1,0 +1,84 @@
+//! A clip that its provider writes straight into our own store: waited for,
+//! read once, hashed, probed and recorded. Nothing is downloaded from a source,
+//! and the object stays as the provider wrote it.
+
+use std::sync::Arc;
+
+use clipkeep_core::{generation::Sealed, version::SourceVersion};
+use futures_util::TryStreamExt;
+
+use super::{
+    Inner,
+    attempt::Ongoing,
+    lease,
+    local::{Ended, LocalCopy, Opened},
+    registry::Running,
+    settle,
+    task::{FillError, media_type, spooled},
+};
+use crate::{
+    catalog::Claim,
+    store::{Digest, Hasher, StoreError},
+};
+
+/// Records the claimed clip's object, if it is there. A kill at any point
+/// leaves the object as it is, and the next fill begins anew.
+pub(super) async fn fill(inner: &Inner, ongoing: &Ongoing, running: &Running) -> Result<(), FillError> {
+    let claim = &ongoing.claim;
+    let object = inner.parts.store.head(&claim.lease.key).await?;
+    // An empty one is no clip yet.
+    let size = object.map_or(0, |object| object.size);
+    if size == 0 {
+        return Err(FillError::NotLanded);
+    }
+    let max = inner.parts.settings.max_clip_size;
+    if size > max {
+        return Err(FillError::Unacceptable(format!("the object is larger than {max} bytes (max_clip_size)")));
+    }
+    let file = LocalCopy::create(spooled(inner, claim)).await?;
+    let recorded = tokio::select! {
+        recorded = record(inner, ongoing, &file, size) => recorded,
+        () = lease::hold(inner, &claim.lease) => Err(FillError::LeaseLost),
+        () = running.deleted() => Err(FillError::Deleted),
+        () = inner.stopping.cancelled() => Err(FillError::Stopping),
+    };
+    file.close();
+    recorded
+}
+
+async fn record(inner: &Inner, ongoing: &Ongoing, file: &Arc<LocalCopy>, size: u64) -> Result<(), FillError> {
+    let claim = &ongoing.claim;
+    let (parts, key) = (&inner.parts, &claim.lease.key);
+    let digest = bring(inner, claim, file, size).await?;
+    let media = media_type(file).await.map_err(|ended| match ended {
+        Ended::Unreadable(error) => FillError::Disk(error),
+        Ended::Restarted | Ended::Aborted => FillError::Stopping,
+    })??;
+    let media = settle::probe(file, media).await?;
+    if parts.settings.fast_start {
+        settle::decide_view(inner, claim, file).await?;
+    }
+    let sealed = Sealed { size: digest.size, sha256: digest.sha256, media };
+    parts.catalog.seal(&claim.lease, &sealed, parts.clock.now()).await?;
+    // Whoever wrote it may have written it again meanwhile.
+    let found = parts.store.head(key).await?.map_or(0, |object| object.size);
+    if found != size {
+        return Err(StoreError::Damaged { key: parts.store.object_key(key), expected: size, found }.into());
+    }
+    Ok(parts.catalog.mark_stored(&claim.lease, ongoing.ended(inner)).await?)
+}
+
+/// The object into the local copy.
+async fn bring(inner: &Inner, claim: &Claim, file: &Arc<LocalCopy>, size: u64) -> Result<Digest, FillError> {
+    let version = SourceVersion { etag: None, last_modified: None, len: Some(size) };
+    file.open(Opened { epoch: claim.clip.epoch, version, total: Some(size), ranges: false }).await?;
+    let mut chunks = inner.parts.store.read(&claim.lease.key, 0..size).await?;
+    let (mut writer, mut hasher) = (file.writer(0), Hasher::new());
+    while let Some(chunk) = chunks.try_next().await? {
+        hasher = hasher.updated(vec![chunk.clone()]).await;
+        writer.write(chunk).await?;
+    }
+    writer.flush().await?;
+    file.complete(size).await?;
+    Ok(hasher.finish())
+}

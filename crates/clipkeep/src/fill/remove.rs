@@ -1,0 +1,41 @@
+//! The end of a clip: its row first, then its object.
+
+use std::time::Duration;
+
+use clipkeep_core::{id::ClipKey, time::Timestamp};
+
+use crate::{
+    catalog::{Catalog, CatalogError, Deletion},
+    store::Store,
+};
+
+/// How long the store may take before the sweep is left to remove an object.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Deletes a clip. A fill that is cut off by this on another node knows it one
+/// `lease` later at most, and may have put its object until then: so the object
+/// is removed now and, by the sweep, once more after two. The sweep also mends
+/// what a kill or a store that is away leaves here. Dropping the future leaves
+/// a tombstone or nothing.
+pub async fn delete(
+    catalog: &dyn Catalog,
+    store: &Store,
+    key: &ClipKey,
+    now: Timestamp,
+    lease: Duration,
+    why: &str,
+) -> Result<Deletion, CatalogError> {
+    let told = catalog.delete(key, now, now.plus(lease * 2), why).await?;
+    if told == Deletion::Unknown {
+        return Ok(told);
+    }
+    match tokio::time::timeout(PATIENCE, store.delete(key)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(clip = %key, error, "a deleted clip's object stays until the sweep");
+        }
+        Err(_) => tracing::warn!(clip = %key, "the store is slow: a deleted clip's object stays until the sweep"),
+    }
+    Ok(told)
+}

@@ -1,0 +1,48 @@
+//! What was begun and never ended: uploads, and half-filled files on this node.
+
+use std::collections::HashMap;
+
+use clipkeep_core::{generation::Clip, state::ClipState};
+use futures_util::TryStreamExt;
+use tokio::task::spawn_blocking;
+
+use super::{Drift, DriftReport, PAGE, Result, is_ours};
+use crate::fill::local;
+
+impl Drift<'_> {
+    /// Aborts old uploads under the names of clips that nobody fills.
+    pub(super) async fn uploads(&self, report: &mut DriftReport) -> Result<()> {
+        let mut pages = self.store.stale();
+        while let Some(page) = pages.try_next().await? {
+            let now = self.clock.now();
+            let old = page.iter().filter(|upload| now.since(upload.initiated) >= self.settings.orphan_age);
+            let ours = old.filter_map(|upload| Some((self.store.clip_of(upload).filter(is_ours)?, upload)));
+            let ours: Vec<_> = ours.collect();
+            for batch in ours.chunks(PAGE as usize) {
+                let keys: Vec<_> = batch.iter().map(|(key, _)| key.clone()).collect();
+                let states: HashMap<_, _> = self.catalog.states(&keys).await?.into_iter().collect();
+                for (key, upload) in batch.iter().filter(|(key, _)| states.get(key) != Some(&ClipState::Filling)) {
+                    self.store.abort_upload(key, upload).await?;
+                    report.uploads += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what fills left in this process's spool folder for a next attempt
+    /// that will not come: their clips were filled elsewhere, deleted, or have
+    /// another source.
+    pub(super) async fn copies(&self, report: &mut DriftReport) -> Result<()> {
+        for (key, path, epoch) in local::left_clips(self.spool.clone()).await? {
+            let open =
+                |clip: &Clip| matches!(clip.state, ClipState::Waiting | ClipState::Filling) && clip.epoch == epoch;
+            if self.catalog.clip(&key).await?.as_ref().is_some_and(open) || (self.is_filling)(&key) {
+                continue;
+            }
+            spawn_blocking(move || local::remove(&path)).await.map_err(std::io::Error::other)??;
+            report.copies += 1;
+        }
+        Ok(())
+    }
+}

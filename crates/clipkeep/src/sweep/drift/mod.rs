@@ -1,0 +1,154 @@
+//! Drift: rows without objects, objects without rows, and what was begun and
+//! never ended. Everything is walked through page by page, in bounded memory,
+//! and nothing is done on the word of a listing alone: listings lag.
+//!
+//! Each step is one verb of the catalogue or one request to the store, so a run
+//! may end anywhere.
+
+mod leftovers;
+mod objects;
+mod rows;
+
+use std::{path::PathBuf, time::Duration};
+
+use clipkeep_core::{id::ClipKey, media_type::MediaType, time::Clock};
+use serde::Serialize;
+
+use crate::{
+    catalog::{Catalog, CatalogError},
+    store::{Store, StoreError},
+};
+
+/// How many rows or objects are looked at together.
+const PAGE: u32 = 1000;
+/// How many names a report shows.
+const EXAMPLES: usize = 20;
+/// So few are never taken for a store, or a catalogue, that is the wrong one.
+const FEW: usize = 20;
+
+/// By when every node has heard that a clip is stored no more. New bytes come
+/// after that: none may stand under the old ones' ETag.
+pub const HEARD: Duration = Duration::from_secs(3);
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// What is done about what is found.
+#[derive(Clone, Copy, Debug)]
+pub struct DriftSettings {
+    /// Register objects that no row tells of.
+    pub adopt: bool,
+    /// Remove objects that no row tells of, if they are old enough.
+    pub delete_orphans: bool,
+    /// Stop where most of a page is missing, which is the sign of a wrong
+    /// `store` or `database` rather than of so much loss.
+    pub brake: bool,
+    /// What was stored, or written, less long ago is left alone.
+    pub grace: Duration,
+    /// Orphans and unfinished uploads younger than this are never removed.
+    pub orphan_age: Duration,
+}
+
+impl DriftSettings {
+    /// Looks and mends; adopts and removes nothing. `lease` is the node's.
+    pub const fn new(lease: Duration) -> Self {
+        let grace = lease.saturating_mul(2);
+        Self { adopt: false, delete_orphans: false, brake: true, grace, orphan_age: DAY }
+    }
+}
+
+/// What was found, and what was done about it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DriftReport {
+    /// Stored rows that were looked at.
+    pub rows: u64,
+    /// Rows whose object was not there: filled again, if their source lives.
+    pub missing: u64,
+    /// Rows whose object was of another size: filled again likewise.
+    pub wrong_size: u64,
+    /// Objects that were looked at.
+    pub objects: u64,
+    /// Objects without a row.
+    pub orphans: u64,
+    /// Objects whose row says that they are lost.
+    pub found_again: u64,
+    /// Orphans and found ones that were registered.
+    pub adopted: u64,
+    /// Orphans that were removed.
+    pub removed: u64,
+    /// Objects that are no clip's by their name; never touched.
+    pub strangers: u64,
+    /// Objects of deleted clips, removed.
+    pub leftovers: u64,
+    /// Unfinished uploads that were aborted.
+    pub uploads: u64,
+    /// Leases that ran out; their clips are taken over as any that are due.
+    pub leases: u64,
+    /// Half-filled files on this node that belonged to no clip, removed.
+    pub copies: u64,
+    /// Some orphans' and found ones' names.
+    pub examples: Vec<String>,
+    /// Whether it stopped because too much was missing to be true.
+    pub stopped: bool,
+}
+
+/// Why a run ended before its time.
+#[derive(Debug, thiserror::Error)]
+pub enum DriftError {
+    /// The catalogue.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// This node's disk.
+    #[error("looking through the spool folder")]
+    Disk(#[from] std::io::Error),
+}
+
+type Result<T, E = DriftError> = std::result::Result<T, E>;
+
+/// What a run works with.
+pub struct Drift<'a> {
+    /// Rows.
+    pub catalog: &'a dyn Catalog,
+    /// Objects.
+    pub store: &'a Store,
+    /// The time.
+    pub clock: &'a dyn Clock,
+    /// Where this process keeps clips that are on their way.
+    pub spool: PathBuf,
+    /// Whether a clip's fill runs in this process.
+    pub is_filling: &'a (dyn Fn(&ClipKey) -> bool + Send + Sync),
+    /// What is done about what is found.
+    pub settings: DriftSettings,
+}
+
+impl Drift<'_> {
+    /// Looks through everything once.
+    ///
+    /// # Errors
+    /// If the catalogue, the store or the disk does not answer. What was mended
+    /// until then stays mended.
+    pub async fn run(&self) -> Result<DriftReport> {
+        let mut report = DriftReport::default();
+        self.rows(&mut report).await?;
+        if !report.stopped {
+            self.objects(&mut report).await?;
+        }
+        self.uploads(&mut report).await?;
+        self.copies(&mut report).await?;
+        report.leases = self.catalog.leases_run_out(self.clock.now()).await?;
+        Ok(report)
+    }
+}
+
+/// Whether clipkeep could have given this name: of a generation, with an ending
+/// of media that is kept. All else in a bucket is somebody else's.
+fn is_ours(key: &ClipKey) -> bool {
+    key.parts().is_some() && MediaType::by_ending(key.ending()).is_some()
+}
+
+/// Whether so many bad ones `of` all are too many to be true.
+pub const fn is_too_much(bad: usize, of: usize) -> bool {
+    bad >= FEW && bad > of / 2
+}

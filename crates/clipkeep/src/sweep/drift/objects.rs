@@ -1,0 +1,141 @@
+//! Objects without a row.
+
+use std::collections::HashMap;
+
+use clipkeep_core::{
+    generation::{Facts, HookRecord, NewClip},
+    id::{ClipKey, Provider},
+    media_type::MediaType,
+    secret::SourceUrl,
+    state::{ClipState, GenerationStatus},
+};
+use futures_util::TryStreamExt;
+
+use super::{Drift, DriftReport, EXAMPLES, PAGE, Result, is_ours, is_too_much};
+use crate::{catalog::CatalogError, store::Listed};
+
+/// An object that is a clip's by its name.
+struct Object<'a> {
+    listed: &'a Listed,
+    key: ClipKey,
+}
+
+impl<'a> Object<'a> {
+    fn of(listed: &'a Listed) -> Option<Self> {
+        let key: ClipKey = listed.name.parse().ok()?;
+        is_ours(&key).then_some(Self { listed, key })
+    }
+}
+
+impl Drift<'_> {
+    pub(super) async fn objects(&self, report: &mut DriftReport) -> Result<()> {
+        let mut pages = self.store.list();
+        while let Some(page) = pages.try_next().await? {
+            for batch in page.chunks(PAGE as usize) {
+                self.batch(batch, report).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn batch(&self, batch: &[Listed], report: &mut DriftReport) -> Result<()> {
+        let ours: Vec<Object<'_>> = batch.iter().filter_map(Object::of).collect();
+        report.objects += batch.len() as u64;
+        report.strangers += (batch.len() - ours.len()) as u64;
+        let keys: Vec<ClipKey> = ours.iter().map(|object| object.key.clone()).collect();
+        let states: HashMap<_, _> = self.catalog.states(&keys).await?.into_iter().collect();
+        let of = ours.len();
+        let (mut orphans, mut found_again) = (Vec::new(), Vec::new());
+        for object in ours {
+            match states.get(&object.key) {
+                None => orphans.push(object),
+                Some(ClipState::Lost) => found_again.push(object),
+                // Put there by a fill that was cut off very late.
+                Some(ClipState::Deleted) => {
+                    self.store.delete(&object.key).await?;
+                    report.leftovers += 1;
+                }
+                Some(_) => {}
+            }
+        }
+        report.orphans += orphans.len() as u64;
+        report.found_again += found_again.len() as u64;
+        let room = EXAMPLES.saturating_sub(report.examples.len());
+        report.examples.extend(orphans.iter().chain(&found_again).take(room).map(|object| object.key.to_string()));
+        if self.settings.adopt {
+            orphans.extend(found_again);
+            self.adopt(&orphans, report).await?;
+        } else if self.settings.delete_orphans && !report.stopped {
+            self.remove(&orphans, of, report).await?;
+        }
+        Ok(())
+    }
+
+    /// Registers objects, each of the generation that its name tells, so that a
+    /// fill reads, hashes and probes it.
+    async fn adopt(&self, objects: &[Object<'_>], report: &mut DriftReport) -> Result<()> {
+        let now = self.clock.now();
+        for object in objects {
+            let Some(record) = self.adoption(object).await? else { continue };
+            if now.since(object.listed.modified) < self.settings.grace {
+                continue;
+            }
+            match self.catalog.record_hooks(&[record]).await {
+                Ok(_) => report.adopted += 1,
+                Err(CatalogError::KeyTaken { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    async fn adoption(&self, object: &Object<'_>) -> Result<Option<HookRecord>> {
+        let key = &object.key;
+        let (Some((request_id, index)), Some(media)) = (key.parts(), MediaType::by_ending(key.ending())) else {
+            return Ok(None);
+        };
+        let known = self.catalog.generation(&request_id).await?.map(|generation| generation.provider);
+        let status = if known.is_some() { GenerationStatus::Pending } else { GenerationStatus::Completed };
+        let clip = NewClip {
+            key: key.clone(),
+            index,
+            slot: "/".to_owned(),
+            source_url: SourceUrl::own_store(key),
+            kind: media.kind,
+            content_type: media.name.to_owned(),
+            source_expires_at: None,
+        };
+        Ok(Some(HookRecord {
+            provider: known.unwrap_or_else(Provider::adopted),
+            request_id,
+            status,
+            error: None,
+            facts: Facts::default(),
+            clips: vec![clip],
+            received_at: self.clock.now(),
+            created_at: None,
+        }))
+    }
+
+    /// Removes orphans that are old enough.
+    async fn remove(&self, orphans: &[Object<'_>], of: usize, report: &mut DriftReport) -> Result<()> {
+        let no_rows = report.rows == 0 && !orphans.is_empty();
+        if self.settings.brake && (no_rows || is_too_much(orphans.len(), of)) {
+            let orphans = orphans.len();
+            tracing::error!(orphans, of, "most objects have no row: is `database` the right one? nothing is removed");
+            report.stopped = true;
+            return Ok(());
+        }
+        let now = self.clock.now();
+        for Object { listed, key } in orphans {
+            let old = now.since(listed.modified) >= self.settings.orphan_age;
+            // Once more, just before: its webhook may have come meanwhile.
+            if old && self.catalog.states(std::slice::from_ref(key)).await?.is_empty() {
+                self.store.delete(key).await?;
+                tracing::warn!(object = %key, "an object without a row was removed");
+                report.removed += 1;
+            }
+        }
+        Ok(())
+    }
+}

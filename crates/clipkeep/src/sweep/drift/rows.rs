@@ -1,0 +1,66 @@
+//! Rows whose objects are missing, or of another size.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::{Drift, DriftReport, HEARD, PAGE, Result, is_too_much};
+use crate::catalog::StoredObject;
+
+/// How many objects are asked after at once.
+const HEADS: usize = 16;
+
+impl Drift<'_> {
+    pub(super) async fn rows(&self, report: &mut DriftReport) -> Result<()> {
+        let mut after = None;
+        loop {
+            let mut page = self.catalog.stored_objects(after.as_ref(), PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.key.clone());
+            report.rows += page.len() as u64;
+            let now = self.clock.now();
+            page.retain(|row| now.since(row.stored_at) >= self.settings.grace);
+            let of = page.len();
+            let lost = self.without_object(page).await?;
+            if self.settings.brake && is_too_much(lost.len(), of) {
+                let missing = lost.len();
+                tracing::error!(missing, of, "most objects are missing: is `store` the right one? nothing is done");
+                report.stopped = true;
+                return Ok(());
+            }
+            for (row, found) in lost {
+                self.lose(&row, found, report).await?;
+            }
+        }
+    }
+
+    /// Those of a page whose object is not what the row says, and what size it
+    /// has instead.
+    async fn without_object(&self, page: Vec<StoredObject>) -> Result<Vec<(StoredObject, Option<u64>)>> {
+        let keys: Vec<_> = page.iter().map(|row| row.key.clone()).collect();
+        let sizes = self.store.sizes(&keys).await?;
+        let suspects = page.into_iter().filter(|row| sizes.get(&row.key) != Some(&row.size));
+        let asked = stream::iter(suspects).map(|row| async move {
+            let found = self.store.head(&row.key).await?.map(|object| object.size);
+            Ok::<_, super::DriftError>((row, found))
+        });
+        let wrong = |(row, found): &(StoredObject, Option<u64>)| std::future::ready(*found != Some(row.size));
+        asked.buffered(HEADS).try_filter(wrong).try_collect().await
+    }
+
+    async fn lose(&self, row: &StoredObject, found: Option<u64>, report: &mut DriftReport) -> Result<()> {
+        let (why, count) = match found {
+            None => ("its object is not in the store".to_owned(), &mut report.missing),
+            Some(size) => (format!("its object has {size} bytes instead of {}", row.size), &mut report.wrong_size),
+        };
+        if found.is_some() && !row.has_source {
+            tracing::error!(clip = %row.key, why, "damaged, and there is no other copy");
+            *count += 1;
+            return Ok(());
+        }
+        let now = self.clock.now();
+        if self.catalog.object_lost(&row.key, row.epoch, now, now.plus(HEARD), &why).await? {
+            tracing::error!(clip = %row.key, why, "stored no more: it is filled again, if its source lives");
+            *count += 1;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,90 @@
+//! Clips that are over their age are deleted, the oldest first, in bounded steps.
+
+use std::time::Duration;
+
+use clipkeep_core::{config::DurationText, retention::Retention, time::Timestamp};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::Serialize;
+
+use crate::{
+    catalog::{AgedClip, Catalog, CatalogError, Cursor, Deletion},
+    fill,
+    store::Store,
+};
+
+const PAGE: u32 = 500;
+/// How many deletions run at once.
+const AT_ONCE: usize = 8;
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RetentionReport {
+    /// Clips that were looked at.
+    pub looked_at: u64,
+    /// Clips that were deleted.
+    pub deleted: u64,
+    /// Whether all old clips were looked at; if not, the next step goes on.
+    pub done: bool,
+}
+
+/// A walk through the old clips that goes on from step to step. One that was
+/// killed starts anew: what it deleted is no longer there to be met.
+#[derive(Debug, Default)]
+pub struct RetentionWalk {
+    after: Option<Cursor>,
+}
+
+impl RetentionWalk {
+    /// Looks at the next clips that may be over their age, `pages` of them at
+    /// most, and deletes those that are. Dropping the future is safe.
+    pub async fn step(
+        &mut self,
+        catalog: &dyn Catalog,
+        store: &Store,
+        rules: &Retention,
+        now: Timestamp,
+        lease: Duration,
+        pages: u32,
+    ) -> Result<RetentionReport, CatalogError> {
+        let mut report = RetentionReport { done: true, ..RetentionReport::default() };
+        let Some(shortest) = rules.shortest() else { return Ok(report) };
+        let before = earlier(now, shortest);
+        for _ in 0..pages {
+            let page = catalog.aged(self.after.as_ref(), before, PAGE).await?;
+            report.looked_at += page.len() as u64;
+            report.deleted += delete_old(catalog, store, rules, now, lease, &page).await?;
+            let more = page.len() == PAGE as usize;
+            self.after = page.into_iter().next_back().map(|clip| clip.at).filter(|_| more);
+            if !more {
+                return Ok(report);
+            }
+        }
+        report.done = false;
+        Ok(report)
+    }
+}
+
+async fn delete_old(
+    catalog: &dyn Catalog,
+    store: &Store,
+    rules: &Retention,
+    now: Timestamp,
+    lease: Duration,
+    page: &[AgedClip],
+) -> Result<u64, CatalogError> {
+    let over_age = |clip: &AgedClip| {
+        let age = rules.age(clip.model.as_deref(), clip.tenant.as_ref())?;
+        (now.since(clip.at.created_at) >= age).then(|| (clip.at.key.clone(), age))
+    };
+    let old: Vec<_> = page.iter().filter_map(over_age).collect();
+    let deleting = stream::iter(old).map(|(key, age)| async move {
+        let why = format!("retention: older than {}", DurationText(age));
+        fill::delete(catalog, store, &key, now, lease, &why).await
+    });
+    let count = |count: u64, told| std::future::ready(Ok(count + u64::from(told == Deletion::Deleted)));
+    deleting.buffer_unordered(AT_ONCE).try_fold(0, count).await
+}
+
+fn earlier(now: Timestamp, by: Duration) -> Timestamp {
+    Timestamp::from_millis(now.millis().saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
+}

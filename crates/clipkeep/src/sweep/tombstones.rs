@@ -1,0 +1,52 @@
+//! Deleted clips' objects, removed once more when no fill that was cut off can
+//! put them back. This also mends a kill, or a store that was away, between a
+//! deletion's row and its object.
+
+use clipkeep_core::{id::ClipKey, time::Timestamp};
+use serde::Serialize;
+
+use crate::{
+    catalog::{Catalog, CatalogError},
+    store::{Store, StoreError},
+};
+
+const PAGE: u32 = 500;
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TombstoneReport {
+    /// Objects that are gone for good.
+    pub removed: u64,
+    /// Those that the store did not remove now.
+    pub failed: u64,
+}
+
+/// Removes what is to be removed at `now`. Dropping the future is safe.
+pub async fn run(catalog: &dyn Catalog, store: &Store, now: Timestamp) -> Result<TombstoneReport, CatalogError> {
+    let mut report = TombstoneReport::default();
+    loop {
+        let page = catalog.tombstones(now, PAGE).await?;
+        for key in &page {
+            match remove(store, key).await {
+                Ok(()) => {
+                    catalog.removed(key, now).await?;
+                    report.removed += 1;
+                }
+                Err(error) => {
+                    report.failed += 1;
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(clip = %key, error, "a deleted clip's object stays until the next sweep");
+                }
+            }
+        }
+        // What failed would come again and again.
+        if report.failed > 0 || page.len() < PAGE as usize {
+            return Ok(report);
+        }
+    }
+}
+
+async fn remove(store: &Store, key: &ClipKey) -> Result<(), StoreError> {
+    store.abort_stale(key).await?;
+    store.delete(key).await
+}
