@@ -134,6 +134,49 @@ mod tests {
         assert_eq!(told("received", Some("video, eager"), None), "clipkeep heard of the clip: video, eager");
     }
 
+    fn clip(state: ClipState, due_at: Option<Timestamp>) -> Clip {
+        Clip {
+            key: "r.mp4".parse().unwrap(),
+            provider: crate::id::Provider::fal(),
+            request_id: "r".parse().unwrap(),
+            index: 0,
+            slot: String::new(),
+            state,
+            policy: crate::policy::Policy::Eager,
+            source_url: crate::secret::SourceUrl::new("https://v3.fal.media/a.mp4"),
+            source_expires_at: None,
+            facts: crate::generation::Facts::default(),
+            kind: crate::generation::Kind::Video,
+            content_type: "video/mp4".into(),
+            sealed: None,
+            epoch: 1,
+            created_at: Timestamp::from_secs(0),
+            stored_at: None,
+            due_at,
+            attempts: 0,
+            version: None,
+            view: None,
+            misses: 0,
+            last_error: None,
+        }
+    }
+
+    #[test]
+    fn what_comes_next_is_told_for_every_state() {
+        let at = |secs: i64| Timestamp::from_secs(1_800_000_000 + secs);
+        let told = |state, due, held| next(&clip(state, due), held, "https://clips.example/r.mp4", at(0));
+        assert_eq!(told(ClipState::Stored, None, None), "served from https://clips.example/r.mp4");
+        assert_eq!(told(ClipState::Waiting, None, None), "filled when its first viewer comes");
+        assert_eq!(told(ClipState::Waiting, Some(at(0)), None), "due now; the next free node fills it");
+        assert_eq!(told(ClipState::Waiting, Some(at(90)), None), "due at 2027-01-15T08:01:30.000Z, in 1 min 30 s");
+        let held = told(ClipState::Filling, None, Some(("node7", at(60))));
+        assert!(held.starts_with("node7 fills it; its lease holds until 2027-01-15T08:01:00.000Z"), "{held}");
+        assert!(told(ClipState::Filling, None, Some(("node7", at(0)))).starts_with("the lease ran out"));
+        for over in [ClipState::Lost, ClipState::Rejected, ClipState::Deleted] {
+            assert!(!told(over, None, None).contains("http"), "{over}");
+        }
+    }
+
     #[test]
     fn unknown_words_still_read_well() {
         assert_eq!(told("read_again", Some("checksum fits"), Some(1024)), "read again: checksum fits (1.0 KiB)");

@@ -64,7 +64,7 @@ fn table(sim: &Sim) -> (Table, Table) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_lines_killed_twice_end_as_if_nothing_had_been() {
+async fn i04_ten_thousand_lines_killed_twice_end_as_if_nothing_had_been() {
     let sim = Sim::start(SimOptions::default()).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     let mut place = Place::new(&sim, &dir.path().join("data"));
@@ -114,7 +114,7 @@ fn objects(folder: &std::path::Path) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_thousand_lines_take_bounded_memory() {
+async fn i07_a_hundred_thousand_lines_take_bounded_memory() {
     const LINES: u64 = 100_000;
     const LIMIT_KIB: u64 = 100 << 10;
     let sim = Sim::start(SimOptions::default()).await.unwrap();

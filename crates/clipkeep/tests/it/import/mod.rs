@@ -66,6 +66,9 @@ impl Run {
         std::io::Read::read_to_string(self.child.stdout.as_mut().unwrap(), &mut out).unwrap();
         let code = self.child.wait().unwrap().code().unwrap();
         let errors = fs::read_to_string(&self.errors).unwrap_or_default();
+        for told in [&out, &errors] {
+            assert!(!told.contains("/files/"), "i02: a source URL in {told}");
+        }
         let summary = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}\n{errors}"));
         (code, summary)
     }
