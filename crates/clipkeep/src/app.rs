@@ -130,6 +130,8 @@ impl App {
         let max_result = usize::try_from(config.hook_max_body).unwrap_or(usize::MAX);
         let sweep = Sweep::new(SweepParts {
             settings: sweep_settings(&config),
+            store: Arc::clone(&store),
+            spool: scratch.spool(),
             catalog: Arc::clone(&catalog),
             hooks: Arc::clone(&hooks),
             engine: engine.clone(),
@@ -317,6 +319,9 @@ fn fill_settings(config: &Config, scratch: &Scratch) -> FillSettings {
 fn sweep_settings(config: &Config) -> SweepSettings {
     SweepSettings {
         interval: config.sweep_interval,
+        drift_interval: config.drift_interval,
+        lease: config.lease,
+        retention: config.retention.clone(),
         retry_base: config.retry_base,
         retry_max: config.retry_max,
         gone_attempts: config.gone_attempts,

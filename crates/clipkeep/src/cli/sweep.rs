@@ -1,6 +1,6 @@
 //! `clipkeep sweep`: one round of the sweep, then everything that is due.
 
-use std::{fmt::Write as _, process::ExitCode, sync::Arc};
+use std::{fmt::Write as _, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use clipkeep_core::{
@@ -20,7 +20,11 @@ use crate::{
     clock::SystemClock,
     fill::FillEnd,
     scratch::Role,
-    shutdown, sweep,
+    shutdown,
+    sweep::{
+        self,
+        drift::{DriftReport, DriftSettings},
+    },
     web::ClipRow,
 };
 
@@ -32,6 +36,12 @@ pub(super) struct Args {
     /// List the clips that are at risk, soonest first, and do nothing else.
     #[arg(long, conflicts_with = "dry_run")]
     at_risk: bool,
+    /// Register objects that no row tells of.
+    #[arg(long, conflicts_with_all = ["dry_run", "at_risk"])]
+    adopt: bool,
+    /// Remove objects that no row tells of, if they are older than a day.
+    #[arg(long, conflicts_with_all = ["dry_run", "at_risk", "adopt"])]
+    delete_orphans: bool,
     /// Fill, or list, at most this many.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
@@ -64,6 +74,8 @@ struct Summary {
     later: u64,
     #[serde(flatten)]
     round: sweep::Report,
+    /// What was compared and mended; none if that was not finished.
+    drift: Option<DriftReport>,
     /// Whether it was told to stop before all was done.
     stopped: bool,
 }
@@ -71,7 +83,7 @@ struct Summary {
 async fn work(app: &Arc<App>, args: &Args, stop: &CancellationToken, as_json: bool) -> anyhow::Result<ExitCode> {
     let mut summary = Summary::default();
     tokio::select! {
-        round = app.sweep.round() => summary.round = round,
+        looked = look_around(app, args, as_json, &mut summary) => looked?,
         () = stop.cancelled() => summary.stopped = true,
     }
     if !summary.stopped {
@@ -91,8 +103,26 @@ async fn work(app: &Arc<App>, args: &Args, stop: &CancellationToken, as_json: bo
         done.transpose()?;
     }
     summary.print(as_json)?;
-    let is_whole = summary.round.unfinished.is_empty() && !summary.stopped;
+    let is_true = summary.drift.as_ref().is_some_and(|drift| !drift.stopped);
+    let is_whole = summary.round.unfinished.is_empty() && is_true && !summary.stopped;
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// One round, and the look for drift.
+async fn look_around(app: &App, args: &Args, as_json: bool, summary: &mut Summary) -> anyhow::Result<()> {
+    summary.round = app.sweep.round().await;
+    let spinner = if as_json { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
+    spinner.set_message("comparing rows with objects");
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    let settings = DriftSettings {
+        adopt: args.adopt,
+        delete_orphans: args.delete_orphans,
+        ..DriftSettings::new(app.config.lease)
+    };
+    let looked = app.sweep.drift(settings).await;
+    spinner.finish_and_clear();
+    summary.drift = Some(looked.context("comparing rows with objects")?);
+    Ok(())
 }
 
 fn bar(due: u64, as_json: bool) -> anyhow::Result<ProgressBar> {
@@ -133,6 +163,10 @@ impl Summary {
         }
         output::line(asked);
         output::line(format!("at risk      {} clips, {} of them told of now", risk.at_risk, risk.told));
+        output::line(format!("retention    {} clips were too old, and deleted", self.round.retention.deleted));
+        if let Some(drift) = &self.drift {
+            print_drift(drift);
+        }
         if !self.round.unfinished.is_empty() {
             output::line(format!("unfinished   {} (see the log)", self.round.unfinished.join(", ")));
         }
@@ -140,6 +174,30 @@ impl Summary {
             output::line("stopped; the next run goes on from here");
         }
         Ok(())
+    }
+}
+
+fn print_drift(drift: &DriftReport) {
+    output::line(format!(
+        "rows         {} compared: {} without an object, {} of another size",
+        drift.rows, drift.missing, drift.wrong_size
+    ));
+    output::line(format!(
+        "objects      {} compared: {} without a row ({} adopted, {} removed), {} found again, {} no clips by their name",
+        drift.objects, drift.orphans, drift.adopted, drift.removed, drift.found_again, drift.strangers
+    ));
+    for name in &drift.examples {
+        output::line(format!("             {name}"));
+    }
+    if drift.orphans > drift.adopted + drift.removed {
+        output::line("             hint: --adopt registers them, --delete-orphans removes those older than a day");
+    }
+    output::line(format!(
+        "left over    {} uploads, {} objects of deleted clips, {} half-filled files; {} leases ran out",
+        drift.uploads, drift.leftovers, drift.copies, drift.leases
+    ));
+    if drift.stopped {
+        output::line("             too much is missing to be true: are `store` and `database` the right ones?");
     }
 }
 

@@ -3,7 +3,8 @@
 //! A round runs its steps in order. Each is bounded and may be killed anywhere:
 //! what it did is in the catalogue, what it did not is found by the next round.
 //! Any number of nodes may sweep at once. Due clips are no step of it: the fill
-//! engine looks for them by itself.
+//! engine looks for them by itself. Neither is drift, which looks at everything
+//! there is: it has a pace of its own, beside the rounds.
 
 pub mod drift;
 mod poll;
@@ -11,25 +12,41 @@ pub mod retention;
 mod risk;
 pub mod tombstones;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{error::Error, future::Future, path::PathBuf, sync::Arc, time::Duration};
 
-use clipkeep_core::time::Clock;
+use clipkeep_core::{retention::Retention, time::Clock};
 use serde::Serialize;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use self::{
+    drift::{Drift, DriftError, DriftReport, DriftSettings},
+    retention::{RetentionReport, RetentionWalk},
+    tombstones::TombstoneReport,
+};
 pub use self::{poll::PollReport, risk::RiskReport};
 use crate::{
     catalog::{Catalog, CatalogError, group::HookWriter},
     fill::FillEngine,
     provider::FalQueue,
+    store::Store,
     telemetry::Metrics,
 };
+
+/// How many pages of old clips one round looks at.
+const RETENTION_PAGES: u32 = 20;
 
 /// What bounds and paces the sweep.
 #[derive(Clone, Debug)]
 pub struct SweepSettings {
     /// The pause between rounds.
     pub interval: Duration,
+    /// The pause between two looks for drift.
+    pub drift_interval: Duration,
+    /// How long a node that is gone keeps a lease.
+    pub lease: Duration,
+    /// How old clips become.
+    pub retention: Retention,
     /// The first delay between two polls of a generation; each next one doubles.
     pub retry_base: Duration,
     /// The longest delay between two polls.
@@ -50,6 +67,10 @@ pub struct SweepParts {
     pub settings: SweepSettings,
     /// Rows.
     pub catalog: Arc<dyn Catalog>,
+    /// Objects.
+    pub store: Arc<Store>,
+    /// Where this process keeps clips that are on their way.
+    pub spool: PathBuf,
     /// The way in for what a poll brings: the same as for webhooks.
     pub hooks: Arc<HookWriter>,
     /// Who fills what became due.
@@ -65,6 +86,8 @@ pub struct SweepParts {
 /// The sweep.
 pub struct Sweep {
     parts: SweepParts,
+    /// How far the look for clips that are too old is.
+    old: Mutex<RetentionWalk>,
 }
 
 /// What one round did.
@@ -74,27 +97,40 @@ pub struct Report {
     pub polls: PollReport,
     /// Clips at risk.
     pub risk: RiskReport,
+    /// Clips that were too old.
+    pub retention: RetentionReport,
+    /// Deleted clips' objects.
+    pub tombstones: TombstoneReport,
     /// Steps that could not be finished.
     pub unfinished: Vec<&'static str>,
 }
 
 impl Sweep {
     /// A sweep that does nothing until [`Sweep::run`] or [`Sweep::round`].
-    pub const fn new(parts: SweepParts) -> Self {
-        Self { parts }
+    pub fn new(parts: SweepParts) -> Self {
+        Self { parts, old: Mutex::default() }
     }
 
-    /// Runs a round every interval until `stop`.
+    /// Runs a round every interval, and beside that looks for drift every one of
+    /// its own, until `stop`.
     pub async fn run(&self, stop: &CancellationToken) {
-        loop {
-            tokio::select! {
-                _ = self.round() => {}
-                () = stop.cancelled() => return,
+        let rounds = async {
+            loop {
+                self.round().await;
+                tokio::time::sleep(self.parts.settings.interval).await;
             }
-            tokio::select! {
-                () = tokio::time::sleep(self.parts.settings.interval) => {}
-                () = stop.cancelled() => return,
+        };
+        let looks = async {
+            loop {
+                tokio::time::sleep(self.parts.settings.drift_interval).await;
+                if let Err(error) = self.drift(DriftSettings::new(self.parts.settings.lease)).await {
+                    tracing::warn!(error = &error as &dyn Error, "the look for drift was not finished");
+                }
             }
+        };
+        tokio::select! {
+            ((), ()) = async { tokio::join!(rounds, looks) } => {}
+            () = stop.cancelled() => {}
         }
     }
 
@@ -106,8 +142,68 @@ impl Sweep {
         // The steps, in order. One that fails does not stop the others.
         step("polls", unfinished, poll::run(self, &mut report.polls)).await;
         step("at_risk", unfinished, risk::run(self, &mut report.risk)).await;
+        step("retention", unfinished, self.retain(&mut report.retention)).await;
+        step("tombstones", unfinished, self.bury(&mut report.tombstones)).await;
         report.log();
         report
+    }
+
+    async fn retain(&self, report: &mut RetentionReport) -> Result<(), CatalogError> {
+        let SweepParts { settings, catalog, store, clock, .. } = &self.parts;
+        let mut walk = self.old.lock().await;
+        let step =
+            walk.step(&**catalog, store, &settings.retention, clock.now(), settings.lease, RETENTION_PAGES).await;
+        step.map(|done| *report = done)
+    }
+
+    async fn bury(&self, report: &mut TombstoneReport) -> Result<(), CatalogError> {
+        let SweepParts { catalog, store, clock, .. } = &self.parts;
+        tombstones::run(&**catalog, store, clock.now()).await.map(|done| *report = done)
+    }
+
+    /// Compares all rows with all objects, and mends. Dropping the future is
+    /// safe.
+    ///
+    /// # Errors
+    /// If the catalogue, the store or the disk does not answer.
+    pub async fn drift(&self, settings: DriftSettings) -> Result<DriftReport, DriftError> {
+        let parts = &self.parts;
+        let drift = Drift {
+            catalog: &*parts.catalog,
+            store: &parts.store,
+            clock: &*parts.clock,
+            spool: parts.spool.clone(),
+            is_filling: &|key| parts.engine.find(key).is_some(),
+            settings,
+        };
+        let report = drift.run().await?;
+        report.log();
+        if report.missing + report.wrong_size + report.adopted > 0 {
+            parts.engine.wake();
+        }
+        Ok(report)
+    }
+}
+
+impl DriftReport {
+    fn log(&self) {
+        tracing::info!(
+            rows = self.rows,
+            missing = self.missing,
+            wrong_size = self.wrong_size,
+            objects = self.objects,
+            orphans = self.orphans,
+            found_again = self.found_again,
+            adopted = self.adopted,
+            removed = self.removed,
+            strangers = self.strangers,
+            leftovers = self.leftovers,
+            uploads = self.uploads,
+            leases = self.leases,
+            copies = self.copies,
+            stopped = self.stopped,
+            "looked for drift"
+        );
     }
 }
 
@@ -115,7 +211,8 @@ impl Report {
     /// One line for a round that did something.
     fn log(&self) {
         let (polls, risk) = (&self.polls, &self.risk);
-        if polls.asked + risk.told == 0 && self.unfinished.is_empty() {
+        let (old, buried) = (self.retention.deleted, self.tombstones.removed);
+        if polls.asked + risk.told + old + buried == 0 && self.unfinished.is_empty() {
             return;
         }
         tracing::info!(
@@ -129,6 +226,8 @@ impl Report {
             unasked = polls.unasked,
             told_at_risk = risk.told,
             at_risk = risk.at_risk,
+            too_old = old,
+            objects_removed = buried,
             unfinished = self.unfinished.join(","),
             "swept"
         );
@@ -141,7 +240,7 @@ async fn step(
     work: impl Future<Output = Result<(), CatalogError>>,
 ) {
     if let Err(error) = work.await {
-        tracing::warn!(step = name, error = &error as &dyn std::error::Error, "a step of the sweep failed");
+        tracing::warn!(step = name, error = &error as &dyn Error, "a step of the sweep failed");
         unfinished.push(name);
     }
 }

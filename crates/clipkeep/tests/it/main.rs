@@ -9,6 +9,7 @@ mod catalog;
 mod cli;
 mod cold;
 mod crash;
+mod day;
 mod delivery;
 mod explain;
 mod fill;

@@ -3,7 +3,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use axum::{
@@ -16,6 +16,8 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, header};
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
+
+const SLOW_DOWN: &str = "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>";
 
 /// What happens to one request, instead of passing it on.
 #[derive(Clone, Copy)]
@@ -58,6 +60,7 @@ struct Shared {
     seen: Mutex<Vec<Seen>>,
     running: AtomicUsize,
     peak: AtomicUsize,
+    away: AtomicBool,
 }
 
 pub(crate) struct BucketProxy {
@@ -74,6 +77,7 @@ impl BucketProxy {
             seen: Mutex::default(),
             running: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
+            away: AtomicBool::new(false),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -86,6 +90,11 @@ impl BucketProxy {
     /// trouble, once. Said again, the one after it does, and so on.
     pub(crate) fn trouble(&self, method: Method, query: &'static str, trouble: Trouble) {
         self.shared.ahead.lock().push(Ahead { method, query, trouble });
+    }
+
+    /// From now on the bucket takes nothing, or takes all again.
+    pub(crate) fn set_away(&self, away: bool) {
+        self.shared.away.store(away, Ordering::SeqCst);
     }
 
     /// All requests so far.
@@ -137,7 +146,8 @@ impl Shared {
 
 async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let seen = shared.note(&request);
-    let trouble = shared.take(&seen);
+    let away = shared.away.load(Ordering::SeqCst).then_some(Trouble::Answer(503, SLOW_DOWN));
+    let trouble = away.or_else(|| shared.take(&seen));
     if seen.is_part() {
         let running = shared.running.fetch_add(1, Ordering::SeqCst) + 1;
         shared.peak.fetch_max(running, Ordering::SeqCst);
