@@ -84,14 +84,17 @@ pub(super) async fn publish(
         decide_view(inner, claim, file).await?;
     }
     parts.catalog.seal(&claim.lease, sealed, parts.clock.now()).await?;
-    if let Err(error) = staged.publish().await {
+    match staged.publish().await {
+        Ok(_) => {}
         // Other bytes stand in the way, under the name of a clip that is not
-        // stored: a zombie's, or a stranger's. They go, and the next try finds
-        // the place free.
-        if matches!(error, StoreError::Exists { .. }) {
+        // stored: damaged ones, a zombie's, or a stranger's. They go only now
+        // that all of the right ones are here, which are staged once more.
+        Err(StoreError::Exists { .. }) => {
             parts.store.delete(key).await?;
+            let again = parts.store.stage(key, &sealed.media.content_type, file).await?;
+            again.publish().await?;
         }
-        return Err(error.into());
+        Err(error) => return Err(error.into()),
     }
     parts.catalog.mark_stored(&claim.lease, ongoing.ended(inner)).await?;
     Ok(())

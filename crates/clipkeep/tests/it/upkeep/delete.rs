@@ -26,6 +26,7 @@ in_both![
     a_fill_that_runs_ends_and_leaves_nothing,
     an_object_that_comes_after_its_clips_end_goes_too,
     a_viewer_may_see_the_end_and_the_next_one_sees_410,
+    case_42_webhooks_viewers_drift_and_a_deletion_all_at_once,
 ];
 
 async fn delete(t: &TestApp, key: &str) -> u16 {
@@ -114,6 +115,48 @@ async fn a_viewer_may_see_the_end_and_the_next_one_sees_410(bed: Bed) {
         }
     }
     assert_eq!(seen, 24 << 20);
+}
+
+/// Whatever meets whatever: the clip ends deleted, once, and nothing is left.
+async fn case_42_webhooks_viewers_drift_and_a_deletion_all_at_once(bed: Bed) {
+    const LEN: usize = 3 << 20;
+    for round in 0..5_u64 {
+        let (id, key) = (format!("c{round}"), format!("c{round}.mp4"));
+        let faults = Faults::always(Fault::rate(8_000_000));
+        let source = bed.t.sim.add_faulty_file("a.mp4", Media::padded(LEN as u64, round), faults);
+        assert_eq!(bed.t.hook(&id, &source, "").await.status(), 200);
+        let hooks = async {
+            for _ in 0..10 {
+                assert_eq!(bed.t.hook(&id, &source, "").await.status(), 200);
+            }
+        };
+        let views = async {
+            for _ in 0..10 {
+                let answer = bed.get(&key).await;
+                let status = answer.status();
+                assert!([200, 410, 503].contains(&status.as_u16()), "{status}");
+                let body = answer.bytes().await;
+                assert!(status != 200 || body.is_err() || body.unwrap().len() == LEN, "a clean end before the end");
+            }
+        };
+        let sweeps = async {
+            for _ in 0..5 {
+                bed.drift(|s| (s.delete_orphans, s.orphan_age) = (true, Duration::ZERO)).await;
+            }
+        };
+        let end = async {
+            tokio::time::sleep(Duration::from_millis(round * 150)).await;
+            assert_eq!(delete(&bed.t, &key).await, 204);
+        };
+        tokio::join!(hooks, views, sweeps, end);
+        until("nothing runs", async || bed.t.app.engine.running() == 0).await;
+        tombstones::run(&*bed.t.app.catalog, &bed.t.app.store, later(&bed.t, 121)).await.unwrap();
+        assert_eq!(bed.clip(&key).await.unwrap().state, ClipState::Deleted);
+        assert!(bed.raw.get(&key).await.is_none());
+        assert!(bed.t.app.store.list_stale().await.unwrap().is_empty());
+        let story = bed.story(&key).await;
+        assert_eq!(story.iter().filter(|word| *word == "deleted").count(), 1, "{story:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -67,13 +67,15 @@ async fn case_38_a_deleted_object_whose_source_is_gone_is_lost_and_told(bed: Bed
 }
 
 async fn an_object_of_another_size_is_replaced_by_the_sources_bytes(bed: Bed) {
-    let (before, _) = bed.store("c", &media()).await;
+    let (before, source) = bed.store("c", &media()).await;
     bed.raw.put("c.mp4", &b"a few bytes of somebody"[..]).await;
     let report = bed.drift(|_| ()).await;
     assert_eq!((report.missing, report.wrong_size), (0, 1));
     let again = bed.t.until("c.mp4", ClipState::Stored).await;
     assert_eq!((again.epoch, again.sealed), (before.epoch + 1, before.sealed));
     assert_eq!(bed.raw.get("c.mp4").await.unwrap(), all(&media()));
+    // At the first attempt, and the source was read once more, not twice.
+    assert_eq!((again.attempts, bed.t.sim.bytes_served(&source)), (1, 2 * media().len()));
 }
 
 async fn an_object_without_a_row_is_reported_and_removed_only_when_asked(bed: Bed) {
