@@ -18,16 +18,23 @@ on_both![
     what_many_write_at_once_is_read_by_each_reader_exactly_once,
 ];
 
-/// What was told, once there is so much: PostgreSQL holds back what is younger
-/// than the oldest transaction that is open anywhere on the server.
+/// The `count` events after a position, and no more.
 async fn told(catalog: &dyn Catalog, after: Position, count: usize) -> Vec<Event> {
+    read(catalog, after, count).await.into_iter().map(|(_, event)| event).collect()
+}
+
+/// The same with their positions. On PostgreSQL they show when no older
+/// transaction is open any more, and other tests' are: one server serves all.
+pub(super) async fn read(catalog: &dyn Catalog, after: Position, count: usize) -> Vec<(Position, Event)> {
     let began = tokio::time::Instant::now();
     loop {
         let events = catalog.events(after, 100).await.unwrap();
-        if events.len() >= count || began.elapsed() > Duration::from_secs(30) {
-            return events.into_iter().map(|(_, event)| event).collect();
+        if events.len() >= count {
+            assert_eq!(events.len(), count);
+            return events;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(began.elapsed() < Duration::from_secs(20), "{events:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

@@ -11,7 +11,7 @@ use clipkeep_core::{
     time::Timestamp,
 };
 
-use super::{Bed, HOUR, at, key, on_both};
+use super::{Bed, HOUR, at, events::read, key, on_both};
 
 on_both![
     a_new_endpoint_is_told_what_happens_from_now_on,
@@ -37,21 +37,6 @@ async fn tell(bed: &Bed, clips: &[&str]) {
              VALUES (1800000000000, 'clip.lost', 'fal', '{id}', '{id}.mp4', 'gone')"
         ))
         .await;
-    }
-}
-
-/// The next `count` events. On PostgreSQL they show when no older transaction
-/// is open any more, and other tests' are.
-async fn read(catalog: &dyn Catalog, after: Position, count: usize) -> Vec<(Position, Event)> {
-    let began = tokio::time::Instant::now();
-    loop {
-        let events = catalog.events(after, 100).await.unwrap();
-        if events.len() >= count {
-            assert_eq!(events.len(), count);
-            return events;
-        }
-        assert!(began.elapsed() < Duration::from_secs(20), "{events:?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -85,7 +70,9 @@ fn places(deliveries: &[Delivery]) -> Vec<Position> {
 
 async fn a_new_endpoint_is_told_what_happens_from_now_on(bed: Bed) {
     let catalog = bed.open().await;
+    let start = catalog.last_event().await.unwrap();
     tell(&bed, &["before"]).await;
+    read(&*catalog, start, 1).await;
     let lease = claim(&*catalog, "a", at(0)).await.unwrap();
     tell(&bed, &["after"]).await;
     let events = read(&*catalog, lease.cursor, 1).await;
