@@ -8,8 +8,8 @@ use super::Claim;
 /// How long a clip that became due is fresh.
 pub const FRESH: Duration = Duration::from_secs(60);
 
-/// How many clips are moved among the backlog at once, at least.
-const PROMOTED: u32 = 256;
+/// How many clips are moved among the backlog with each claim, at least.
+const PROMOTED: u32 = 64;
 
 /// How many due clips to claim, and how fresh ones and backlog share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,9 +44,10 @@ impl Quota {
         self.limit.saturating_sub(u32::try_from(claimed).unwrap_or(u32::MAX))
     }
 
-    /// How many are moved among the backlog on the way.
+    /// How many are moved among the backlog on the way: more than are claimed, so
+    /// that the backlog is known by urgency long before it is worked off.
     pub(super) fn promoted(self) -> u32 {
-        PROMOTED.max(self.limit)
+        PROMOTED.max(self.limit.saturating_mul(2))
     }
 }
 
