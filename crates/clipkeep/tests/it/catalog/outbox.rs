@@ -85,7 +85,9 @@ fn places(deliveries: &[Delivery]) -> Vec<Position> {
 
 async fn a_new_endpoint_is_told_what_happens_from_now_on(bed: Bed) {
     let catalog = bed.open().await;
+    let start = catalog.last_event().await.unwrap();
     tell(&bed, &["before"]).await;
+    read(&*catalog, start, 1).await;
     let lease = claim(&*catalog, "a", at(0)).await.unwrap();
     tell(&bed, &["after"]).await;
     let events = read(&*catalog, lease.cursor, 1).await;
