@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use clipkeep_core::{backoff, endpoint::Endpoint, event::Position, time::Timestamp};
 use futures_util::{StreamExt as _, stream};
+use parking_lot::Mutex;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +38,9 @@ pub(super) struct Pump {
     name: NodeId,
     endpoint: Endpoint,
     health: Health,
+    /// Until when the lease surely holds. A process that was stopped for a while
+    /// must not send under one that another node has taken over meanwhile.
+    held_until: Mutex<Instant>,
     heard: watch::Receiver<Position>,
 }
 
@@ -53,7 +57,8 @@ enum Pass {
 impl Pump {
     pub(super) fn new(parts: Arc<OutboxParts>, endpoint: Endpoint, heard: watch::Receiver<Position>) -> Self {
         let name = format!("{}/{:09}", parts.node, (random() * 1e9) as u32);
-        Self { health: Health::new(&parts.settings), name, parts, endpoint, heard }
+        let held_until = Mutex::new(Instant::now());
+        Self { health: Health::new(&parts.settings), held_until, name, parts, endpoint, heard }
     }
 
     /// Tells the endpoint whenever this node holds the lease, until `stop`.
@@ -77,7 +82,10 @@ impl Pump {
 
     async fn claim(&self) -> Result<Option<EndpointLease>> {
         let OutboxParts { settings, catalog, clock, .. } = &*self.parts;
-        catalog.claim_endpoint(self.endpoint.name(), &self.name, clock.now(), settings.lease).await
+        let until = Instant::now() + settings.lease;
+        let lease = catalog.claim_endpoint(self.endpoint.name(), &self.name, clock.now(), settings.lease).await?;
+        *self.held_until.lock() = until;
+        Ok(lease)
     }
 
     /// Works under one lease. A lane that is dropped in the middle loses
@@ -105,16 +113,19 @@ impl Pump {
     /// Renews the lease; returns when it is over.
     async fn hold(&self, lease: &EndpointLease) {
         let OutboxParts { settings, catalog, clock, .. } = &*self.parts;
-        let mut renewed = Instant::now();
-        while renewed.elapsed() < settings.lease {
+        while self.holds() {
             tokio::time::sleep(self.beat()).await;
-            let asked = Instant::now();
+            let until = Instant::now() + settings.lease;
             match catalog.renew_endpoint(lease, clock.now().plus(settings.lease)).await {
-                Ok(true) => renewed = asked,
+                Ok(true) => *self.held_until.lock() = until,
                 Ok(false) => return,
                 Err(error) => self.warn(&error, "cannot renew the lease on an endpoint"),
             }
         }
+    }
+
+    fn holds(&self) -> bool {
+        Instant::now() < *self.held_until.lock()
     }
 
     /// The first lane: events after the endpoint's place. A lane that finds the
@@ -186,8 +197,12 @@ impl Pump {
         if probing { 1 } else { self.parts.settings.batch }
     }
 
-    /// Waits while the endpoint is down; answers whether it is.
+    /// Waits while the endpoint is down; answers whether it is. Without a lease
+    /// it waits, too, until whoever holds it has noticed.
     async fn pause_if_down(&self, stop: &CancellationToken) -> bool {
+        while !self.holds() && !stop.is_cancelled() {
+            rest(self.parts.settings.poll, stop).await;
+        }
         if self.health.is_down() {
             rest(self.health.pause(&self.parts.settings), stop).await;
         }
@@ -214,7 +229,7 @@ impl Pump {
         let mut settled = Vec::with_capacity(line.len());
         let mut stuck = line.first().is_some_and(|first| blocked.iter().any(|one| one == first.event.subject()));
         for delivery in line {
-            let skip = stuck || (self.health.is_down() && !probing);
+            let skip = stuck || (self.health.is_down() && !probing) || !self.holds();
             let fate = if skip { Fate::Queued } else { self.tell(&delivery).await };
             stuck = stuck || matches!(fate, Fate::Waiting { .. } | Fate::Queued);
             let subject = delivery.event.subject().to_owned();

@@ -160,12 +160,19 @@ async fn apps_verify_what_they_are_told_with_the_official_libraries() {
     let failed = told("failed");
     assert_eq!((&failed["type"], &failed["data"]["model"]), (&json!("generation.failed"), &json!("m2")));
     assert_eq!(failed["data"]["tenant"], "acme");
+    t.stop().await;
+}
 
-    // Invariant 2.
+#[tokio::test(flavor = "multi_thread")]
+async fn i02_no_event_that_an_app_is_told_of_carries_a_source() {
+    let receiver = Receiver::start().await;
+    let t = TestApp::with(&[("gone_attempts", "2".into()), ("event_endpoints", receiver.url.clone())]).await;
+    make_news(&t).await;
+    let got = receiver.until("all told", |got| got.len() >= 5).await;
     let host = t.sim.media_url().replace("http://", "");
     for one in &got {
         let body = String::from_utf8(one.body.to_vec()).unwrap();
-        assert!(!body.contains(&host) && !body.contains("/files/b/"), "i02: {body}");
+        assert!(!body.contains(&host) && !body.contains("/files/b/"), "{body}");
     }
     t.stop().await;
 }
@@ -218,5 +225,9 @@ async fn operators_list_events_and_replay_what_was_parked() {
     assert_eq!(read(&["replay", "--after", "0-0"])["replayed"][0]["events"], 5);
     receiver.until("all told again", |got| got.len() >= 12).await;
     assert_eq!(read(&["parked"])["parked"], json!([]));
-    t.stop().await;
+    let (_, data) = t.stop().await;
+    for file in data.path().read_dir().unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
+        let bytes = std::fs::read(&file).unwrap();
+        assert!(!bytes.windows(7).any(|window| window == b"hunter2"), "the URL stands in {}", file.display());
+    }
 }
