@@ -158,6 +158,8 @@ mod tests {
             view: None,
             misses: 0,
             last_error: None,
+            restarted_at: None,
+            verified_at: None,
         }
     }
 
