@@ -164,6 +164,22 @@ async fn apps_verify_what_they_are_told_with_the_official_libraries() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_clip_is_told_with_what_a_cdn_must_drop() {
+    let receiver = Receiver::start().await;
+    let t = TestApp::with(&[("event_endpoints", receiver.url.clone())]).await;
+    let source = t.sim.add_file("a.mp4", Media::named("silent.mp4"));
+    t.hook("g", &source, "").await;
+    t.until("g.mp4", ClipState::Stored).await;
+    let delete = t.client.delete(format!("{}/api/v1/clips/g.mp4", t.url)).bearer_auth(&t.token);
+    assert!(delete.send().await.unwrap().status().is_success());
+    let got = receiver.until("told", |got| got.iter().any(|one| one.json()["type"] == "clip.deleted")).await;
+    let told = got.last().unwrap().json();
+    assert_eq!(told["data"]["purge"], json!([format!("{}/v/g.mp4", t.url)]));
+    assert_eq!(told["data"]["state"], "deleted");
+    t.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn i02_no_event_that_an_app_is_told_of_carries_a_source() {
     let receiver = Receiver::start().await;
     let t = TestApp::with(&[("gone_attempts", "2".into()), ("event_endpoints", receiver.url.clone())]).await;
