@@ -205,7 +205,7 @@ fn config(dir: &std::path::Path, number: usize, database: &str, place: &garage::
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_day_in_the_life_loses_nothing() {
-    let wanted = std::env::var("DAY_GENERATIONS").ok().and_then(|text| text.parse().ok());
+    let wanted = std::env::var_os("DAY_GENERATIONS").and_then(|text| text.to_str()?.parse().ok());
     let generations = wanted.unwrap_or(GENERATIONS);
     let database = postgres::database().await;
     let place = garage::place();
