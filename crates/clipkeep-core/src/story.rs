@@ -13,6 +13,7 @@ use crate::{
 pub const WORDS: &[&str] = &[
     "registered",
     "received",
+    "adopting",
     "source_replaced",
     "claimed",
     "version_changed",
@@ -41,6 +42,7 @@ pub fn sentence(entry: &HistoryEntry) -> String {
     match entry.event.as_str() {
         "registered" => "the app registered its generation".to_owned(),
         "received" => because("clipkeep heard of the clip"),
+        "adopting" => because("the clip is awaited in our own store"),
         "source_replaced" => with("another source was announced; the clip starts over", detail),
         "claimed" => began(detail),
         "version_changed" => with("the source became another version; the copy starts over", detail),

@@ -235,8 +235,8 @@ impl<'a> Ledger<'a> {
         }
         let clip = self.clip(id, new, source_url, hook);
         let detail = Some(format!("{}, {}", clip.kind, clip.policy));
-        let event = if clip.source_url.is_own_store() { "adopting" } else { "received" };
-        self.lines.push(Line { key: new.key.clone(), at, event, detail });
+        let line = Line { key: new.key.clone(), at, event: "received", detail };
+        self.lines.push(if clip.source_url.is_own_store() { Line { event: "adopting", ..line } } else { line });
         self.clips.insert(new.key.clone(), (clip, ClipMark::New));
         true
     }
