@@ -111,25 +111,37 @@ impl Sweep {
         Self { parts, old: Mutex::default() }
     }
 
-    /// Runs a round every interval, and beside that looks for drift every one of
-    /// its own, until `stop`.
+    /// Sweeps until `stop`: what cannot wait every interval, what asks the store
+    /// likewise but beside it, since a store may be slow, and drift at a pace of
+    /// its own.
     pub async fn run(&self, stop: &CancellationToken) {
-        let rounds = async {
+        let SweepSettings { interval, drift_interval, lease, .. } = self.parts.settings;
+        let urgent = async {
             loop {
-                self.round().await;
-                tokio::time::sleep(self.parts.settings.interval).await;
+                let mut report = Report::default();
+                self.urgent(&mut report).await;
+                report.log();
+                tokio::time::sleep(interval).await;
             }
         };
-        let looks = async {
+        let removals = async {
             loop {
-                tokio::time::sleep(self.parts.settings.drift_interval).await;
-                if let Err(error) = self.drift(DriftSettings::new(self.parts.settings.lease)).await {
+                let mut report = Report::default();
+                self.remove(&mut report).await;
+                report.log();
+                tokio::time::sleep(interval).await;
+            }
+        };
+        let drift = async {
+            loop {
+                tokio::time::sleep(drift_interval).await;
+                if let Err(error) = self.drift(DriftSettings::new(lease)).await {
                     tracing::warn!(error = &error as &dyn Error, "the look for drift was not finished");
                 }
             }
         };
         tokio::select! {
-            ((), ()) = async { tokio::join!(rounds, looks) } => {}
+            ((), (), ()) = async { tokio::join!(urgent, removals, drift) } => {}
             () = stop.cancelled() => {}
         }
     }
@@ -138,14 +150,24 @@ impl Sweep {
     /// by a later round.
     pub async fn round(&self) -> Report {
         let mut report = Report::default();
-        let unfinished = &mut report.unfinished;
-        // The steps, in order. One that fails does not stop the others.
-        step("polls", unfinished, poll::run(self, &mut report.polls)).await;
-        step("at_risk", unfinished, risk::run(self, &mut report.risk)).await;
-        step("retention", unfinished, self.retain(&mut report.retention)).await;
-        step("tombstones", unfinished, self.bury(&mut report.tombstones)).await;
+        self.urgent(&mut report).await;
+        self.remove(&mut report).await;
         report.log();
         report
+    }
+
+    /// The steps that cannot wait. One that fails does not stop the others.
+    async fn urgent(&self, report: &mut Report) {
+        let unfinished = &mut report.unfinished;
+        step("polls", unfinished, poll::run(self, &mut report.polls)).await;
+        step("at_risk", unfinished, risk::run(self, &mut report.risk)).await;
+    }
+
+    /// The steps that remove objects.
+    async fn remove(&self, report: &mut Report) {
+        let unfinished = &mut report.unfinished;
+        step("retention", unfinished, self.retain(&mut report.retention)).await;
+        step("tombstones", unfinished, self.bury(&mut report.tombstones)).await;
     }
 
     async fn retain(&self, report: &mut RetentionReport) -> Result<(), CatalogError> {

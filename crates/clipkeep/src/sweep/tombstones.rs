@@ -2,8 +2,12 @@
 //! put them back. This also mends a kill, or a store that was away, between a
 //! deletion's row and its object.
 
+use std::time::Duration;
+
 use clipkeep_core::{id::ClipKey, time::Timestamp};
+use futures_util::{StreamExt, stream};
 use serde::Serialize;
+use tokio::time::timeout;
 
 use crate::{
     catalog::{Catalog, CatalogError},
@@ -11,6 +15,10 @@ use crate::{
 };
 
 const PAGE: u32 = 500;
+/// How many removals run at once.
+const AT_ONCE: usize = 8;
+/// How long the store may take for one.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What was done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -26,18 +34,21 @@ pub async fn run(catalog: &dyn Catalog, store: &Store, now: Timestamp) -> Result
     let mut report = TombstoneReport::default();
     loop {
         let page = catalog.tombstones(now, PAGE).await?;
-        for key in &page {
-            match remove(store, key).await {
-                Ok(()) => {
-                    catalog.removed(key, now).await?;
-                    report.removed += 1;
-                }
-                Err(error) => {
-                    report.failed += 1;
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(clip = %key, error, "a deleted clip's object stays until the next sweep");
-                }
+        let removals = page.iter().map(async |key| match timeout(PATIENCE, remove(store, key)).await {
+            Ok(Ok(())) => catalog.removed(key, now).await.map(|()| true),
+            Ok(Err(error)) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(clip = %key, error, "a deleted clip's object stays until the next sweep");
+                Ok(false)
             }
+            Err(_) => {
+                tracing::warn!(clip = %key, "the store is slow: a deleted clip's object stays until the next sweep");
+                Ok(false)
+            }
+        });
+        let mut removals = stream::iter(removals.collect::<Vec<_>>()).buffer_unordered(AT_ONCE);
+        while let Some(removed) = removals.next().await {
+            *if removed? { &mut report.removed } else { &mut report.failed } += 1;
         }
         // What failed would come again and again.
         if report.failed > 0 || page.len() < PAGE as usize {
