@@ -47,6 +47,15 @@ pub async fn open(database: &Database, rules: Rules) -> Result<Arc<dyn Catalog>,
     })
 }
 
+/// Opens the catalogue of a node's configuration, unless it is a file that is
+/// not there yet.
+pub async fn open_existing(config: &Config) -> Option<Result<Arc<dyn Catalog>, OpenError>> {
+    match &config.database {
+        DatabaseUrl::Sqlite(path) if !path.exists() => None,
+        _ => Some(open_configured(config).await),
+    }
+}
+
 /// Opens the catalogue of a node's configuration.
 pub async fn open_configured(config: &Config) -> Result<Arc<dyn Catalog>, OpenError> {
     let database = match &config.database {
