@@ -134,8 +134,8 @@ pub trait Outbox {
     /// The position that lies before all that will be told from now on.
     async fn last_event(&self) -> Result<Position>;
 
-    /// Whether anybody can have been told of this position: it does not lie
-    /// after everything that happened, or is about to be written down.
+    /// Whether anybody can have been told of this position. Nothing ever comes
+    /// after one that this database has not reached, or not for long.
     async fn may_be_known(&self, position: Position) -> Result<bool>;
 
     /// The newest events of this type, or of all that apps are told, in order;

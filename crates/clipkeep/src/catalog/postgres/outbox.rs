@@ -63,7 +63,8 @@ impl Outbox for PostgresCatalog {
     }
 
     async fn may_be_known(&self, position: Position) -> Result<bool> {
-        // No transaction has begun whose number is this or higher.
+        // No transaction with this number or a higher one has ended, and what is
+        // handed out lies before all that are open: this only ever rises.
         const SQL: &str = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next";
         let read = async |client| first(&client, SQL, &[], |row| Ok(row.try_get::<_, i64>("next")?)).await;
         let next = on(&self.pool, "reading events", read).await?;

@@ -13,7 +13,6 @@ use clipkeep_core::{
 };
 
 use super::{Bed, HOUR, at, events::read, key, on_both};
-use crate::support::postgres;
 
 on_both![
     a_new_endpoint_is_told_what_happens_from_now_on,
@@ -225,11 +224,12 @@ async fn a_position_beyond_all_that_can_happen_is_known_to_nobody(bed: Bed) {
     match &bed.database {
         Database::Sqlite(_) => assert!(!known(Position { id: last.id + 1, ..last }).await),
         Database::Postgres(url) => {
-            // Nobody reads it yet, but it is on its way.
-            let mut client = postgres::connect(url.expose()).await;
+            // Other transactions are open, and what is handed out lies before them.
+            let mut client = crate::support::postgres::connect(url.expose()).await;
             let open = client.transaction().await.unwrap();
-            let row = open.query_one("SELECT pg_current_xact_id()::text::bigint", &[]).await.unwrap();
-            assert!(known(Position { tx: row.get(0), id: last.id + 1 }).await);
+            open.query_one("SELECT pg_current_xact_id()", &[]).await.unwrap();
+            tell(&bed, &["s"]).await;
+            assert!(known(catalog.last_event().await.unwrap()).await);
         }
     }
 }
