@@ -47,13 +47,13 @@ pub async fn open(database: &Database, rules: Rules) -> Result<Arc<dyn Catalog>,
     })
 }
 
-/// Opens the catalogue of a node's configuration, unless it is a file that is
-/// not there yet.
-pub async fn open_existing(config: &Config) -> Option<Result<Arc<dyn Catalog>, OpenError>> {
-    match &config.database {
-        DatabaseUrl::Sqlite(path) if !path.exists() => None,
-        _ => Some(open_configured(config).await),
-    }
+/// Opens the catalogue of a node's configuration, if there is one already.
+pub async fn open_existing(config: &Config) -> Result<Option<Arc<dyn Catalog>>, OpenError> {
+    let is_there = match &config.database {
+        DatabaseUrl::Sqlite(path) => path.exists(),
+        DatabaseUrl::Postgres(url) => PostgresCatalog::is_there(url).await?,
+    };
+    Ok(if is_there { Some(open_configured(config).await?) } else { None })
 }
 
 /// Opens the catalogue of a node's configuration.

@@ -32,7 +32,7 @@ pub(super) struct Args {
 
 /// Why the link does not work now, if the catalogue is at hand and says so.
 async fn outlook(config: &Config, key: &ClipKey) -> Option<String> {
-    let catalog = open_existing(config).await?.ok()?;
+    let catalog = open_existing(config).await.ok()??;
     match catalog.clip(key).await.ok()?.map(|clip| clip.state) {
         None => Some(format!("{key} is not known yet: the link works once the clip comes")),
         Some(state @ (ClipState::Lost | ClipState::Rejected | ClipState::Deleted)) => {

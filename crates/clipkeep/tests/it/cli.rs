@@ -6,7 +6,10 @@ use clipkeep_core::state::ClipState;
 use fal_sim::{Media, Sim, SimOptions};
 use serde_json::{Value, json};
 
-use crate::support::app::{TestApp, own_settings};
+use crate::support::{
+    app::{TestApp, own_settings},
+    postgres,
+};
 
 /// Runs a command on this data folder: exit code, output, errors.
 pub(crate) fn clipkeep(sim: &Sim, data: &Path, args: &[&str], more: &[(&str, &str)]) -> (i32, String, String) {
@@ -172,6 +175,18 @@ fn commands_that_read_make_nothing_in_a_wrong_place() {
     assert_eq!(in_a_wrong_place(&["link", "a.mp4"], &[keys]), (0, String::new(), vec![]));
     let (code, _, left) = in_a_wrong_place(&["find"], &[("CLIPKEEP_DATABASE", "sqlite://./other.db")]);
     assert!(code == 1 && left.contains(&"other.db".to_owned()), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_makes_no_catalogue_in_an_empty_database() {
+    let url = postgres::database().await;
+    let keys = ("CLIPKEEP_LINK_KEYS", "k1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=");
+    assert_eq!(in_a_wrong_place(&["link", "a.mp4", "--database", &url], &[keys]), (0, String::new(), vec![]));
+    let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
+    assert_eq!(postgres::connect(&url).await.query_one(tables, &[]).await.unwrap().get::<_, i64>(0), 0);
+    assert_eq!(in_a_wrong_place(&["find", "--database", &url], &[]).0, 1, "that one makes it");
+    let (code, note, _) = in_a_wrong_place(&["link", "a.mp4", "--database", &url], &[keys]);
+    assert_eq!((code, note.as_str()), (0, "note: a.mp4 is not known yet: the link works once the clip comes\n"));
 }
 
 #[test]
