@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn an_endpoint_that_takes_nothing_for_more_than_an_hour_needs_somebody() {
         let first = Timestamp::from_secs(1_800_000_000);
-        let after = |secs, waiting, parked| {
+        let after = |secs: i64, waiting, parked| {
             let count = Backlog { endpoint: "e".to_owned(), waiting, parked, oldest: (waiting > 0).then_some(first) };
             behind("e", &[count], Timestamp::from_secs(1_800_000_000 + secs))
         };

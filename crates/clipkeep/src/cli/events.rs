@@ -41,14 +41,14 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// List events that an endpoint did not take within a day.
-    Parked {
+    /// List events that an endpoint has not taken yet, and that are sent again.
+    Waiting {
         /// At most this many.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
     },
-    /// List events that an endpoint has not taken yet, and that are sent again.
-    Waiting {
+    /// List events that an endpoint did not take within a day.
+    Parked {
         /// At most this many.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
