@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use clipkeep_core::{
     address::SourceRules,
     config::{Config, StoreUrl},
-    event::{EventType, Position},
+    event::{Event, EventType, Position},
     generation::{Clip, HookRecord},
     id::ClipKey,
     link::{LinkKeys, expires_at},
@@ -224,8 +224,13 @@ impl App {
         loop {
             let told = self.catalog.events(*heard, HEAR_BATCH).await?;
             self.shelf.hear(told.iter().filter_map(|(_, event)| event.key.as_ref()));
-            let deleted = told.iter().filter(|(_, event)| event.kind == EventType::ClipDeleted);
-            deleted.filter_map(|(_, event)| event.key.as_ref()).for_each(|key| self.forget(key));
+            for (_, Event { kind, key, .. }) in &told {
+                match (kind, key) {
+                    (EventType::ClipDeleted, Some(key)) => self.forget(key),
+                    (EventType::ClipRevised, Some(key)) => self.cache.forget(key),
+                    _ => {}
+                }
+            }
             let Some((last, _)) = told.last() else { return Ok(()) };
             *heard = *last;
             self.feed.tell(*heard);

@@ -162,7 +162,12 @@ impl DiskCache {
     /// Drops the copy of a clip that was deleted. Its file goes with its last
     /// viewer.
     pub fn forget(&self, key: &ClipKey) {
-        self.held.remove(key);
+        if let Some((_, held)) = self.held.remove(key)
+            && !held.copy.is_complete()
+        {
+            // What is still to come may be another object's: its viewers end short.
+            held.copy.close();
+        }
     }
 
     /// Stops copying, and leaves what is here on the disk for the next run.

@@ -90,14 +90,25 @@ pub(super) async fn publish(
         // stored: damaged ones, a zombie's, or a stranger's. They go only now
         // that all of the right ones are here, which are staged once more.
         Err(StoreError::Exists { .. }) => {
+            still_held(inner, claim).await?;
             parts.store.delete(key).await?;
             let again = parts.store.stage(key, &sealed.media.content_type, file).await?;
+            if let Err(error) = still_held(inner, claim).await {
+                again.abort().await;
+                return Err(error);
+            }
             again.publish().await?;
         }
         Err(error) => return Err(error.into()),
     }
     parts.catalog.mark_stored(&claim.lease, ongoing.ended(inner)).await?;
     Ok(())
+}
+
+/// Whoever lost the lease must not touch what its successor may have put there.
+async fn still_held(inner: &Inner, claim: &Claim) -> Result<(), FillError> {
+    let parts = &inner.parts;
+    Ok(parts.catalog.renew(&claim.lease, parts.clock.now().plus(parts.settings.lease)).await?)
 }
 
 /// Looks how the clip is best served, unless a viewer's request decided that.

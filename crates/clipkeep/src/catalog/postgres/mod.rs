@@ -8,6 +8,7 @@ pub mod polls;
 mod pool;
 pub mod queue;
 pub mod record;
+mod restored;
 pub mod risk;
 mod tls;
 pub mod upkeep;
@@ -51,6 +52,7 @@ impl PostgresCatalog {
         let doing = |error: CatalogError| error.while_doing("opening the PostgreSQL database");
         let mut client = pool.get().await.map_err(|error| doing(error.into()))?;
         while migrate_once(&mut client).await? {}
+        restored::renumber(&mut client).await.map_err(doing)?;
         Ok(Self { pool, rules })
     }
 

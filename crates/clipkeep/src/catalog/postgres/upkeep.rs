@@ -55,7 +55,7 @@ const REMOVED: &str = "WITH gone AS (UPDATE clips SET remove_at = NULL WHERE key
     INSERT INTO history (key, at, event) SELECT key, $2, 'removed' FROM gone";
 
 const OBJECT_LOST: &str = "WITH again AS (UPDATE clips SET state = 'waiting', due_at = $5, queue_at = $5, queued = FALSE, \
-    epoch = epoch + 1, attempts = 0, misses = 0, last_error = $4, restarted_at = $3, stored_at = NULL, \
+    epoch = epoch + 1, attempts = 0, misses = 0, at_risk_told = FALSE, last_error = $4, restarted_at = $3, stored_at = NULL, \
     verified_at = 0, size = NULL, sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, duration = NULL, \
     width = NULL, height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL \
     WHERE key = $1 AND epoch = $2 AND state = 'stored' RETURNING key, provider, request_id), \

@@ -65,7 +65,7 @@ fn removed(tx: &Connection, key: &ClipKey, at: Timestamp) -> Result<()> {
 
 fn object_lost(tx: &Connection, key: &ClipKey, epoch: i64, at: Timestamp, due: Timestamp, why: &str) -> Result<bool> {
     const SQL: &str = "UPDATE clips SET state = 'waiting', due_at = ?5, queue_at = ?5, queued = 0, epoch = epoch + 1, \
-        attempts = 0, misses = 0, last_error = ?4, restarted_at = ?3, stored_at = NULL, verified_at = 0, \
+        attempts = 0, misses = 0, at_risk_told = 0, last_error = ?4, restarted_at = ?3, stored_at = NULL, verified_at = 0, \
         size = NULL, sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, duration = NULL, width = NULL, \
         height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL \
         WHERE key = ?1 AND epoch = ?2 AND state = 'stored'";

@@ -299,3 +299,21 @@ async fn events_are_listed_newest_or_after_a_position(bed: Bed) {
     assert_eq!(list(Some(EventType::ClipRevised), None, 2).await, ["u"]);
     assert_eq!(list(Some(EventType::ClipStored), Some(before), 9).await, ["v"]);
 }
+
+/// A dump that is restored elsewhere brings transaction numbers that are still to come there.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restore_from_another_server_new_events_are_told() {
+    let bed = Bed::postgres().await;
+    let catalog = bed.open().await;
+    let before = catalog.last_event().await.unwrap();
+    claim(&*catalog, "n", at(0)).await.unwrap();
+    tell(&bed, &["a", "b"]).await;
+    let old = read(&*catalog, before, 2).await;
+    catalog.settle(&claim(&*catalog, "n", at(HOUR)).await.unwrap(), Some(old[0].0), &[], at(HOUR)).await.unwrap();
+    bed.execute("UPDATE events SET tx = tx + 1000000000; UPDATE endpoints SET tx = tx + 1000000000").await;
+    let catalog = bed.open().await;
+    tell(&bed, &["c"]).await;
+    let lease = claim(&*catalog, "n", at(2 * HOUR)).await.unwrap();
+    let names: Vec<_> = read(&*catalog, lease.cursor, 2).await.into_iter().map(|(_, event)| event.request_id).collect();
+    assert_eq!(names.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["b", "c"]);
+}

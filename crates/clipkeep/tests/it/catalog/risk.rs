@@ -10,11 +10,12 @@ use clipkeep_core::{
     time::Timestamp,
 };
 
-use super::{Bed, HOUR, at, hook, on_both, queue, story};
+use super::{Bed, HOUR, at, hook, key, on_both, queue, story};
 
 on_both![
     a_clip_at_risk_is_told_of_once_and_listed_until_it_is_stored,
     another_source_is_told_of_anew,
+    a_clip_whose_object_vanished_is_told_of_anew,
     two_nodes_tell_of_each_once,
 ];
 
@@ -55,6 +56,15 @@ async fn a_clip_at_risk_is_told_of_once_and_listed_until_it_is_stored(bed: Bed) 
     queue::store(&*catalog, "soon").await;
     assert_eq!(catalog.at_risk(at(HOUR), 9).await.unwrap().len(), 1);
     assert_eq!(catalog.count_at_risk(at(9 * HOUR)).await.unwrap(), 2);
+}
+
+async fn a_clip_whose_object_vanished_is_told_of_anew(bed: Bed) {
+    let catalog = bed.open().await;
+    catalog.record_hooks(&[expiring("r", at(HOUR))]).await.unwrap();
+    assert_eq!(catalog.tell_at_risk(at(1), at(HOUR), 9).await.unwrap().len(), 1);
+    queue::store(&*catalog, "r").await;
+    assert!(catalog.object_lost(&key("r.mp4"), 1, at(4), at(5), "it is gone").await.unwrap());
+    assert_eq!(catalog.tell_at_risk(at(6), at(HOUR), 9).await.unwrap().len(), 1);
 }
 
 async fn another_source_is_told_of_anew(bed: Bed) {
