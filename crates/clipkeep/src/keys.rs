@@ -75,15 +75,47 @@ pub enum KeysError {
 /// # Errors
 /// If a file cannot be read or made, or holds no secret.
 pub fn load_or_create(config: &Config) -> Result<Keys, KeysError> {
-    let kept = |given: &Option<Secret<String>>, name, make: fn() -> Result<String, KeysError>| match given {
+    Ok(Keys {
+        admin_token: admin_token(config)?,
+        link_keys_text: link_keys_text(config)?,
+        event_secret: event_secret(config)?,
+    })
+}
+
+/// The admin token alone; see [`load_or_create`].
+///
+/// # Errors
+/// As [`load_or_create`].
+pub fn admin_token(config: &Config) -> Result<Secret<String>, KeysError> {
+    given_or_kept(config, config.admin_token.as_ref(), "admin_token", new_token)
+}
+
+/// The link keys alone; see [`load_or_create`].
+///
+/// # Errors
+/// As [`load_or_create`].
+pub fn link_keys_text(config: &Config) -> Result<Secret<String>, KeysError> {
+    given_or_kept(config, config.link_keys.as_ref(), "link_keys", new_link_key)
+}
+
+/// What events are signed with, alone; see [`load_or_create`].
+///
+/// # Errors
+/// As [`load_or_create`].
+pub fn event_secret(config: &Config) -> Result<Secret<String>, KeysError> {
+    given_or_kept(config, config.event_secret.as_ref(), "event_secret", new_event_secret)
+}
+
+fn given_or_kept(
+    config: &Config,
+    given: Option<&Secret<String>>,
+    name: &str,
+    make: fn() -> Result<String, KeysError>,
+) -> Result<Secret<String>, KeysError> {
+    match given {
         Some(secret) => Ok(secret.clone()),
         None => kept_or_made(&config.data, name, make).map(Secret::new),
-    };
-    Ok(Keys {
-        admin_token: kept(&config.admin_token, "admin_token", new_token)?,
-        link_keys_text: kept(&config.link_keys, "link_keys", new_link_key)?,
-        event_secret: kept(&config.event_secret, "event_secret", new_event_secret)?,
-    })
+    }
 }
 
 fn kept_or_made(

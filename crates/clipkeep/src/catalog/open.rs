@@ -47,6 +47,15 @@ pub async fn open(database: &Database, rules: Rules) -> Result<Arc<dyn Catalog>,
     })
 }
 
+/// Opens the catalogue of a node's configuration, if there is one already.
+pub async fn open_existing(config: &Config) -> Result<Option<Arc<dyn Catalog>>, OpenError> {
+    let is_there = match &config.database {
+        DatabaseUrl::Sqlite(path) => path.exists(),
+        DatabaseUrl::Postgres(url) => PostgresCatalog::is_there(url).await?,
+    };
+    Ok(if is_there { Some(open_configured(config).await?) } else { None })
+}
+
 /// Opens the catalogue of a node's configuration.
 pub async fn open_configured(config: &Config) -> Result<Arc<dyn Catalog>, OpenError> {
     let database = match &config.database {

@@ -87,6 +87,19 @@ pub struct ParkedDelivery {
     pub why: Option<String>,
 }
 
+/// An event that was not taken yet, and is sent again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingDelivery {
+    /// At which endpoint.
+    pub endpoint: String,
+    /// The event, and how often it was sent.
+    pub delivery: Delivery,
+    /// When it is sent again; none as long as its subject's earlier events wait.
+    pub next_at: Option<Timestamp>,
+    /// Why it was not taken, if it was sent.
+    pub why: Option<String>,
+}
+
 /// What an endpoint is to be told once more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Replay {
@@ -107,6 +120,8 @@ pub struct Backlog {
     pub waiting: u64,
     /// Those that were given up.
     pub parked: u64,
+    /// When the one that waits longest was sent first.
+    pub oldest: Option<Timestamp>,
 }
 
 /// The part of the catalogue that tells the world.
@@ -118,6 +133,10 @@ pub trait Outbox {
 
     /// The position that lies before all that will be told from now on.
     async fn last_event(&self) -> Result<Position>;
+
+    /// Whether anybody can have been told of this position. Nothing ever comes
+    /// after one that this database has not reached, or not for long.
+    async fn may_be_known(&self, position: Position) -> Result<bool>;
 
     /// The newest events of this type, or of all that apps are told, in order;
     /// with `after`, the oldest after it.
@@ -168,6 +187,9 @@ pub trait Outbox {
 
     /// What was given up, by endpoint and in order.
     async fn parked_deliveries(&self, limit: u32) -> Result<Vec<ParkedDelivery>>;
+
+    /// What was not taken yet and is sent again, by endpoint and in order.
+    async fn waiting_deliveries(&self, limit: u32) -> Result<Vec<WaitingDelivery>>;
 
     /// Has an endpoint told once more; answers of how many events.
     async fn replay(&self, endpoint: &str, what: &Replay, now: Timestamp) -> Result<u64>;

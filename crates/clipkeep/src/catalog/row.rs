@@ -16,7 +16,7 @@ use clipkeep_core::{
 
 use super::{
     AgedClip, CatalogError, Cursor, Holder, Outline, Pinned, Result, StoredObject,
-    outbox::{Backlog, Delivery, ParkedDelivery},
+    outbox::{Backlog, Delivery, ParkedDelivery, WaitingDelivery},
     polls::Poll,
 };
 
@@ -302,11 +302,19 @@ pub(crate) fn parked(row: &impl Columns) -> Result<ParkedDelivery> {
     Ok(ParkedDelivery { endpoint: cells.key.clone(), delivery: delivery(row)?, why: cells.text("last_error")? })
 }
 
-/// Reads `endpoint, waiting, parked`.
+/// Reads `endpoint, next_at, last_error` beside a delivery.
+pub(crate) fn waiting(row: &impl Columns) -> Result<WaitingDelivery> {
+    let cells = Cells::of(row, "deliveries", "endpoint")?;
+    let (next_at, why) = (cells.time("next_at")?, cells.text("last_error")?);
+    Ok(WaitingDelivery { endpoint: cells.key.clone(), delivery: delivery(row)?, next_at, why })
+}
+
+/// Reads `endpoint, waiting, parked, oldest`.
 pub(crate) fn backlog(row: &impl Columns) -> Result<Backlog> {
     let cells = Cells::of(row, "deliveries", "endpoint")?;
-    let waiting = cells.must("waiting", cells.number("waiting"))?;
-    Ok(Backlog { endpoint: cells.key.clone(), waiting, parked: cells.must("parked", cells.number("parked"))? })
+    let number = |column| cells.must(column, cells.number(column));
+    let (waiting, parked) = (number("waiting")?, number("parked")?);
+    Ok(Backlog { endpoint: cells.key.clone(), waiting, parked, oldest: cells.time("oldest")? })
 }
 
 /// Reads `key, epoch, size, sha256, stored_at, verified_at, source_url`.

@@ -1,15 +1,27 @@
 //! `clipkeep doctor`: checks everything a node needs, and says how to mend it.
 
-use std::{process::ExitCode, time::Duration};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
-use clipkeep_core::{config::Config, time::Clock};
+use clipkeep_core::{
+    config::Config,
+    time::{Clock, Timestamp},
+};
 use serde::Serialize;
 
-use super::output;
-use crate::{app, catalog, clock::SystemClock, jwks::JwksCache, keys, tls};
+use super::output::{self, chain};
+use crate::{
+    app,
+    catalog::{self, Catalog, outbox::Backlog},
+    clock::SystemClock,
+    jwks::JwksCache,
+    keys, tls,
+};
 
 /// A clock this far off breaks webhook signatures (300 s) soon, and S3 (900 s).
 const MAX_SKEW_SECS: i64 = 30;
+
+/// An endpoint that has not taken an event for longer needs somebody.
+const LONG_WAIT: Duration = Duration::from_secs(3600);
 
 /// One check's result.
 #[derive(Debug, Serialize)]
@@ -34,7 +46,11 @@ impl Check {
 pub(super) async fn run(config: Config, as_json: bool) -> anyhow::Result<ExitCode> {
     tls::choose_ring();
     let mut checks = vec![Check::ok("config", "read and understood"), secrets(&config)];
-    checks.push(database(&config).await);
+    let (database, catalog) = database(&config).await;
+    checks.push(database);
+    if let Some(catalog) = catalog {
+        checks.extend(endpoints(&config, &*catalog).await);
+    }
     checks.push(bucket(&config).await);
     let (keys, date) = webhook_keys(&config).await;
     checks.push(keys);
@@ -60,16 +76,47 @@ fn secrets(config: &Config) -> Check {
     }
 }
 
-async fn database(config: &Config) -> Check {
+async fn database(config: &Config) -> (Check, Option<Arc<dyn Catalog>>) {
     let hint = "see `database`: is the server up, do user and password fit, may this user create tables?";
     let opened = match catalog::open::open_configured(config).await {
         Ok(catalog) => catalog,
-        Err(error) => return Check::failed("database", chain(&error), hint),
+        Err(error) => return (Check::failed("database", chain(&error), hint), None),
     };
     match opened.ping().await {
-        Ok(()) => Check::ok("database", "opened, read and written"),
-        Err(error) => Check::failed("database", chain(&error), hint),
+        Ok(()) => (Check::ok("database", "opened, read and written"), Some(opened)),
+        Err(error) => (Check::failed("database", chain(&error), hint), None),
     }
+}
+
+/// What each endpoint has not taken, as the catalogue has it: nothing is sent.
+async fn endpoints(config: &Config, catalog: &dyn Catalog) -> Vec<Check> {
+    if config.event_endpoints.is_empty() {
+        return Vec::new();
+    }
+    match catalog.count_deliveries().await {
+        Ok(counts) => {
+            let now = SystemClock.now();
+            config.event_endpoints.iter().map(|endpoint| behind(endpoint.name(), &counts, now)).collect()
+        }
+        Err(error) => vec![Check::failed("events", chain(&error), "see `database`")],
+    }
+}
+
+fn behind(name: &str, counts: &[Backlog], now: Timestamp) -> Check {
+    let Some(Backlog { waiting, parked, oldest, .. }) = counts.iter().find(|count| count.endpoint == name) else {
+        return Check::ok("events", format!("{name}: nothing waits"));
+    };
+    let age = oldest.map(|oldest| now.since(oldest)).unwrap_or_default();
+    let mut detail = format!("{name}: {waiting} waiting, {parked} parked");
+    if *waiting > 0 && !age.is_zero() {
+        detail.push_str(&format!(", the oldest not taken for {}", output::span(age)));
+    }
+    if *parked == 0 && age <= LONG_WAIT {
+        return Check::ok("events", detail);
+    }
+    let hint = "`clipkeep events parked` and `waiting` say why; once the endpoint is mended, what waits goes by \
+        itself, and what was parked with `clipkeep events replay --parked`";
+    Check::failed("events", detail, hint)
 }
 
 async fn bucket(config: &Config) -> Check {
@@ -116,13 +163,20 @@ fn clock(server: Option<i64>) -> Check {
     Check::failed("clock", detail, "set the clock (NTP): signatures of webhooks and S3 depend on it")
 }
 
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_that_takes_nothing_for_more_than_an_hour_needs_somebody() {
+        let first = Timestamp::from_secs(1_800_000_000);
+        let after = |secs: i64, waiting, parked| {
+            let count = Backlog { endpoint: "e".to_owned(), waiting, parked, oldest: (waiting > 0).then_some(first) };
+            behind("e", &[count], Timestamp::from_secs(1_800_000_000 + secs))
+        };
+        assert!(after(3600, 3, 0).ok && !after(3601, 3, 0).ok);
+        assert!(after(9999, 0, 0).ok && !after(0, 0, 1).ok);
+        assert!(behind("other", &[], first).ok);
+        assert!(after(3601, 3, 0).hint.is_some_and(|hint| hint.contains("clipkeep events parked")));
     }
-    text
 }

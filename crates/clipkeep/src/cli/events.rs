@@ -4,12 +4,13 @@
 use std::process::ExitCode;
 
 use anyhow::bail;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clipkeep_core::{
     config::Config,
     endpoint::Endpoint,
     event::{Event, EventType, Position},
     id::ClipKey,
-    time::Clock,
+    time::{Clock, Timestamp},
 };
 use serde_json::{Value, json};
 
@@ -17,7 +18,7 @@ use super::output;
 use crate::{
     catalog::{
         self, Catalog,
-        outbox::{ParkedDelivery, Replay},
+        outbox::{ParkedDelivery, Replay, WaitingDelivery},
     },
     clock::SystemClock,
     keys,
@@ -31,7 +32,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "ID")]
     after: Option<Position>,
     /// Of this type alone, such as clip.lost.
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", value_name = "TYPE", value_parser = event_type())]
     kind: Option<EventType>,
     /// At most this many.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -40,6 +41,12 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
+    /// List events that an endpoint has not taken yet, and that are sent again.
+    Waiting {
+        /// At most this many.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
     /// List events that an endpoint did not take within a day.
     Parked {
         /// At most this many.
@@ -75,13 +82,30 @@ struct Which {
     key: Option<ClipKey>,
 }
 
+impl Args {
+    /// Whether all it needs is the secret, and no catalogue.
+    pub(super) const fn is_secret(&self) -> bool {
+        matches!(self.what, Some(What::Secret))
+    }
+}
+
+/// A type of those that apps are told of.
+fn event_type() -> impl TypedValueParser<Value = EventType> {
+    let offered = EventType::ALL.iter().filter(|kind| kind.is_for_apps());
+    PossibleValuesParser::new(offered.map(|kind| kind.as_str())).try_map(|text| text.parse::<EventType>())
+}
+
 pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::Result<ExitCode> {
-    if matches!(args.what, Some(What::Secret)) {
+    if args.is_secret() {
         return secret(&config, as_json);
     }
     let catalog = catalog::open::open_configured(&config).await?;
     match &args.what {
-        None => print_events(&catalog.list_events(args.kind, args.after, args.limit).await?, as_json)?,
+        None => {
+            must_be_known(&*catalog, args.after).await?;
+            print_events(&catalog.list_events(args.kind, args.after, args.limit).await?, as_json)?;
+        }
+        Some(What::Waiting { limit }) => print_waiting(&catalog.waiting_deliveries(*limit).await?, as_json)?,
         Some(What::Parked { limit }) => print_parked(&catalog.parked_deliveries(*limit).await?, as_json)?,
         Some(What::Replay(wanted)) => replay(&config, &*catalog, wanted, as_json).await?,
         Some(What::Secret) => {}
@@ -89,9 +113,20 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
     Ok(ExitCode::SUCCESS)
 }
 
+/// Refuses a position that nobody can have been told of: nothing ever comes
+/// after it.
+async fn must_be_known(catalog: &dyn Catalog, after: Option<Position>) -> anyhow::Result<()> {
+    match after {
+        Some(position) if !catalog.may_be_known(position).await? => {
+            bail!("--after {position}: this event id was never given (was the database restored?)")
+        }
+        _ => Ok(()),
+    }
+}
+
 fn secret(config: &Config, as_json: bool) -> anyhow::Result<ExitCode> {
-    let keys = keys::load_or_create(config)?;
-    let secret = keys.event_secret.expose();
+    let secret = keys::event_secret(config)?;
+    let secret = secret.expose();
     if as_json {
         output::json(&json!({"event_secret": secret}))?;
     } else {
@@ -159,7 +194,41 @@ fn print_parked(parked: &[ParkedDelivery], as_json: bool) -> anyhow::Result<()> 
     Ok(())
 }
 
+fn print_waiting(waiting: &[WaitingDelivery], as_json: bool) -> anyhow::Result<()> {
+    if as_json {
+        let full = |WaitingDelivery { endpoint, delivery, next_at, why }: &WaitingDelivery| {
+            let mut row = row(delivery.position, &delivery.event);
+            row["endpoint"] = json!(endpoint);
+            row["attempts"] = json!(delivery.attempts);
+            row["first_at"] = json!(delivery.first_at);
+            row["next_at"] = json!(next_at);
+            row["last_error"] = json!(why);
+            row
+        };
+        return output::json(&json!({"waiting": waiting.iter().map(full).collect::<Vec<_>>()}));
+    }
+    let cells = |WaitingDelivery { endpoint, delivery, next_at, why }: &WaitingDelivery| {
+        let time = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), |at| at.to_string());
+        let why =
+            why.as_deref().unwrap_or(if next_at.is_some() { "not sent yet" } else { "waits for an earlier event" });
+        vec![
+            endpoint.clone(),
+            delivery.position.to_string(),
+            delivery.event.kind.to_string(),
+            delivery.event.subject().to_owned(),
+            delivery.attempts.to_string(),
+            time(delivery.first_at),
+            time(*next_at),
+            output::shorten(why, 60),
+        ]
+    };
+    let rows: Vec<_> = waiting.iter().map(cells).collect();
+    output::table(&["ENDPOINT", "ID", "TYPE", "ABOUT", "ATTEMPTS", "SINCE", "NEXT", "LAST ERROR"], &rows);
+    Ok(())
+}
+
 async fn replay(config: &Config, catalog: &dyn Catalog, args: &ReplayArgs, as_json: bool) -> anyhow::Result<()> {
+    must_be_known(catalog, args.which.after).await?;
     let what = match (args.which.after, &args.which.key) {
         (Some(position), _) => Replay::After(position),
         (None, Some(key)) => Replay::Of(key.clone()),

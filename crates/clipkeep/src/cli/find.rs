@@ -53,17 +53,16 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
         _ => by_filter(&*catalog, args).await?,
     };
     let urls = FinalUrls::new(&config);
+    let code = if clips.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     if as_json {
         let rows: Vec<ClipRow> = clips.into_iter().map(|clip| ClipRow::new(clip, &urls)).collect();
         output::json(&json!({"clips": rows}))?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    if clips.is_empty() {
+    } else if clips.is_empty() {
         output::line("no clip found");
-        return Ok(ExitCode::FAILURE);
+    } else {
+        print_rows(&clips);
     }
-    print_rows(&clips);
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
 impl Args {

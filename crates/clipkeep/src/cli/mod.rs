@@ -16,7 +16,7 @@ mod verify;
 use std::{fmt, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use clipkeep_core::config::LogFormat as WantedFormat;
+use clipkeep_core::config::{Config, DatabaseUrl, LogFormat as WantedFormat, StoreUrl};
 
 use crate::{
     config::{ConfigArgs, LoadError},
@@ -83,7 +83,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Config(error) => write!(f, "{error}"),
+            Self::Config(error) => f.write_str(&output::chain(error)),
             Self::Command(error) => write!(f, "{error:#}"),
         }
     }
@@ -106,6 +106,10 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
         return Ok(runtime()?.block_on(demo::run(args, cli.json))?);
     }
     let config = crate::config::load(&cli.config).map_err(Failure::Config)?;
+    if needs_folder(&cli.command, &config) && !config.data.exists() {
+        let hint = "hint: start `clipkeep serve` once, or name another with --data or --config";
+        return Err(anyhow::anyhow!("there is no data folder {}; {hint}", config.data.display()).into());
+    }
     let level = match cli.command {
         Command::Serve => "info",
         // Its summary tells of the attempts that failed.
@@ -134,6 +138,27 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
         }
     })?;
     Ok(code)
+}
+
+/// Whether a command that only reads would have to make something in the data
+/// folder. If that is not there it is in a wrong place most likely.
+fn needs_folder(command: &Command, config: &Config) -> bool {
+    let database = matches!(&config.database, DatabaseUrl::Sqlite(path) if path.starts_with(&config.data));
+    let store = matches!(&config.store, StoreUrl::Folder(path) if path.starts_with(&config.data));
+    match command {
+        // These may make it; the doctor says so.
+        Command::Serve | Command::Demo(_) | Command::Import(_) | Command::Doctor => false,
+        Command::Token => config.admin_token.is_none(),
+        Command::Link(_) => config.link_keys.is_none(),
+        Command::Events(args) if args.is_secret() => config.event_secret.is_none(),
+        Command::Find(_) | Command::Events(_) | Command::Explain(_) => database,
+        Command::Verify(_) => database || store,
+        Command::Sweep(args) if args.only_looks() => database,
+        Command::Sweep(_) => {
+            let secrets = [&config.admin_token, &config.link_keys, &config.event_secret];
+            database || store || secrets.iter().any(|secret| secret.is_none())
+        }
+    }
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {

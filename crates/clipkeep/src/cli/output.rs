@@ -17,6 +17,11 @@ pub(super) fn line(text: impl AsRef<str>) {
     let _ = writeln!(std::io::stdout(), "{}", text.as_ref());
 }
 
+/// Says something beside what is printed, on standard error.
+pub(super) fn note(text: impl AsRef<str>) {
+    let _ = writeln!(std::io::stderr(), "note: {}", text.as_ref());
+}
+
 /// Prints one JSON value as a line.
 pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     line(serde_json::to_string(value)?);
@@ -38,6 +43,17 @@ pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) {
     for row in rows {
         line(render(row));
     }
+}
+
+/// An error with its causes, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
 }
 
 /// The first `max` characters of `text`, with an ellipsis where it was cut.

@@ -47,11 +47,18 @@ pub(super) struct Args {
     limit: Option<u32>,
 }
 
+impl Args {
+    /// Whether it only lists, from the catalogue alone.
+    pub(super) const fn only_looks(&self) -> bool {
+        self.at_risk || self.dry_run
+    }
+}
+
 /// How many clips are listed unless asked otherwise.
 const LISTED: u32 = 20;
 
 pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::Result<ExitCode> {
-    if args.at_risk || args.dry_run {
+    if args.only_looks() {
         let catalog = catalog::open::open_configured(&config).await?;
         let look = Look { catalog: &*catalog, config: &config, now: SystemClock.now(), as_json };
         let limit = args.limit.unwrap_or(LISTED);

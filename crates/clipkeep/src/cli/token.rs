@@ -9,8 +9,8 @@ use super::output;
 use crate::keys;
 
 pub(super) fn run(config: &Config, as_json: bool) -> anyhow::Result<ExitCode> {
-    let keys = keys::load_or_create(config)?;
-    let token = keys.admin_token.expose();
+    let token = keys::admin_token(config)?;
+    let token = token.expose();
     if as_json {
         output::json(&json!({"admin_token": token}))?;
     } else {

@@ -6,7 +6,10 @@ use clipkeep_core::state::ClipState;
 use fal_sim::{Media, Sim, SimOptions};
 use serde_json::{Value, json};
 
-use crate::support::app::{TestApp, own_settings};
+use crate::support::{
+    app::{TestApp, own_settings},
+    postgres,
+};
 
 /// Runs a command on this data folder: exit code, output, errors.
 pub(crate) fn clipkeep(sim: &Sim, data: &Path, args: &[&str], more: &[(&str, &str)]) -> (i32, String, String) {
@@ -25,7 +28,9 @@ async fn find_link_and_token_answer_beside_a_running_node() {
     let t = TestApp::start().await;
     let source = t.sim.add_file("a.mp4", Media::named("silent.mp4"));
     t.hook("g1", &source, "?model=m1&prompt=a%20fox").await;
+    t.hook("g2", &source, "").await;
     t.until("g1.mp4", ClipState::Stored).await;
+    t.until("g2.mp4", ClipState::Stored).await;
     let run = |args: &[&str]| clipkeep(&t.sim, t.data.path(), args, &[]);
     for args in [&["find", "g1.mp4"][..], &["find", "--prompt", "a fox"], &["find", "g1"], &["find", "--model", "m1"]] {
         let (code, out, _) = run(args);
@@ -33,9 +38,18 @@ async fn find_link_and_token_answer_beside_a_running_node() {
         assert!(out.contains("g1.mp4") && out.contains("a fox"), "{args:?}: {out}");
     }
     assert_eq!(run(&["find", "--prompt", "nobody said this"]).0, 1);
+    let (code, none, _) = run(&["find", "--prompt", "nobody said this", "--json"]);
+    assert_eq!((code, none.trim()), (1, r#"{"clips":[]}"#));
     let found: Value = serde_json::from_str(&run(&["find", "g1.mp4", "--json"]).1).unwrap();
     assert_eq!(found["clips"][0]["prompt"], "a fox");
-    let (_, link, _) = run(&["link", "g1.mp4", "--expires-in", "2h"]);
+    let (_, link, note) = run(&["link", "g1.mp4", "--expires-in", "2h"]);
+    assert_eq!(note, "");
+    t.client.delete(format!("{}/api/v1/clips/g2.mp4", t.url)).bearer_auth(&t.token).send().await.unwrap();
+    for (key, words) in [("g2.mp4", "is deleted"), ("later.mp4", "is not known yet")] {
+        let (code, link, note) = run(&["link", key]);
+        assert!(code == 0 && link.contains(&format!("/v/{key}?")), "{key}: {link}");
+        assert!(note.starts_with("note: ") && note.contains(words), "{key}: {note}");
+    }
     let path = link.trim().strip_prefix("http://127.0.0.1:1").unwrap().to_owned();
     assert_eq!(t.client.get(format!("{}{path}", t.url)).send().await.unwrap().status(), 200);
     assert_eq!(run(&["token"]).1.trim(), "test-admin-token-0123456789");
@@ -125,4 +139,62 @@ async fn the_api_answers_problems_and_pages() {
     for path in ["/hooks/fal", "/v/{key}", "/api/v1/generations", "/api/v1/clips/{key}/links"] {
         assert!(document["paths"][path].is_object(), "{path}");
     }
+}
+
+/// In an empty folder, with nothing configured but this.
+fn in_a_wrong_place(args: &[&str], env: &[(&str, &str)]) -> (i32, String, Vec<String>) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_clipkeep"));
+    let out = command.args(args).current_dir(folder.path()).env_clear().envs(env.iter().copied()).output().unwrap();
+    let left = folder.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    (out.status.code().unwrap(), String::from_utf8(out.stderr).unwrap(), left.collect())
+}
+
+#[test]
+fn commands_that_read_make_nothing_in_a_wrong_place() {
+    let hint = "error: there is no data folder ./clipkeep-data; hint: start `clipkeep serve` once, or name another with \
+        --data or --config\n";
+    for args in [
+        &["find"][..],
+        &["explain", "a.mp4"],
+        &["token"],
+        &["link", "a.mp4"],
+        &["verify", "--all"],
+        &["events"],
+        &["events", "parked"],
+        &["events", "secret"],
+        &["sweep"],
+        &["sweep", "--dry-run"],
+    ] {
+        assert_eq!(in_a_wrong_place(args, &[]), (1, hint.to_owned(), vec![]), "{args:?}");
+    }
+    // What is configured needs no folder.
+    let token = ("CLIPKEEP_ADMIN_TOKEN", "test-admin-token-0123456789");
+    assert_eq!(in_a_wrong_place(&["token"], &[token]), (0, String::new(), vec![]));
+    let keys = ("CLIPKEEP_LINK_KEYS", "k1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=");
+    assert_eq!(in_a_wrong_place(&["link", "a.mp4"], &[keys]), (0, String::new(), vec![]));
+    let (code, _, left) = in_a_wrong_place(&["find"], &[("CLIPKEEP_DATABASE", "sqlite://./other.db")]);
+    assert!(code == 1 && left.contains(&"other.db".to_owned()), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_makes_no_catalogue_in_an_empty_database() {
+    let url = postgres::database().await;
+    let keys = ("CLIPKEEP_LINK_KEYS", "k1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=");
+    assert_eq!(in_a_wrong_place(&["link", "a.mp4", "--database", &url], &[keys]), (0, String::new(), vec![]));
+    let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
+    assert_eq!(postgres::connect(&url).await.query_one(tables, &[]).await.unwrap().get::<_, i64>(0), 0);
+    assert_eq!(in_a_wrong_place(&["find", "--database", &url], &[]).0, 1, "that one makes it");
+    let (code, note, _) = in_a_wrong_place(&["link", "a.mp4", "--database", &url], &[keys]);
+    assert_eq!((code, note.as_str()), (0, "note: a.mp4 is not known yet: the link works once the clip comes\n"));
+}
+
+#[test]
+fn files_that_are_not_there_are_named_with_the_reason() {
+    let (code, errors, _) = in_a_wrong_place(&["find", "--config", "nope.toml"], &[]);
+    assert_eq!((code, errors.as_str()), (64, "error: reading nope.toml: No such file or directory (os error 2)\n"));
+    let (code, errors, _) = in_a_wrong_place(&["find", "--database", "sqlite:///proc/nope/x.db"], &[]);
+    assert!(code == 1 && errors.contains("/proc/nope/x.db: No such file"), "{errors}");
+    let (code, errors, _) = in_a_wrong_place(&["find", "--database", "sqlite:///proc/x.db"], &[]);
+    assert!(code == 1 && errors.contains("/proc/x.db: "), "{errors}");
 }

@@ -56,6 +56,12 @@ impl PostgresCatalog {
         Ok(Self { pool, rules })
     }
 
+    /// Whether the database is a catalogue already. Changes nothing.
+    pub async fn is_there(url: &Secret<String>) -> Result<bool, OpenError> {
+        let client = pool::pool(url)?.get().await.map_err(CatalogError::from)?;
+        Ok(version(&client).await.map_err(CatalogError::from)? > 0)
+    }
+
     async fn end(&self, lease: &Lease, ending: Ending) -> Result<()> {
         on(&self.pool, ending.doing, async |client| queue::end(&client, lease, &ending).await).await
     }

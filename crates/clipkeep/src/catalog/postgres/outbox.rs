@@ -15,7 +15,7 @@ use super::{
     super::{
         NodeId, Result,
         merge::without_nul,
-        outbox::{Backlog, Delivery, EndpointLease, Fate, Outbox, ParkedDelivery, Replay, Settled},
+        outbox::{Backlog, Delivery, EndpointLease, Fate, Outbox, ParkedDelivery, Replay, Settled, WaitingDelivery},
         page, row,
     },
     PostgresCatalog,
@@ -60,6 +60,15 @@ impl Outbox for PostgresCatalog {
         let read = async |client| first(&client, SQL, &[], |row| Ok(row.try_get::<_, i64>("open")?)).await;
         let open = on(&self.pool, "reading events", read).await?;
         Ok(Position { tx: open.unwrap_or_default() - 1, id: i64::MAX })
+    }
+
+    async fn may_be_known(&self, position: Position) -> Result<bool> {
+        // No transaction with this number or a higher one has ended, and what is
+        // handed out lies before all that are open: this only ever rises.
+        const SQL: &str = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next";
+        let read = async |client| first(&client, SQL, &[], |row| Ok(row.try_get::<_, i64>("next")?)).await;
+        let next = on(&self.pool, "reading events", read).await?;
+        Ok(position.tx < next.unwrap_or_default())
     }
 
     async fn list_events(
@@ -130,13 +139,22 @@ impl Outbox for PostgresCatalog {
         on(&self.pool, "listing parked events", async |client| all(&client, SQL, &[&limit], row::parked).await).await
     }
 
+    async fn waiting_deliveries(&self, limit: u32) -> Result<Vec<WaitingDelivery>> {
+        const SQL: &str = "SELECT d.endpoint, d.tx, d.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, \
+            d.attempts, d.first_at, d.next_at, d.last_error FROM deliveries d JOIN events e ON e.tx = d.tx AND e.id = d.id \
+            WHERE d.status = 'waiting' ORDER BY d.endpoint, d.tx, d.id LIMIT $1";
+        let limit = i64::from(page::size(limit));
+        on(&self.pool, "listing waiting events", async |client| all(&client, SQL, &[&limit], row::waiting).await).await
+    }
+
     async fn replay(&self, endpoint: &str, what: &Replay, now: Timestamp) -> Result<u64> {
         on(&self.pool, "replaying events", |client| replay(client, endpoint, what, now)).await
     }
 
     async fn count_deliveries(&self) -> Result<Vec<Backlog>> {
         const SQL: &str = "SELECT endpoint, count(*) FILTER (WHERE status = 'waiting') AS waiting, \
-            count(*) FILTER (WHERE status = 'parked') AS parked FROM deliveries GROUP BY endpoint";
+            count(*) FILTER (WHERE status = 'parked') AS parked, \
+            min(first_at) FILTER (WHERE status = 'waiting') AS oldest FROM deliveries GROUP BY endpoint";
         on(&self.pool, "counting events", async |client| all(&client, SQL, &[], row::backlog).await).await
     }
 }

@@ -66,10 +66,14 @@ impl SqliteCatalog {
 
 fn create(path: &Path) -> Result<Connection> {
     const DOING: &str = "opening the SQLite file";
+    let naming = |error: &dyn std::error::Error| format!("{}: {error}", path.display());
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|error| CatalogError::unavailable(DOING, error))?;
+        std::fs::create_dir_all(folder).map_err(|error| CatalogError::unavailable(DOING, naming(&error)))?;
     }
-    connect(path).map_err(|error| error.while_doing(DOING))
+    connect(path).map_err(|error| match error {
+        CatalogError::Unavailable { source, .. } => CatalogError::unavailable(DOING, naming(&*source)),
+        other => other,
+    })
 }
 
 /// Opens a connection on which a commit that returns is on disk.

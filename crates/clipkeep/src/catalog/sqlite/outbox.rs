@@ -14,7 +14,7 @@ use super::{
     super::{
         NodeId, Result,
         merge::without_nul,
-        outbox::{Backlog, Delivery, EndpointLease, Fate, Outbox, ParkedDelivery, Replay, Settled},
+        outbox::{Backlog, Delivery, EndpointLease, Fate, Outbox, ParkedDelivery, Replay, Settled, WaitingDelivery},
         page, row,
     },
     SqliteCatalog,
@@ -53,6 +53,10 @@ impl Outbox for SqliteCatalog {
         const SQL: &str = "SELECT ifnull(max(id), 0) FROM events";
         let newest = |db: &Connection| Ok(db.prepare_cached(SQL)?.query_row((), |row| row.get(0))?);
         Ok(Position { tx: 0, id: self.readers.read("reading events", newest).await? })
+    }
+
+    async fn may_be_known(&self, position: Position) -> Result<bool> {
+        Ok(position <= self.last_event().await?)
     }
 
     async fn list_events(
@@ -140,6 +144,14 @@ impl Outbox for SqliteCatalog {
         self.readers.read("listing parked events", read).await
     }
 
+    async fn waiting_deliveries(&self, limit: u32) -> Result<Vec<WaitingDelivery>> {
+        const SQL: &str = "SELECT d.endpoint, d.tx, d.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, \
+            d.attempts, d.first_at, d.next_at, d.last_error FROM deliveries d JOIN events e ON e.id = d.id \
+            WHERE d.status = 'waiting' ORDER BY d.endpoint, d.tx, d.id LIMIT ?1";
+        let read = move |db: &Connection| all(db, SQL, [page::size(limit)], |row| row::waiting(row));
+        self.readers.read("listing waiting events", read).await
+    }
+
     async fn replay(&self, endpoint: &str, what: &Replay, now: Timestamp) -> Result<u64> {
         let (endpoint, what) = (endpoint.to_owned(), what.clone());
         self.writer.write("replaying events", move |tx| replay(tx, &endpoint, &what, now)).await
@@ -147,7 +159,8 @@ impl Outbox for SqliteCatalog {
 
     async fn count_deliveries(&self) -> Result<Vec<Backlog>> {
         const SQL: &str = "SELECT endpoint, count(*) FILTER (WHERE status = 'waiting') AS waiting, \
-            count(*) FILTER (WHERE status = 'parked') AS parked FROM deliveries GROUP BY endpoint";
+            count(*) FILTER (WHERE status = 'parked') AS parked, \
+            min(first_at) FILTER (WHERE status = 'waiting') AS oldest FROM deliveries GROUP BY endpoint";
         self.readers.read("counting events", |db| all(db, SQL, (), |row| row::backlog(row))).await
     }
 }

@@ -46,6 +46,7 @@ pub(crate) struct EventQuery {
     security(("admin_token" = [])),
     responses((status = 200, description = "Events, as they happen", content_type = "text/event-stream", body = String),
         (status = 400, description = "No such id"), (status = 401, description = "No admin token"),
+        (status = 409, description = "The id was never given: the database is not the one that it came from"),
         (status = 503, description = "Too many streams on this node")))]
 pub(crate) async fn stream_events(
     _: Admin,
@@ -61,7 +62,9 @@ pub(crate) async fn stream_events(
     let full = || ApiError::new(Code::Unavailable, "this node serves as many streams as it can").retry_after(5);
     let place = app.feed.enter().ok_or_else(full)?;
     let after = match given {
-        Some(position) => position,
+        Some(position) if app.catalog.may_be_known(position).await? => position,
+        // It would be silent for ever.
+        Some(position) => return Err(ApiError::new(Code::Conflict, never_given(position))),
         None => app.catalog.last_event().await?,
     };
     // The id alone: who breaks off before the first event can go on from here.
@@ -75,6 +78,10 @@ pub(crate) async fn stream_events(
     // nginx and its like would gather events before they pass them on.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)
+}
+
+fn never_given(position: Position) -> String {
+    format!("the event id {position} was never given (was the database restored?); come without it, to start now")
 }
 
 /// One stream. The client's pace is its own: nothing is read ahead of it.

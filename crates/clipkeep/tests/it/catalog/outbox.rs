@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clipkeep::catalog::{
     Catalog, NodeId,
+    open::Database,
     outbox::{Delivery, EndpointLease, Fate, Replay, Settled},
 };
 use clipkeep_core::{
@@ -20,6 +21,8 @@ on_both![
     later_events_of_a_subject_wait_for_the_earlier_one,
     an_event_that_queued_behind_one_just_taken_is_due_at_once,
     what_was_parked_is_listed_and_replayed,
+    what_waits_is_listed_with_its_next_try,
+    a_position_beyond_all_that_can_happen_is_known_to_nobody,
     events_of_one_clip_are_replayed_in_order,
     a_replay_from_a_position_sets_the_endpoint_back,
     what_waits_is_hastened_when_the_endpoint_answers_again,
@@ -185,6 +188,50 @@ async fn what_was_parked_is_listed_and_replayed(bed: Bed) {
     assert_eq!(places(&found), [events[0].0]);
     assert_eq!((found[0].attempts, found[0].first_at), (0, None), "its day begins anew");
     assert_eq!(catalog.parked_deliveries(100).await.unwrap(), []);
+}
+
+async fn what_waits_is_listed_with_its_next_try(bed: Bed) {
+    let catalog = bed.open().await;
+    let lease = claim(&*catalog, "a", at(0)).await.unwrap();
+    tell(&bed, &["r", "r", "s"]).await;
+    let events = read(&*catalog, lease.cursor, 3).await;
+    let [first, second, third] = &events[..] else { unreachable!() };
+    let fates = [settled(first, waiting(at(HOUR))), settled(second, Fate::Queued), settled(third, parked())];
+    catalog.settle(&lease, Some(third.0), &fates, at(1)).await.unwrap();
+    let listed = catalog.waiting_deliveries(100).await.unwrap();
+    let rows: Vec<_> = listed
+        .iter()
+        .map(|one| (one.endpoint.as_str(), one.delivery.position, one.delivery.attempts, one.next_at))
+        .collect();
+    assert_eq!(rows, [(AT, first.0, 1, Some(at(HOUR))), (AT, second.0, 0, None)]);
+    assert_eq!((listed[0].delivery.first_at, listed[0].why.as_deref()), (Some(at(0)), Some("it answered 500")));
+    assert_eq!((listed[1].delivery.first_at, listed[1].why.as_deref()), (None, None));
+    assert_eq!(catalog.waiting_deliveries(1).await.unwrap().len(), 1);
+    assert_eq!(catalog.count_deliveries().await.unwrap()[0].oldest, Some(at(0)));
+    catalog.settle(&lease, None, &[settled(first, Fate::Delivered)], at(2)).await.unwrap();
+    assert_eq!(catalog.count_deliveries().await.unwrap()[0].oldest, None, "what was parked does not wait");
+}
+
+async fn a_position_beyond_all_that_can_happen_is_known_to_nobody(bed: Bed) {
+    let catalog = bed.open().await;
+    let known = async |position| catalog.may_be_known(position).await.unwrap();
+    let start = catalog.last_event().await.unwrap();
+    assert!(known(start).await && known(Position { tx: 0, id: 0 }).await);
+    assert!(!known(Position { tx: start.tx + 1_000_000_000, id: 1 }).await);
+    tell(&bed, &["r"]).await;
+    let [(last, _)] = read(&*catalog, start, 1).await[..] else { unreachable!() };
+    assert!(known(last).await);
+    match &bed.database {
+        Database::Sqlite(_) => assert!(!known(Position { id: last.id + 1, ..last }).await),
+        Database::Postgres(url) => {
+            // Other transactions are open, and what is handed out lies before them.
+            let mut client = crate::support::postgres::connect(url.expose()).await;
+            let open = client.transaction().await.unwrap();
+            open.query_one("SELECT pg_current_xact_id()", &[]).await.unwrap();
+            tell(&bed, &["s"]).await;
+            assert!(known(catalog.last_event().await.unwrap()).await);
+        }
+    }
 }
 
 async fn events_of_one_clip_are_replayed_in_order(bed: Bed) {

@@ -211,6 +211,14 @@ async fn operators_list_events_and_replay_what_was_parked() {
     assert_eq!(lost["events"].as_array().unwrap().len(), 2, "{lost}");
     let first = read(&["--after", "0-0", "--limit", "1"])["events"][0]["id"].as_str().unwrap().to_owned();
     assert_eq!(read(&["--after", &first])["events"].as_array().unwrap().len(), 4);
+    for args in [&["--after", "0-9999"][..], &["replay", "--after", "4711-42"]] {
+        let (code, out, errors) = run(args);
+        assert_eq!((code, out.as_str()), (1, ""), "{args:?}");
+        assert!(errors.contains("was never given"), "{errors}");
+    }
+    let (code, _, errors) = run(&["--type", "clip.revised"]);
+    assert_eq!(code, 2, "it is for nodes alone");
+    assert!(errors.contains("clip.stored") && errors.matches("clip.revised").count() == 1, "{errors}");
 
     let began = tokio::time::Instant::now();
     let parked = loop {
@@ -246,4 +254,50 @@ async fn operators_list_events_and_replay_what_was_parked() {
         let bytes = std::fs::read(&file).unwrap();
         assert!(!bytes.windows(7).any(|window| window == b"hunter2"), "the URL stands in {}", file.display());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_see_what_waits_and_the_doctor_what_was_parked() {
+    let receiver = Receiver::start().await;
+    receiver.answer(|_| Reply::Status(503));
+    let endpoints = receiver.url.clone();
+    let t = TestApp::with(&[("event_endpoints", endpoints.clone())]).await;
+    let endpoint = [("CLIPKEEP_EVENT_ENDPOINTS", endpoints.as_str())];
+    let run = |args: &[&str]| clipkeep(&t.sim, t.data.path(), args, &endpoint);
+    let read = |args: &[&str]| serde_json::from_str::<Value>(&run(&[args, &["--json"]].concat()).1).unwrap();
+    let check = || {
+        let report = read(&["doctor"]);
+        report["checks"].as_array().unwrap().iter().find(|check| check["check"] == "events").unwrap().clone()
+    };
+    let until = async |what: &str| {
+        let began = tokio::time::Instant::now();
+        loop {
+            let listed = read(&["events", what]);
+            if let Some(one) = listed[what].get(0) {
+                break one.clone();
+            }
+            assert!(began.elapsed() < std::time::Duration::from_secs(20), "{what}: {listed}");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    assert!(check()["detail"].as_str().unwrap().ends_with(": nothing waits"));
+    t.hook("a", &t.sim.add_file("a.mp4", Media::named("silent.mp4")), "").await;
+    let waiting = until("waiting").await;
+    assert_eq!((&waiting["key"], &waiting["last_error"]), (&json!("a.mp4"), &json!("it answered 503")));
+    assert!(
+        waiting["attempts"].as_u64() >= Some(1) && waiting["next_at"].is_string() && waiting["first_at"].is_string()
+    );
+    let (_, table, _) = run(&["events", "waiting"]);
+    assert!(table.contains("a.mp4") && table.contains("it answered 503"), "{table}");
+    let seen = check();
+    assert_eq!(seen["ok"], true, "it is sent again: {seen}");
+    assert!(seen["detail"].as_str().unwrap().contains("1 waiting, 0 parked"), "{seen}");
+    receiver.answer(|_| Reply::Status(410));
+    let name = until("parked").await["endpoint"].clone();
+    let seen = check();
+    assert!(seen["ok"] == false && seen["hint"].is_string(), "{seen}");
+    assert!(seen["detail"].as_str().unwrap().starts_with(name.as_str().unwrap()), "{seen}");
+    assert!(!seen.to_string().contains("hunter2"));
+    assert_eq!(run(&["doctor"]).0, 1);
+    t.stop().await;
 }

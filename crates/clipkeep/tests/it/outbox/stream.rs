@@ -123,6 +123,15 @@ async fn who_may_not_listen_or_asks_for_nonsense_is_told_so_and_streams_are_boun
     let auth = |url: String| get(url).bearer_auth(&t.token);
     assert_eq!(auth(format!("{url}?after=x")).send().await.unwrap().status(), 400);
     assert_eq!(auth(url.clone()).header("last-event-id", "1").send().await.unwrap().status(), 400);
+    // A position that no database of ours gave would be silent for ever.
+    for request in [auth(url.clone()).header("last-event-id", "0-1"), auth(format!("{url}?after=4711-42"))] {
+        let refused = request.send().await.unwrap();
+        assert_eq!(refused.status(), 409);
+        assert_eq!(refused.headers()["content-type"], "application/problem+json");
+        let problem: Value = refused.json().await.unwrap();
+        assert_eq!(problem["code"], "conflict");
+        assert!(problem["detail"].as_str().unwrap().contains("was never given"), "{problem}");
+    }
     let mut open = Vec::new();
     for _ in 0..64 {
         open.push(auth(format!("{url}?after=0-0")).send().await.unwrap());
