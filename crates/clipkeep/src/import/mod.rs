@@ -66,10 +66,10 @@ pub enum ImportError {
         #[source]
         source: io::Error,
     },
-    /// Two of its files are one.
-    #[error("{problem}: nothing was read or written")]
+    /// A file has no place of its own: two are one, or it needs another name.
+    #[error("{problem}; nothing was read or written")]
     Places {
-        /// Which.
+        /// Which, and what to do.
         problem: String,
     },
     /// The file is no table that can be imported.

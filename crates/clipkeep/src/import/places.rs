@@ -31,19 +31,29 @@ impl Outputs {
         let found = table.map_or_else(standard_input, fs::metadata).ok();
         let mut taken: Vec<_> = found.map(|meta| ("the table", Identity::there(&meta))).into_iter().collect();
         for (name, path) in self.named() {
-            for path in [part(&path), path] {
-                let failed = |source| ImportError::Write { path: path.clone(), source };
-                let identity = Identity::of(&path).map_err(failed)?;
+            for own in [part(&path), path.clone()] {
+                let identity = Identity::of(&own).map_err(|source| self.unwritable(path.clone(), source))?;
                 if let Some((other, _)) = taken.iter().find(|(_, known)| *known == identity) {
-                    let problem = format!("{name} ({}) is the same file as {other}", path.display());
+                    let problem = format!("{name} ({}) is the same file as {other}", own.display());
                     return Err(ImportError::Places { problem });
                 }
                 taken.push((name, identity));
             }
         }
         self.named().iter().try_for_each(|(_, path)| {
-            Draft::create(path).map(drop).map_err(|source| ImportError::Write { path: path.clone(), source })
+            Draft::create(path).map(drop).map_err(|source| self.unwritable(path.clone(), source))
         })
+    }
+
+    /// Who did not name the file of rejects is told how to.
+    fn unwritable(&self, path: PathBuf, source: io::Error) -> ImportError {
+        match &self.rejects {
+            Rejects::Beside(table) if Rejects::ENDINGS.iter().any(|ending| with(table, ending) == path) => {
+                let problem = format!("the bad lines' file {} cannot be written ({source})", path.display());
+                ImportError::Places { problem: format!("{problem}; hint: --rejects PATH names another") }
+            }
+            _ => ImportError::Write { path, source },
+        }
     }
 
     /// Each with what the user calls it.
@@ -142,8 +152,15 @@ mod tests {
         {
             for (map, report) in [(Some(path.clone()), None), (None, Some(path.clone()))] {
                 let outputs = Outputs { rejects: rejects(), map, report };
-                assert!(outputs.ready(None).unwrap_err().to_string().starts_with("writing /"));
+                let error = outputs.ready(None).unwrap_err().to_string();
+                assert_eq!(error, format!("writing {}", path.display()));
             }
         }
+        let unnamed = Rejects::Beside(folder.path().join("no/urls.csv"));
+        let error = Outputs { rejects: unnamed, map: None, report: None }.ready(None).unwrap_err().to_string();
+        assert!(
+            error.contains("no/urls.csv.rejects.csv cannot be written (") && error.contains("--rejects"),
+            "{error}"
+        );
     }
 }
