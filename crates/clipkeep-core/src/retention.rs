@@ -34,6 +34,11 @@ impl Retention {
         self.rules.iter().find(matches)?.age
     }
 
+    /// Whether a clip of this model and tenant that is so old is to go.
+    pub fn is_over(&self, model: Option<&str>, tenant: Option<&Tenant>, age: Duration) -> bool {
+        self.age(model, tenant).is_some_and(|most| age >= most)
+    }
+
     /// The age below which no clip is over its own; none if all are kept for ever.
     pub fn shortest(&self) -> Option<Duration> {
         self.rules.iter().filter_map(|rule| rule.age).min()
@@ -69,6 +74,8 @@ mod tests {
             let tenant: Option<Tenant> = tenant.map(|tenant| tenant.parse().unwrap());
             assert_eq!(retention.age(model, tenant.as_ref()), expected, "{model:?} {tenant:?}");
         }
+        assert!(retention.is_over(Some("fal-ai/draft"), None, DAY));
+        assert!(!retention.is_over(Some("fal-ai/veo3"), None, 364 * DAY));
         assert_eq!(retention.shortest(), Some(DAY));
         assert_eq!(Retention::default().age(Some("m"), None), None);
         assert_eq!(Retention::default().shortest(), None);

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use clipkeep_core::{
-    id::{ClipKey, Provider, RequestId},
+    id::{ClipKey, Provider, RequestId, Tenant},
     policy::Policy,
     secret::SourceUrl,
     state::ClipState,
@@ -34,6 +34,14 @@ pub struct Outline {
     pub due_at: Option<Timestamp>,
     /// How often a fill was started.
     pub attempts: u32,
+    /// Why the last fill failed, in words without a source URL.
+    pub last_error: Option<String>,
+    /// When it was first heard of.
+    pub created_at: Timestamp,
+    /// Its model.
+    pub model: Option<String>,
+    /// Whose it is.
+    pub tenant: Option<Tenant>,
 }
 
 /// Who fills a clip now.

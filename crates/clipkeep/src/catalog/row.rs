@@ -61,7 +61,8 @@ macro_rules! select_generations {
 macro_rules! select_outlines {
     ($tail:literal) => {
         concat!(
-            "SELECT key, provider, request_id, idx, slot, state, policy, source_url, due_at, attempts FROM clips ",
+            "SELECT key, provider, request_id, idx, slot, state, policy, source_url, due_at, attempts, last_error, \
+             created_at, model, tenant FROM clips ",
             $tail
         )
     };
@@ -263,6 +264,10 @@ pub(crate) fn outline(row: &impl Columns) -> Result<Outline> {
         source_url: SourceUrl::new(cells.must("source_url", cells.text("source_url"))?),
         due_at: cells.time("due_at")?,
         attempts: cells.must("attempts", cells.number("attempts"))?,
+        last_error: cells.text("last_error")?,
+        created_at: cells.must("created_at", cells.time("created_at"))?,
+        model: cells.text("model")?,
+        tenant: cells.name("tenant")?,
     })
 }
 

@@ -1,6 +1,7 @@
 //! `clipkeep import FILE`: a table of provider URLs becomes kept clips.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io,
     path::{Path, PathBuf},
@@ -16,6 +17,7 @@ use clipkeep_core::{
     config::Config,
     id::{Provider, Tenant},
     policy::Policy,
+    time::Clock,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -23,7 +25,8 @@ use serde_json::json;
 use super::output;
 use crate::{
     app::App,
-    import::{Columns, Defaults, Ended, Field, Form, Import, Options, Rejects, Step, Summary, spool},
+    clock::SystemClock,
+    import::{Checked, Columns, Defaults, Ended, Field, Form, Import, Options, Outputs, Rejects, Step, Summary, spool},
     scratch::{Role, Scratch},
     shutdown,
 };
@@ -36,7 +39,8 @@ const SHOWN: u64 = 5;
 ///
 /// The table is CSV with a header, or JSON lines. Its columns are found by name:
 /// url (required), request_id, model, prompt, prompt_hash, tenant, created_at,
-/// expires_at, policy, public, seed, input, content_type.
+/// expires_at, policy, public, seed, input, content_type. A time without an
+/// offset is UTC.
 ///
 /// `--policy deferred` or `--policy on_demand` only registers the clips.
 ///
@@ -67,12 +71,16 @@ pub(super) struct Args {
     #[arg(long)]
     model: Option<String>,
     /// Where bad lines are written, with number and reason; FILE.rejects.csv or .jsonl unless given.
+    /// For standard input and pipes it is ./import.rejects.csv or .jsonl: the next import writes over it.
     #[arg(long, value_name = "PATH")]
     rejects: Option<PathBuf>,
     /// Writes old URL and final URL of each stored clip, as CSV or JSON lines by the ending.
     #[arg(long, value_name = "PATH")]
     map: Option<PathBuf>,
-    /// Only read and judge the lines.
+    /// Writes what became of each line and why, as CSV or JSON lines by the ending.
+    #[arg(long, value_name = "PATH")]
+    report: Option<PathBuf>,
+    /// Only read and judge the lines; writes the bad ones and the report.
     #[arg(long)]
     dry_run: bool,
 }
@@ -108,39 +116,46 @@ pub(super) async fn run(
     as_json: bool,
 ) -> anyhow::Result<ExitCode> {
     let policy = policy.unwrap_or(Policy::Eager);
+    outputs(args).ready((args.file != Path::new("-")).then_some(&*args.file))?;
     let show = Show::new(as_json);
-    let ended =
-        if args.dry_run { check(&config, args, policy, &show).await } else { fill(config, args, policy, &show).await }?;
-    show.clear();
-    let summary = match ended {
-        Ended::Done(summary) => summary,
-        Ended::Stopped => {
-            match as_json {
-                true => output::json(&json!({"stopped": true}))?,
-                false => output::line("stopped; run it again and it goes on"),
-            }
-            return Ok(ExitCode::FAILURE);
+    if args.dry_run {
+        let ended = check(&config, args, policy, &show).await?;
+        show.clear();
+        let Ended::Done(checked) = ended else { return stopped(as_json) };
+        match as_json {
+            true => output::json(&checked)?,
+            false => print_checked(&checked),
         }
-    };
-    if as_json {
-        output::json(&summary)?;
-    } else {
-        print(&summary, args.dry_run);
+        return Ok(if checked.bad_lines == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    let ended = fill(config, args, policy, &show).await?;
+    show.clear();
+    let Ended::Done(summary) = ended else { return stopped(as_json) };
+    match as_json {
+        true => output::json(&summary)?,
+        false => print(&summary),
     }
     Ok(if summary.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn check(config: &Config, args: &Args, policy: Policy, show: &Show) -> anyhow::Result<Ended> {
+fn stopped(as_json: bool) -> anyhow::Result<ExitCode> {
+    match as_json {
+        true => output::json(&json!({"stopped": true}))?,
+        false => output::line("stopped; run it again and it goes on"),
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+async fn check(config: &Config, args: &Args, policy: Policy, show: &Show) -> anyhow::Result<Ended<Checked>> {
     let scratch = Scratch::take(&config.data, Role::Command).await?;
     let file = table(&args.file, scratch.folder()).await?;
     let stop = shutdown::on_signal().context("listening for signals")?;
-    let rejects = args.rejects.clone().map_or(Rejects::Nowhere, Rejects::At);
-    let import = Import { rejects, ..import(config, args, policy, file) };
+    let import = import(config, args, policy, file);
     show.of_file(&import.file);
-    Ok(import.check(&|step| show.step(step, 0), &stop).await?)
+    Ok(import.check(SystemClock.now(), &|step| show.step(step, 0), &stop).await?)
 }
 
-async fn fill(config: Config, args: &Args, policy: Policy, show: &Show) -> anyhow::Result<Ended> {
+async fn fill(config: Config, args: &Args, policy: Policy, show: &Show) -> anyhow::Result<Ended<Summary>> {
     let app = App::open(config, Role::Command).await?;
     let file = table(&args.file, app.scratch()).await?;
     // Not before: while standard input is read, a signal ends us at once.
@@ -196,11 +211,16 @@ fn import(config: &Config, args: &Args, policy: Policy, file: PathBuf) -> Import
             allow_private: config.source_allow_private,
             allow_http: config.source_allow_http,
         },
-        rejects: args.rejects.clone().map_or_else(|| Rejects::Beside(beside(&args.file)), Rejects::At),
-        map: args.map.clone(),
+        retention: config.retention.clone(),
+        outputs: outputs(args),
         fill: policy == Policy::Eager,
         file,
     }
+}
+
+fn outputs(args: &Args) -> Outputs {
+    let rejects = args.rejects.clone().map_or_else(|| Rejects::Beside(beside(&args.file)), Rejects::At);
+    Outputs { rejects, map: args.map.clone(), report: args.report.clone() }
 }
 
 /// What the file of rejects is called after.
@@ -240,6 +260,7 @@ impl Show {
             Step::Registered { bytes } => self.bar.set_position(bytes),
             Step::Bad { line, reason } => self.bad_line(line, reason),
             Step::Over { lines, of } => {
+                self.tell_more();
                 if self.bar.length() != Some(of) || self.bar.message().is_empty() {
                     self.bar.reset();
                     self.bar.set_length(of);
@@ -253,44 +274,69 @@ impl Show {
     }
 
     fn bad_line(&self, line: u64, reason: &str) {
-        if self.quiet {
-            return;
+        if !self.quiet && self.bad.fetch_add(1, Ordering::Relaxed) < SHOWN {
+            self.bar.suspend(|| output::line(format!("line {line}: {reason}")));
         }
-        match self.bad.fetch_add(1, Ordering::Relaxed) {
-            seen if seen < SHOWN => self.bar.suspend(|| output::line(format!("line {line}: {reason}"))),
-            SHOWN => self.bar.suspend(|| output::line("more bad lines follow")),
-            _ => {}
+    }
+
+    /// Says once how many bad lines were not shown.
+    fn tell_more(&self) {
+        let more = self.bad.swap(0, Ordering::Relaxed).saturating_sub(SHOWN);
+        if more > 0 {
+            self.bar
+                .suspend(|| output::line(format!("and {more} more bad {}", if more == 1 { "line" } else { "lines" })));
         }
     }
 
     fn clear(&self) {
+        self.tell_more();
         self.bar.finish_and_clear();
     }
 }
 
-fn print(summary: &Summary, is_dry: bool) {
+fn print_checked(checked: &Checked) {
+    let Checked { lines, good, bad_lines, too_old, ignored_columns, rejects, report, .. } = checked;
+    print_counts(*lines, &[("good", *good, ""), ("bad lines", *bad_lines, "")]);
+    print_rest(*too_old, ignored_columns, &[("bad lines", rejects), ("each line's judgement", report)]);
+}
+
+fn print(summary: &Summary) {
+    let Summary { too_old, ignored_columns, rejects, map, report, .. } = summary;
     let counts = [
         ("kept", summary.kept, ""),
         ("already kept", summary.already_kept, "known before, or an earlier line's"),
-        (if is_dry { "good" } else { "registered" }, summary.registered, ""),
+        ("registered", summary.registered, ""),
         ("lost", summary.lost, "the source is gone"),
         ("rejected", summary.rejected, "no acceptable media"),
         ("later", summary.later, "failing for now; the sweep goes on with it"),
-        ("deleted", summary.deleted, "on request, before"),
+        ("deleted", summary.deleted, "on request, or for its age, before"),
         ("bad lines", summary.bad_lines, ""),
     ];
-    output::line(format!("{:>9} lines", summary.lines));
-    for (name, count, note) in counts.into_iter().filter(|(_, count, _)| *count > 0) {
+    print_counts(summary.lines, &counts);
+    let files = [("bad lines", rejects), ("final URLs", map), ("each line's outcome", report)];
+    print_rest(*too_old, ignored_columns, &files);
+}
+
+fn print_counts(lines: u64, counts: &[(&str, u64, &str)]) {
+    output::line(format!("{lines:>9} lines"));
+    for (name, count, note) in counts.iter().filter(|(_, count, _)| *count > 0) {
         let note = if note.is_empty() { String::new() } else { format!(" ({note})") };
         output::line(format!("{count:>9} {name}{note}"));
     }
-    if !summary.ignored_columns.is_empty() {
-        let names: Vec<&str> = summary.ignored_columns.iter().map(String::as_str).collect();
+}
+
+fn print_rest(too_old: u64, ignored_columns: &BTreeSet<String>, files: &[(&str, &Option<PathBuf>)]) {
+    if too_old > 0 {
+        output::line(format!("{too_old} of them are older than `retention` keeps: the next sweep deletes them"));
+    }
+    if !ignored_columns.is_empty() {
+        let names: Vec<&str> = ignored_columns.iter().map(String::as_str).collect();
         output::line(format!("ignored columns: {}", output::shorten(&names.join(", "), 200)));
     }
-    for (what, path) in [("bad lines", &summary.rejects), ("final URLs", &summary.map)] {
+    for (what, path) in files {
         if let Some(path) = path {
-            output::line(format!("{what} are in {}", path.display()));
+            let are = if what.ends_with('s') { "are" } else { "is" };
+            output::line(format!("{what} {are} in {}", path.display()));
         }
     }
 }

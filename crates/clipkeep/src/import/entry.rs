@@ -1,6 +1,6 @@
 //! One line, understood: a completed generation with one clip.
 
-use chrono::DateTime;
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use clipkeep_core::{
     address::{Forbidden, SourceRules, judge_url},
     generation::{Facts, HookRecord, NewClip},
@@ -8,6 +8,7 @@ use clipkeep_core::{
     id::{ClipKey, Provider, RequestId, Tenant},
     media_type::MediaType,
     policy::Policy,
+    retention::Retention,
     secret::SourceUrl,
     state::GenerationStatus,
     time::Timestamp,
@@ -21,6 +22,8 @@ use super::field::{Cells, Field};
 const MAX_URL: usize = 4096;
 /// Unix seconds of 2000 and 2100: what lies outside is no time of a clip.
 const TIMES: std::ops::Range<i64> = 946_684_800..4_102_444_800;
+/// How much of a refused value is shown, in characters.
+const SHOWN: usize = 40;
 
 /// What holds for all lines, unless a line says otherwise.
 #[derive(Clone, Debug)]
@@ -79,6 +82,12 @@ impl Entry {
             received_at: now,
             created_at: self.created_at,
         }
+    }
+
+    /// Whether the sweep would delete its clip for its age.
+    pub(super) fn is_too_old(&self, retention: &Retention, now: Timestamp) -> bool {
+        let Facts { model, tenant, .. } = &self.facts;
+        self.created_at.is_some_and(|at| retention.is_over(model.as_deref(), tenant.as_ref(), now.since(at)))
     }
 
     /// The clip that it announces, as the `index`-th of its generation.
@@ -149,20 +158,43 @@ fn told(cells: &Cells, field: Field) -> Option<String> {
     }
 }
 
-/// RFC 3339, as PostgreSQL writes it (a space, a short offset), or Unix seconds.
+/// What databases write: RFC 3339, the same with a space, with a short offset or
+/// without one (UTC), a day alone; or Unix seconds.
 fn time(cells: &Cells, field: Field) -> Result<Option<Timestamp>, String> {
     let Some(text) = cells.word(field) else { return Ok(None) };
-    let as_postgres = || DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%#z").ok();
     let time = match text.parse::<f64>() {
         Ok(secs) => Some(Timestamp::from_millis((secs * 1000.0) as i64)),
-        Err(_) => text.parse().ok().or_else(|| Some(Timestamp::from_millis(as_postgres()?.timestamp_millis()))),
+        Err(_) => written(text).map(|time| Timestamp::from_millis(time.timestamp_millis())),
     };
     match time.filter(|time| TIMES.contains(&time.secs())) {
         Some(time) => Ok(Some(time)),
-        None => {
-            Err(format!("{}: is neither a time such as 2026-01-31T12:00:00Z nor Unix seconds after 2000", field.name()))
-        }
+        None => Err(format!(
+            "{}: {} is neither a time such as 2026-01-31T12:00:00Z or 2026-01-31 12:00:00 nor Unix seconds after 2000",
+            field.name(),
+            shown(text)
+        )),
     }
+}
+
+fn written(text: &str) -> Option<DateTime<Utc>> {
+    let text = text.replacen(['T', 't'], " ", 1).replace(['Z', 'z'], "+00");
+    let whole = DateTime::parse_from_str(&text, "%Y-%m-%d %H:%M:%S%.f%#z").map(|time| time.to_utc());
+    let naive = || NaiveDateTime::parse_from_str(&text, "%Y-%m-%d %H:%M:%S%.f").map(|time| time.and_utc());
+    let day = || NaiveDate::parse_from_str(&text, "%Y-%m-%d").map(|day| day.and_time(NaiveTime::MIN).and_utc());
+    whole.or_else(|_| naive()).or_else(|_| day()).ok()
+}
+
+/// A refused value, short and on one line. A URL got into the wrong column is
+/// not repeated.
+fn shown(text: &str) -> String {
+    if text.contains("//") {
+        return "a URL".to_owned();
+    }
+    let mut plain: String = text.chars().filter(|c| !c.is_control()).take(SHOWN + 1).collect();
+    if plain.chars().count() > SHOWN {
+        plain = plain.chars().take(SHOWN - 1).chain(['…']).collect();
+    }
+    format!("\"{plain}\"")
 }
 
 #[cfg(test)]
@@ -265,9 +297,40 @@ mod tests {
         ] {
             assert_eq!(read(fields).unwrap_err(), why);
         }
-        for bad in ["yesterday", "1769864400000", "12", "2026-01-31 13:00:00", "NaN", "inf"] {
-            let why = read(&[URL, (Field::CreatedAt, bad)]).unwrap_err();
-            assert!(why.starts_with("created_at: is neither"), "{bad}: {why}");
+    }
+
+    #[test]
+    fn times_are_taken_as_databases_write_them() {
+        let at = |text: &str| read(&[URL, (Field::CreatedAt, text)]).map(|entry| entry.created_at.unwrap().to_string());
+        for (text, time) in [
+            ("2026-11-20 10:00:00", "2026-11-20T10:00:00.000Z"),
+            ("2026-11-20 10:00:00.123", "2026-11-20T10:00:00.123Z"),
+            ("2026-11-20 10:00:00.123456", "2026-11-20T10:00:00.123Z"),
+            ("2026-11-21", "2026-11-21T00:00:00.000Z"),
+            ("2026-11-20 10:00:00+00", "2026-11-20T10:00:00.000Z"),
+            ("2026-11-20 10:00:00.5+05:30", "2026-11-20T04:30:00.500Z"),
+            ("2026-11-20T10:00:00", "2026-11-20T10:00:00.000Z"),
+            ("2026-11-20T10:00:00Z", "2026-11-20T10:00:00.000Z"),
+            ("2026-11-20t10:00:00-0800", "2026-11-20T18:00:00.000Z"),
+            ("1769864400.25", "2026-01-31T13:00:00.250Z"),
+        ] {
+            assert_eq!(at(text), Ok(time.to_owned()), "{text}");
+        }
+        let long = "x".repeat(99);
+        for (bad, shown) in [
+            ("yester\u{1b}\nday", "\"yesterday\""),
+            ("1769864400000", "\"1769864400000\""),
+            ("12", "\"12\""),
+            ("2026-02-30", "\"2026-02-30\""),
+            ("1999-01-01 10:00:00", "\"1999-01-01 10:00:00\""),
+            ("31.01.2026", "\"31.01.2026\""),
+            ("NaN", "\"NaN\""),
+            ("inf", "\"inf\""),
+            (&long, &format!("\"{}…\"", "x".repeat(39))),
+            ("https://v3.fal.media/a.mp4?token=x", "a URL"),
+        ] {
+            let why = at(bad).unwrap_err();
+            assert!(why.starts_with(&format!("created_at: {shown} is neither a time")), "{bad}: {why}");
         }
     }
 }

@@ -8,13 +8,10 @@ use clipkeep_core::{
     id::{Provider, RequestId},
     secret::SourceUrl,
     state::ClipState,
+    time::Timestamp,
 };
 
-use super::{
-    entry::{Defaults, Entry},
-    lines::Line,
-    patience::patiently,
-};
+use super::{entry::Defaults, lines::Line, patience::patiently};
 use crate::catalog::{CatalogError, Lookup, Outline};
 
 /// The clips of the generations that a batch of lines names.
@@ -52,14 +49,14 @@ impl Known {
         self.0.get(request_id)?.iter().find(is_it)
     }
 
-    /// Where an entry of `provider` belongs. Another URL of a known generation
+    /// Where a line of `provider` belongs. Another URL of a known generation
     /// is another clip of it: nothing that is known is replaced.
-    pub(super) fn place(&self, entry: &Entry, provider: &Provider) -> Place {
-        let clips = self.0.get(&entry.request_id).map_or(&[][..], Vec::as_slice);
+    pub(super) fn place(&self, request_id: &RequestId, url: &SourceUrl, provider: &Provider) -> Place {
+        let clips = self.0.get(request_id).map_or(&[][..], Vec::as_slice);
         if let Some(other) = clips.iter().find(|clip| clip.provider != *provider) {
             return Place::Refused(format!("request_id: belongs to a generation of {}", other.provider));
         }
-        if let Some(clip) = self.clip(&entry.request_id, &entry.url, provider) {
+        if let Some(clip) = self.clip(request_id, url, provider) {
             return Place::Known { slot: clip.slot.clone() };
         }
         match clips.iter().map(|clip| clip.index + 1).max().unwrap_or(0) {
@@ -70,8 +67,8 @@ impl Known {
         }
     }
 
-    /// Takes note of a clip that is about to be committed.
-    pub(super) fn add(&mut self, request_id: &RequestId, defaults: &Defaults, clip: &NewClip) {
+    /// Takes note of a clip that is about to be committed, as far as [`Self::place`] needs it.
+    pub(super) fn add(&mut self, request_id: &RequestId, defaults: &Defaults, clip: &NewClip, now: Timestamp) {
         self.0.entry(request_id.clone()).or_default().push(Outline {
             key: clip.key.clone(),
             provider: defaults.provider.clone(),
@@ -83,6 +80,10 @@ impl Known {
             source_url: clip.source_url.clone(),
             due_at: None,
             attempts: 0,
+            last_error: None,
+            created_at: now,
+            model: None,
+            tenant: None,
         });
     }
 }

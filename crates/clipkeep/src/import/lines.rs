@@ -3,11 +3,13 @@
 
 use std::io;
 
+use clipkeep_core::secret::SourceUrl;
 use tokio::task::spawn_blocking;
 
 use super::{
     Import, ImportError,
     entry::Entry,
+    field::{Cells, Field},
     table::{Original, Table},
 };
 
@@ -15,15 +17,37 @@ use super::{
 const BATCH: usize = 500;
 /// How many bytes of records a batch holds before it is full.
 const BATCH_BYTES: usize = 4 << 20;
+/// How many characters of a field of a bad line are remembered.
+const LONGEST: usize = 4096;
 
 /// One line.
 pub(super) struct Line {
     /// Its number.
     pub(super) number: u64,
     /// What it says, or why that is not understood.
-    pub(super) entry: Result<Entry, String>,
+    pub(super) entry: Result<Entry, Refused>,
     /// The record as it stood.
     pub(super) original: Original,
+}
+
+/// What is known of a line that was not understood.
+#[derive(Clone)]
+pub(super) struct Refused {
+    pub(super) reason: String,
+    /// As they stand there.
+    pub(super) url: Option<SourceUrl>,
+    pub(super) request_id: Option<String>,
+}
+
+impl Refused {
+    fn unread(reason: String) -> Self {
+        Self { reason, url: None, request_id: None }
+    }
+
+    fn of(cells: &Cells, reason: String) -> Self {
+        let word = |field| cells.word(field).map(|text| text.chars().take(LONGEST).collect::<String>());
+        Self { reason, url: word(Field::Url).map(SourceUrl::new), request_id: word(Field::RequestId) }
+    }
 }
 
 /// A file that is gone through.
@@ -59,7 +83,8 @@ impl Lines {
         while batch.len() < BATCH && bytes < BATCH_BYTES {
             let Some(row) = self.table.next()? else { break };
             bytes += row.original.len();
-            let entry = row.cells.and_then(|cells| Entry::read(&cells, defaults, rules));
+            let read = |cells| Entry::read(&cells, defaults, rules).map_err(|reason| Refused::of(&cells, reason));
+            let entry = row.cells.map_err(Refused::unread).and_then(read);
             batch.push(Line { number: row.line, entry, original: row.original });
         }
         Ok(batch)

@@ -16,7 +16,9 @@ mod known;
 mod lines;
 mod output;
 mod patience;
+mod places;
 mod register;
+mod report;
 mod settle;
 mod table;
 
@@ -27,7 +29,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clipkeep_core::address::SourceRules;
+use clipkeep_core::{address::SourceRules, retention::Retention, time::Timestamp};
 use data_encoding::HEXLOWER;
 use ring::digest::{Context, SHA256};
 use serde::Serialize;
@@ -63,6 +65,12 @@ pub enum ImportError {
         /// Why not.
         #[source]
         source: io::Error,
+    },
+    /// A file has no place of its own: two are one, or it needs another name.
+    #[error("{problem}; nothing was read or written")]
+    Places {
+        /// Which, and what to do.
+        problem: String,
     },
     /// The file is no table that can be imported.
     #[error("the table cannot be imported: {problem}")]
@@ -104,12 +112,21 @@ pub struct Options {
 /// Where bad lines are written.
 #[derive(Clone, Debug)]
 pub enum Rejects {
-    /// They are only counted.
-    Nowhere,
     /// In this file.
     At(PathBuf),
     /// In a file of this name and `.rejects.csv` or `.rejects.jsonl`.
     Beside(PathBuf),
+}
+
+/// What an import writes.
+#[derive(Clone, Debug)]
+pub struct Outputs {
+    /// The bad lines.
+    pub rejects: Rejects,
+    /// Old and final URLs of what is stored, if wanted.
+    pub map: Option<PathBuf>,
+    /// What became of each line, if wanted.
+    pub report: Option<PathBuf>,
 }
 
 /// What is to be imported, and how.
@@ -123,10 +140,10 @@ pub struct Import {
     pub defaults: Defaults,
     /// Where sources may be.
     pub rules: SourceRules,
-    /// Where bad lines are written.
-    pub rejects: Rejects,
-    /// Where old and final URLs are written, if anywhere.
-    pub map: Option<PathBuf>,
+    /// How long clips are kept.
+    pub retention: Retention,
+    /// What is written.
+    pub outputs: Outputs,
     /// Whether each clip is waited for, or only registered.
     pub fill: bool,
 }
@@ -181,12 +198,37 @@ pub struct Summary {
     pub deleted: u64,
     /// Not understood; in the file of rejects.
     pub bad_lines: u64,
+    /// Of those that are there: older than `retention` keeps.
+    pub too_old: u64,
     /// Columns that mean nothing here.
     pub ignored_columns: BTreeSet<String>,
     /// Where the bad lines are.
     pub rejects: Option<PathBuf>,
     /// Where the final URLs are.
     pub map: Option<PathBuf>,
+    /// Where it stands what became of each line.
+    pub report: Option<PathBuf>,
+}
+
+/// What all lines look like, before anything is imported.
+#[derive(Clone, Debug, Serialize)]
+pub struct Checked {
+    /// Which import it would be.
+    pub import: String,
+    /// Records in the file.
+    pub lines: u64,
+    /// Those that would be imported.
+    pub good: u64,
+    /// Not understood; in the file of rejects.
+    pub bad_lines: u64,
+    /// Of the good ones: older than `retention` keeps.
+    pub too_old: u64,
+    /// Columns that mean nothing here.
+    pub ignored_columns: BTreeSet<String>,
+    /// Where the bad lines are.
+    pub rejects: Option<PathBuf>,
+    /// Where each line's judgement is.
+    pub report: Option<PathBuf>,
 }
 
 impl Summary {
@@ -198,26 +240,27 @@ impl Summary {
 
 /// How an import ended.
 #[derive(Clone, Debug)]
-pub enum Ended {
+pub enum Ended<T> {
     /// All lines are accounted for.
-    Done(Summary),
+    Done(T),
     /// It was told to stop; run again, it goes on from there.
     Stopped,
 }
 
 impl Import {
-    /// Reads and judges every line, and keeps nothing but the rejects that were
-    /// asked for. Lines that would be imported count as `registered`.
+    /// Reads and judges every line, and keeps nothing but the rejects and the
+    /// report. The catalogue is not asked: what it would refuse counts as good.
     ///
     /// # Errors
     /// If the file is no table, or a file cannot be read or written.
-    pub async fn check(&self, watch: Watch<'_>, stop: &CancellationToken) -> Result<Ended, ImportError> {
+    pub async fn check(
+        &self,
+        now: Timestamp,
+        watch: Watch<'_>,
+        stop: &CancellationToken,
+    ) -> Result<Ended<Checked>, ImportError> {
         let id = identity(&self.file).await?;
-        let registered = register::check(self, watch, stop).await?;
-        Ok(registered.map_or(Ended::Stopped, |registered| {
-            let good = registered.lines - registered.bad_lines;
-            Ended::Done(Summary { registered: good, ..registered.summary(id) })
-        }))
+        Ok(register::check(self, id, now, watch, stop).await?.map_or(Ended::Stopped, Ended::Done))
     }
 
     /// Imports the file. Dropping the future, or a kill, leaves nothing half
@@ -225,7 +268,12 @@ impl Import {
     ///
     /// # Errors
     /// If the file is no table, or a file, the catalogue or the store fails.
-    pub async fn run(&self, app: &App, watch: Watch<'_>, stop: &CancellationToken) -> Result<Ended, ImportError> {
+    pub async fn run(
+        &self,
+        app: &App,
+        watch: Watch<'_>,
+        stop: &CancellationToken,
+    ) -> Result<Ended<Summary>, ImportError> {
         let id = identity(&self.file).await?;
         let Some(registered) = register::register(self, app, &id, watch, stop).await? else {
             return Ok(Ended::Stopped);

@@ -1,7 +1,6 @@
 //! The files that an import writes: they appear whole, or not at all.
 
 use std::{
-    ffi::OsString,
     fs::{self, File},
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
@@ -12,30 +11,35 @@ use serde_json::{json, value::to_raw_value};
 use super::{
     ImportError, Rejects,
     json::{Members, members},
+    places::{part, with},
     table::{Original, Shape},
 };
 
 /// A file that gets its name when it is complete. Dropped before, it is gone;
 /// what a kill leaves, the next run writes over.
-struct Draft {
-    path: PathBuf,
+pub(super) struct Draft {
+    pub(super) path: PathBuf,
     part: PathBuf,
     file: Option<BufWriter<File>>,
 }
 
 impl Draft {
-    fn create(path: &Path) -> io::Result<Self> {
-        let mut part = OsString::from(path);
-        part.push(".part");
-        let file = BufWriter::new(File::create(&part)?);
-        Ok(Self { path: path.to_owned(), part: part.into(), file: Some(file) })
+    pub(super) fn create(path: &Path) -> io::Result<Self> {
+        let part = part(path);
+        // Not written into, whatever it is: only its name is taken.
+        match fs::remove_file(&part) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = BufWriter::new(File::create_new(&part)?);
+        Ok(Self { path: path.to_owned(), part, file: Some(file) })
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.as_mut().map_or(Ok(()), |file| file.write_all(bytes))
     }
 
-    fn finish(mut self) -> io::Result<()> {
+    pub(super) fn finish(mut self) -> io::Result<()> {
         if let Some(file) = self.file.take() {
             file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
         }
@@ -51,7 +55,7 @@ impl Drop for Draft {
     }
 }
 
-fn csv_line(delimiter: u8, fields: &[&[u8]]) -> Vec<u8> {
+pub(super) fn csv_line(delimiter: u8, fields: &[&[u8]]) -> Vec<u8> {
     let mut writer = csv::WriterBuilder::new().delimiter(delimiter).flexible(true).from_writer(Vec::new());
     // Writing into a Vec cannot fail.
     let _ = writer.write_record(fields);
@@ -66,19 +70,14 @@ pub(super) struct RejectsFile {
 }
 
 impl RejectsFile {
-    /// The file for a table of this shape, if there shall be one.
-    pub(super) fn of(rejects: &Rejects, shape: &Shape) -> Option<Self> {
+    /// The file for a table of this shape.
+    pub(super) fn of(rejects: &Rejects, shape: &Shape) -> Self {
+        let [csv, jsonl] = Rejects::ENDINGS;
         let path = match rejects {
-            Rejects::Nowhere => return None,
             Rejects::At(path) => path.clone(),
-            Rejects::Beside(path) => {
-                let ending = if matches!(shape, Shape::Json) { ".rejects.jsonl" } else { ".rejects.csv" };
-                let mut name = path.clone().into_os_string();
-                name.push(ending);
-                name.into()
-            }
+            Rejects::Beside(path) => with(path, if matches!(shape, Shape::Json) { jsonl } else { csv }),
         };
-        Some(Self { path, shape: shape.clone(), draft: None })
+        Self { path, shape: shape.clone(), draft: None }
     }
 
     /// Adds a line.
@@ -115,6 +114,11 @@ impl RejectsFile {
             Err(source) => Err(ImportError::Write { path, source }),
         }
     }
+}
+
+impl Rejects {
+    /// What a table's rejects are called after it, by their form.
+    pub(super) const ENDINGS: [&str; 2] = [".rejects.csv", ".rejects.jsonl"];
 }
 
 /// The columns that an earlier run's rejects brought along.
@@ -167,6 +171,12 @@ fn as_text(bytes: &[u8]) -> Members {
     text.into_iter().map(|raw| ("record".to_owned(), raw)).collect()
 }
 
+/// Whether a file of this name is to hold JSON lines.
+pub(super) fn is_json(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    ["json", "jsonl", "ndjson"].iter().any(|known| ending.eq_ignore_ascii_case(known))
+}
+
 /// Old URL → final URL, for the team's own database.
 pub(super) struct Map {
     draft: Draft,
@@ -175,8 +185,7 @@ pub(super) struct Map {
 
 impl Map {
     pub(super) fn create(path: &Path) -> Result<Self, ImportError> {
-        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-        let is_json = ["json", "jsonl", "ndjson"].iter().any(|known| ending.eq_ignore_ascii_case(known));
+        let is_json = is_json(path);
         let failed = |source| ImportError::Write { path: path.to_owned(), source };
         let mut draft = Draft::create(path).map_err(failed)?;
         if !is_json {
@@ -254,7 +263,7 @@ mod tests {
             fs::read_to_string(&path).unwrap(),
             "url,final_url\n\"https://a.example/x,y\",https://b.example/z\n"
         );
-        let none = RejectsFile::of(&Rejects::At(path.clone()), &Shape::Json).unwrap();
+        let none = RejectsFile::of(&Rejects::At(path.clone()), &Shape::Json);
         assert_eq!(none.finish().unwrap(), None);
         assert_eq!(folder.path().read_dir().unwrap().count(), 0, "no rejects, no file");
     }

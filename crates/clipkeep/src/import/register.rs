@@ -2,16 +2,17 @@
 
 use std::{collections::BTreeSet, path::PathBuf};
 
-use clipkeep_core::generation::HookRecord;
+use clipkeep_core::{generation::HookRecord, time::Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Import, ImportError, Step, Summary, Watch,
+    Checked, Import, ImportError, Step, Summary, Watch,
     entry::Entry,
     known::{Known, Place, generations},
     lines::{Line, Lines},
     output::RejectsFile,
     patience::patiently,
+    report::{Report, Told},
 };
 use crate::app::App;
 
@@ -34,6 +35,13 @@ impl Registered {
             rejects: self.rejects,
             ..Summary::default()
         }
+    }
+
+    /// What a dry run tells.
+    fn checked(self, import: String) -> Checked {
+        let Self { lines, bad_lines, unknown: ignored_columns, rejects } = self;
+        let good = lines - bad_lines;
+        Checked { import, lines, good, bad_lines, too_old: 0, ignored_columns, rejects, report: None }
     }
 }
 
@@ -62,7 +70,7 @@ pub(super) async fn register(
         for line in &batch {
             let refused = match &line.entry {
                 Ok(entry) => target.prepare(line.number, entry, &mut known, &mut hooks).err(),
-                Err(reason) => Some(reason.clone()),
+                Err(refused) => Some(refused.reason.clone()),
             };
             pass.count(line, refused.as_deref())?;
         }
@@ -77,11 +85,14 @@ pub(super) async fn register(
 /// Reads every line and registers none.
 pub(super) async fn check(
     import: &Import,
+    id: String,
+    now: Timestamp,
     watch: Watch<'_>,
     stop: &CancellationToken,
-) -> Result<Option<Registered>, ImportError> {
+) -> Result<Option<Checked>, ImportError> {
     let mut pass = Pass::new(import, watch);
-    let mut lines = pass.open().await?;
+    let mut report = import.outputs.report.as_deref().map(Report::create).transpose()?;
+    let (mut lines, mut too_old) = (pass.open().await?, 0);
     loop {
         let (rest, batch) = lines.next().await?;
         lines = rest;
@@ -89,10 +100,15 @@ pub(super) async fn check(
             return Ok(None);
         }
         if batch.is_empty() {
-            return pass.finish(&lines).map(Some);
+            let report = report.map(Report::finish).transpose()?;
+            return Ok(Some(Checked { too_old, report, ..pass.finish(&lines)?.checked(id) }));
         }
         for line in &batch {
-            pass.count(line, line.entry.as_ref().err().map(String::as_str))?;
+            pass.count(line, line.entry.as_ref().err().map(|refused| refused.reason.as_str()))?;
+            too_old += u64::from(line.entry.as_ref().is_ok_and(|entry| entry.is_too_old(&import.retention, now)));
+            if let Some(report) = &mut report {
+                report.add(line.number, &line.entry.as_ref().map_or_else(|bad| Told::bad(bad.clone()), Told::good))?;
+            }
         }
         watch(Step::Registered { bytes: lines.table.bytes_read() });
     }
@@ -116,7 +132,7 @@ impl Target<'_> {
         hooks: &mut Vec<HookRecord>,
     ) -> Result<(), String> {
         let (provider, now) = (&self.import.defaults.provider, self.app.clock.now());
-        match known.place(entry, provider) {
+        match known.place(&entry.request_id, &entry.url, provider) {
             Place::Refused(reason) => return Err(reason),
             // An earlier line's, or this one's from an earlier run.
             Place::Known { slot } if Import::is_own(self.id, &slot) => {}
@@ -124,7 +140,7 @@ impl Target<'_> {
             Place::Known { .. } => hooks.push(entry.record(provider, None, now)),
             Place::New { index } => {
                 let clip = entry.clip(index, Import::slot(self.id, number));
-                known.add(&entry.request_id, &self.import.defaults, &clip);
+                known.add(&entry.request_id, &self.import.defaults, &clip, now);
                 hooks.push(self.app.complete_record(entry.record(provider, Some(clip), now)));
             }
         }
@@ -148,7 +164,7 @@ impl<'a> Pass<'a> {
 
     async fn open(&mut self) -> Result<Lines, ImportError> {
         let lines = Lines::open(self.import).await?;
-        self.rejects = RejectsFile::of(&self.import.rejects, &lines.table.shape);
+        self.rejects = Some(RejectsFile::of(&self.import.outputs.rejects, &lines.table.shape));
         Ok(lines)
     }
 

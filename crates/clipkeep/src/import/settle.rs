@@ -10,9 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Import, ImportError, Step, Summary, Watch,
-    known::Known,
+    known::{Known, Place},
     lines::{Line, Lines},
     output::Map,
+    report::{Outcome, Report, Told},
 };
 use crate::{app::App, catalog::Outline};
 
@@ -31,24 +32,13 @@ const AWAY: Duration = Duration::from_secs(60);
 /// And one that failed so often, however soon it is tried again.
 const MOST_ATTEMPTS: u32 = 12;
 
-/// What became of a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Kept,
-    AlreadyKept,
-    Registered,
-    Lost,
-    Rejected,
-    Later,
-    Deleted,
-}
-
 /// What the second pass works with.
 struct Pass<'a> {
     import: &'a Import,
     app: &'a App,
     summary: Summary,
     map: Option<Map>,
+    report: Option<Report>,
     over: u64,
 }
 
@@ -56,8 +46,8 @@ struct Pass<'a> {
 struct Batch {
     /// Those whose clips are not over, by number.
     pending: BTreeMap<u64, Wanted>,
-    /// Old and final URLs of those that are stored, by number.
-    stored: BTreeMap<u64, (SourceUrl, String)>,
+    /// What became of the others, by number, as far as it is written down.
+    told: BTreeMap<u64, Told>,
 }
 
 /// What tells a line's clip.
@@ -74,8 +64,9 @@ pub(super) async fn settle(
     watch: Watch<'_>,
     stop: &CancellationToken,
 ) -> Result<Option<Summary>, ImportError> {
-    let map = import.map.as_deref().map(Map::create).transpose()?;
-    let mut pass = Pass { import, app, summary, map, over: 0 };
+    let map = import.outputs.map.as_deref().map(Map::create).transpose()?;
+    let report = import.outputs.report.as_deref().map(Report::create).transpose()?;
+    let mut pass = Pass { import, app, summary, map, report, over: 0 };
     let (mut lines, mut window) = (Some(Lines::open(import).await?), VecDeque::new());
     for round in 0_u32.. {
         while window.len() < WINDOW
@@ -108,84 +99,115 @@ pub(super) async fn settle(
 
 impl Pass<'_> {
     fn batch(&mut self, lines: Vec<Line>) -> Batch {
-        let mut pending = BTreeMap::new();
+        let (mut pending, mut told) = (BTreeMap::new(), BTreeMap::new());
         for line in lines {
             match line.entry {
                 Ok(entry) => _ = pending.insert(line.number, Wanted { request_id: entry.request_id, url: entry.url }),
-                Err(_) => self.over += 1,
+                Err(refused) => {
+                    self.over += 1;
+                    self.note(&mut told, line.number, Told::bad(refused));
+                }
             }
         }
-        Batch { pending, stored: BTreeMap::new() }
+        Batch { pending, told }
     }
 
-    /// Looks at the clips of the lines that are pending; counts those that are
-    /// over and notes what is stored.
+    /// Looks at the clips of the lines that are pending; counts and notes those
+    /// that are over.
     async fn look(&mut self, batch: &mut Batch) -> Result<(), ImportError> {
         let ids = batch.pending.values().map(|wanted| wanted.request_id.clone());
         let known = Known::load(&*self.app.catalog, ids).await?;
         let now = self.app.clock.now();
-        let Batch { pending, stored } = batch;
-        pending.retain(|number, Wanted { request_id, url }| {
-            // The first pass refused the line, and counted it.
-            let Some(clip) = known.clip(request_id, url, &self.import.defaults.provider) else {
-                self.over += 1;
-                return false;
-            };
-            let Some(fate) = self.fate(clip, *number, now) else { return true };
-            self.count(fate);
-            if matches!(fate, Fate::Kept | Fate::AlreadyKept) {
-                stored.insert(*number, (url.clone(), self.app.final_urls.of(&clip.key)));
-            }
+        let Batch { pending, told } = batch;
+        pending.retain(|number, wanted| {
+            let Some(over) = self.judge(&known, *number, wanted, now) else { return true };
+            self.over += 1;
+            self.note(told, *number, over);
             false
         });
         Ok(())
     }
 
+    /// What became of a line, which is counted; `None` if it is worth waiting
+    /// for.
+    fn judge(&mut self, known: &Known, number: u64, wanted: &Wanted, now: Timestamp) -> Option<Told> {
+        let (Wanted { request_id, url }, provider) = (wanted, &self.import.defaults.provider);
+        let Some(clip) = known.clip(request_id, url, provider) else {
+            // The first pass refused the line, and counted it.
+            let Place::Refused(reason) = known.place(request_id, url, provider) else {
+                return Some(Told::entry(request_id, url, Outcome::Bad));
+            };
+            return Some(Told { reason: Some(reason), ..Told::entry(request_id, url, Outcome::Bad) });
+        };
+        let outcome = self.outcome(clip, number, now)?;
+        self.count(outcome);
+        let is_there = outcome.is_stored() || matches!(outcome, Outcome::Registered | Outcome::Later);
+        let age = now.since(clip.created_at);
+        let is_over = self.import.retention.is_over(clip.model.as_deref(), clip.tenant.as_ref(), age);
+        self.summary.too_old += u64::from(is_there && is_over);
+        let (key, reason) = (Some(clip.key.clone()), clip.last_error.clone());
+        Some(Told { key, reason, ..Told::entry(request_id, url, outcome) })
+    }
+
+    /// Remembers what is to be written.
+    fn note(&self, told: &mut BTreeMap<u64, Told>, number: u64, line: Told) {
+        if self.report.is_some() || (self.map.is_some() && line.outcome.is_stored()) {
+            told.insert(number, line);
+        }
+    }
+
     /// Writes down the first batches, as far as all of them is over.
     fn leave_behind(&mut self, window: &mut VecDeque<Batch>) -> Result<(), ImportError> {
         while let Some(batch) = window.pop_front_if(|batch| batch.pending.is_empty()) {
-            let Some(map) = &mut self.map else { continue };
-            for (url, final_url) in batch.stored.values() {
-                map.add(url.expose(), final_url)?;
+            for (number, told) in batch.told {
+                if let Some(report) = &mut self.report {
+                    report.add(number, &told)?;
+                }
+                let stored = told.url.zip(told.key).filter(|_| told.outcome.is_stored());
+                if let Some((map, (url, key))) = self.map.as_mut().zip(stored) {
+                    map.add(url.expose(), &self.app.final_urls.of(&key))?;
+                }
             }
         }
         Ok(())
     }
 
     /// What became of a line's clip; `None` if it is worth waiting for.
-    fn fate(&self, clip: &Outline, number: u64, now: Timestamp) -> Option<Fate> {
+    fn outcome(&self, clip: &Outline, number: u64, now: Timestamp) -> Option<Outcome> {
         match clip.state {
-            ClipState::Stored if clip.slot == Import::slot(&self.summary.import, number) => Some(Fate::Kept),
-            ClipState::Stored => Some(Fate::AlreadyKept),
-            ClipState::Lost => Some(Fate::Lost),
-            ClipState::Rejected => Some(Fate::Rejected),
-            ClipState::Deleted => Some(Fate::Deleted),
-            ClipState::Waiting | ClipState::Filling if !self.import.fill => Some(Fate::Registered),
+            ClipState::Stored if clip.slot == Import::slot(&self.summary.import, number) => Some(Outcome::Kept),
+            ClipState::Stored => Some(Outcome::AlreadyKept),
+            ClipState::Lost => Some(Outcome::Lost),
+            ClipState::Rejected => Some(Outcome::Rejected),
+            ClipState::Deleted => Some(Outcome::Deleted),
+            ClipState::Waiting | ClipState::Filling if !self.import.fill => Some(Outcome::Registered),
             ClipState::Filling => None,
-            ClipState::Waiting if clip.policy != Policy::Eager => Some(Fate::Registered),
-            ClipState::Waiting => is_put_off(clip, now).then_some(Fate::Later),
+            ClipState::Waiting if clip.policy != Policy::Eager => Some(Outcome::Registered),
+            ClipState::Waiting => is_put_off(clip, now).then_some(Outcome::Later),
         }
     }
 
-    fn count(&mut self, fate: Fate) {
-        self.over += 1;
+    fn count(&mut self, outcome: Outcome) {
         let summary = &mut self.summary;
-        *match fate {
-            Fate::Kept => &mut summary.kept,
-            Fate::AlreadyKept => &mut summary.already_kept,
-            Fate::Registered => &mut summary.registered,
-            Fate::Lost => &mut summary.lost,
-            Fate::Rejected => &mut summary.rejected,
-            Fate::Later => &mut summary.later,
-            Fate::Deleted => &mut summary.deleted,
+        *match outcome {
+            Outcome::Kept => &mut summary.kept,
+            Outcome::AlreadyKept => &mut summary.already_kept,
+            Outcome::Registered => &mut summary.registered,
+            Outcome::Lost => &mut summary.lost,
+            Outcome::Rejected => &mut summary.rejected,
+            Outcome::Later => &mut summary.later,
+            Outcome::Deleted => &mut summary.deleted,
+            // Counted before.
+            Outcome::Bad | Outcome::Good => return,
         } += 1;
     }
 
     fn finish(mut self) -> Result<Summary, ImportError> {
         if let Some(map) = self.map {
             map.finish()?;
-            self.summary.map.clone_from(&self.import.map);
+            self.summary.map.clone_from(&self.import.outputs.map);
         }
+        self.summary.report = self.report.map(Report::finish).transpose()?;
         Ok(self.summary)
     }
 }
@@ -228,6 +250,10 @@ mod tests {
                 source_url: SourceUrl::new("x"),
                 due_at: Some(now.plus(Duration::from_secs(wait_secs))),
                 attempts,
+                last_error: None,
+                created_at: now,
+                model: None,
+                tenant: None,
             };
             assert_eq!(is_put_off(&clip, now), put_off, "{attempts} attempts, {wait_secs} s");
         }

@@ -24,7 +24,7 @@ async fn outlines_are_those_of_the_generations_that_were_asked_for(bed: Bed) {
     let mut two = hook("two");
     two.clips.push(new_clip("two", 1));
     two.facts.policy = Some(Policy::OnDemand);
-    catalog.record_hooks(&[hook("a"), two, hook("b")]).await.unwrap();
+    catalog.record_hooks(&[hook("a"), two.clone(), hook("b")]).await.unwrap();
     let mut found = catalog.outlines(&[id("two"), id("unknown"), id("a")]).await.unwrap();
     found.sort_by(|a, b| a.key.cmp(&b.key));
     let keys: Vec<_> = found.iter().map(|one| one.key.as_str()).collect();
@@ -41,6 +41,10 @@ async fn outlines_are_those_of_the_generations_that_were_asked_for(bed: Bed) {
         source_url: row.source_url,
         due_at: None,
         attempts: 0,
+        last_error: None,
+        created_at: row.created_at,
+        model: two.facts.model.clone(),
+        tenant: two.facts.tenant.clone(),
     };
     assert_eq!(found[2], expected);
     assert!(catalog.outlines(&[]).await.unwrap().is_empty());

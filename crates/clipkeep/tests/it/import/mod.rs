@@ -1,6 +1,7 @@
 //! `clipkeep import`: the real binary on real tables.
 
 mod big;
+mod files;
 mod small;
 
 use std::{
@@ -42,8 +43,13 @@ impl Place {
 
     /// Starts `clipkeep import --json` with these arguments, its input from a file.
     fn start(&self, args: &[&str], input: Option<&Path>) -> Run {
+        self.begin(&[&["--json"], args].concat(), input)
+    }
+
+    /// Starts `clipkeep import` with these arguments.
+    fn begin(&self, args: &[&str], input: Option<&Path>) -> Run {
         let mut command = Command::new(env!("CARGO_BIN_EXE_clipkeep"));
-        command.args(["import", "--json"]).args(args).current_dir(self.data.parent().unwrap()).env_clear();
+        command.arg("import").args(args).current_dir(self.data.parent().unwrap()).env_clear();
         for (name, value) in own_settings(&self.sim, PUBLIC, &self.data, TOKEN).iter().chain(&self.settings) {
             command.env(format!("CLIPKEEP_{}", name.to_uppercase()), value);
         }
@@ -61,7 +67,15 @@ impl Place {
 }
 
 impl Run {
-    fn end(mut self) -> (i32, Value) {
+    /// Its exit code and summary.
+    fn end(self) -> (i32, Value) {
+        let (code, out, errors) = self.told();
+        let summary = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}\n{errors}"));
+        (code, summary)
+    }
+
+    /// Its exit code, and what it said to both.
+    fn told(mut self) -> (i32, String, String) {
         let mut out = String::new();
         std::io::Read::read_to_string(self.child.stdout.as_mut().unwrap(), &mut out).unwrap();
         let code = self.child.wait().unwrap().code().unwrap();
@@ -69,8 +83,7 @@ impl Run {
         for told in [&out, &errors] {
             assert!(!told.contains("/files/"), "i02: a source URL in {told}");
         }
-        let summary = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}\n{errors}"));
-        (code, summary)
+        (code, out, errors)
     }
 
     /// `kill -9` once `is_time` says so.
