@@ -12,6 +12,7 @@ use clipkeep_core::{
     policy::Policy,
     secret::SourceUrl,
     state::{ClipState, GenerationStatus},
+    story,
     time::Timestamp,
 };
 
@@ -242,7 +243,8 @@ impl<'a> Ledger<'a> {
             self.lines.push(Line { key, at: registered_at, event: "registered", detail: None });
         }
         let clip = self.clip(id, new, source_url, hook);
-        let detail = Some(format!("{}, {}", clip.kind, clip.policy));
+        let how = story::brought(hook.by, &new.slot, before.map(|(status, _)| status));
+        let detail = Some(format!("{}, {}{how}", clip.kind, clip.policy));
         let line = Line { key: new.key.clone(), at, event: "received", detail };
         self.lines.push(if clip.source_url.is_own_store() { Line { event: "adopting", ..line } } else { line });
         self.clips.insert(new.key.clone(), (clip, ClipMark::New));

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use clipkeep_core::{
-    generation::{Facts, HookRecord, Sealed},
+    generation::{Bringer, Facts, HookRecord, Sealed},
     state::GenerationStatus,
     version::SourceVersion,
 };
@@ -85,6 +85,7 @@ pub(super) async fn complete(inner: &Inner, claim: &Claim) -> Result<(), FillErr
         clips: Vec::new(),
         received_at: inner.parts.clock.now(),
         created_at: None,
+        by: Bringer::Store,
     };
     inner.parts.catalog.record_hooks(&[ended]).await?;
     Ok(())

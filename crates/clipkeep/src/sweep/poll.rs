@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clipkeep_core::{
     backoff,
-    generation::{Facts, Generation, HookRecord},
+    generation::{Bringer, Facts, Generation, HookRecord},
     hook::fal,
     state::GenerationStatus,
 };
@@ -223,6 +223,7 @@ fn give_up(sweep: &Sweep, poll: &Poll, not_yet: &NotYet) -> Option<HookRecord> {
         clips: Vec::new(),
         received_at: now,
         created_at: None,
+        by: Bringer::Poll,
     })
 }
 

@@ -87,6 +87,9 @@ async fn a_clip_whose_webhook_was_lost_is_stored_and_its_late_webhook_is_a_dupli
     assert_eq!(clip.facts.tenant.as_ref().unwrap().as_str(), "acme");
     assert_eq!(clip.sealed.unwrap().sha256, Media::named("moov-first.mp4").sha256());
     assert!(t.sim.sent().is_empty());
+    let history = t.app.catalog.history(&clip.key).await.unwrap();
+    let heard = history.iter().find(|line| line.event == "received").unwrap().detail.clone().unwrap();
+    assert!(heard.ends_with("; asked for at the provider, as no webhook came"), "{heard}");
     // It comes after all.
     let late = t.hook_payload(&id, &result(&t, &id).await, "").await;
     assert_eq!(late.json::<Value>().await.unwrap()["status"], "duplicate");

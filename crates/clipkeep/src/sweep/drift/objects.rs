@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use clipkeep_core::{
-    generation::{Facts, HookRecord, NewClip},
+    generation::{Bringer, Facts, HookRecord, NewClip},
     id::{ClipKey, Provider},
     media_type::MediaType,
     secret::SourceUrl,
@@ -121,6 +121,7 @@ impl Drift<'_> {
             clips: vec![clip],
             received_at: self.clock.now(),
             created_at: None,
+            by: Bringer::Store,
         }))
     }
 
