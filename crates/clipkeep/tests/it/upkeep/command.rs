@@ -1,6 +1,6 @@
 //! `clipkeep sweep`, typed by a person beside a node that fills nothing.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use clipkeep_core::state::ClipState;
 use fal_sim::Media;
@@ -32,10 +32,10 @@ fn execute(bed: &Bed, sql: &str) {
     db.execute(sql, ()).unwrap();
 }
 
-/// Makes an object as old as this.
+/// Makes an object older.
 fn age(bed: &Bed, name: &str, age: Duration) {
     let file = std::fs::File::options().write(true).open(bed.t.data.path().join("clips").join(name)).unwrap();
-    file.set_modified(SystemTime::now() - age).unwrap();
+    file.set_modified(file.metadata().unwrap().modified().unwrap() - age).unwrap();
 }
 
 async fn sweep(bed: &Bed, args: &[&str]) -> (i32, String) {
