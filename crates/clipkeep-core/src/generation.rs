@@ -88,6 +88,19 @@ pub struct NewClip {
     pub source_expires_at: Option<Timestamp>,
 }
 
+/// Who brought word of a generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bringer {
+    /// A webhook of the provider's.
+    Webhook,
+    /// The provider itself, when it was asked.
+    Poll,
+    /// A line of a table that was imported.
+    Import,
+    /// An object in our own store, there or awaited.
+    Store,
+}
+
 /// A verified webhook, ready to be committed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HookRecord {
@@ -107,6 +120,8 @@ pub struct HookRecord {
     pub received_at: Timestamp,
     /// When it was made, where that was longer ago and somebody says so.
     pub created_at: Option<Timestamp>,
+    /// Who brought it.
+    pub by: Bringer,
 }
 
 impl HookRecord {

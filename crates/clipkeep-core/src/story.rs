@@ -2,9 +2,9 @@
 //! will happen next. The one place that has these words.
 
 use crate::{
-    generation::{Clip, HistoryEntry},
+    generation::{Bringer, Clip, HistoryEntry},
     human::{size, span},
-    state::ClipState,
+    state::{ClipState, GenerationStatus},
     time::Timestamp,
 };
 
@@ -79,12 +79,38 @@ fn began(detail: Option<&str>) -> String {
     }
 }
 
+/// How word of a clip in this slot came, as the end of a line's detail; `was` is
+/// where its generation stood before.
+pub fn brought(by: Bringer, slot: &str, was: Option<GenerationStatus>) -> String {
+    match by {
+        Bringer::Webhook => "; by its webhook".to_owned(),
+        Bringer::Poll if was == Some(GenerationStatus::ResultMissing) => {
+            "; asked for at the provider, as its webhook lacked the result".to_owned()
+        }
+        Bringer::Poll => "; asked for at the provider, as no webhook came".to_owned(),
+        Bringer::Import => match slot.rsplit_once('/') {
+            Some((_, line)) => format!("; imported (line {line})"),
+            None => "; imported".to_owned(),
+        },
+        // The line's own word says so.
+        Bringer::Store => String::new(),
+    }
+}
+
 /// Who fills a clip, and until when that holds.
 pub type Held<'a> = Option<(&'a str, Timestamp)>;
 
-/// What will happen next, as things stand at `now`.
-pub fn next(clip: &Clip, held: Held<'_>, final_url: &str, now: Timestamp) -> String {
+/// What will happen next, as things stand at `now`; `last` is the last line of
+/// its history.
+pub fn next(clip: &Clip, last: Option<&HistoryEntry>, held: Held<'_>, final_url: &str, now: Timestamp) -> String {
     match clip.state {
+        ClipState::Stored if last.is_some_and(|last| is_damage(last, clip)) => {
+            if clip.source_url.is_own_store() {
+                "damaged, and there is no other copy; put back as it was, it is right again".to_owned()
+            } else {
+                format!("damaged: `clipkeep verify {} --mend` fills it again from its source", clip.key)
+            }
+        }
         ClipState::Stored => format!("served from {final_url}"),
         ClipState::Filling => match held {
             Some((node, until)) if until > now => {
@@ -101,6 +127,12 @@ pub fn next(clip: &Clip, held: Held<'_>, final_url: &str, now: Timestamp) -> Str
         ClipState::Rejected => "not tried again, unless another source is announced".to_owned(),
         ClipState::Deleted => "gone for good; viewers get 410".to_owned(),
     }
+}
+
+/// Whether the line says that the bytes are damaged, and they were not found
+/// right since.
+fn is_damage(line: &HistoryEntry, clip: &Clip) -> bool {
+    line.event == "damaged" && clip.verified_at.is_none_or(|verified| verified <= line.at)
 }
 
 #[cfg(test)]
@@ -168,7 +200,7 @@ mod tests {
     #[test]
     fn what_comes_next_is_told_for_every_state() {
         let at = |secs: i64| Timestamp::from_secs(1_800_000_000 + secs);
-        let told = |state, due, held| next(&clip(state, due), held, "https://clips.example/r.mp4", at(0));
+        let told = |state, due, held| next(&clip(state, due), None, held, "https://clips.example/r.mp4", at(0));
         assert_eq!(told(ClipState::Stored, None, None), "served from https://clips.example/r.mp4");
         assert_eq!(told(ClipState::Waiting, None, None), "filled when its first viewer comes");
         assert_eq!(told(ClipState::Waiting, Some(at(0)), None), "due now; the next free node fills it");
@@ -179,6 +211,32 @@ mod tests {
         for over in [ClipState::Lost, ClipState::Rejected, ClipState::Deleted] {
             assert!(!told(over, None, None).contains("http"), "{over}");
         }
+    }
+
+    #[test]
+    fn a_damaged_clip_is_not_said_to_be_served_until_it_is_found_right() {
+        let (event, at) = ("damaged".to_owned(), Timestamp::from_secs(100));
+        let line = HistoryEntry { at, event, detail: None, bytes: None };
+        let mut clip = clip(ClipState::Stored, None);
+        let told = |clip: &Clip| next(clip, Some(&line), None, "https://clips.example/r.mp4", at);
+        assert_eq!(told(&clip), "damaged: `clipkeep verify r.mp4 --mend` fills it again from its source");
+        clip.verified_at = Some(Timestamp::from_secs(50));
+        assert!(told(&clip).starts_with("damaged"));
+        clip.verified_at = Some(Timestamp::from_secs(101));
+        assert!(told(&clip).starts_with("served"));
+        clip.verified_at = None;
+        clip.source_url = crate::secret::SourceUrl::own_store(&clip.key);
+        assert!(told(&clip).contains("no other copy"));
+    }
+
+    #[test]
+    fn how_a_clip_was_heard_of_is_told() {
+        let told = |by, was| brought(by, "/imports/0a1b/12", was);
+        assert_eq!(told(Bringer::Webhook, None), "; by its webhook");
+        assert!(told(Bringer::Poll, Some(GenerationStatus::Pending)).ends_with("as no webhook came"));
+        assert!(told(Bringer::Poll, Some(GenerationStatus::ResultMissing)).ends_with("lacked the result"));
+        assert_eq!(told(Bringer::Import, None), "; imported (line 12)");
+        assert_eq!(told(Bringer::Store, None), "");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use clipkeep_core::{
     policy::Policy,
     secret::SourceUrl,
     state::{ClipState, GenerationStatus},
+    story,
     time::Timestamp,
 };
 
@@ -115,7 +116,8 @@ impl<'a> Ledger<'a> {
             completed_at: (hook.status != GenerationStatus::Pending).then_some(hook.received_at),
             poll_at: None,
         };
-        let told = self.tell(&id, news);
+        let adopts = hook.clips.iter().any(|clip| clip.source_url.is_own_store());
+        let told = self.tell(&id, news, adopts);
         let mut clips = Vec::new();
         for clip in &hook.clips {
             if self.announce(&id, clip, hook, before) && !clips.contains(&clip.key) {
@@ -142,7 +144,7 @@ impl<'a> Ledger<'a> {
             completed_at: None,
             poll_at: None,
         };
-        if self.tell(&id, news.clone()) {
+        if self.tell(&id, news.clone(), false) {
             let of_it = self.clips.values().filter(|(clip, _)| is_of(clip, &id));
             let registered = |key| Line { key, at: *at, event: "registered", detail: None };
             self.lines.extend(of_it.map(|(clip, _)| registered(clip.key.clone())));
@@ -161,17 +163,24 @@ impl<'a> Ledger<'a> {
         Ok(())
     }
 
-    /// Merges news of a generation; answers whether it was news.
-    fn tell(&mut self, id: &GenerationId, mut news: Generation) -> bool {
+    /// Merges news of a generation; answers whether it was news. One that
+    /// `adopts`, or did before, is never asked for: its clip is its outcome.
+    fn tell(&mut self, id: &GenerationId, mut news: Generation, adopts: bool) -> bool {
         let at = news.completed_at.unwrap_or(news.created_at);
+        let adopts = adopts || self.clips.values().any(|(clip, _)| is_of(clip, id) && clip.source_url.is_own_store());
+        let rules = self.rules;
+        let poll_at = |known: Option<&Generation>, row: &Generation| match adopts {
+            true => None,
+            false => poll_at(rules, known, row, at),
+        };
         let Some((known, mark)) = self.generations.get_mut(id) else {
             self.events.extend(failed(&news, at));
-            news.poll_at = poll_at(self.rules, None, &news, at);
+            news.poll_at = poll_at(None, &news);
             self.generations.insert(id.clone(), (news, GenerationMark::New));
             return true;
         };
         let mut merged = merge(known, news);
-        merged.poll_at = poll_at(self.rules, Some(known), &merged, at);
+        merged.poll_at = poll_at(Some(known), &merged);
         if merged == *known {
             return false;
         }
@@ -234,7 +243,8 @@ impl<'a> Ledger<'a> {
             self.lines.push(Line { key, at: registered_at, event: "registered", detail: None });
         }
         let clip = self.clip(id, new, source_url, hook);
-        let detail = Some(format!("{}, {}", clip.kind, clip.policy));
+        let how = story::brought(hook.by, &new.slot, before.map(|(status, _)| status));
+        let detail = Some(format!("{}, {}{how}", clip.kind, clip.policy));
         let line = Line { key: new.key.clone(), at, event: "received", detail };
         self.lines.push(if clip.source_url.is_own_store() { Line { event: "adopting", ..line } } else { line });
         self.clips.insert(new.key.clone(), (clip, ClipMark::New));

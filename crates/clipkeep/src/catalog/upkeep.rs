@@ -63,6 +63,9 @@ pub trait Upkeep: Send + Sync {
     /// Tombstones whose objects are to be removed at `now`, oldest first.
     async fn tombstones(&self, now: Timestamp, limit: u32) -> Result<Vec<ClipKey>>;
 
+    /// How many these are.
+    async fn count_tombstones(&self, now: Timestamp) -> Result<u64>;
+
     /// The object of a tombstone was removed at `at`, and nothing can put it
     /// back any more.
     async fn removed(&self, key: &ClipKey, at: Timestamp) -> Result<()>;
@@ -114,6 +117,6 @@ pub trait Upkeep: Send + Sync {
     async fn verified(&self, key: &ClipKey, epoch: i64, at: Timestamp) -> Result<()>;
 
     /// The stored bytes of this content epoch are not what they should be: for
-    /// the history.
+    /// the history, unless its last line says just that.
     async fn damaged(&self, key: &ClipKey, epoch: i64, at: Timestamp, what: &str) -> Result<()>;
 }

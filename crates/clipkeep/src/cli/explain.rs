@@ -90,7 +90,7 @@ async fn story(catalog: &dyn Catalog, clip: Clip, urls: &FinalUrls, now: Timesta
     let history = catalog.history(&clip.key).await?;
     let holder = catalog.holder(&clip.key).await?;
     let held = holder.as_ref().map(|holder| (holder.node.as_str(), holder.until));
-    let next = story::next(&clip, held, &urls.of(&clip.key), now);
+    let next = story::next(&clip, history.last(), held, &urls.of(&clip.key), now);
     Ok(Story { clip, history, next })
 }
 

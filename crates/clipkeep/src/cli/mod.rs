@@ -153,7 +153,8 @@ fn needs_folder(command: &Command, config: &Config) -> bool {
         Command::Events(args) if args.is_secret() => config.event_secret.is_none(),
         Command::Find(_) | Command::Events(_) | Command::Explain(_) => database,
         Command::Verify(_) => database || store,
-        Command::Sweep(args) if args.only_looks() => database,
+        Command::Sweep(args) if args.only_lists() => database,
+        Command::Sweep(args) if args.only_looks() => database || store,
         Command::Sweep(_) => {
             let secrets = [&config.admin_token, &config.link_keys, &config.event_secret];
             database || store || secrets.iter().any(|secret| secret.is_none())

@@ -56,6 +56,12 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// `1 clip`, `2 clips`.
+pub(super) fn count(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
 /// The first `max` characters of `text`, with an ellipsis where it was cut.
 pub(super) fn shorten(text: &str, max: usize) -> String {
     let flat: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();

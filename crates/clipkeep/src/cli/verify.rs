@@ -266,7 +266,7 @@ impl Tally {
         }
         output::line(text);
         if *damaged > 0 && mend {
-            output::line("hint: the running node fills the damaged ones again, if their sources live");
+            output::line("hint: a running node, or `clipkeep sweep`, fills them again, if their sources live");
         } else if *damaged > 0 {
             output::line("hint: with --mend the damaged ones are filled again, if their sources live");
         }

@@ -4,7 +4,11 @@
 
 use std::sync::Arc;
 
-use clipkeep_core::{generation::Sealed, version::SourceVersion};
+use clipkeep_core::{
+    generation::{Bringer, Facts, HookRecord, Sealed},
+    state::GenerationStatus,
+    version::SourceVersion,
+};
 use futures_util::TryStreamExt;
 
 use super::{
@@ -65,7 +69,26 @@ async fn record(inner: &Inner, ongoing: &Ongoing, file: &Arc<LocalCopy>, size: u
     if found != size {
         return Err(StoreError::Damaged { key: parts.store.object_key(key), expected: size, found }.into());
     }
+    complete(inner, claim).await?;
     Ok(parts.catalog.mark_stored(&claim.lease, ongoing.ended(inner)).await?)
+}
+
+/// The clip is there, so its generation has ended, whether or not a webhook
+/// says so. Killed after this, the next fill says it again, which is no news.
+pub(super) async fn complete(inner: &Inner, claim: &Claim) -> Result<(), FillError> {
+    let ended = HookRecord {
+        provider: claim.clip.provider.clone(),
+        request_id: claim.clip.request_id.clone(),
+        status: GenerationStatus::Completed,
+        error: None,
+        facts: Facts::default(),
+        clips: Vec::new(),
+        received_at: inner.parts.clock.now(),
+        created_at: None,
+        by: Bringer::Store,
+    };
+    inner.parts.catalog.record_hooks(&[ended]).await?;
+    Ok(())
 }
 
 /// The object into the local copy.

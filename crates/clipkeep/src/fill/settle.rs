@@ -14,7 +14,7 @@ use clipkeep_core::{
 };
 
 use super::{
-    FillEnd, Inner,
+    FillEnd, Inner, adopt,
     attempt::Ongoing,
     fetch::random,
     local::{Ended, LocalCopy, Order},
@@ -40,6 +40,9 @@ pub(super) async fn recover(inner: &Inner, ongoing: &Ongoing) -> Result<bool, Fi
     let there = parts.store.head(key).await?.is_some_and(|object| object.size == sealed.size);
     if !there || !matches(inner, claim, sealed).await? {
         return Ok(false);
+    }
+    if claim.clip.source_url.is_own_store() {
+        adopt::complete(inner, claim).await?;
     }
     parts.catalog.mark_stored(&claim.lease, ongoing.ended(inner)).await?;
     Ok(true)

@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use clipkeep_core::{
     address::{Forbidden, SourceRules, judge_url},
-    generation::{Facts, HookRecord, NewClip},
+    generation::{Bringer, Facts, HookRecord, NewClip},
     hook::{HookQuery, QueryError, payload},
     id::{ClipKey, Provider, RequestId, Tenant},
     media_type::MediaType,
@@ -81,6 +81,7 @@ impl Entry {
             clips: clip.into_iter().collect(),
             received_at: now,
             created_at: self.created_at,
+            by: Bringer::Import,
         }
     }
 

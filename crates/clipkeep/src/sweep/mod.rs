@@ -211,6 +211,7 @@ impl DriftReport {
     fn log(&self) {
         tracing::info!(
             rows = self.rows,
+            young = self.young,
             missing = self.missing,
             wrong_size = self.wrong_size,
             objects = self.objects,
@@ -218,6 +219,7 @@ impl DriftReport {
             found_again = self.found_again,
             adopted = self.adopted,
             removed = self.removed,
+            too_young = self.too_young,
             strangers = self.strangers,
             leftovers = self.leftovers,
             uploads = self.uploads,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clipkeep_core::{
     backoff,
-    generation::{Facts, Generation, HookRecord},
+    generation::{Bringer, Facts, Generation, HookRecord},
     hook::fal,
     state::GenerationStatus,
 };
@@ -26,6 +26,10 @@ const MOST: u64 = 5_000;
 const AT_ONCE: usize = 8;
 /// How long nobody else asks for what was claimed. Longer than a batch takes.
 const HOLD: Duration = Duration::from_secs(180);
+
+/// How old a generation is, at least, when it is given up as unknown: a submit
+/// and its registration may be quicker than fal's own books.
+const UNKNOWN_FOR: Duration = Duration::from_secs(600);
 
 /// The longest that a `Retry-After` is followed.
 const LONGEST_AFTER: Duration = Duration::from_secs(3600);
@@ -203,7 +207,8 @@ async fn commit(sweep: &Sweep, record: HookRecord, word: &'static str) -> Result
 fn give_up(sweep: &Sweep, poll: &Poll, not_yet: &NotYet) -> Option<HookRecord> {
     let (settings, now) = (&sweep.parts.settings, sweep.parts.clock.now());
     let age = now.since(poll.generation.created_at);
-    let is_unknown = not_yet.fault == Some(Fault::Source) && poll.misses + 1 >= settings.gone_attempts;
+    let missed = not_yet.fault == Some(Fault::Source) && poll.misses + 1 >= settings.gone_attempts;
+    let is_unknown = missed && age >= UNKNOWN_FOR.min(settings.poll_give_up);
     if !is_unknown && age < settings.poll_give_up {
         return None;
     }
@@ -218,6 +223,7 @@ fn give_up(sweep: &Sweep, poll: &Poll, not_yet: &NotYet) -> Option<HookRecord> {
         clips: Vec::new(),
         received_at: now,
         created_at: None,
+        by: Bringer::Poll,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clipkeep_core::{config::DurationText, retention::Retention, time::Timestamp};
+use clipkeep_core::{config::DurationText, id::ClipKey, retention::Retention, time::Timestamp};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
@@ -64,6 +64,45 @@ impl RetentionWalk {
     }
 }
 
+/// What is over its age.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TooOld {
+    /// How many clips.
+    pub clips: u64,
+    /// The oldest of them.
+    pub first: Vec<ClipKey>,
+}
+
+/// What a walk would delete at `now`, the oldest `most` by name. Reads all old
+/// clips, so it is for people.
+///
+/// # Errors
+/// If the catalogue does not answer.
+pub async fn look(
+    catalog: &dyn Catalog,
+    rules: &Retention,
+    now: Timestamp,
+    most: usize,
+) -> Result<TooOld, CatalogError> {
+    let (mut found, mut after) = (TooOld::default(), None);
+    let Some(shortest) = rules.shortest() else { return Ok(found) };
+    loop {
+        let page = catalog.aged(after.as_ref(), earlier(now, shortest), PAGE).await?;
+        let Some(last) = page.last() else { return Ok(found) };
+        after = Some(last.at.clone());
+        let old: Vec<_> = page.iter().filter(|clip| over_age(rules, now, clip).is_some()).collect();
+        found.clips += old.len() as u64;
+        let room = most.saturating_sub(found.first.len());
+        found.first.extend(old.into_iter().take(room).map(|clip| clip.at.key.clone()));
+    }
+}
+
+/// The age that a clip is over, if it is.
+fn over_age(rules: &Retention, now: Timestamp, clip: &AgedClip) -> Option<Duration> {
+    let age = rules.age(clip.model.as_deref(), clip.tenant.as_ref())?;
+    (now.since(clip.at.created_at) >= age).then_some(age)
+}
+
 async fn delete_old(
     catalog: &dyn Catalog,
     store: &Store,
@@ -72,11 +111,8 @@ async fn delete_old(
     lease: Duration,
     page: &[AgedClip],
 ) -> Result<u64, CatalogError> {
-    let over_age = |clip: &AgedClip| {
-        let age = rules.age(clip.model.as_deref(), clip.tenant.as_ref())?;
-        (now.since(clip.at.created_at) >= age).then(|| (clip.at.key.clone(), age))
-    };
-    let old: Vec<_> = page.iter().filter_map(over_age).collect();
+    let old = page.iter().filter_map(|clip| Some((clip.at.key.clone(), over_age(rules, now, clip)?)));
+    let old: Vec<_> = old.collect();
     let deleting = stream::iter(old).map(|(key, age)| async move {
         let why = format!("retention: older than {}", DurationText(age));
         fill::delete(catalog, store, &key, now, lease, &why).await

@@ -87,6 +87,9 @@ async fn a_clip_whose_webhook_was_lost_is_stored_and_its_late_webhook_is_a_dupli
     assert_eq!(clip.facts.tenant.as_ref().unwrap().as_str(), "acme");
     assert_eq!(clip.sealed.unwrap().sha256, Media::named("moov-first.mp4").sha256());
     assert!(t.sim.sent().is_empty());
+    let history = t.app.catalog.history(&clip.key).await.unwrap();
+    let heard = history.iter().find(|line| line.event == "received").unwrap().detail.clone().unwrap();
+    assert!(heard.ends_with("; asked for at the provider, as no webhook came"), "{heard}");
     // It comes after all.
     let late = t.hook_payload(&id, &result(&t, &id).await, "").await;
     assert_eq!(late.json::<Value>().await.unwrap()["status"], "duplicate");
@@ -120,8 +123,30 @@ async fn i02_a_failed_generation_is_failed_with_the_providers_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_provider_does_not_know_is_given_up_only_when_it_is_old() {
+    let quick = [("retry_base", "1ms".to_owned()), ("retry_max", "5ms".to_owned()), ("gone_attempts", "2".to_owned())];
+    let t = node(SimOptions::default(), &quick).await;
+    let id = "registered-before-its-submit";
+    register(&t, id).await;
+    let began = Instant::now();
+    let misses = "SELECT poll_misses FROM generations";
+    let db = rusqlite::Connection::open(t.data.path().join("clipkeep.db")).unwrap();
+    db.busy_timeout(LONG).unwrap();
+    while db.query_row(misses, (), |row| row.get::<_, i64>(0)).unwrap() < 8 {
+        assert!(began.elapsed() < LONG);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    until(&t, id, GenerationStatus::Pending).await;
+    assert!(events(&t, EventType::GenerationFailed).await.is_empty());
+    db.execute("UPDATE generations SET created_at = created_at - 600000", ()).unwrap();
+    let why = until(&t, id, GenerationStatus::Failed).await.error.unwrap();
+    assert!(why.contains("does not know it"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_provider_forgot_or_never_ends_is_given_up() {
-    let t = node(SimOptions { result_ttl: Duration::ZERO, ..SimOptions::default() }, &[]).await;
+    let soon = [("poll_give_up", "1s".to_owned())];
+    let t = node(SimOptions { result_ttl: Duration::ZERO, ..SimOptions::default() }, &soon).await;
     let expired = submit(&t, false).await;
     for id in [&expired, "never-heard-of"] {
         register(&t, id).await;

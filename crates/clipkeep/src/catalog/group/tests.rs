@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use clipkeep_core::{
-    generation::{Facts, Kind, NewClip},
+    generation::{Bringer, Facts, Kind, NewClip},
     id::Provider,
     secret::SourceUrl,
     state::GenerationStatus,
@@ -31,6 +31,7 @@ fn hook(provider: &str, id: &str) -> HookRecord {
         }],
         received_at: Timestamp::from_secs(1),
         created_at: None,
+        by: Bringer::Webhook,
     }
 }
 

@@ -26,9 +26,11 @@ pub const CLAIM: &str = concat!(
     ", polls, poll_misses, poll_error FROM held ORDER BY created_at"
 );
 
-/// Counts what cannot be asked for.
-pub const UNASKED: &str = "SELECT count(*) AS unasked FROM generations \
-    WHERE poll_at IS NULL AND status IN ('pending', 'result_missing')";
+/// Counts what cannot be asked for. Whose clip is awaited in our own store
+/// need not be.
+pub const UNASKED: &str = "SELECT count(*) AS unasked FROM generations g \
+    WHERE poll_at IS NULL AND status IN ('pending', 'result_missing') AND (SELECT count(*) FROM clips c \
+    WHERE c.request_id = g.request_id AND c.provider = g.provider AND c.source_url LIKE 'store:%') = 0";
 
 #[async_trait]
 impl Polls for PostgresCatalog {

@@ -64,7 +64,9 @@ const OBJECT_LOST: &str = "WITH again AS (UPDATE clips SET state = 'waiting', du
     INSERT INTO history (key, at, event, detail) SELECT key, $3, 'object_lost', $4 FROM again";
 
 const DAMAGED: &str = "INSERT INTO history (key, at, event, detail) \
-    SELECT key, $3, 'damaged', $4 FROM clips WHERE key = $1 AND epoch = $2 AND state = 'stored'";
+    SELECT key, $3, 'damaged', $4 FROM clips c WHERE key = $1 AND epoch = $2 AND state = 'stored' \
+    AND NOT EXISTS (SELECT 1 FROM (SELECT at, event, detail FROM history WHERE key = $1 ORDER BY id DESC LIMIT 1) l \
+    WHERE l.event = 'damaged' AND l.detail = $4 AND l.at >= c.verified_at)";
 
 const VERIFIED: &str = "UPDATE clips SET verified_at = $3 WHERE key = $1 AND epoch = $2 AND state = 'stored'";
 
@@ -107,6 +109,11 @@ impl Upkeep for PostgresCatalog {
         let limit = i64::from(page::size(limit));
         let look = async |client| all(&client, TOMBSTONES, &[&now.millis(), &limit], row::key).await;
         on(&self.pool, "looking for tombstones", look).await
+    }
+
+    async fn count_tombstones(&self, now: Timestamp) -> Result<u64> {
+        const SQL: &str = "SELECT count(*) AS number FROM clips WHERE remove_at IS NOT NULL AND remove_at <= $1";
+        on(&self.pool, "counting tombstones", async |client| number(&client, SQL, now.millis()).await).await
     }
 
     async fn removed(&self, key: &ClipKey, at: Timestamp) -> Result<()> {

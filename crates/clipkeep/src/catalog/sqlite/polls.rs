@@ -23,9 +23,11 @@ pub const DUE: &str = concat!(
     ", polls + 1 AS polls, poll_misses, poll_error FROM generations WHERE poll_at <= ?1 ORDER BY poll_at LIMIT ?2"
 );
 
-/// Counts what cannot be asked for.
-pub const UNASKED: &str = "SELECT count(*) AS unasked FROM generations \
-    WHERE poll_at IS NULL AND status IN ('pending', 'result_missing')";
+/// Counts what cannot be asked for. Whose clip is awaited in our own store
+/// need not be.
+pub const UNASKED: &str = "SELECT count(*) AS unasked FROM generations g \
+    WHERE poll_at IS NULL AND status IN ('pending', 'result_missing') AND (SELECT count(*) FROM clips c \
+    WHERE c.request_id = g.request_id AND c.provider = g.provider AND c.source_url LIKE 'store:%') = 0";
 
 fn claim(tx: &Connection, now: Timestamp, hold: Timestamp, limit: u32) -> Result<Vec<Poll>> {
     const HOLD: &str = "UPDATE generations SET poll_at = ?3, polls = polls + 1 WHERE provider = ?1 AND request_id = ?2";

@@ -23,6 +23,7 @@ fn hook(id: &str, prompt: &str) -> HookRecord {
         clips: Vec::new(),
         received_at: Timestamp::from_secs(1),
         created_at: None,
+        by: clipkeep_core::generation::Bringer::Webhook,
         request_id,
     }
 }

@@ -79,9 +79,12 @@ fn object_lost(tx: &Connection, key: &ClipKey, epoch: i64, at: Timestamp, due: T
 }
 
 fn damaged(tx: &Connection, key: &ClipKey, epoch: i64, at: Timestamp, what: &str) -> Result<()> {
-    const SQL: &str = "SELECT 1 FROM clips WHERE key = ?1 AND epoch = ?2 AND state = 'stored'";
-    match first(tx, SQL, (key.as_str(), epoch), |_| Ok(()))? {
-        Some(()) => tell(tx, &Line { key: key.clone(), at, event: "damaged", detail: Some(without_nul(what)) }),
+    const SQL: &str = "SELECT 1 FROM clips c WHERE key = ?1 AND epoch = ?2 AND state = 'stored' \
+        AND NOT EXISTS (SELECT 1 FROM (SELECT at, event, detail FROM history WHERE key = ?1 ORDER BY id DESC LIMIT 1) l \
+        WHERE l.event = 'damaged' AND l.detail = ?3 AND l.at >= c.verified_at)";
+    let what = without_nul(what);
+    match first(tx, SQL, (key.as_str(), epoch, &what), |_| Ok(()))? {
+        Some(()) => tell(tx, &Line { key: key.clone(), at, event: "damaged", detail: Some(what) }),
         None => Ok(()),
     }
 }
@@ -115,6 +118,11 @@ impl Upkeep for SqliteCatalog {
     async fn tombstones(&self, now: Timestamp, limit: u32) -> Result<Vec<ClipKey>> {
         let read = move |db: &Connection| all(db, TOMBSTONES, (now.millis(), page::size(limit)), |row| row::key(row));
         self.readers.read("looking for tombstones", read).await
+    }
+
+    async fn count_tombstones(&self, now: Timestamp) -> Result<u64> {
+        const SQL: &str = "SELECT count(*) FROM clips WHERE remove_at IS NOT NULL AND remove_at <= ?1";
+        self.readers.read("counting tombstones", move |db| count(db, SQL, now.millis())).await
     }
 
     async fn removed(&self, key: &ClipKey, at: Timestamp) -> Result<()> {

@@ -22,7 +22,9 @@ impl Drift<'_> {
                 let keys: Vec<_> = batch.iter().map(|(key, _)| key.clone()).collect();
                 let states: HashMap<_, _> = self.catalog.states(&keys).await?.into_iter().collect();
                 for (key, upload) in batch.iter().filter(|(key, _)| states.get(key) != Some(&ClipState::Filling)) {
-                    self.store.abort_upload(key, upload).await?;
+                    if !self.settings.look_only {
+                        self.store.abort_upload(key, upload).await?;
+                    }
                     report.uploads += 1;
                 }
             }

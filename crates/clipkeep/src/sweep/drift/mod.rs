@@ -35,6 +35,8 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// What is done about what is found.
 #[derive(Clone, Copy, Debug)]
 pub struct DriftSettings {
+    /// Change nothing: what is found is counted as if it had been done.
+    pub look_only: bool,
     /// Register objects that no row tells of.
     pub adopt: bool,
     /// Remove objects that no row tells of, if they are old enough.
@@ -52,15 +54,22 @@ impl DriftSettings {
     /// Looks and mends; adopts and removes nothing. `lease` is the node's.
     pub const fn new(lease: Duration) -> Self {
         let grace = lease.saturating_mul(2);
-        Self { adopt: false, delete_orphans: false, brake: true, grace, orphan_age: DAY }
+        Self { look_only: false, adopt: false, delete_orphans: false, brake: true, grace, orphan_age: DAY }
+    }
+
+    /// Orphans younger than this are passed over, if anything is done about any.
+    pub const fn orphan_grace(&self) -> Duration {
+        if self.delete_orphans { self.orphan_age } else { self.grace }
     }
 }
 
 /// What was found, and what was done about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct DriftReport {
-    /// Stored rows that were looked at.
+    /// Stored rows that were compared.
     pub rows: u64,
+    /// Rows that were passed over: stored less long ago than the grace.
+    pub young: u64,
     /// Rows whose object was not there: filled again, if their source lives.
     pub missing: u64,
     /// Rows whose object was of another size: filled again likewise.
@@ -75,6 +84,8 @@ pub struct DriftReport {
     pub adopted: u64,
     /// Orphans that were removed.
     pub removed: u64,
+    /// Orphans and found ones that were neither, for being too young.
+    pub too_young: u64,
     /// Objects that are no clip's by their name; never touched.
     pub strangers: u64,
     /// Objects of deleted clips, removed.
@@ -136,7 +147,9 @@ impl Drift<'_> {
             self.objects(&mut report).await?;
         }
         self.uploads(&mut report).await?;
-        self.copies(&mut report).await?;
+        if !self.settings.look_only {
+            self.copies(&mut report).await?;
+        }
         report.leases = self.catalog.leases_run_out(self.clock.now()).await?;
         Ok(report)
     }

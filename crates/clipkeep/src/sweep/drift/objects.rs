@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use clipkeep_core::{
-    generation::{Facts, HookRecord, NewClip},
+    generation::{Bringer, Facts, HookRecord, NewClip},
     id::{ClipKey, Provider},
     media_type::MediaType,
     secret::SourceUrl,
@@ -52,7 +52,9 @@ impl Drift<'_> {
                 Some(ClipState::Lost) => found_again.push(object),
                 // Put there by a fill that was cut off very late.
                 Some(ClipState::Deleted) => {
-                    self.store.delete(&object.key).await?;
+                    if !self.settings.look_only {
+                        self.store.delete(&object.key).await?;
+                    }
                     report.leftovers += 1;
                 }
                 Some(_) => {}
@@ -78,6 +80,11 @@ impl Drift<'_> {
         for object in objects {
             let Some(record) = self.adoption(object).await? else { continue };
             if now.since(object.listed.modified) < self.settings.grace {
+                report.too_young += 1;
+                continue;
+            }
+            if self.settings.look_only {
+                report.adopted += 1;
                 continue;
             }
             match self.catalog.record_hooks(&[record]).await {
@@ -114,12 +121,13 @@ impl Drift<'_> {
             clips: vec![clip],
             received_at: self.clock.now(),
             created_at: None,
+            by: Bringer::Store,
         }))
     }
 
     /// Removes orphans that are old enough.
     async fn remove(&self, orphans: &[Object<'_>], of: usize, report: &mut DriftReport) -> Result<()> {
-        let no_rows = report.rows == 0 && !orphans.is_empty();
+        let no_rows = report.rows + report.young == 0 && !orphans.is_empty();
         if self.settings.brake && (no_rows || is_too_much(orphans.len(), of)) {
             let orphans = orphans.len();
             tracing::error!(orphans, of, "most objects have no row: is `database` the right one? nothing is removed");
@@ -128,9 +136,16 @@ impl Drift<'_> {
         }
         let now = self.clock.now();
         for Object { listed, key } in orphans {
-            let old = now.since(listed.modified) >= self.settings.orphan_age;
+            if now.since(listed.modified) < self.settings.orphan_age {
+                report.too_young += 1;
+                continue;
+            }
+            if self.settings.look_only {
+                report.removed += 1;
+                continue;
+            }
             // Once more, just before: its webhook may have come meanwhile.
-            if old && self.catalog.states(std::slice::from_ref(key)).await?.is_empty() {
+            if self.catalog.states(std::slice::from_ref(key)).await?.is_empty() {
                 self.store.delete(key).await?;
                 tracing::warn!(object = %key, "an object without a row was removed");
                 report.removed += 1;

@@ -15,10 +15,11 @@ impl Drift<'_> {
             let mut page = self.catalog.stored_objects(after.as_ref(), PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.key.clone());
-            report.rows += page.len() as u64;
-            let now = self.clock.now();
+            let (now, all) = (self.clock.now(), page.len());
             page.retain(|row| now.since(row.stored_at) >= self.settings.grace);
             let of = page.len();
+            report.rows += of as u64;
+            report.young += (all - of) as u64;
             let lost = self.without_object(page).await?;
             if self.settings.brake && is_too_much(lost.len(), of) {
                 let missing = lost.len();
@@ -51,6 +52,10 @@ impl Drift<'_> {
             None => ("its object is not in the store".to_owned(), &mut report.missing),
             Some(size) => (format!("its object has {size} bytes instead of {}", row.size), &mut report.wrong_size),
         };
+        if self.settings.look_only {
+            *count += 1;
+            return Ok(());
+        }
         if found.is_some() && !row.has_source {
             tracing::error!(clip = %row.key, why, "damaged, and there is no other copy");
             *count += 1;

@@ -5,7 +5,7 @@ use axum::{
     extract::{Path, State, rejection::JsonRejection},
 };
 use clipkeep_core::{
-    generation::{Facts, Generation, HookRecord, NewClip},
+    generation::{Bringer, Facts, Generation, HookRecord, NewClip},
     id::{ClipKey, Provider, RequestId, Tenant},
     media_type::MediaType,
     policy::Policy,
@@ -108,6 +108,7 @@ fn adopting(registration: Registration, ending: &str) -> Result<HookRecord, ApiE
         clips: vec![clip],
         received_at: at,
         created_at: None,
+        by: Bringer::Store,
     })
 }
 

@@ -20,7 +20,7 @@ use clipkeep::catalog::{
     open::{Database, Prompts, Rules, open},
 };
 use clipkeep_core::{
-    generation::{Clip, Facts, HookRecord, Kind, NewClip},
+    generation::{Bringer, Clip, Facts, HookRecord, Kind, NewClip},
     id::{ClipKey, Provider, RequestId},
     secret::{Secret, SourceUrl},
     state::GenerationStatus,
@@ -117,6 +117,7 @@ fn hook(request_id: &str) -> HookRecord {
         clips: vec![new_clip(request_id, 0)],
         received_at: at(0),
         created_at: None,
+        by: Bringer::Webhook,
     }
 }
 

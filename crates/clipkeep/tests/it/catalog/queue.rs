@@ -297,7 +297,7 @@ async fn history_tells_the_story_in_order(bed: Bed) {
     let history = catalog.history(&key("r.mp4")).await.unwrap();
     let told: Vec<_> = history.iter().map(|one| (one.event.as_str(), one.detail.as_deref().unwrap_or(""))).collect();
     let expected = [
-        ("received", "video, eager"),
+        ("received", "video, eager; by its webhook"),
         ("claimed", "node, attempt 1"),
         ("retry", "answered 503"),
         ("claimed", "node, attempt 2"),

@@ -28,6 +28,7 @@ on_both![
     states_tell_which_keys_have_a_row,
     a_run_goes_on_until_it_ends_and_meets_each_clip_once,
     an_adopting_clip_keeps_its_source_until_it_is_over,
+    the_same_damage_is_written_down_once_unless_it_was_right_between,
     leases_that_ran_out_are_counted,
 ];
 
@@ -107,6 +108,9 @@ async fn a_tombstone_is_closed_when_its_time_has_come(bed: Bed) {
     assert!(open(99).await.is_empty());
     assert_eq!(open(100).await, [key("b.mp4")]);
     assert_eq!(open(200).await, [key("b.mp4"), key("a.mp4")]);
+    for (now, count) in [(99, 0), (100, 1), (200, 2)] {
+        assert_eq!(catalog.count_tombstones(at(now)).await.unwrap(), count, "{now}");
+    }
     // Too early: it is still to be removed once more.
     catalog.removed(&key("a.mp4"), at(150)).await.unwrap();
     catalog.removed(&key("b.mp4"), at(150)).await.unwrap();
@@ -213,6 +217,21 @@ async fn a_run_goes_on_until_it_ends_and_meets_each_clip_once(bed: Bed) {
     sample.dedup();
     assert_eq!(sample.len(), 3);
     assert_eq!(catalog.sample(99).await.unwrap().len(), 4);
+}
+
+async fn the_same_damage_is_written_down_once_unless_it_was_right_between(bed: Bed) {
+    let catalog = bed.open().await;
+    stored(&*catalog, &["r"]).await;
+    let key = key("r.mp4");
+    let count = async || story(&*catalog, "r").await.iter().filter(|word| *word == "damaged").count();
+    for (n, what, expected) in [(100, "a", 1), (101, "a", 1), (102, "b", 2), (103, "a", 3), (104, "a", 3)] {
+        catalog.damaged(&key, 1, at(n), what).await.unwrap();
+        assert_eq!(count().await, expected, "{n}");
+    }
+    catalog.verified(&key, 1, at(105)).await.unwrap();
+    catalog.damaged(&key, 1, at(106), "a").await.unwrap();
+    catalog.damaged(&key, 2, at(107), "c").await.unwrap();
+    assert_eq!(count().await, 4, "of another epoch nothing is written");
 }
 
 async fn an_adopting_clip_keeps_its_source_until_it_is_over(bed: Bed) {

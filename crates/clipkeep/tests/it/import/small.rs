@@ -35,6 +35,8 @@ async fn a_table_from_standard_input_is_kept_beside_a_running_node() {
     let clip = node.api("/api/v1/clips/r7.png").await.unwrap();
     assert_eq!((&clip["state"], &clip["prompt"]), (&"stored".into(), &"fox, 8".into()));
     assert_eq!(clip["created_at"], "2026-01-31T12:00:00.000Z");
+    let history = node.api("/api/v1/clips/r7.png/history").await.unwrap();
+    assert_eq!(history["history"][0]["detail"], "image, eager; imported (line 9)");
     let commands = place.data.join("commands").read_dir().unwrap().count();
     assert_eq!(commands, 0, "its scratch folder goes with it");
 }

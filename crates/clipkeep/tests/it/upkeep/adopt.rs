@@ -63,6 +63,27 @@ async fn what_is_no_media_is_rejected_and_left(bed: Bed) {
     }
 }
 
+/// Its clip is its outcome: fal, which does not know it, is not asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generation_that_adopts_is_never_asked_for_and_ends_with_its_clip() {
+    let quick = [("sweep_interval", "1d"), ("poll_after", "0s")];
+    let bed = Bed::folder(&quick.map(|(name, value)| (name, value.to_owned()))).await;
+    let body = json!({"request_id": "c", "adopt": true, "model": "fal-ai/veo3"});
+    assert_eq!(register(&bed, &body).await.1["status"], "pending");
+    // Told again without the word, it still adopts.
+    bed.t.register(&json!({"request_id": "c", "model": "fal-ai/veo3", "prompt": "a fox"})).await;
+    for _ in 0..3 {
+        let polls = bed.t.app.sweep.round().await.polls;
+        assert_eq!((polls.asked, polls.unasked), (0, 0));
+    }
+    bed.raw.put("c.mp4", all(&Media::named("silent.mp4"))).await;
+    bed.t.until("c.mp4", ClipState::Stored).await;
+    let generation = bed.t.api("/api/v1/generations/c").await;
+    assert_eq!((generation["status"].as_str(), &generation["error"]), (Some("completed"), &Value::Null));
+    assert_eq!(bed.t.app.sweep.round().await.polls.asked, 0);
+    assert_eq!(bed.told("c.mp4").await, [EventType::ClipStored]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_never_lands_is_lost_in_time_and_told() {
     let bed = Bed::folder(&[("adopt_within", "1s".to_owned())]).await;

@@ -29,7 +29,7 @@ in_both![
     case_42_webhooks_viewers_drift_and_a_deletion_all_at_once,
 ];
 
-async fn delete(t: &TestApp, key: &str) -> u16 {
+pub(super) async fn delete(t: &TestApp, key: &str) -> u16 {
     let request = t.client.delete(format!("{}/api/v1/clips/{key}", t.url)).bearer_auth(&t.token);
     request.send().await.unwrap().status().as_u16()
 }

@@ -29,6 +29,7 @@ in_both![
     a_lost_clips_object_that_is_there_again_is_adopted,
     case_35_an_upload_that_was_never_ended_is_aborted,
     what_is_well_is_left_alone,
+    looking_only_counts_and_changes_nothing,
     where_most_is_missing_nothing_is_done,
     more_objects_than_a_page_are_seen_each_once,
 ];
@@ -134,6 +135,40 @@ async fn a_lost_clips_object_that_is_there_again_is_adopted(bed: Bed) {
     assert_eq!(bed.drift(|s| s.adopt = true).await.adopted, 1);
     let again = bed.t.until("c.mp4", ClipState::Stored).await;
     assert_eq!(again.sealed.unwrap().sha256, media().sha256());
+}
+
+async fn looking_only_counts_and_changes_nothing(bed: Bed) {
+    for id in ["gone", "other", "kept", "dead"] {
+        bed.store(id, &media()).await;
+    }
+    bed.raw.delete("gone.mp4").await;
+    bed.raw.put("other.mp4", &b"a few bytes"[..]).await;
+    bed.raw.put("stray.mp4", all(&media())).await;
+    bed.raw.begin("stray.2.mp4").await;
+    assert_eq!(super::delete::delete(&bed.t, "dead.mp4").await, 204);
+    bed.raw.put("dead.mp4", all(&media())).await;
+    let look = async |adopt: bool, delete: bool| {
+        bed.drift(|s| {
+            (s.look_only, s.adopt, s.delete_orphans, s.orphan_age) = (true, adopt, delete, Duration::ZERO);
+        })
+        .await
+    };
+    for (adopt, delete) in [(false, false), (true, false), (false, true)] {
+        let report = look(adopt, delete).await;
+        assert_eq!((report.rows, report.missing, report.wrong_size, report.leftovers), (3, 1, 1, 1));
+        assert_eq!((report.orphans, report.adopted, report.removed), (1, u64::from(adopt), u64::from(delete)));
+        assert_eq!(report.uploads, 1);
+    }
+    for name in ["other.mp4", "stray.mp4", "dead.mp4"] {
+        assert!(bed.raw.get(name).await.is_some(), "{name}");
+    }
+    for id in ["gone.mp4", "other.mp4"] {
+        assert_eq!(bed.clip(id).await.unwrap().state, ClipState::Stored);
+    }
+    assert!(bed.clip("stray.mp4").await.is_none());
+    // What is younger than its grace is passed over, and said.
+    let report = bed.drift(|s| (s.look_only, s.adopt, s.grace) = (true, true, Duration::from_secs(3600))).await;
+    assert_eq!((report.rows, report.young, report.orphans, report.adopted, report.too_young), (0, 3, 1, 0, 1));
 }
 
 async fn case_35_an_upload_that_was_never_ended_is_aborted(bed: Bed) {

@@ -2,6 +2,7 @@
 //! adoption, verification; on a folder and on a real bucket.
 
 mod adopt;
+mod command;
 mod delete;
 mod drift;
 mod retention;

@@ -68,7 +68,7 @@ async fn a_corrupt_byte_is_found_and_mended(bed: Bed) {
     assert_eq!(bed.raw.get("bad.mp4").await.unwrap(), all(&media));
     assert_eq!(run(&bed, &["--all"]).await.0, 0);
     let story = bed.story("bad.mp4").await;
-    assert_eq!(story.iter().filter(|word| *word == "damaged").count(), 4);
+    assert_eq!(story.iter().filter(|word| *word == "damaged").count(), 1, "the same finding is written once");
     assert!(story.contains(&"object_lost".to_owned()));
 }
 

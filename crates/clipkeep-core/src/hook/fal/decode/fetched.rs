@@ -3,7 +3,7 @@
 
 use super::{DecodeError, Decoded, Fields, Media, Node, payload, present};
 use crate::{
-    generation::{Facts, HookRecord},
+    generation::{Bringer, Facts, HookRecord},
     id::{Provider, RequestId},
     state::GenerationStatus,
     time::Timestamp,
@@ -50,6 +50,7 @@ pub fn fetched(request_id: &RequestId, code: u16, body: &[u8], at: Timestamp) ->
         clips,
         received_at: at,
         created_at: None,
+        by: Bringer::Poll,
     };
     Ok(Decoded { record, notes })
 }

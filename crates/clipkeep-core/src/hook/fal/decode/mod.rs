@@ -5,7 +5,7 @@ mod fetched;
 pub use fetched::fetched;
 
 use crate::{
-    generation::HookRecord,
+    generation::{Bringer, HookRecord},
     hook::{
         HookQuery,
         json::Node,
@@ -83,6 +83,7 @@ pub fn decode(
         clips,
         received_at,
         created_at: None,
+        by: Bringer::Webhook,
     };
     Ok(Decoded { record, notes })
 }
