@@ -98,6 +98,9 @@ impl FillEngine {
         let mut for_backlog = take(&inner.backlog_slots, room);
         let quota = self.quota(room, for_backlog.len());
         let _claiming = inner.claiming.lock().await;
+        if inner.closing.is_cancelled() {
+            return Ok(Started::default());
+        }
         let claims = parts.catalog.claim_due(&parts.node, parts.clock.now(), parts.settings.lease, quota).await?;
         let claimed = claims.len();
         let of_backlog = claims.iter().filter(|claim| claim.backlog).count();

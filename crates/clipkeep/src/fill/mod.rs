@@ -224,6 +224,8 @@ impl FillEngine {
     pub async fn close(&self, grace: Duration) {
         let inner = &self.0;
         inner.closing.cancel();
+        // A claim that is on its way becomes a fill; none comes after it.
+        drop(inner.claiming.lock().await);
         inner.tasks.close();
         if tokio::time::timeout(grace, inner.tasks.wait()).await.is_err() {
             inner.stopping.cancel();

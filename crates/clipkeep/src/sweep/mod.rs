@@ -224,6 +224,7 @@ impl DriftReport {
             leftovers = self.leftovers,
             uploads = self.uploads,
             leases = self.leases,
+            failed = self.failed,
             copies = self.copies,
             stopped = self.stopped,
             "looked for drift"

@@ -128,6 +128,8 @@ struct NotYet {
     why: Option<String>,
     after: Option<Duration>,
     is_refused: bool,
+    /// It did not say anything of this generation.
+    is_away: bool,
 }
 
 impl NotYet {
@@ -185,7 +187,7 @@ fn no_answer(error: &AskError) -> NotYet {
         _ => None,
     };
     let is_refused = matches!(error, AskError::Refused { .. });
-    NotYet { after, is_refused, ..NotYet::because(error) }
+    NotYet { after, is_refused, is_away: true, ..NotYet::because(error) }
 }
 
 /// Commits by the webhooks' own way, so that a webhook that comes after all
@@ -204,12 +206,16 @@ async fn commit(sweep: &Sweep, record: HookRecord, word: &'static str) -> Result
 }
 
 /// The end of a generation that is too old, or that the provider does not know.
+/// A provider that is away, or that refuses our key, has said nothing of it: the
+/// first gets its tries, whatever the age, and the second is for people to mend.
 fn give_up(sweep: &Sweep, poll: &Poll, not_yet: &NotYet) -> Option<HookRecord> {
     let (settings, now) = (&sweep.parts.settings, sweep.parts.clock.now());
     let age = now.since(poll.generation.created_at);
     let missed = not_yet.fault == Some(Fault::Source) && poll.misses + 1 >= settings.gone_attempts;
     let is_unknown = missed && age >= UNKNOWN_FOR.min(settings.poll_give_up);
-    if !is_unknown && age < settings.poll_give_up {
+    let was_asked = !not_yet.is_away || poll.polls >= settings.gone_attempts;
+    let is_too_old = age >= settings.poll_give_up && was_asked;
+    if not_yet.is_refused || !(is_unknown || is_too_old) {
         return None;
     }
     let last = not_yet.why.as_deref().or(poll.error.as_deref()).unwrap_or("it has not ended there");
@@ -229,7 +235,7 @@ fn give_up(sweep: &Sweep, poll: &Poll, not_yet: &NotYet) -> Option<HookRecord> {
 
 async fn put_off(sweep: &Sweep, poll: &Poll, not_yet: NotYet) -> Result<End, CatalogError> {
     let (parts, settings) = (&sweep.parts, &sweep.parts.settings);
-    let NotYet { fault, why, after, is_refused } = not_yet;
+    let NotYet { fault, why, after, is_refused, .. } = not_yet;
     let pause = backoff::delay(poll.polls, settings.retry_base, settings.retry_max, random());
     let due = parts.clock.now().plus(pause.max(after.unwrap_or_default().min(LONGEST_AFTER)));
     tracing::debug!(request_id = %poll.generation.request_id, why, polls = poll.polls, "no end yet");

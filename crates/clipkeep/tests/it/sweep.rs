@@ -184,7 +184,12 @@ async fn a_refused_key_is_said_and_loses_nothing() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     };
     assert_eq!((polls.asked, polls.later), (1, 1));
+    // However old it is: whoever mends the key finds it again.
+    shift(&t, -WEEK);
+    let polls = t.app.sweep.round().await.polls;
+    assert_eq!((polls.asked, polls.given_up), (1, 0));
     until(&t, &id, GenerationStatus::Pending).await;
+    shift(&t, WEEK);
     let hold = t.app.clock.now().plus(LONG);
     let poll = t.app.catalog.claim_polls(hold, hold, 1).await.unwrap().remove(0);
     assert!(poll.error.unwrap().contains("hint: is `fal_key` right"));
@@ -192,6 +197,33 @@ async fn a_refused_key_is_said_and_loses_nothing() {
     let (sim, data) = t.stop().await;
     let t = TestApp::on(sim, data, &[&quick()[..], &[key("right")]].concat(), &[]).await;
     t.until(&format!("{id}.mp4"), ClipState::Stored).await;
+}
+
+/// In milliseconds.
+const WEEK: i64 = 7 * 24 * 3600 * 1000;
+
+/// Makes all generations so much younger, or older, and due to be asked for.
+fn shift(t: &TestApp, by: i64) {
+    let db = rusqlite::Connection::open(t.data.path().join("clipkeep.db")).unwrap();
+    db.busy_timeout(LONG).unwrap();
+    db.execute("UPDATE generations SET created_at = created_at + ?1, poll_at = 1", [by]).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generation_that_is_old_when_first_asked_for_gets_its_tries() {
+    let nobody = [
+        ("fal_queue_url", "http://127.0.0.1:9".to_owned()),
+        ("sweep_interval", "1d".to_owned()),
+        ("poll_after", "1d".to_owned()),
+        ("gone_attempts", "2".to_owned()),
+    ];
+    let t = node(SimOptions::default(), &nobody).await;
+    register(&t, "r").await;
+    for given_up in [0, 1] {
+        shift(&t, -WEEK);
+        let polls = t.app.sweep.round().await.polls;
+        assert_eq!((polls.asked, polls.given_up), (1, given_up), "{polls:?}");
+    }
 }
 
 /// The one generation to ask for, claimed.

@@ -52,9 +52,9 @@ impl Summary {
         let done = self.stored + self.lost + self.rejected + self.later + polls.asked + polls.unasked + risk.at_risk;
         let removed = retention.deleted + tombstones.removed + tombstones.failed;
         let is_well = |drift: &DriftReport| {
-            let DriftReport { missing, wrong_size, orphans, found_again, leftovers, uploads, leases, copies, .. } =
-                drift;
-            missing + wrong_size + orphans + found_again + leftovers + uploads + leases + copies == 0 && !drift.stopped
+            let DriftReport { missing, wrong_size, orphans, found_again, leftovers, uploads, .. } = drift;
+            let (left, failed) = (drift.leases + drift.copies, drift.failed);
+            missing + wrong_size + orphans + found_again + leftovers + uploads + left + failed == 0 && !drift.stopped
         };
         done + removed == 0 && unfinished.is_empty() && !self.stopped && self.drift.as_ref().is_some_and(is_well)
     }
@@ -147,6 +147,12 @@ pub(super) fn print_drift(drift: &DriftReport, settings: &DriftSettings) {
         output::count(drift.copies, "half-filled file"),
         output::count(drift.leases, "lease")
     ));
+    if drift.failed > 0 {
+        output::line(format!(
+            "             {} could not be removed (see the log)",
+            output::count(drift.failed, "object")
+        ));
+    }
     if drift.stopped {
         output::line("             too much is missing to be true: are `store` and `database` the right ones?");
     }

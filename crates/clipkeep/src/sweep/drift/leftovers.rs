@@ -22,10 +22,18 @@ impl Drift<'_> {
                 let keys: Vec<_> = batch.iter().map(|(key, _)| key.clone()).collect();
                 let states: HashMap<_, _> = self.catalog.states(&keys).await?.into_iter().collect();
                 for (key, upload) in batch.iter().filter(|(key, _)| states.get(key) != Some(&ClipState::Filling)) {
-                    if !self.settings.look_only {
-                        self.store.abort_upload(key, upload).await?;
+                    if self.settings.look_only {
+                        report.uploads += 1;
+                        continue;
                     }
-                    report.uploads += 1;
+                    match self.store.abort_upload(key, upload).await {
+                        Ok(()) => report.uploads += 1,
+                        Err(error) => {
+                            let error = &error as &dyn std::error::Error;
+                            tracing::warn!(clip = %key, error, "an unfinished upload stays");
+                            report.failed += 1;
+                        }
+                    }
                 }
             }
         }
@@ -42,7 +50,9 @@ impl Drift<'_> {
             if self.catalog.clip(&key).await?.as_ref().is_some_and(open) || (self.is_filling)(&key) {
                 continue;
             }
-            spawn_blocking(move || local::remove(&path)).await.map_err(std::io::Error::other)??;
+            if !self.settings.look_only {
+                spawn_blocking(move || local::remove(&path)).await.map_err(std::io::Error::other)??;
+            }
             report.copies += 1;
         }
         Ok(())

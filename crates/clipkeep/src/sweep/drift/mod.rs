@@ -96,6 +96,8 @@ pub struct DriftReport {
     pub leases: u64,
     /// Half-filled files on this node that belonged to no clip, removed.
     pub copies: u64,
+    /// Objects and uploads that the store did not remove.
+    pub failed: u64,
     /// Some orphans' and found ones' names.
     pub examples: Vec<String>,
     /// Whether it stopped because too much was missing to be true.

@@ -52,10 +52,9 @@ impl Drift<'_> {
                 Some(ClipState::Lost) => found_again.push(object),
                 // Put there by a fill that was cut off very late.
                 Some(ClipState::Deleted) => {
-                    if !self.settings.look_only {
-                        self.store.delete(&object.key).await?;
+                    if self.settings.look_only || self.delete(&object.key, report).await {
+                        report.leftovers += 1;
                     }
-                    report.leftovers += 1;
                 }
                 Some(_) => {}
             }
@@ -145,12 +144,21 @@ impl Drift<'_> {
                 continue;
             }
             // Once more, just before: its webhook may have come meanwhile.
-            if self.catalog.states(std::slice::from_ref(key)).await?.is_empty() {
-                self.store.delete(key).await?;
+            if self.catalog.states(std::slice::from_ref(key)).await?.is_empty() && self.delete(key, report).await {
                 tracing::warn!(object = %key, "an object without a row was removed");
                 report.removed += 1;
             }
         }
         Ok(())
+    }
+
+    /// Removes an object. One that cannot be removed does not hold up the rest.
+    async fn delete(&self, key: &ClipKey, report: &mut DriftReport) -> bool {
+        let removed = self.store.delete(key).await;
+        if let Err(error) = &removed {
+            tracing::warn!(object = %key, error = error as &dyn std::error::Error, "an object stays");
+            report.failed += 1;
+        }
+        removed.is_ok()
     }
 }

@@ -1,5 +1,8 @@
 //! Rows whose objects are missing, or of another size.
 
+use std::collections::HashMap;
+
+use clipkeep_core::state::ClipState;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{Drift, DriftReport, HEARD, PAGE, Result, is_too_much};
@@ -7,6 +10,8 @@ use crate::catalog::StoredObject;
 
 /// How many objects are asked after at once.
 const HEADS: usize = 16;
+/// So few may all be lost.
+const FEWEST: usize = 2;
 
 impl Drift<'_> {
     pub(super) async fn rows(&self, report: &mut DriftReport) -> Result<()> {
@@ -20,8 +25,13 @@ impl Drift<'_> {
             let of = page.len();
             report.rows += of as u64;
             report.young += (all - of) as u64;
-            let lost = self.without_object(page).await?;
-            if self.settings.brake && is_too_much(lost.len(), of) {
+            let mut lost = self.without_object(page).await?;
+            // Some may have been deleted in the meantime.
+            let keys: Vec<_> = lost.iter().map(|(row, _)| row.key.clone()).collect();
+            let states: HashMap<_, _> = self.catalog.states(&keys).await?.into_iter().collect();
+            lost.retain(|(row, _)| states.get(&row.key) == Some(&ClipState::Stored));
+            let nothing_left = lost.len() == of && of > FEWEST && self.store_is_empty().await?;
+            if self.settings.brake && (nothing_left || is_too_much(lost.len(), of)) {
                 let missing = lost.len();
                 tracing::error!(missing, of, "most objects are missing: is `store` the right one? nothing is done");
                 report.stopped = true;
@@ -31,6 +41,12 @@ impl Drift<'_> {
                 self.lose(&row, found, report).await?;
             }
         }
+    }
+
+    /// Whether the store holds nothing at all: a folder that is not mounted, or
+    /// the wrong bucket, rather than so much loss.
+    async fn store_is_empty(&self) -> Result<bool> {
+        Ok(self.store.list().try_next().await?.is_none_or(|page| page.is_empty()))
     }
 
     /// Those of a page whose object is not what the row says, and what size it

@@ -207,6 +207,21 @@ async fn what_is_well_is_left_alone(bed: Bed) {
     assert_eq!(bed.clip("c.mp4").await, before);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_store_is_empty_nothing_is_done() {
+    let bed = Bed::folder(&[]).await;
+    for id in ["a", "b", "c"] {
+        bed.store(id, &media()).await;
+        bed.raw.delete(&format!("{id}.mp4")).await;
+    }
+    let report = bed.drift(|_| ()).await;
+    assert_eq!((report.stopped, report.missing), (true, 0));
+    assert_eq!(bed.clip("a.mp4").await.unwrap().state, ClipState::Stored);
+    bed.raw.put("another.mp4", all(&media())).await;
+    let report = bed.drift(|_| ()).await;
+    assert_eq!((report.stopped, report.missing), (false, 3));
+}
+
 async fn where_most_is_missing_nothing_is_done(bed: Bed) {
     const CLIPS: usize = 24;
     for n in 0..CLIPS {
