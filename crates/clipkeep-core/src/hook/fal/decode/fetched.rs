@@ -72,7 +72,7 @@ mod tests {
         let webhook = serde_json::json!({"request_id": "r1", "status": "OK", "error": null, "payload": sorted});
         let query = HookQuery::parse("").unwrap();
         let sent = decode(webhook.to_string().as_bytes(), None, &query, Timestamp::from_secs(9)).unwrap().record;
-        assert_eq!(fetch(200, result), sent);
+        assert_eq!(fetch(200, result), HookRecord { by: Bringer::Poll, ..sent.clone() });
         assert_eq!(sent.clips.len(), 4);
     }
 
