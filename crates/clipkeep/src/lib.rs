@@ -3,6 +3,7 @@
 pub mod app;
 pub mod cache;
 pub mod catalog;
+pub mod chain;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -8,10 +8,11 @@ use clipkeep_core::{
 };
 use serde::Serialize;
 
-use super::output::{self, chain};
+use super::output;
 use crate::{
     app,
     catalog::{self, Catalog, outbox::Backlog},
+    chain::chain,
     clock::SystemClock,
     jwks::JwksCache,
     keys, tls,

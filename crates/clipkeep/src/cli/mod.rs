@@ -19,6 +19,7 @@ use clap::{Parser, Subcommand};
 use clipkeep_core::config::{Config, DatabaseUrl, LogFormat as WantedFormat, StoreUrl};
 
 use crate::{
+    chain::chain,
     config::{ConfigArgs, LoadError},
     telemetry::{self, LogFormat},
 };
@@ -83,7 +84,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Config(error) => f.write_str(&output::chain(error)),
+            Self::Config(error) => f.write_str(&chain(error)),
             Self::Command(error) => write!(f, "{error:#}"),
         }
     }

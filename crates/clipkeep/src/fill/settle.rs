@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     catalog::{CatalogError, Claim, Fault},
+    chain::chain,
     faststart,
     store::{Staged, StoreError},
 };
@@ -156,7 +157,7 @@ pub(super) async fn conclude(inner: &Inner, ongoing: &Ongoing, result: Result<()
 
 fn judge(inner: &Inner, claim: &Claim, result: Result<(), FillError>) -> Outcome {
     let Err(error) = result else { return Outcome::Stored };
-    let why = words(&error);
+    let why = chain(&error);
     let settings = &inner.parts.settings;
     let last_miss = claim.clip.misses + 1 >= settings.gone_attempts;
     // A clip may be old when it is first tried: its source gets its chances, too.
@@ -189,17 +190,6 @@ fn judge(inner: &Inner, claim: &Claim, result: Result<(), FillError>) -> Outcome
         Verdict::Retry { after, .. } => Outcome::Retry(Fault::Elsewhere, why, after),
         Verdict::Changed => Outcome::Retry(Fault::Elsewhere, why, None),
     }
-}
-
-/// The error and its causes, in one line, for the row and the history.
-fn words(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 async fn write(inner: &Inner, ongoing: &Ongoing, outcome: Outcome) -> (FillEnd, Result<(), CatalogError>) {
