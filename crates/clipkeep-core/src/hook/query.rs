@@ -1,6 +1,6 @@
 //! What an app tells of a generation in its webhook URL's query.
 
-use crate::{generation::Facts, id::Tenant, policy::Policy, prompt::prompt_hash};
+use crate::{generation::Facts, id::Tenant, percent, policy::Policy, prompt::prompt_hash};
 
 /// The most bytes of prompt that are kept.
 const MAX_PROMPT: usize = 64 * 1024;
@@ -76,6 +76,29 @@ impl HookQuery {
             public: self.public,
         }
     }
+}
+
+/// The query that tells a webhook these facts, for the URL that a provider is
+/// given. Of the prompt it tells the hash alone: URLs have an end, and stand in
+/// strangers' logs. What the query could not say is left out.
+pub fn callback_query(facts: &Facts) -> String {
+    let public = facts.public.map(|public| if public { "1" } else { "0" });
+    let pairs = [
+        ("model", facts.model.clone().and_then(|model| check_model(model).ok())),
+        ("prompt_hash", facts.prompt.as_deref().map(prompt_hash).or_else(|| facts.prompt_hash.clone())),
+        ("tenant", facts.tenant.as_ref().map(|tenant| tenant.as_str().to_owned())),
+        ("policy", facts.policy.map(|policy| policy.as_str().to_owned())),
+        ("public", public.map(str::to_owned)),
+    ];
+    let mut query = String::new();
+    for (name, value) in pairs {
+        let Some(value) = value else { continue };
+        query.push_str(if query.is_empty() { "" } else { "&" });
+        query.push_str(name);
+        query.push('=');
+        percent::encode(&value, &mut query);
+    }
+    query
 }
 
 /// The value of the parameter `name`, decoded; `None` where absent or empty.
@@ -210,6 +233,17 @@ mod tests {
         assert!(HookQuery::parse(&format!("prompt={}", "x".repeat(MAX_PROMPT))).is_ok());
         let error = HookQuery::parse("policy=never").unwrap_err();
         assert_eq!(error.to_string(), "query parameter policy: must be one of: eager, deferred, on_demand");
+    }
+
+    #[test]
+    fn a_callback_tells_what_its_query_reads() {
+        let told = "model=fal-ai/veo3&prompt=a+caf%C3%A9%26&tenant=acme&policy=on_demand&public=0";
+        let told = HookQuery::parse(told).unwrap();
+        let read = HookQuery::parse(&callback_query(&told.facts())).unwrap();
+        assert_eq!(read, HookQuery { prompt: None, ..told });
+        assert_eq!(callback_query(&Facts::default()), "");
+        let odd = Facts { model: Some("a model".to_owned()), ..Facts::default() };
+        assert_eq!(callback_query(&odd), "");
     }
 
     #[test]

@@ -178,6 +178,16 @@ impl Day {
         }
     }
 
+    /// What the nodes' logs say of a clip.
+    fn log_of(&self, clip: &Clip) -> String {
+        let logs = self.configs.iter().map(|config| std::fs::read_to_string(config.data.join("node.log")).unwrap());
+        let lines = logs.enumerate().flat_map(|(node, log)| {
+            let lines = log.lines().filter(|line| line.contains(clip.request_id.as_str()));
+            lines.map(|line| format!("node {node}: {line}")).collect::<Vec<_>>()
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
     async fn outage(&self) {
         sleep_until(self.began + hours(10.0)).await;
         self.bucket.set_away(true);
@@ -271,7 +281,9 @@ async fn check(day: &Day, catalog: &dyn Catalog, store: &Store) {
             assert_eq!(store.head(&clip.key).await.unwrap(), None, "{key}");
             return;
         }
-        assert_eq!(clip.state, ClipState::Stored, "{key}: {:?}", clip.last_error);
+        if clip.state != ClipState::Stored {
+            panic!("{key} is {}: {:#?}\n{}", clip.state, catalog.history(&clip.key).await.unwrap(), day.log_of(clip));
+        }
         let (sealed, source) = (clip.sealed.as_ref().unwrap(), day.sim.media(clip.source_url.expose()).unwrap());
         let object = store.hash(&clip.key).await.unwrap();
         assert_eq!((sealed.size, &sealed.sha256), (source.len(), &source.sha256()), "{key}");
