@@ -9,7 +9,7 @@ use clipkeep_core::{
     hook::fal,
     state::GenerationStatus,
 };
-use futures_util::{StreamExt, stream};
+use futures_util::future::join_all;
 use serde::Serialize;
 
 use super::Sweep;
@@ -19,13 +19,10 @@ use crate::{
     provider::{Answer, AskError},
 };
 
-/// How many generations are claimed at once, and how many in one round.
-const BATCH: u32 = 16;
+/// How many generations are claimed at once, to be asked for side by side, and
+/// how many in one round.
+const BATCH: u32 = 8;
 const MOST: u64 = 5_000;
-/// How many are asked for side by side.
-const AT_ONCE: usize = 8;
-/// How long nobody else asks for what was claimed. Longer than a batch takes.
-const HOLD: Duration = Duration::from_secs(180);
 
 /// How old a generation is, at least, when it is given up as unknown: a submit
 /// and its registration may be quicker than fal's own books.
@@ -63,9 +60,11 @@ pub(super) async fn run(sweep: &Sweep, report: &mut PollReport) -> Result<(), Ca
     let (mut done, mut why) = (Ok(()), None);
     while report.asked < MOST && done.is_ok() {
         let now = parts.clock.now();
-        let polls = parts.catalog.claim_polls(now, now.plus(HOLD), BATCH).await?;
-        let asked: Vec<_> = polls.iter().map(|poll| one(sweep, poll)).collect();
-        let ends: Vec<Result<End, CatalogError>> = stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
+        // A node that is killed here must not keep them from the others for long.
+        // One that is only slow is asked beside, which changes nothing.
+        let hold = now.plus(parts.settings.lease);
+        let polls = parts.catalog.claim_polls(now, hold, BATCH).await?;
+        let ends = join_all(polls.iter().map(|poll| one(sweep, poll))).await;
         let is_last = ends.is_empty() || ends.iter().flatten().any(|end| end.is_refused);
         for end in ends {
             match end {
