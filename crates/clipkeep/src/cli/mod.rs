@@ -11,6 +11,7 @@ mod output;
 mod serve;
 mod sweep;
 mod token;
+mod twice;
 mod verify;
 
 use std::{fmt, process::ExitCode};

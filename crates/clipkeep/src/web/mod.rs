@@ -32,7 +32,7 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub use self::api::HistoryRow;
+pub use self::api::{HistoryRow, RepeatRow};
 use self::error::ApiError;
 use crate::app::App;
 pub use crate::rows::{ClipRow, GenerationRow};
@@ -67,6 +67,7 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(api::generations::register_generation))
         .routes(routes!(api::generations::get_generation))
         .routes(routes!(api::clips::list_clips))
+        .routes(routes!(api::twice::list_twice))
         .routes(routes!(api::clips::get_clip, api::clips::delete_clip))
         .routes(routes!(api::clips::get_history))
         .routes(routes!(api::clips::fill_clip))

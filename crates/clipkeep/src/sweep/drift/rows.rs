@@ -1,6 +1,6 @@
 //! Rows whose objects are missing, or of another size.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use clipkeep_core::state::ClipState;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -50,13 +50,16 @@ impl Drift<'_> {
     }
 
     /// Those of a page whose object is not what the row says, and what size it
-    /// has instead.
-    async fn without_object(&self, page: Vec<StoredObject>) -> Result<Vec<(StoredObject, Option<u64>)>> {
-        let keys: Vec<_> = page.iter().map(|row| row.key.clone()).collect();
+    /// has instead. Of those that share one, one: whatever is found out of an
+    /// object concerns them all.
+    async fn without_object(&self, mut page: Vec<StoredObject>) -> Result<Vec<(StoredObject, Option<u64>)>> {
+        let mut shared = HashSet::new();
+        page.retain(|row| row.object == row.key || (!row.has_owner && shared.insert(row.object.clone())));
+        let keys: Vec<_> = page.iter().filter(|row| row.object == row.key).map(|row| row.key.clone()).collect();
         let sizes = self.store.sizes(&keys).await?;
-        let suspects = page.into_iter().filter(|row| sizes.get(&row.key) != Some(&row.size));
+        let suspects = page.into_iter().filter(|row| sizes.get(&row.object) != Some(&row.size));
         let asked = stream::iter(suspects).map(|row| async move {
-            let found = self.store.head(&row.key).await?.map(|object| object.size);
+            let found = self.store.head(&row.object).await?.map(|object| object.size);
             Ok::<_, super::DriftError>((row, found))
         });
         let wrong = |(row, found): &(StoredObject, Option<u64>)| std::future::ready(*found != Some(row.size));

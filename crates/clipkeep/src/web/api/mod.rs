@@ -6,6 +6,8 @@ pub(super) mod generations;
 pub(super) mod links;
 mod query;
 pub(super) mod risk;
+pub(super) mod twice;
 
 use crate::rows as model;
 pub use clips::HistoryRow;
+pub use twice::RepeatRow;
