@@ -57,8 +57,8 @@ const SHARERS: &str = "SELECT (SELECT count(*) FROM clips r WHERE r.object_key =
     AND r.key <> ?1) + (SELECT count(*) FROM clips r WHERE r.key = n.object AND r.state = 'stored' AND r.key <> ?1) \
     FROM (SELECT coalesce(object_key, key) AS object FROM clips WHERE key = ?1 AND state = 'stored') n";
 
-/// Lets clips that share part.
-pub const PART: &str = "UPDATE clips SET part_at = ?1 WHERE key IN (SELECT key FROM clips \
+/// Lets clips that share part. Left to itself SQLite would read all stored ones.
+pub const PART: &str = "UPDATE clips SET part_at = ?1 WHERE key IN (SELECT key FROM clips INDEXED BY clips_object \
     WHERE object_key IS NOT NULL AND state = 'stored' AND part_at IS NULL LIMIT ?2)";
 
 /// Claims clips that are to part.

@@ -9,8 +9,10 @@ mod outbox;
 mod plans;
 mod polls;
 mod queue;
+mod repeats;
 mod risk;
 mod schema;
+mod sharing;
 mod upkeep;
 
 use std::sync::Arc;
