@@ -7,10 +7,11 @@ use clipkeep::sweep::{parting, tombstones};
 use clipkeep_core::{state::ClipState, time::Timestamp};
 use fal_sim::{Fault, Faults, Media, Sim, SimOptions};
 use futures_util::{StreamExt, TryStreamExt};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Bed, delete::delete, in_both, until};
 use crate::{
+    cli::clipkeep,
     cold::{all, header, served},
     support::{app::TestApp, garage, postgres},
 };
@@ -24,6 +25,7 @@ in_both![
     what_stands_in_the_way_of_sharing_goes,
     what_is_left_under_the_name_of_a_clip_that_shares_goes_when_it_is_old,
     sharing_that_is_switched_off_ends_for_all,
+    case_39_a_kill_after_the_last_clips_row_leaves_the_object_to_the_sweep,
 ];
 
 fn media(seed: u64) -> Media {
@@ -119,6 +121,8 @@ async fn case_38_a_lost_shared_object_is_mended_for_all_its_clips(bed: Bed) {
     let (_, source_b) = bed.store("b", &media).await;
     bed.store("c", &media).await;
     let etag = header(&bed.get("c.mp4").await, "etag");
+    // Were there nothing else, the store would rather be the wrong one.
+    bed.store("other", &self::media(2)).await;
     // Two sources are slow to find again; one brings the bytes back for all.
     for source in [source_a, source_b] {
         bed.t.sim.set_faults(&source, Faults::always(Fault::status(503)));
@@ -132,7 +136,7 @@ async fn case_38_a_lost_shared_object_is_mended_for_all_its_clips(bed: Bed) {
         assert!(body(&bed, key).await == all(&media));
     }
     assert_ne!(header(&bed.get("c.mp4").await, "etag"), etag);
-    assert_eq!(objects(&bed.t).await, names(["c.mp4"]));
+    assert_eq!(objects(&bed.t).await, names(["c.mp4", "other.mp4"]));
     assert_eq!(bed.story("a.mp4").await.last().unwrap(), "stored");
 }
 
@@ -168,6 +172,8 @@ async fn case_45_a_clip_of_another_tenant_has_an_object_of_its_own(bed: Bed) {
         let (now, lease) = (app.clock.now(), app.config.lease);
         parting::run(&*app.catalog, &app.store, false, now, lease).await.unwrap()
     };
+    // A kill before the row was written left something under its name.
+    bed.raw.put("d.mp4", "half").await;
     assert_eq!((run().await.parted, run().await.parted), (1, 0));
     assert_eq!(objects(&bed.t).await, names(["a.mp4", "b.mp4", "c.mp4", "d.mp4"]));
     assert_eq!(bed.clip("d.mp4").await.unwrap().object_key, None);
@@ -228,6 +234,41 @@ async fn sharing_that_is_switched_off_ends_for_all(bed: Bed) {
     tombstones::run(&*app.catalog, &app.store, late).await.unwrap();
     assert_eq!(objects(&bed.t).await, names(["b.mp4", "c.mp4"]));
     assert!(body(&bed, "b.mp4").await == all(&media(1)) && body(&bed, "c.mp4").await == all(&media(1)));
+}
+
+async fn case_39_a_kill_after_the_last_clips_row_leaves_the_object_to_the_sweep(bed: Bed) {
+    bed.store("a", &media(1)).await;
+    bed.store("b", &media(1)).await;
+    assert_eq!(delete(&bed.t, "a.mp4").await, 204);
+    assert_eq!(bury(&bed).await, 1);
+    // All that a node writes before it is killed.
+    let (now, key) = (bed.t.app.clock.now(), "b.mp4".parse().unwrap());
+    bed.t.app.catalog.delete(&key, now, now.plus(Duration::from_secs(120)), "").await.unwrap();
+    assert_eq!(objects(&bed.t).await, names(["a.mp4"]));
+    assert_eq!(bury(&bed).await, 1);
+    assert_eq!(objects(&bed.t).await, names([]));
+    assert_eq!(bed.story("b.mp4").await.last().unwrap(), "removed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_generated_twice_is_told_on_the_command_line() {
+    let bed = Bed::folder(&[]).await;
+    let run = |args: &[&str]| clipkeep(&bed.t.sim, bed.t.data.path(), args, &[]);
+    assert_eq!(run(&["find", "--twice"]).0, 1);
+    for (id, query) in [("a", ""), ("b", "?prompt=a%20fox"), ("x", "?tenant=acme"), ("y", "?tenant=acme")] {
+        bed.store_as(id, &media(1), query).await;
+    }
+    let (code, out, _) = run(&["find", "--twice"]);
+    assert!(code == 0 && out.lines().count() == 3 && out.contains("683.6 KiB"), "{out}");
+    let told: Value = serde_json::from_str(&run(&["find", "--twice", "--tenant", "acme", "--json"]).1).unwrap();
+    let repeats = told["repeats"].as_array().unwrap();
+    assert_eq!((repeats.len(), &repeats[0]["saved"]), (1, &json!(700_000)));
+    assert_eq!(repeats[0]["clips"][1]["key"], "y.mp4");
+    assert_eq!(run(&["find", "--twice", "--model", "m"]).0, 2, "they exclude each other");
+    let (_, out, _) = run(&["explain", "b.mp4"]);
+    assert!(out.contains("its object serves 1 other clip") && out.contains("one object serves both"), "{out}");
+    let told: Value = serde_json::from_str(&run(&["explain", "a.mp4", "--json"]).1).unwrap();
+    assert_eq!(told["clips"][0]["shares"], 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
