@@ -9,6 +9,7 @@ use clipkeep_core::{
     generation::{Clip, HookRecord},
     id::ClipKey,
     link::{LinkKeys, expires_at},
+    receipt::ReceiptKey,
     secret::Secret,
     state::ClipState,
     time::{Clock, Timestamp},
@@ -68,6 +69,8 @@ pub struct App {
     pub jwks: JwksCache,
     /// What signs links.
     pub links: LinkKeys,
+    /// What signs receipts.
+    pub receipts: ReceiptKey,
     /// Where clips are for good.
     pub final_urls: FinalUrls,
     /// Clips at hand.
@@ -164,6 +167,7 @@ impl App {
             tasks,
             cache,
             stopping: CancellationToken::new(),
+            receipts: keys.receipt_key.expose().parse()?,
             admin_token: keys.admin_token,
             scratch,
             feed: Feed::new(told_before),
