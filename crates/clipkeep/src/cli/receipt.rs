@@ -65,7 +65,7 @@ fn public_keys(config: &Config, given: Option<&str>) -> anyhow::Result<ReceiptKe
         return Ok(keys);
     }
     let text = read_bounded(Path::new(given)).context("--key is neither a key nor a file with one")?;
-    Ok(String::from_utf8_lossy(&text).parse().with_context(|| format!("{given}"))?)
+    String::from_utf8_lossy(&text).parse().with_context(|| format!("--key {given}"))
 }
 
 /// A small file. One that is larger cannot be what it should, and is cut.
