@@ -72,6 +72,7 @@ pub struct Metrics {
     fills_running: Gauge<i64>,
     clips_at_risk: Gauge<i64>,
     polls: Family<Outcome, Counter>,
+    swept: Family<Outcome, Counter>,
     up: Gauge<u64, AtomicU64>,
 }
 
@@ -95,6 +96,7 @@ impl Metrics {
             fills_running: Gauge::default(),
             clips_at_risk: Gauge::default(),
             polls: Family::default(),
+            swept: Family::default(),
             up: Gauge::default(),
         };
         metrics.register();
@@ -123,6 +125,7 @@ impl Metrics {
         let help = "Clips that are not stored and whose source is about to vanish, by the last sweep";
         r.register("clips_at_risk", help, self.clips_at_risk.clone());
         r.register("polls", "Generations asked for at their provider, by outcome", self.polls.clone());
+        r.register("swept", "What the sweep found and did, by outcome", self.swept.clone());
         r.register("up", "1 while the node runs", self.up.clone());
     }
 
@@ -152,6 +155,13 @@ impl Metrics {
     /// A generation was asked for at its provider.
     pub fn polled(&self, outcome: &'static str) {
         self.polls.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// The sweep found or did so much of one thing.
+    pub fn swept(&self, outcome: &'static str, count: u64) {
+        if count > 0 {
+            self.swept.get_or_create(&Outcome { outcome }).inc_by(count);
+        }
     }
 
     /// So many clips are at risk.

@@ -90,13 +90,21 @@ pub(super) async fn publish(
         decide_view(inner, claim, file).await?;
     }
     parts.catalog.seal(&claim.lease, sealed, parts.clock.now()).await?;
-    match share::with_twin(inner, ongoing).await {
-        Ok(false) => {}
-        shared => {
+    let staged = match share::find(inner, ongoing).await {
+        Ok(None) => staged,
+        Ok(Some(twin)) => {
+            // First, so that a kill leaves no upload that nobody ends.
             staged.abort().await;
-            return shared.map(drop);
+            if share::refer(inner, ongoing, &twin).await? {
+                return Ok(());
+            }
+            parts.store.stage(key, &sealed.media.content_type, file).await?
         }
-    }
+        Err(error) => {
+            staged.abort().await;
+            return Err(error);
+        }
+    };
     match staged.publish().await {
         Ok(_) => {}
         // Other bytes stand in the way, under the name of a clip that is not

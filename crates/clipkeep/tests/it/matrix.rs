@@ -63,7 +63,7 @@ async fn outcome(faults: Faults, plain_order: bool) -> Outcome {
     };
     if clip.state == ClipState::Stored {
         assert_eq!(clip.sealed.unwrap().sha256, media.sha256());
-        assert_eq!(t.app.store.hash(&clip.key).await.unwrap().sha256, media.sha256());
+        assert_eq!(t.app.store.hash(clip.object()).await.unwrap().sha256, media.sha256());
     }
     (gets, clip.state, clip.epoch)
 }

@@ -13,6 +13,7 @@ pub mod queue;
 mod record;
 pub mod risk;
 pub mod sharing;
+mod tokens;
 pub mod upkeep;
 mod writer;
 

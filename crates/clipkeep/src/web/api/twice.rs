@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::query::limit_of;
 use crate::{
     catalog::sharing::{Repeat, RepeatClip, RepeatCursor},
-    web::{AppState, auth::Admin, error::ApiError},
+    web::{AppState, auth::By, error::ApiError},
 };
 
 /// Which repeats to list.
@@ -102,12 +102,13 @@ pub(crate) struct RepeatList {
 }
 
 /// Lists bytes that a tenant was given more than once, and that are still
-/// stored; what was stored last comes first. Tenants are never compared.
+/// stored; what was stored last comes first. Tenants are never compared, and a
+/// tenant's token sees its own alone.
 #[utoipa::path(get, path = "/api/v1/clips/twice", tag = "clips", params(RepeatQuery),
     security(("admin_token" = [])),
-    responses((status = 200, body = RepeatList), (status = 400, description = "The query is not understood"), (status = 401, description = "No admin token")))]
+    responses((status = 200, body = RepeatList), (status = 400, description = "The query is not understood"), (status = 401, description = "No valid token")))]
 pub(crate) async fn list_twice(
-    _: Admin,
+    By(caller): By,
     State(app): State<AppState>,
     query: Result<Query<RepeatQuery>, QueryRejection>,
 ) -> Result<Json<RepeatList>, ApiError> {
@@ -116,7 +117,11 @@ pub(crate) async fn list_twice(
     let tenant = query.tenant.map(|name| name.parse::<Tenant>()).transpose();
     let tenant = tenant.map_err(|error| bad(&format!("tenant: {error}")))?;
     let after = query.cursor.map(|text| read_cursor(&text).ok_or_else(|| bad("cursor: is not one of ours")));
-    let page = app.catalog.repeats(tenant.as_ref(), after.transpose()?.as_ref(), limit_of(query.limit)?).await?;
+    if tenant.as_ref().is_some_and(|tenant| !caller.sees(Some(tenant))) {
+        return Ok(Json(RepeatList { repeats: Vec::new(), next_cursor: None }));
+    }
+    let tenant = tenant.as_ref().or(caller.tenant());
+    let page = app.catalog.repeats(tenant, after.transpose()?.as_ref(), limit_of(query.limit)?).await?;
     let next_cursor = page.next.as_ref().map(write_cursor);
     Ok(Json(RepeatList { repeats: page.repeats.into_iter().map(Into::into).collect(), next_cursor }))
 }

@@ -13,6 +13,7 @@ mod repeats;
 mod risk;
 mod schema;
 mod sharing;
+mod tokens;
 mod upkeep;
 
 use std::sync::Arc;
