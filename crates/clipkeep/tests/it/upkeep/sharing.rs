@@ -4,7 +4,11 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use clipkeep::sweep::{parting, tombstones};
-use clipkeep_core::{state::ClipState, time::Timestamp};
+use clipkeep_core::{
+    state::ClipState,
+    time::Timestamp,
+    token::{TOKEN_BYTES, TokenInfo, token_hash, token_text},
+};
 use fal_sim::{Fault, Faults, Media, Sim, SimOptions};
 use futures_util::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
@@ -269,6 +273,41 @@ async fn what_was_generated_twice_is_told_on_the_command_line() {
     assert!(out.contains("its object serves 1 other clip") && out.contains("one object serves both"), "{out}");
     let told: Value = serde_json::from_str(&run(&["explain", "a.mp4", "--json"]).1).unwrap();
     assert_eq!(told["clips"][0]["shares"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_45_a_tenant_sees_only_its_own_of_what_came_twice() {
+    let bed = Bed::folder(&[]).await;
+    for (id, tenant) in [("a", "acme"), ("b", "acme"), ("x", "other"), ("y", "other"), ("z", "third")] {
+        bed.store_as(id, &media(1), &format!("?tenant={tenant}")).await;
+    }
+    let token = async |tenant: &str, seed: u8| {
+        let text = token_text(&[seed; TOKEN_BYTES]);
+        let tenant = Some(tenant.parse().unwrap());
+        let (id, created_at) = (seed.to_string(), bed.t.app.clock.now());
+        let info = TokenInfo { id, name: "t".to_owned(), tenant, created_at, revoked_at: None };
+        bed.t.app.catalog.create_token(&info, &token_hash(&text)).await.unwrap();
+        text
+    };
+    let list = async |token: &str, query: &str| -> Value {
+        let url = format!("{}/api/v1/clips/twice{query}", bed.t.url);
+        bed.t.client.get(url).bearer_auth(token).send().await.unwrap().json().await.unwrap()
+    };
+    let (acme, third) = (token("acme", 1).await, token("third", 2).await);
+    for query in ["", "?tenant=acme"] {
+        let told = list(&acme, query).await;
+        let repeats = told["repeats"].as_array().unwrap();
+        assert_eq!((repeats.len(), &repeats[0]["tenant"], &repeats[0]["count"]), (1, &json!("acme"), &json!(2)));
+        assert!(["x.mp4", "y.mp4", "z.mp4"].iter().all(|key| !told.to_string().contains(key)), "{told}");
+    }
+    let nothing = json!({"repeats": [], "next_cursor": null});
+    assert_eq!(list(&acme, "?tenant=other").await, nothing);
+    assert_eq!(list(&third, "").await, nothing, "that others have its bytes is not told");
+    let all = list(&bed.t.token, "?limit=1").await;
+    let next = all["next_cursor"].as_str().unwrap();
+    assert_eq!(list(&acme, &format!("?cursor={next}")).await["repeats"].as_array().unwrap().len(), 1);
+    assert_eq!(list(&bed.t.token, "?cursor=nonsense").await["code"], "invalid_request");
+    assert_eq!(list("nobody", "").await["code"], "unauthorized");
 }
 
 #[tokio::test(flavor = "multi_thread")]
