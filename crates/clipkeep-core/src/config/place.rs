@@ -279,9 +279,11 @@ mod tests {
         assert_eq!(template.fill(&key), "https://clips.example.com/app/v/a.mp4");
         assert!(UrlTemplate::parse("https://cdn.example.com/?clip={key}", &public).is_ok());
         assert!(template.is_ours(&public) && !template.leads_past_us());
-        for (text, leads_past_us) in
-            [("https://cdn.example.com/v/{key}", false), ("https://cdn.example.com/{key}", true), ("https://x/?v={key}", true)]
-        {
+        for (text, leads_past_us) in [
+            ("https://cdn.example.com/v/{key}", false),
+            ("https://cdn.example.com/{key}", true),
+            ("https://x/?v={key}", true),
+        ] {
             let template = UrlTemplate::parse(text, &public).unwrap();
             assert_eq!((template.is_ours(&public), template.leads_past_us()), (false, leads_past_us), "{text}");
         }

@@ -113,11 +113,9 @@ impl Reader {
     fn share_objects(&mut self, template: &UrlTemplate, public_url: &BaseUrl) -> bool {
         self.value("share_objects", |text| match text.trim() {
             "auto" => Ok(template.is_ours(public_url)),
-            "true" if template.leads_past_us() => {
-                Err("cannot be on while final_url_template leads past our own /v/: \
+            "true" if template.leads_past_us() => Err("cannot be on while final_url_template leads past our own /v/: \
                      each clip's key must be in the bucket then"
-                    .to_owned())
-            }
+                .to_owned()),
             text => parse::boolean(text).map_err(|_| "must be auto, true or false".to_owned()),
         })
     }

@@ -44,8 +44,9 @@ pub async fn run(
         }
         let page = catalog.claim_partings(now, now.plus(HOLD), PAGE).await?;
         let last = page.len() < PAGE as usize;
-        let mut parting = stream::iter(page.iter().map(|clip| part(catalog, store, clip, now, lease)).collect::<Vec<_>>())
-            .buffer_unordered(AT_ONCE);
+        let mut parting =
+            stream::iter(page.iter().map(|clip| part(catalog, store, clip, now, lease)).collect::<Vec<_>>())
+                .buffer_unordered(AT_ONCE);
         while let Some(parted) = parting.next().await {
             match parted? {
                 Some(true) => report.parted += 1,

@@ -13,8 +13,7 @@ use super::{
         Attempt, Lease, Result,
         ending::Ending,
         merge::Line,
-        page,
-        row,
+        page, row,
         sharing::{
             EXAMPLES, Named, Parting, Repeat, RepeatCursor, RepeatPage, Sharing, Twin, cursor, cut, example, named,
             parting, repeat, twin,

@@ -72,15 +72,15 @@ fn removed(tx: &Connection, key: &ClipKey, at: Timestamp) -> Result<()> {
         RETURNING EXISTS (SELECT 1 FROM clips r WHERE r.state = 'stored' \
         AND r.object_key = coalesce(clips.object_key, clips.key)) \
         OR EXISTS (SELECT 1 FROM clips r WHERE r.state = 'stored' AND r.key = clips.object_key)";
-    let spared: Option<bool> =
-        first(tx, SQL, (key.as_str(), at.millis()), |row| Ok(row.get(0)?))?;
+    let spared: Option<bool> = first(tx, SQL, (key.as_str(), at.millis()), |row| Ok(row.get(0)?))?;
     let Some(spared) = spared else { return Ok(()) };
     let event = if spared { "spared" } else { "removed" };
     tell(tx, &Line { key: key.clone(), at, event, detail: None })
 }
 
 fn object_lost(tx: &Connection, key: &ClipKey, epoch: i64, at: Timestamp, due: Timestamp, why: &str) -> Result<bool> {
-    const OBJECT: &str = "SELECT coalesce(object_key, key) FROM clips WHERE key = ?1 AND epoch = ?2 AND state = 'stored'";
+    const OBJECT: &str =
+        "SELECT coalesce(object_key, key) FROM clips WHERE key = ?1 AND epoch = ?2 AND state = 'stored'";
     const OF_IT: &str = "SELECT key FROM clips WHERE key = ?1 AND object_key IS NULL AND state = 'stored' \
         UNION ALL SELECT key FROM clips WHERE object_key = ?1 AND state = 'stored'";
     const SQL: &str = "UPDATE clips SET state = 'waiting', due_at = ?4, queue_at = ?4, queued = 0, epoch = epoch + 1, \

@@ -63,7 +63,8 @@ async fn sqlite_picks_by_an_index_that_is_in_order() {
     let three = [Value::Int(1), Value::Int(1), Value::Int(1)];
     let two = &three[..2];
     let walk = [Value::Int(9), Value::Int(1), Value::Text("a".into()), Value::Int(1)];
-    let repeats = [Value::Int(9), Value::Text("t".into()), Value::Text("x".into()), Value::Int(1), Value::Text("t".into())];
+    let repeats =
+        [Value::Int(9), Value::Text("t".into()), Value::Text("x".into()), Value::Int(1), Value::Text("t".into())];
     for (sql, values, index) in [
         (sqlite::queue::PROMOTE, &three[..], "clips_deferred"),
         (sqlite::queue::PROMOTE, &three[..], "clips_fresh"),

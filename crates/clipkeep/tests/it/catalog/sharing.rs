@@ -2,9 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use clipkeep::catalog::{
-    Catalog, Lease, sharing::Twin,
-};
+use clipkeep::catalog::{Catalog, Lease, sharing::Twin};
 use clipkeep_core::{
     event::{EventType, Position},
     generation::{Facts, HookRecord, Sealed},
