@@ -22,6 +22,6 @@ pub use follow::FollowUrls;
 pub use headers::{TARGET_HEADER, TENANT_HEADER, lifetime, reply_headers, request_headers};
 pub use rewrite::Rewriter;
 pub use scan::{Piece, Scanner};
-pub use sse::{Events, SseRewriter};
+pub use sse::{Event, Events, SseRewriter};
 pub use submit::{Submitted, with_webhook};
 pub use target::{Call, FalHost, Target, TargetError};

@@ -115,31 +115,72 @@ impl<F: Fn(&str) -> Option<String>> SseRewriter<F> {
     }
 }
 
-/// Picks up the data of events, one after the other, each as a short copy.
+/// An event of a stream, or some of a long one.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// All of it.
+    Whole {
+        /// As it came, with the empty line that ends it.
+        raw: Vec<u8>,
+        /// A short copy of its data, if it has any.
+        data: Option<Vec<u8>>,
+    },
+    /// Some of one that is longer than what is held.
+    Part(Vec<u8>),
+}
+
+/// Cuts a stream into its events. All of them, and the rest, are the stream.
 #[derive(Debug)]
 pub struct Events {
     lines: Lines,
+    now: Now,
+}
+
+/// The event that has begun.
+#[derive(Debug)]
+struct Now {
     max: usize,
+    raw: Vec<u8>,
     data: Option<Copy>,
+    is_long: bool,
 }
 
 impl Events {
-    /// Copies are of at most `max` bytes.
+    /// Events of up to `max` bytes are given whole.
     pub const fn new(max: usize) -> Self {
-        Self { lines: Lines::new(), max, data: None }
+        Self { lines: Lines::new(), now: Now { max, raw: Vec::new(), data: None, is_long: false } }
     }
 
-    /// Takes the next bytes; gives the data of each event that ends with them.
-    pub fn push(&mut self, bytes: &[u8], each: &mut dyn FnMut(Vec<u8>)) {
-        let Self { lines, max, data } = self;
-        lines.push(bytes, &mut |part| match part {
-            Part::Data(bytes) => data.get_or_insert_with(|| Copy::new(*max)).push(bytes),
-            Part::Frame(_) => {}
-            Part::EventEnd => {
-                if let Some(data) = data.take() {
-                    each(data.into_bytes());
-                }
+    /// Takes the next bytes; gives the events that end with them.
+    pub fn push(&mut self, bytes: &[u8], each: &mut dyn FnMut(Event)) {
+        let Self { lines, now } = self;
+        lines.push(bytes, &mut |part| now.take(part, each));
+        if now.is_long && !now.raw.is_empty() {
+            each(Event::Part(std::mem::take(&mut now.raw)));
+        }
+    }
+
+    /// What stands behind the last event's end.
+    pub fn into_rest(self) -> Vec<u8> {
+        self.now.raw
+    }
+}
+
+impl Now {
+    fn take(&mut self, part: Part<'_>, each: &mut dyn FnMut(Event)) {
+        match part {
+            Part::Frame(bytes) => self.raw.extend_from_slice(bytes),
+            Part::Data(bytes) => {
+                self.raw.extend_from_slice(bytes);
+                self.data.get_or_insert_with(|| Copy::new(self.max)).push(bytes);
             }
-        });
+            Part::EventEnd => {
+                let (raw, data) = (std::mem::take(&mut self.raw), self.data.take());
+                let data = data.map(Copy::into_bytes);
+                each(if self.is_long { Event::Part(raw) } else { Event::Whole { raw, data } });
+                self.is_long = false;
+            }
+        }
+        self.is_long |= self.raw.len() > self.max;
     }
 }

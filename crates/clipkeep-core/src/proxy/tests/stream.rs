@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::proxy::{Copy, Events, Piece, Rewriter, Scanner, SseRewriter};
+use crate::proxy::{Copy, Event, Events, Piece, Rewriter, Scanner, SseRewriter};
 
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -217,11 +217,19 @@ fn strings_are_replaced_within_events_data_alone() {
 #[test]
 fn the_data_of_events_is_picked_up() {
     for len in [1, 2, 3, 5, 1000] {
-        let (mut found, mut events) = (Vec::new(), Events::new(1 << 20));
-        for piece in STREAM.as_bytes().chunks(len) {
-            events.push(piece, &mut |data| found.push(data));
+        let (mut found, mut whole, mut events) = (Vec::new(), Vec::new(), Events::new(100));
+        let stream = format!("{STREAM}data: {}\n\ndata: 7", "x".repeat(200));
+        for piece in stream.as_bytes().chunks(len) {
+            events.push(piece, &mut |event| match event {
+                Event::Part(raw) => whole.extend(raw),
+                Event::Whole { raw, data } => {
+                    whole.extend(raw);
+                    found.extend(data.map(|data| serde_json::from_slice::<Value>(&data).ok()));
+                }
+            });
         }
-        let found: Vec<Option<Value>> = found.iter().map(|data| serde_json::from_slice(data).ok()).collect();
+        whole.extend(events.into_rest());
+        assert_eq!(whole, stream.as_bytes(), "{len}");
         let expected = [
             Some(json!({"url": "https://v3.fal.media/a.mp4"})),
             Some(json!({"status": "https://v3.fal.media/b.mp4"})),
