@@ -83,6 +83,7 @@ pub struct Metrics {
     polls: Family<Outcome, Counter>,
     proxied: Family<Answered, Counter>,
     unkept: Family<OfCall, Counter>,
+    swept: Family<Outcome, Counter>,
     up: Gauge<u64, AtomicU64>,
 }
 
@@ -106,6 +107,7 @@ impl Metrics {
             polls: Family::default(),
             proxied: Family::default(),
             unkept: Family::default(),
+            swept: Family::default(),
             up: Gauge::default(),
         };
         metrics.register();
@@ -134,6 +136,7 @@ impl Metrics {
         r.register("proxy_calls", help, self.proxied.clone());
         let help = "Answers of fal's that were passed on without being kept: look into the log";
         r.register("proxy_unkept", help, self.unkept.clone());
+        r.register("swept", "What the sweep found and did, by outcome", self.swept.clone());
         r.register("up", "1 while the node runs", self.up.clone());
     }
 
@@ -167,6 +170,13 @@ impl Metrics {
     /// An answer was passed on without being kept.
     pub fn passed_unkept(&self, call: &'static str) {
         self.unkept.get_or_create(&OfCall { call }).inc();
+    }
+
+    /// The sweep found or did so much of one thing.
+    pub fn swept(&self, outcome: &'static str, count: u64) {
+        if count > 0 {
+            self.swept.get_or_create(&Outcome { outcome }).inc_by(count);
+        }
     }
 
     /// So many clips are at risk.

@@ -29,11 +29,11 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "clipkeep", version, propagate_version = true)]
 pub struct Cli {
-    #[command(flatten)]
-    config: ConfigArgs,
     /// Print JSON instead of text.
     #[arg(long, global = true)]
     json: bool,
+    #[command(flatten, next_help_heading = "Configuration")]
+    config: ConfigArgs,
     #[command(subcommand)]
     command: Command,
 }

@@ -120,7 +120,7 @@ impl Sweep {
             loop {
                 let mut report = Report::default();
                 self.urgent(&mut report).await;
-                report.log();
+                self.tell(&report);
                 tokio::time::sleep(interval).await;
             }
         };
@@ -128,7 +128,7 @@ impl Sweep {
             loop {
                 let mut report = Report::default();
                 self.remove(&mut report).await;
-                report.log();
+                self.tell(&report);
                 tokio::time::sleep(interval).await;
             }
         };
@@ -152,8 +152,17 @@ impl Sweep {
         let mut report = Report::default();
         self.urgent(&mut report).await;
         self.remove(&mut report).await;
-        report.log();
+        self.tell(&report);
         report
+    }
+
+    /// The log's line and the counters of a round.
+    fn tell(&self, report: &Report) {
+        report.log();
+        let metrics = &self.parts.metrics;
+        metrics.swept("too_old", report.retention.deleted);
+        metrics.swept("objects_removed", report.tombstones.removed);
+        metrics.swept("unfinished_steps", report.unfinished.len() as u64);
     }
 
     /// The steps that cannot wait. One that fails does not stop the others.
@@ -200,6 +209,7 @@ impl Sweep {
         };
         let report = drift.run().await?;
         report.log();
+        report.count(&parts.metrics);
         if report.missing + report.wrong_size + report.adopted > 0 {
             parts.engine.wake();
         }
@@ -208,6 +218,22 @@ impl Sweep {
 }
 
 impl DriftReport {
+    fn count(&self, metrics: &Metrics) {
+        let found = [
+            ("missing", self.missing),
+            ("wrong_size", self.wrong_size),
+            ("orphans", self.orphans),
+            ("adopted", self.adopted),
+            ("orphans_removed", self.removed),
+            ("leftovers_removed", self.leftovers),
+            ("uploads_aborted", self.uploads),
+            ("copies_removed", self.copies),
+            ("failed_removals", self.failed),
+            ("drift_stopped", u64::from(self.stopped)),
+        ];
+        found.into_iter().for_each(|(outcome, count)| metrics.swept(outcome, count));
+    }
+
     fn log(&self) {
         tracing::info!(
             rows = self.rows,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clipkeep::sweep::drift::DriftSettings;
 use clipkeep_core::{
     event::EventType,
     id::{ClipKey, Provider},
@@ -54,6 +55,17 @@ async fn case_38_a_deleted_object_comes_again_under_a_new_etag(bed: Bed) {
     assert_eq!(bed.raw.get("c.mp4").await.unwrap(), all(&media));
     assert_eq!(bed.story("c.mp4").await[3..], ["stored", "object_lost", "claimed", "sealed", "stored"]);
     assert_eq!(bed.story("other.mp4").await.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_metrics_count_what_drifted() {
+    let bed = Bed::folder(&[]).await;
+    bed.store("c", &media()).await;
+    bed.store("other", &media()).await;
+    bed.raw.delete("c.mp4").await;
+    bed.t.app.sweep.drift(DriftSettings::new(Duration::ZERO)).await.unwrap();
+    let metrics = bed.t.app.metrics.render();
+    assert!(metrics.contains("clipkeep_swept_total{outcome=\"missing\"} 1"), "{metrics}");
 }
 
 async fn case_38_a_deleted_object_whose_source_is_gone_is_lost_and_told(bed: Bed) {
