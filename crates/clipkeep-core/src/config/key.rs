@@ -200,7 +200,8 @@ keys! {
         "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     /// How far a webhook's timestamp may be from our clock, to either side. Whole seconds.
     hook_tolerance: Duration("1s", "1h"), "300s", "60s";
-    /// The largest webhook body that is accepted.
+    /// The largest webhook body that is accepted. A result that passes through `/fal/proxy` is recorded up to this
+    /// length, long strings not counted.
     hook_max_body: Size("1KiB", "1GiB"), "16MiB", "64MiB";
     /// The largest clip that is accepted.
     max_clip_size: Size("1", "5TiB"), "20GiB", "2GiB";
