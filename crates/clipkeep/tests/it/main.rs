@@ -21,6 +21,7 @@ mod matrix;
 mod memory;
 mod nodes;
 mod outbox;
+mod proxy;
 mod receipts;
 mod signing;
 mod slow;
