@@ -15,6 +15,7 @@ pub mod jwks;
 pub mod keys;
 pub mod outbox;
 pub mod provider;
+pub mod proxy;
 pub mod rows;
 pub mod scratch;
 pub mod shutdown;

@@ -10,8 +10,9 @@ use axum::{
 };
 use clipkeep_core::{
     hook::{
-        HookQuery,
+        HookQuery, QueryError,
         fal::{self, HookError, SignedHeaders},
+        source_lifetime,
     },
     problem::Code,
 };
@@ -73,13 +74,15 @@ async fn receive(app: &AppState, query: &str, headers: &HeaderMap, body: Body) -
     let signed = SignedHeaders::read(headers, app.clock.now(), app.config.hook_tolerance).map_err(refuse)?;
     let body = read(body, app.config.hook_max_body).await?;
     let request_id = verify(app, &signed, &body).await?;
-    let query = HookQuery::parse(query).map_err(|e| ApiError::new(Code::InvalidRequest, e.to_string()))?;
+    let bad = |error: QueryError| ApiError::new(Code::InvalidRequest, error.to_string());
+    let source_lifetime = source_lifetime(query).map_err(bad)?;
+    let query = HookQuery::parse(query).map_err(bad)?;
     let decoded = fal::decode(&body, Some(&request_id), &query, app.clock.now())
         .map_err(|e| ApiError::new(Code::InvalidRequest, e.to_string()))?;
     for note in &decoded.notes {
         tracing::info!(request_id, slot = note.slot, reason = note.reason, "a file of the payload became no clip");
     }
-    let record = app.complete_record(decoded.record);
+    let record = app.complete_record(decoded.record.with_source_lifetime(source_lifetime));
     Ok(app.hooks.record(record).await?)
 }
 
