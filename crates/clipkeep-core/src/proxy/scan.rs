@@ -96,13 +96,7 @@ impl Scanner {
     }
 
     /// Goes on with a string; answers the rest.
-    fn text<'b>(
-        &mut self,
-        bytes: &'b [u8],
-        is_escaped: bool,
-        sent: u64,
-        each: &mut dyn FnMut(Piece<'_>),
-    ) -> &'b [u8] {
+    fn text<'b>(&mut self, bytes: &'b [u8], is_escaped: bool, sent: u64, each: &mut dyn FnMut(Piece<'_>)) -> &'b [u8] {
         let (end, is_over, is_escaped) = end_of(bytes, is_escaped);
         let (part, rest) = bytes.split_at(end);
         let held = self.held.len() + part.len();

@@ -98,7 +98,8 @@ pub(super) async fn cancel_at_fal(
 async fn by_header(app: &AppState, Peer(peer): Peer, request: Request) -> Response<Body> {
     let target = |request: &Request| {
         let given = request.headers().get(TARGET_HEADER);
-        let given = given.ok_or_else(|| ApiError::new(Code::InvalidRequest, "the header x-fal-target-url is missing"))?;
+        let given =
+            given.ok_or_else(|| ApiError::new(Code::InvalidRequest, "the header x-fal-target-url is missing"))?;
         Target::judge(request.method(), given.to_str().unwrap_or_default()).map_err(refused)
     };
     passed(app, peer, request, target, None).await.unwrap_or_else(IntoResponse::into_response)

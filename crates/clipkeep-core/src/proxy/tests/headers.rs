@@ -5,9 +5,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::proxy::{FollowUrls, lifetime, reply_headers, request_headers};
 
 fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
-    let pair = |(name, value): &(&str, &str)| {
-        (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap())
-    };
+    let pair =
+        |(name, value): &(&str, &str)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
     pairs.iter().map(pair).collect()
 }
 
@@ -36,8 +35,14 @@ fn fal_sees_what_is_meant_for_it_alone() {
         ("x-clipkeep-tenant", "acme"),
     ]);
     let passed = request_headers(&given);
-    let expected =
-        ["accept", "accept-encoding", "content-type", "user-agent", "x-app-fal-disable-fallback", "x-fal-queue-priority"];
+    let expected = [
+        "accept",
+        "accept-encoding",
+        "content-type",
+        "user-agent",
+        "x-app-fal-disable-fallback",
+        "x-fal-queue-priority",
+    ];
     assert_eq!(names(&passed), expected);
     assert_eq!(passed["accept-encoding"], "identity");
 }

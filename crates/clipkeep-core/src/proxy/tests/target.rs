@@ -13,7 +13,11 @@ fn what_fals_clients_call_passes() {
     let model = |model: &str| model.to_owned();
     for (method, url, call) in [
         (&post, "https://queue.fal.run/fal-ai/veo3", Call::Submit { model: model("fal-ai/veo3") }),
-        (&post, "https://queue.fal.run/fal-ai/flux-2/edit/?fal_webhook=x", Call::Submit { model: model("fal-ai/flux-2/edit") }),
+        (
+            &post,
+            "https://queue.fal.run/fal-ai/flux-2/edit/?fal_webhook=x",
+            Call::Submit { model: model("fal-ai/flux-2/edit") },
+        ),
         (&post, "https://queue.falrun.com/workflows/a/b", Call::Submit { model: model("workflows/a/b") }),
         (&post, "https://fal.run/fal-ai/flux/dev", Call::Run { model: model("fal-ai/flux/dev") }),
         (&post, "https://fal.run/fal-ai/flux/dev/stream", Call::Run { model: model("fal-ai/flux/dev/stream") }),

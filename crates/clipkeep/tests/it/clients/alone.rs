@@ -1,14 +1,10 @@
 //! The clients and the simulator, nothing of ours between: it is a fal to them.
 
 use fal_sim::{Outage, Sim};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{App, FAL_KEY, simulator};
+use super::{App, FAL_KEY, simulator, text};
 use crate::support::tls::Front;
-
-fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("no {pointer} in {value}"))
-}
 
 async fn python(sim: &Sim) -> (tempfile::TempDir, App) {
     let dir = tempfile::tempdir().unwrap();

@@ -110,9 +110,11 @@ const scenarios = {
 
   async stream(fal, given) {
     const stream = await fal.stream(given.model, { input: given.input, connectionMode: given.mode });
+    const done = stream.done();
+    done.catch(() => {});
     const events = [];
     for await (const event of stream) events.push(event);
-    return { events, done: await stream.done(), requestId: stream.requestId };
+    return { events, done: await done, requestId: stream.requestId };
   },
 };
 
