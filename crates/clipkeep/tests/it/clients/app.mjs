@@ -41,6 +41,13 @@ function withFile({ input, fileMb }) {
   return fileMb ? { ...input, image_url: `data:image/png;base64,${"A".repeat(fileMb << 20)}` } : input;
 }
 
+// How long it takes from the first event to the last.
+function durationOf(stream) {
+  const times = [];
+  stream.on("data", () => times.push(performance.now()));
+  return () => times.at(-1) - times[0];
+}
+
 const scenarios = {
   async subscribe(fal, given) {
     const seen = [];
@@ -69,11 +76,12 @@ const scenarios = {
     });
     const first = await fal.queue.status(given.model, { requestId, logs: true });
     const stream = await fal.queue.streamStatus(given.model, { requestId, logs: true });
+    const tookMs = durationOf(stream);
     const streamed = [];
     for await (const status of stream) streamed.push(status);
     const last = await stream.done();
     const result = await fal.queue.result(given.model, { requestId });
-    return { requestId, submitted, first, streamed, last, result };
+    return { requestId, submitted, first, streamed, last, result, tookMs: tookMs() };
   },
 
   async submit(fal, given) {
@@ -110,11 +118,12 @@ const scenarios = {
 
   async stream(fal, given) {
     const stream = await fal.stream(given.model, { input: given.input, connectionMode: given.mode });
+    const tookMs = durationOf(stream);
     const done = stream.done();
     done.catch(() => {});
     const events = [];
     for await (const event of stream) events.push(event);
-    return { events, done: await done, requestId: stream.requestId };
+    return { events, done: await done, requestId: stream.requestId, tookMs: tookMs() };
   },
 };
 

@@ -7,6 +7,8 @@ mod gateway;
 mod large;
 mod outage;
 mod proxy;
+mod shapes;
+mod told;
 
 use std::{
     path::{Path, PathBuf},
@@ -42,12 +44,12 @@ fn script(name: &str) -> PathBuf {
 
 /// A simulator that wants its key, and takes a while over each job.
 async fn simulator() -> Sim {
-    let options = SimOptions {
-        key: Some(FAL_KEY.to_owned()),
-        queue_time: Duration::from_millis(150),
-        run_time: Duration::from_millis(150),
-        ..SimOptions::default()
-    };
+    simulator_that_takes(Duration::from_millis(150)).await
+}
+
+async fn simulator_that_takes(run_time: Duration) -> Sim {
+    let queue_time = Duration::from_millis(150);
+    let options = SimOptions { key: Some(FAL_KEY.to_owned()), queue_time, run_time, ..SimOptions::default() };
     Sim::start(options).await.unwrap()
 }
 
