@@ -20,6 +20,8 @@ pub enum Warning {
     FalOverPlainHttp,
     /// Anybody who reaches the node spends the fal key's money.
     ProxyOpenToAll,
+    /// The gateway could call nobody.
+    GatewayWithoutKey,
     /// Several nodes would each make secrets of their own.
     SecretsPerNode,
     /// Several nodes would each sign events with a secret of their own.
@@ -53,6 +55,7 @@ impl Warning {
             Self::ProxyOpenToAll => {
                 "proxy_networks holds a network of all addresses: anybody who reaches this node generates at your cost"
             }
+            Self::GatewayWithoutKey => "fal_gateway_listen is set, but fal_key is not: no call can pass",
             Self::SecretsPerNode => {
                 "database is PostgreSQL, but link_keys and admin_token are not both given: each node makes its own, \
                  and one node's links are refused by the others"
@@ -95,6 +98,7 @@ pub(super) fn of(config: &Config) -> Vec<Warning> {
         (Warning::PublicUrlPlainHttp, !unspecified && is_open_http(&public_url)),
         (Warning::FalOverPlainHttp, bases.iter().chain([&config.fal_jwks_url]).any(is_open_http)),
         (Warning::ProxyOpenToAll, config.proxy_networks.iter().any(Network::is_all)),
+        (Warning::GatewayWithoutKey, config.fal_gateway_listen.is_some() && config.fal_key.is_none()),
         (Warning::SecretsPerNode, postgres && (config.link_keys.is_none() || config.admin_token.is_none())),
         (Warning::EventSecretPerNode, postgres && tells && config.event_secret.is_none()),
         (Warning::EventsOverPlainHttp, config.event_endpoints.iter().any(|endpoint| is_open_http(endpoint.expose()))),

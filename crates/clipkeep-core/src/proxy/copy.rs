@@ -12,7 +12,7 @@ const MAX_DATA: usize = 1024;
 const MAX_TEXT: usize = 16 * 1024;
 
 /// A copy in which `{"$omitted_bytes": n}` stands for each long string, inline
-/// data above all; and for the whole where it is too long even so.
+/// data above all.
 #[derive(Debug)]
 pub struct Copy {
     scanner: Scanner,
@@ -40,11 +40,11 @@ impl Copy {
         scanner.push(bytes, &mut |piece| written.take(piece));
     }
 
-    /// The copy, as bytes.
-    pub fn into_bytes(mut self) -> Vec<u8> {
+    /// The copy, as bytes; `None` if it would be too long even so.
+    pub fn into_bytes(mut self) -> Option<Vec<u8>> {
         let Self { scanner, written } = &mut self;
         scanner.finish(&mut |piece| written.take(piece));
-        self.written.into_bytes()
+        Some(self.written.bytes).filter(|_| !self.written.is_too_long)
     }
 }
 
@@ -94,12 +94,12 @@ impl Written {
         self.whole
     }
 
-    fn into_bytes(self) -> Vec<u8> {
-        if self.is_too_long { json!({ OMITTED: self.whole }).to_string().into_bytes() } else { self.bytes }
-    }
-
-    /// The copy as a value; `None` if the original is no JSON.
+    /// The copy as a value, which stands for the whole where it is too long;
+    /// `None` if the original is no JSON.
     pub(super) fn into_value(self) -> Option<Value> {
-        serde_json::from_slice(&self.into_bytes()).ok()
+        if self.is_too_long {
+            return Some(json!({ OMITTED: self.whole }));
+        }
+        serde_json::from_slice(&self.bytes).ok()
     }
 }

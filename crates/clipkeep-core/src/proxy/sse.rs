@@ -176,7 +176,7 @@ impl Now {
             }
             Part::EventEnd => {
                 let (raw, data) = (std::mem::take(&mut self.raw), self.data.take());
-                let data = data.map(Copy::into_bytes);
+                let data = data.and_then(Copy::into_bytes);
                 each(if self.is_long { Event::Part(raw) } else { Event::Whole { raw, data } });
                 self.is_long = false;
             }

@@ -14,7 +14,7 @@ pub enum ProxyError {
     #[error("there is no such generation")]
     NotYours,
     /// 415: a body that is not said to be JSON.
-    #[error("the body must be application/json")]
+    #[error("the body must be application/json, not packed")]
     NotJson,
     /// 413: a body without an end.
     #[error("the body is larger than {max} bytes")]

@@ -32,7 +32,7 @@ pub(super) async fn submit(app: &App, model: String, mut call: Passing) -> Resul
     let whole = coming.collect(app.scratch().to_owned(), MAX_SUBMITTED).await;
     let whole = whole.inspect_err(|error| unanswered(&facts, error))?;
     if whole.status.is_success() {
-        match Submitted::read(&whole.copy) {
+        match whole.copy.as_deref().and_then(Submitted::read) {
             Some(Submitted { request_id }) => register(app, &request_id, &facts).await,
             None => {
                 app.metrics.passed_unkept("submit");
@@ -68,7 +68,7 @@ pub(super) async fn run(app: &Arc<App>, model: String, call: Passing) -> Result<
     }
     let most = usize::try_from(app.config.hook_max_body).unwrap_or(usize::MAX);
     let whole = coming.collect(app.scratch().to_owned(), most).await?;
-    let replace = match keep::read(app, &run.request_id, whole.status.as_u16(), &whole.copy) {
+    let replace = match keep::read_whole(app, "run", &run.request_id, &whole) {
         Some(record) => run.keep(app, record).await,
         None => None,
     };

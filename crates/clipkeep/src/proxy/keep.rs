@@ -10,7 +10,7 @@ use clipkeep_core::{
     state::{ClipState, GenerationStatus},
 };
 
-use super::reply::Replace;
+use super::reply::{Replace, Whole};
 use crate::{
     app::App,
     catalog::{CatalogError, ClipFilter, HookOutcome, Registration},
@@ -42,6 +42,16 @@ pub(super) fn read(app: &App, request_id: &RequestId, code: u16, body: &[u8]) ->
     }
     let is_over = matches!(decoded.record.status, GenerationStatus::Completed | GenerationStatus::Failed);
     is_over.then_some(HookRecord { by: Bringer::Proxy, ..decoded.record })
+}
+
+/// The same of an answer that is all there, if it is not too long to be read.
+pub(super) fn read_whole(app: &App, call: &'static str, request_id: &RequestId, whole: &Whole) -> Option<HookRecord> {
+    let Some(copy) = &whole.copy else {
+        app.metrics.passed_unkept(call);
+        tracing::error!(%request_id, "a result that passed is larger than hook_max_body, and was not recorded");
+        return None;
+    };
+    read(app, request_id, whole.status.as_u16(), copy)
 }
 
 /// Records what an answer says, as a webhook would have been; answers what

@@ -1,18 +1,22 @@
 //! fal's answer: as it comes, or read to its end first.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use bytes::Bytes;
 use clipkeep_core::proxy::{Copy, Rewriter, SseRewriter, reply_headers};
 use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderMap, Response, StatusCode, header};
+use tokio::time::timeout;
 
 use super::{ProxyError, spool::Spool, upload};
 use crate::provider::{RelayError, unanswered};
 
 /// The longest answer that is read to its end.
 const MAX_REPLY: u64 = 1 << 30;
+
+/// How long such an answer may stand still in its middle.
+const STALL: Duration = Duration::from_secs(120);
 
 /// Headers that speak of bytes which are not the ones that leave.
 const OF_THE_BYTES: &[&str] = &["content-length", "content-encoding", "etag", "content-md5", "digest", "repr-digest"];
@@ -67,7 +71,9 @@ impl Coming {
     /// Reads all of it. `copy` is how much of it is copied to be looked at.
     pub(super) async fn collect(mut self, folder: PathBuf, copy: usize) -> Result<Whole, ProxyError> {
         let (mut spool, mut copy) = (Spool::new(folder), Copy::new(copy));
-        while let Some(chunk) = self.response.chunk().await.map_err(|error| unanswered(&error))? {
+        loop {
+            let next = timeout(STALL, self.response.chunk()).await.map_err(|_| RelayError::Timeout)?;
+            let Some(chunk) = next.map_err(|error| unanswered(&error))? else { break };
             if spool.len() + chunk.len() as u64 > MAX_REPLY {
                 return Err(RelayError::Unreachable("answers with more than 1 GiB").into());
             }
@@ -83,8 +89,8 @@ pub(super) struct Whole {
     pub(super) status: StatusCode,
     /// Those that the app gets to see.
     pub(super) headers: HeaderMap,
-    /// The body, long strings left out.
-    pub(super) copy: Vec<u8>,
+    /// The body, long strings left out; none if it is too long even so.
+    pub(super) copy: Option<Vec<u8>>,
     spool: Spool,
 }
 

@@ -17,7 +17,7 @@ pub(super) async fn fetch(app: &App, request_id: &RequestId, call: Passing) -> R
     }
     let most = usize::try_from(app.config.hook_max_body).unwrap_or(usize::MAX);
     let whole = coming.collect(app.scratch().to_owned(), most).await?;
-    let Some(record) = keep::read(app, request_id, whole.status.as_u16(), &whole.copy) else {
+    let Some(record) = keep::read_whole(app, "result", request_id, &whole) else {
         return whole.pass(follow).await;
     };
     let replace = match keep::record(app, record).await {

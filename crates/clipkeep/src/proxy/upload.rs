@@ -15,6 +15,8 @@ use super::{ProxyError, spool::Spool};
 const MAX_BODY: u64 = 1 << 30;
 /// How long an app may send nothing in the middle of its body.
 const STALL: Duration = Duration::from_secs(60);
+/// How long it may take over all of it.
+const PATIENCE: Duration = Duration::from_secs(1800);
 
 /// A body, and what it tells.
 pub(super) struct Upload {
@@ -25,6 +27,11 @@ pub(super) struct Upload {
 impl Upload {
     /// Reads all of it. Dropping the future leaves nothing.
     pub(super) async fn read(body: Body, folder: PathBuf) -> Result<Self, ProxyError> {
+        let read = timeout(PATIENCE, Self::read_all(body, folder)).await;
+        read.map_err(|_| ProxyError::Body("takes too long"))?
+    }
+
+    async fn read_all(body: Body, folder: PathBuf) -> Result<Self, ProxyError> {
         let (mut spool, mut capture) = (Spool::new(folder), Capture::default());
         let mut chunks = body.into_data_stream();
         loop {
@@ -52,8 +59,11 @@ impl Upload {
     }
 }
 
-/// Whether a body of these headers is said to be JSON.
+/// Whether a body of these headers is said to be JSON that can be read as it is.
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+        return false;
+    }
     let essence = essence(headers);
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }

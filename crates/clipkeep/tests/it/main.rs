@@ -22,6 +22,7 @@ mod matrix;
 mod memory;
 mod nodes;
 mod outbox;
+mod proxy;
 mod slow;
 mod smoke;
 mod store;

@@ -165,7 +165,7 @@ proptest! {
         let text = value.to_string();
         let mut copy = Copy::new(1 << 20);
         pieces(text.as_bytes(), &cuts).iter().for_each(|piece| copy.push(piece));
-        prop_assert_eq!(copy.into_bytes(), text.into_bytes());
+        prop_assert_eq!(copy.into_bytes(), Some(text.into_bytes()));
     }
 
     #[test]
@@ -181,6 +181,21 @@ proptest! {
         prop_assert_eq!(&out, &bytes);
         prop_assert_eq!(&events, &bytes);
     }
+}
+
+#[test]
+fn a_copy_that_is_too_long_is_none() {
+    let copy = |text: &str, max| {
+        let mut copy = Copy::new(max);
+        copy.push(text.as_bytes());
+        copy.into_bytes()
+    };
+    assert_eq!(copy("[1,2,3]", 7), Some(b"[1,2,3]".to_vec()));
+    assert_eq!(copy("[1,2,3]", 6), None);
+    let data = format!(r#"{{"a":"data:;base64,{}","b":1}}"#, "A".repeat(50_000));
+    assert_eq!(copy(&data, 100), Some(br#"{"a":{"$omitted_bytes":50013},"b":1}"#.to_vec()));
+    // Nothing can stand for a member's name.
+    assert_eq!(copy(&format!(r#"{{"{}":1}}"#, "n".repeat(50_000)), 100), None);
 }
 
 #[test]
