@@ -9,49 +9,71 @@ use axum::{
 use clipkeep_core::{id::Tenant, problem::Code};
 
 use super::{AppState, error::ApiError};
-use crate::app::App;
+use crate::{app::App, callers::Caller};
 
-/// Proof that the request carries the admin token.
-pub(super) struct Admin;
+/// What may stand before a token in `Authorization`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Schemes {
+    /// `Bearer`.
+    Bearer,
+    /// `Bearer`, or `Key` as fal's clients write it.
+    BearerOrKey,
+}
 
-impl FromRequestParts<AppState> for Admin {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let State(app): State<AppState> = State(state.clone());
-        let given = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = given.and_then(bearer).unwrap_or_default();
-        if app.is_admin(token) {
-            return Ok(Self);
-        }
-        Err(ApiError::new(
+/// Who calls, by the token in `Authorization`.
+pub(super) async fn caller(app: &App, headers: &HeaderMap, schemes: Schemes) -> Result<Caller, ApiError> {
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = given.and_then(|value| token(value, schemes)).unwrap_or_default();
+    app.callers.who(token).await?.ok_or_else(|| {
+        ApiError::new(
             Code::Unauthorized,
-            "send the admin token as «Authorization: Bearer …»; `clipkeep token` prints it",
-        ))
-    }
+            "send a token as «Authorization: Bearer …»; `clipkeep token` prints the admin's, `clipkeep token create` makes one",
+        )
+    })
+}
+
+fn token(value: &str, schemes: Schemes) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    let is_key = schemes == Schemes::BearerOrKey && scheme.eq_ignore_ascii_case("key");
+    (is_key || scheme.eq_ignore_ascii_case("bearer")).then(|| token.trim())
 }
 
 /// Who may call fal through us, at our cost: whoever has a token, and whoever
 /// calls from one of `proxy_networks`. Answers the one tenant that may be spoken
 /// for, if it is only one.
 pub(super) async fn fal_caller(app: &App, headers: &HeaderMap, peer: IpAddr) -> Result<Option<Tenant>, ApiError> {
-    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    if app.is_admin(given.and_then(bearer_or_key).unwrap_or_default()) {
-        return Ok(None);
+    let is_open = || app.config.proxy_networks.iter().any(|network| network.holds(peer));
+    match caller(app, headers, Schemes::BearerOrKey).await {
+        Ok(Caller::Admin) => Ok(None),
+        Ok(Caller::Tenant(tenant)) => Ok(Some(tenant)),
+        // What else stands there is another service's, which the app passes on.
+        Err(error) if error.code() == Code::Unauthorized && is_open() => Ok(None),
+        Err(error) => Err(error),
     }
-    if app.config.proxy_networks.iter().any(|network| network.holds(peer)) {
-        return Ok(None);
-    }
-    Err(ApiError::new(Code::Unauthorized, "send a token of clipkeep's as «Authorization: Key …» or «Bearer …»"))
 }
 
-/// fal's clients say `Key` before what they take for fal's.
-fn bearer_or_key(value: &str) -> Option<&str> {
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("key").then(|| token.trim()).or_else(|| bearer(value))
+/// Who calls, as a handler takes it.
+pub(super) struct By(pub(super) Caller);
+
+impl FromRequestParts<AppState> for By {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let State(app): State<AppState> = State(state.clone());
+        caller(&app, &parts.headers, Schemes::Bearer).await.map(Self)
+    }
 }
 
-fn bearer(value: &str) -> Option<&str> {
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+/// Proof that the admin calls.
+pub(super) struct Admin;
+
+impl FromRequestParts<AppState> for Admin {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        match By::from_request_parts(parts, state).await? {
+            By(Caller::Admin) => Ok(Self),
+            By(Caller::Tenant(_)) => Err(ApiError::new(Code::Forbidden, "only an admin token may do this")),
+        }
+    }
 }

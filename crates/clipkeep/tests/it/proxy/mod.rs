@@ -5,6 +5,7 @@ mod big;
 mod direct;
 mod gateway;
 mod queue;
+mod tenants;
 mod trouble;
 
 use std::sync::Arc;
