@@ -9,7 +9,10 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{App, FAL_KEY, assert_forwarded, assert_kept, assert_no_source, given, node, text};
-use crate::support::{app::TestApp, tls::Front};
+use crate::{
+    proxy::tenants::token_of,
+    support::{app::TestApp, tls::Front},
+};
 
 /// TLS and the gateway of `t` behind it.
 pub(super) async fn gateway(t: &TestApp) -> (TempDir, Front) {
@@ -93,4 +96,29 @@ async fn the_gateway_is_open_to_our_tokens_alone() {
     let denied = App::js(&t.sim, "no-token").set("PROXY_URL", format!("{}/fal/proxy", t.url));
     assert_eq!(denied.run("run", &given("fal-ai/veo3")).await["error"]["status"], 401);
     assert!(t.sim.calls().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_45_a_tenants_app_speaks_for_that_tenant_and_hears_of_no_other() {
+    let t = node(&[]).await;
+    let (_dir, front) = gateway(&t).await;
+    let (acme, other) = (token_of(&t, "acme", 1).await, token_of(&t, "other", 2).await);
+    let model = "fal-ai/wan/v2.2-a14b/text-to-video";
+    let proxied = |token: &str| App::js(&t.sim, token).set("PROXY_URL", format!("{}/fal/proxy", t.url));
+
+    // Whatever the header says.
+    let seen = proxied(&acme).set("TENANT", "other").run("subscribe", &given(model)).await;
+    assert_kept(&t, text(&seen, "/data/video/url"), model, Some("acme")).await;
+    let data = App::python(&front, &other).run("subscribe", &as_acme(model, false)).await;
+    assert_kept(&t, text(&data, "/data/video/url"), model, Some("other")).await;
+
+    let of_acme = text(&seen, "/requestId");
+    let theirs = json!({"model": model, "requestId": of_acme, "request_id": of_acme});
+    let before = t.sim.calls().len();
+    assert_eq!(proxied(&other).run("result", &theirs).await["error"]["status"], 404);
+    assert_eq!(App::python(&front, &other).run("result", &theirs).await["error"]["status"], 404);
+    assert_eq!(t.sim.calls().len(), before, "fal is not even asked");
+    assert_eq!(text(&proxied(&acme).run("result", &theirs).await, "/requestId"), of_acme);
+    assert_forwarded(&t.sim.calls(), &acme);
+    assert_forwarded(&t.sim.calls(), &other);
 }

@@ -48,7 +48,8 @@ async fn simulator() -> Sim {
 }
 
 async fn simulator_that_takes(run_time: Duration) -> Sim {
-    let queue_time = Duration::from_millis(150);
+    // Long enough to cancel in, however slow the machine.
+    let queue_time = Duration::from_millis(400);
     let options = SimOptions { key: Some(FAL_KEY.to_owned()), queue_time, run_time, ..SimOptions::default() };
     Sim::start(options).await.unwrap()
 }
