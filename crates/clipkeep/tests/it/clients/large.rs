@@ -10,7 +10,7 @@ use crate::support::{
 use serde_json::json;
 
 /// What a node may take more while 100 MB pass.
-const MORE_KIB: u64 = 48 * 1024;
+const MORE_KIB: u64 = 16 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn i07_inputs_of_100_mb_pass_in_bounded_memory() {
