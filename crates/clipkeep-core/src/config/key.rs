@@ -203,7 +203,8 @@ keys! {
     receipt_key: Secret("32 bytes in base64"), "", "QEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFlaW1xdXl8=";
     /// How far a webhook's timestamp may be from our clock, to either side. Whole seconds.
     hook_tolerance: Duration("1s", "1h"), "300s", "60s";
-    /// The largest webhook body that is accepted.
+    /// The largest webhook body that is accepted. A result that passes through `/fal/proxy` is recorded up to this
+    /// length, long strings not counted.
     hook_max_body: Size("1KiB", "1GiB"), "16MiB", "64MiB";
     /// The largest clip that is accepted.
     max_clip_size: Size("1", "5TiB"), "20GiB", "2GiB";

@@ -144,25 +144,32 @@ async fn owned(app: &App, tenant: &Tenant, request_id: &RequestId) -> Result<(),
     if is_own { Ok(()) } else { Err(ProxyError::NotYours) }
 }
 
-/// Runs what must not end because its caller leaves. A node that stops waits
-/// for it as for any request, then gives it up.
+/// Runs what must not end because its caller leaves.
 async fn detached(
     app: &App,
     work: impl Future<Output = Result<Response<Body>, ProxyError>> + Send + 'static,
 ) -> Result<Response<Body>, ProxyError> {
+    let task = app.tasks.spawn(until_stopped(app, work));
+    task.await.map_err(|_| ProxyError::Panicked)?.ok_or(ProxyError::Stopping)?
+}
+
+/// Work that a node which stops waits for as for any request, then gives up.
+fn until_stopped<T, W: Future<Output = T> + Send>(
+    app: &App,
+    work: W,
+) -> impl Future<Output = Option<T>> + Send + use<T, W> {
     let (stopping, grace) = (app.stopping.clone(), app.config.shutdown_grace);
-    let task = app.tasks.spawn(async move {
-        let over = async {
-            stopping.cancelled().await;
-            tokio::time::sleep(grace).await;
-        };
+    let over = async move {
+        stopping.cancelled().await;
+        tokio::time::sleep(grace).await;
+    };
+    async move {
         tokio::select! {
-            done = work => done,
+            done = work => Some(done),
             () = over => {
                 tracing::error!("a call to fal that makes a generation was given up, as clipkeep stops");
-                Err(ProxyError::Stopping)
+                None
             }
         }
-    });
-    task.await.map_err(|_| ProxyError::Panicked)?
+    }
 }

@@ -70,6 +70,7 @@ impl Coming {
 
     /// Reads all of it. `copy` is how much of it is copied to be looked at.
     pub(super) async fn collect(mut self, folder: PathBuf, copy: usize) -> Result<Whole, ProxyError> {
+        let is_json = self.is_json();
         let (mut spool, mut copy) = (Spool::new(folder), Copy::new(copy));
         loop {
             let next = timeout(STALL, self.response.chunk()).await.map_err(|_| RelayError::Timeout)?;
@@ -80,7 +81,7 @@ impl Coming {
             copy.push(&chunk);
             spool.push(&chunk).await.map_err(ProxyError::Spool)?;
         }
-        Ok(Whole { status: self.status, headers: self.headers, copy: copy.into_bytes(), spool })
+        Ok(Whole { status: self.status, headers: self.headers, copy: copy.into_bytes(), spool, is_json })
     }
 }
 
@@ -92,14 +93,15 @@ pub(super) struct Whole {
     /// The body, long strings left out; none if it is too long even so.
     pub(super) copy: Option<Vec<u8>>,
     spool: Spool,
+    is_json: bool,
 }
 
 impl Whole {
-    /// The answer, with strings replaced.
+    /// The answer, with strings replaced if it is JSON.
     pub(super) async fn pass(self, replace: Option<Replace>) -> Result<Response<Body>, ProxyError> {
         let len = self.spool.len();
         let chunks = self.spool.read().await.map_err(ProxyError::Spool)?;
-        let Some(replace) = replace else {
+        let Some(replace) = replace.filter(|_| self.is_json) else {
             let mut headers = self.headers;
             headers.insert(header::CONTENT_LENGTH, len.into());
             return Ok(response(self.status, headers, Body::from_stream(chunks)));

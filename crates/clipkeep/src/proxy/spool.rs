@@ -13,7 +13,7 @@ use tokio::{
 use tokio_util::io::ReaderStream;
 
 /// How much of a body stays in memory.
-const IN_MEMORY: usize = 256 * 1024;
+const IN_MEMORY: usize = 64 * 1024;
 const CHUNK: usize = 64 * 1024;
 
 /// What came of a body so far.
@@ -73,7 +73,7 @@ mod tests {
 
     #[tokio::test]
     async fn short_and_long_bodies_come_back_and_leave_no_file() {
-        for len in [0, 1, IN_MEMORY, IN_MEMORY + 1, 3_000_000] {
+        for len in [0, 1, IN_MEMORY, IN_MEMORY + 1, 3_000_000usize] {
             let folder = tempfile::tempdir().unwrap();
             let body: Vec<u8> = (0..len).map(|n| (n % 251) as u8).collect();
             let mut spool = Spool::new(folder.path().to_owned());

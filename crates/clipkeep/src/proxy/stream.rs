@@ -20,6 +20,7 @@ use super::{
     generate::Run,
     keep,
     reply::{Coming, Replace, without_lengths},
+    until_stopped,
 };
 use crate::{app::App, provider::RelayError};
 
@@ -38,17 +39,7 @@ pub(super) fn pass(app: &Arc<App>, run: Run, coming: Coming) -> Response<Body> {
         let app = Arc::clone(app);
         async move { read(&app, run, coming, out).await }
     };
-    let (stopping, grace) = (app.stopping.clone(), app.config.shutdown_grace);
-    app.tasks.spawn(async move {
-        let over = async {
-            stopping.cancelled().await;
-            tokio::time::sleep(grace).await;
-        };
-        tokio::select! {
-            () = reading => {}
-            () = over => tracing::error!("a stream of fal's was given up, as clipkeep stops"),
-        }
-    });
+    app.tasks.spawn(until_stopped(app, reading));
     let chunks = stream::unfold(chunks, |mut chunks| async move { Some((chunks.recv().await?, chunks)) });
     let mut response = Response::new(Body::from_stream(chunks));
     *response.status_mut() = status;

@@ -30,7 +30,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 ///
 /// 200 leaves only after generation, clips and work are durable. Duplicates
 /// change nothing and get 200 too. The query of the hook URL may carry `model`,
-/// `prompt` or `prompt_hash`, `tenant`, `policy` and `public`.
+/// `prompt` or `prompt_hash`, `tenant`, `policy`, `public` and `source_lifetime`
+/// (seconds).
 #[utoipa::path(
     post, path = "/hooks/fal", tag = "hooks",
     request_body(content = String, content_type = "application/json", description = "fal's webhook body, or {request_id, result}"),

@@ -84,6 +84,21 @@ async fn sources_are_replaced_wherever_they_stand_however_they_are_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_came_later_than_the_stored_one_is_replaced_too() {
+    let t = start(&[]).await;
+    let [first, later] = ["a.mp4", "b.mp4"].map(|name| t.sim.add_file(name, Media::named("silent.mp4")));
+    let answer = |url: &str| {
+        Outage::status(200, &json!({"video": {"url": url}}).to_string()).header("x-fal-request-id", "again-1")
+    };
+    t.sim.set_outages(vec![answer(&first).times(1), answer(&later)]);
+    let one: Value = serde_json::from_str(&clean(&t, run(&t, &json!({})).await).await).unwrap();
+    t.until("again-1.mp4", ClipState::Stored).await;
+    let two: Value = serde_json::from_str(&clean(&t, run(&t, &json!({})).await).await).unwrap();
+    assert_eq!(one, two);
+    play(&t, &two["video"]["url"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_rewriting_a_result_passes_as_it_is_and_is_recorded() {
     let t = start(&[("rewrite_results", "false")]).await;
     let (_, _, body) = odd_result(&t);

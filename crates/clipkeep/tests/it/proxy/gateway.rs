@@ -9,8 +9,11 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::{clean, generation, media, play, problem, start};
-use crate::support::app::TestApp;
+use super::{clean, generation, media, of_fal, play, problem, sim, start};
+use crate::support::{
+    app::TestApp,
+    node::{NodeConfig, TOKEN},
+};
 
 struct Gateway {
     url: String,
@@ -99,4 +102,27 @@ async fn the_gateway_takes_fals_calls_of_those_who_may_and_nothing_else() {
     let odd = gate.call(&t, Method::POST, "a@b", "/fal-ai/veo3").json(&json!({})).send().await.unwrap();
     assert_eq!(problem(odd).await.0, 400);
     assert!(t.sim.calls().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_opens_its_gateway_and_closes_it_in_peace() {
+    let (sim, dir) = (sim().await, tempfile::tempdir().unwrap());
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let config =
+        of_fal(&sim).into_iter().fold(NodeConfig::new(dir.path()), |config, (key, value)| config.set(key, value));
+    let mut node = config.set("fal_gateway_listen", format!("127.0.0.1:{port}")).start(&sim).await;
+    let url = format!("http://127.0.0.1:{port}/fal-ai/veo3");
+    let call = || node.client.post(&url).header("host", "queue.a").bearer_auth(TOKEN).json(&json!({"prompt": "x"}));
+    let reply: Value = call().send().await.unwrap().json().await.unwrap();
+    assert!(reply["response_url"].as_str().unwrap().starts_with("https://queue.a/"), "{reply}");
+    // One that is still running when the node stops ends as it should.
+    sim.set_outages(vec![fal_sim::Outage::stall(1_000).times(1)]);
+    let asked = sim.calls().len();
+    let slow = tokio::spawn(call().send());
+    while sim.calls().len() == asked {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    assert_eq!(node.terminate().await, Some(0));
+    let reply: Value = slow.await.unwrap().unwrap().json().await.unwrap();
+    assert!(reply["request_id"].is_string(), "{reply}");
 }
