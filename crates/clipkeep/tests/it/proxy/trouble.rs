@@ -32,8 +32,11 @@ async fn an_outage_is_passed_on_as_fal_says_it() {
             (Method::POST, "https://rest.fal.ai/tokens/".to_owned()),
         ] {
             t.sim.set_outages(vec![outage.clone().times(1)]);
-            let request = call(&t, method, &target).json(&json!({"prompt": "x"})).build().unwrap();
-            let reply = client.execute(request).await.unwrap();
+            let request = match method {
+                Method::POST => call(&t, method, &target).json(&json!({"prompt": "x"})),
+                _ => call(&t, method, &target),
+            };
+            let reply = client.execute(request.build().unwrap()).await.unwrap();
             assert_eq!(Some(reply.status().as_u16()), outage.status, "{target}");
             for (name, value) in &outage.headers {
                 let expected = Some(value.as_str()).filter(|_| name != "set-cookie");
