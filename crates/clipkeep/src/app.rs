@@ -28,7 +28,7 @@ use crate::{
     jwks::JwksCache,
     keys,
     outbox::{self, Feed, OutboxParts, OutboxSettings},
-    provider::FalQueue,
+    provider::{FalQueue, FalRelay},
     scratch::{Role, Scratch},
     source::{SourceClient, SourceSettings},
     store::{Store, StoreError, StoreTarget, UploadLimits},
@@ -67,6 +67,8 @@ pub struct App {
     pub sweep: Sweep,
     /// fal's webhook keys.
     pub jwks: JwksCache,
+    /// The way to fal for what apps ask.
+    pub relay: FalRelay,
     /// What signs links.
     pub links: LinkKeys,
     /// What signs receipts.
@@ -162,6 +164,7 @@ impl App {
         Ok(Arc::new(Self {
             hooks,
             sweep,
+            relay: FalRelay::new(&config)?,
             jwks: JwksCache::new(config.fal_jwks_url.to_string(), client),
             final_urls: FinalUrls::new(&config),
             shelf: Shelf::new(SHELF_MEMORY),

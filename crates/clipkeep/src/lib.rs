@@ -16,6 +16,7 @@ pub mod jwks;
 pub mod keys;
 pub mod outbox;
 pub mod provider;
+pub mod proxy;
 mod receipts;
 pub mod rows;
 pub mod scratch;
