@@ -29,6 +29,7 @@ pub mod standard_webhook;
 pub mod state;
 pub mod story;
 pub mod time;
+pub mod usage;
 pub mod verdict;
 pub mod version;
 pub mod view;

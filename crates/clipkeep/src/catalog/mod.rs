@@ -22,6 +22,7 @@ mod row;
 mod rules;
 pub mod sqlite;
 mod upkeep;
+pub mod usage;
 
 use std::time::Duration;
 
@@ -40,6 +41,7 @@ pub use self::{
     lookup::{Holder, Lookup, Outline},
     outbox::Outbox,
     upkeep::{AgedClip, Deletion, StoredObject, Upkeep},
+    usage::{UsageBatch, UsageBook, UsageFilter, UsageGroup, UsageLine, UsagePage},
 };
 
 /// What went wrong in the catalogue.
@@ -210,7 +212,7 @@ pub struct ClipPage {
 
 /// The catalogue.
 #[async_trait]
-pub trait Catalog: AtRisk + Lookup + Outbox + Outlook + Polls + Upkeep + Send + Sync + 'static {
+pub trait Catalog: AtRisk + Lookup + Outbox + Outlook + Polls + Upkeep + UsageBook + Send + Sync + 'static {
     /// Commits verified webhooks together, durably, in one transaction:
     /// generations, clips, history and the work (a due clip *is* the work).
     ///

@@ -7,11 +7,12 @@ mod clips;
 mod error;
 mod hooks;
 mod listen;
+mod metered;
 mod ops;
 mod shelve;
 mod wire;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Router,
@@ -34,8 +35,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use self::api::HistoryRow;
 use self::error::ApiError;
-use crate::app::App;
 pub use crate::rows::{ClipRow, GenerationRow};
+use crate::{app::App, usage::Answer};
 
 type AppState = Arc<App>;
 
@@ -43,7 +44,7 @@ type AppState = Arc<App>;
 #[openapi(
     info(title = "clipkeep", description = "Keeps AI video: copies generated clips into your own bucket and serves them."),
     modifiers(&AdminToken),
-    tags((name = "hooks"), (name = "delivery"), (name = "generations"), (name = "clips"), (name = "links"), (name = "events"), (name = "ops"))
+    tags((name = "hooks"), (name = "delivery"), (name = "generations"), (name = "clips"), (name = "links"), (name = "events"), (name = "usage"), (name = "ops"))
 )]
 struct ApiDoc;
 
@@ -73,6 +74,7 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(api::risk::list_at_risk))
         .routes(routes!(api::links::create_link))
         .routes(routes!(api::events::stream_events))
+        .routes(routes!(api::usage::get_usage))
         // Operators call.
         .routes(routes!(ops::healthz))
         .routes(routes!(ops::readyz))
@@ -132,12 +134,12 @@ struct Front {
 
 impl listen::Answer for Front {
     /// Clips take the short way; all else goes through the router.
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>, from: IpAddr) -> (Response<Body>, Option<Answer>) {
         if request.uri().path().starts_with("/v/") {
-            return clips::answer(&self.app, &request.into_parts().0).await;
+            return clips::answer(&self.app, &request.into_parts().0, from).await;
         }
         match self.router.clone().call(request.map(Body::new)).await {
-            Ok(response) => response,
+            Ok(response) => (response, None),
         }
     }
 }
@@ -152,4 +154,5 @@ pub async fn serve(app: AppState, listener: TcpListener, stop: CancellationToken
     };
     let served = listen::serve(listener, front, app.config.max_connections, stop.clone(), app.config.shutdown_grace);
     tokio::join!(served, end_streams);
+    app.usage.flush().await;
 }

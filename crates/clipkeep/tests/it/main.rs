@@ -28,3 +28,4 @@ mod support;
 mod sweep;
 mod tidy;
 mod upkeep;
+mod usage;

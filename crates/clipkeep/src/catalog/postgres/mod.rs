@@ -12,6 +12,7 @@ mod restored;
 pub mod risk;
 mod tls;
 pub mod upkeep;
+mod usage;
 
 use std::time::Duration;
 

@@ -13,6 +13,7 @@ pub mod queue;
 mod record;
 pub mod risk;
 pub mod upkeep;
+mod usage;
 mod writer;
 
 use std::{path::Path, sync::Arc, time::Duration};

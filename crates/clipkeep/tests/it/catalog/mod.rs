@@ -12,6 +12,7 @@ mod queue;
 mod risk;
 mod schema;
 mod upkeep;
+mod usage;
 
 use std::sync::Arc;
 
