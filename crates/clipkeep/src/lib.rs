@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod cache;
+pub mod callers;
 pub mod catalog;
 pub mod chain;
 pub mod cli;
@@ -15,6 +16,7 @@ pub mod jwks;
 pub mod keys;
 pub mod outbox;
 pub mod provider;
+mod receipts;
 pub mod rows;
 pub mod scratch;
 pub mod shutdown;

@@ -21,6 +21,8 @@ mod matrix;
 mod memory;
 mod nodes;
 mod outbox;
+mod receipts;
+mod signing;
 mod slow;
 mod smoke;
 mod store;

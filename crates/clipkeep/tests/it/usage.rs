@@ -3,7 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use clipkeep_core::state::ClipState;
+use clipkeep_core::{
+    state::ClipState,
+    token::{TOKEN_BYTES, TokenInfo, token_hash, token_text},
+};
 use fal_sim::{Fault, Faults, Media, Sim, SimOptions};
 use futures_util::future::join_all;
 use serde_json::Value;
@@ -169,6 +172,41 @@ async fn case_47_usage_of_a_stored_clip_is_what_the_wire_carried() {
     let metrics = t.client.get(format!("{}/metrics", t.url)).send().await.unwrap().text().await.unwrap();
     assert!(metrics.contains("clipkeep_plays_total 5\n"), "{metrics}");
     assert!(metrics.contains(&format!("clipkeep_viewer_bytes_total {}\n", usage["viewer_bytes"])), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenants_token_sees_its_own_usage_only() {
+    let t = TestApp::start().await;
+    for (id, tenant) in [("a", "acme"), ("b", "other")] {
+        let source = t.sim.add_file(&format!("{id}.mp4"), Media::padded(100_000, 3));
+        t.hook(id, &source, &format!("?tenant={tenant}")).await;
+        t.until(&format!("{id}.mp4"), ClipState::Stored).await;
+        ask(&t.link(&format!("{id}.mp4")), "GET", "x", &[], Reads::All).await;
+    }
+    t.app.usage.flush().await;
+    let token = token_text(&[7; TOKEN_BYTES]);
+    let info = TokenInfo {
+        id: "t".to_owned(),
+        name: "acme's".to_owned(),
+        tenant: "acme".parse().ok(),
+        created_at: t.app.clock.now(),
+        revoked_at: None,
+    };
+    t.app.catalog.create_token(&info, &token_hash(&token)).await.unwrap();
+    let get = async |query: &str| {
+        let request = t.client.get(format!("{}/api/v1/usage{query}", t.url)).bearer_auth(&token);
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    for query in ["?by=clip", "?by=clip&tenant=acme"] {
+        let (status, own) = get(query).await;
+        let names: Vec<_> = own["usage"].as_array().unwrap().iter().map(|row| row["name"].clone()).collect();
+        assert_eq!((status, names.as_slice()), (200, &["a.mp4".into()][..]), "{query}");
+        assert_eq!(own["total"]["viewer_bytes"], own["usage"][0]["viewer_bytes"]);
+    }
+    assert_eq!(get("?by=clip&key=b.mp4").await.1["usage"], Value::Array(Vec::new()));
+    assert_eq!(get("?tenant=other").await.0, 403);
+    assert_eq!(t.client.get(format!("{}/api/v1/usage", t.url)).send().await.unwrap().status(), 401);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,9 +11,10 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::query::{bad, limit_of, parse};
 use crate::{
+    callers::Caller,
     catalog::{UsageFilter, UsageGroup, UsageLine},
     rows::UsageRow,
-    web::{AppState, auth::Admin, error::ApiError},
+    web::{AppState, auth::By, error::ApiError},
 };
 
 /// Which usage to tell, and how to add it up. All that are given must hold.
@@ -67,17 +68,25 @@ impl UsageQuery {
 }
 
 /// What was delivered: plays, bytes, hits, cold fetches. docs/usage.md says what
-/// each number means.
+/// each number means. A tenant's token sees its own.
 #[utoipa::path(get, path = "/api/v1/usage", tag = "usage", params(UsageQuery),
     security(("admin_token" = [])),
-    responses((status = 200, body = UsageList), (status = 401, description = "No admin token"), (status = 422, description = "A filter is not understood")))]
+    responses((status = 200, body = UsageList), (status = 401, description = "No token"), (status = 403, description = "Another tenant's"), (status = 422, description = "A filter is not understood")))]
 pub(crate) async fn get_usage(
-    _: Admin,
+    By(caller): By,
     State(app): State<AppState>,
     query: Result<Query<UsageQuery>, QueryRejection>,
 ) -> Result<Json<UsageList>, ApiError> {
     let Query(query) = query.map_err(|error| ApiError::new(Code::InvalidRequest, error.body_text()))?;
-    let (filter, limit) = (query.filter()?, limit_of(query.limit)?);
+    let (mut filter, limit) = (query.filter()?, limit_of(query.limit)?);
+    if let Caller::Tenant(own) = caller {
+        match filter.tenant.replace(own.clone()) {
+            Some(other) if other != own => {
+                return Err(ApiError::new(Code::Forbidden, "this token sees its own tenant's usage only"));
+            }
+            _ => {}
+        }
+    }
     let group: UsageGroup = parse("by", query.by)?.unwrap_or_default();
     let after =
         query.cursor.as_deref().map(|text| read_cursor(text).ok_or_else(|| bad("cursor", "is not one of ours")));
