@@ -23,6 +23,7 @@ mod rules;
 pub mod sqlite;
 pub mod tokens;
 mod upkeep;
+pub mod usage;
 
 use std::time::Duration;
 
@@ -41,6 +42,7 @@ pub use self::{
     lookup::{Holder, Lookup, Outline},
     outbox::Outbox,
     upkeep::{AgedClip, Deletion, StoredObject, Upkeep},
+    usage::{UsageBatch, UsageBook, UsageFilter, UsageGroup, UsageLine, UsagePage},
 };
 
 /// What went wrong in the catalogue.
@@ -211,7 +213,9 @@ pub struct ClipPage {
 
 /// The catalogue.
 #[async_trait]
-pub trait Catalog: AtRisk + Lookup + Outbox + Outlook + Polls + Tokens + Upkeep + Send + Sync + 'static {
+pub trait Catalog:
+    AtRisk + Lookup + Outbox + Outlook + Polls + Tokens + Upkeep + UsageBook + Send + Sync + 'static
+{
     /// Commits verified webhooks together, durably, in one transaction:
     /// generations, clips, history and the work (a due clip *is* the work).
     ///

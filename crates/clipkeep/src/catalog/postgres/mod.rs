@@ -13,6 +13,7 @@ pub mod risk;
 mod tls;
 mod tokens;
 pub mod upkeep;
+mod usage;
 
 use std::time::Duration;
 

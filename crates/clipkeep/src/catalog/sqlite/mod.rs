@@ -14,6 +14,7 @@ mod record;
 pub mod risk;
 mod tokens;
 pub mod upkeep;
+mod usage;
 mod writer;
 
 use std::{path::Path, sync::Arc, time::Duration};

@@ -7,6 +7,7 @@ pub(super) mod links;
 mod query;
 pub(super) mod receipts;
 pub(super) mod risk;
+pub(super) mod usage;
 
 use crate::rows as model;
 pub use clips::HistoryRow;
