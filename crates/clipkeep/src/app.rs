@@ -9,6 +9,7 @@ use clipkeep_core::{
     generation::{Clip, HookRecord},
     id::ClipKey,
     link::{LinkKeys, expires_at},
+    receipt::ReceiptKey,
     state::ClipState,
     time::{Clock, Timestamp},
 };
@@ -70,6 +71,8 @@ pub struct App {
     pub relay: FalRelay,
     /// What signs links.
     pub links: LinkKeys,
+    /// What signs receipts.
+    pub receipts: ReceiptKey,
     /// Where clips are for good.
     pub final_urls: FinalUrls,
     /// Clips at hand.
@@ -169,6 +172,7 @@ impl App {
             cache,
             stopping: CancellationToken::new(),
             callers: Callers::new(keys.admin_token, Arc::clone(&catalog)),
+            receipts: keys.receipt_key.expose().parse()?,
             scratch,
             feed: Feed::new(told_before),
             outbox: Arc::new(outbox),

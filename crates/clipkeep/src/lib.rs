@@ -17,6 +17,7 @@ pub mod keys;
 pub mod outbox;
 pub mod provider;
 pub mod proxy;
+mod receipts;
 pub mod rows;
 pub mod scratch;
 pub mod shutdown;
