@@ -7,6 +7,7 @@ mod browser;
 mod cached;
 mod catalog;
 mod cli;
+mod clients;
 mod cold;
 mod crash;
 mod day;

@@ -5,7 +5,7 @@ mod big;
 mod direct;
 mod gateway;
 mod queue;
-mod tenants;
+pub(crate) mod tenants;
 mod trouble;
 
 use std::sync::Arc;

@@ -14,7 +14,7 @@ use crate::support::app::TestApp;
 const QUEUE: &str = "https://queue.fal.run/fal-ai/veo3";
 
 /// A token of this tenant's.
-async fn token_of(t: &TestApp, tenant: &str, number: u8) -> String {
+pub(crate) async fn token_of(t: &TestApp, tenant: &str, number: u8) -> String {
     let token = token_text(&[number; TOKEN_BYTES]);
     let info = TokenInfo {
         id: tenant.to_owned(),
