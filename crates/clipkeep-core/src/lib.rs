@@ -32,6 +32,7 @@ pub mod state;
 pub mod story;
 pub mod time;
 pub mod token;
+pub mod usage;
 pub mod verdict;
 pub mod version;
 pub mod view;

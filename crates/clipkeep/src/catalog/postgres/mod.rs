@@ -14,6 +14,7 @@ pub mod sharing;
 mod tls;
 mod tokens;
 pub mod upkeep;
+mod usage;
 
 use std::time::Duration;
 

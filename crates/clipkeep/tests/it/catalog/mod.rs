@@ -15,6 +15,7 @@ mod schema;
 mod sharing;
 mod tokens;
 mod upkeep;
+mod usage;
 
 use std::sync::Arc;
 
