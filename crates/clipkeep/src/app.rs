@@ -165,7 +165,7 @@ impl App {
             tasks,
             cache,
             stopping: CancellationToken::new(),
-            callers: Callers::new(keys.admin_token, Arc::clone(&catalog)),
+            callers: Callers::new(keys.admin_token, Arc::clone(&catalog), Arc::clone(&clock)),
             scratch,
             feed: Feed::new(told_before),
             outbox: Arc::new(outbox),

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::final_urls::FinalUrls;
+use crate::{callers::Caller, final_urls::FinalUrls};
 
 /// A clip's metadata row.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -118,6 +118,14 @@ impl ClipRow {
             attempts: clip.attempts,
             last_error: clip.last_error,
             source_url: None,
+        }
+    }
+
+    /// The row as `caller` sees it.
+    pub fn seen_by(caller: &Caller, clip: Clip, urls: &FinalUrls) -> Self {
+        match caller {
+            Caller::Admin => Self::for_admin(clip, urls),
+            Caller::Tenant(_) => Self::new(clip, urls),
         }
     }
 

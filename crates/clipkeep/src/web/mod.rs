@@ -32,7 +32,7 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub use self::api::HistoryRow;
+pub use self::api::{HistoryRow, TokenRow};
 use self::error::ApiError;
 use crate::app::App;
 pub use crate::rows::{ClipRow, GenerationRow};
@@ -42,18 +42,24 @@ type AppState = Arc<App>;
 #[derive(OpenApi)]
 #[openapi(
     info(title = "clipkeep", description = "Keeps AI video: copies generated clips into your own bucket and serves them."),
-    modifiers(&AdminToken),
-    tags((name = "hooks"), (name = "delivery"), (name = "generations"), (name = "clips"), (name = "links"), (name = "events"), (name = "ops"))
+    modifiers(&ByToken),
+    tags((name = "hooks"), (name = "delivery"), (name = "generations"), (name = "clips"), (name = "links"), (name = "events"), (name = "tokens"), (name = "ops"))
 )]
 struct ApiDoc;
 
-struct AdminToken;
+/// How callers show who they are.
+struct ByToken;
 
-impl Modify for AdminToken {
+impl Modify for ByToken {
     fn modify(&self, doc: &mut utoipa::openapi::OpenApi) {
-        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
         let components = doc.components.get_or_insert_default();
-        components.add_security_scheme("admin_token", SecurityScheme::Http(scheme));
+        for (name, what) in [
+            ("admin_token", "An admin's token."),
+            ("token", "A token: an admin's, or a tenant's, for whom there are no rows but its own."),
+        ] {
+            let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(what)).build();
+            components.add_security_scheme(name, SecurityScheme::Http(scheme));
+        }
     }
 }
 
@@ -74,6 +80,8 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(api::links::create_link))
         .routes(routes!(api::events::stream_events))
         // Operators call.
+        .routes(routes!(api::tokens::list_tokens, api::tokens::create_token))
+        .routes(routes!(api::tokens::revoke_token))
         .routes(routes!(ops::healthz))
         .routes(routes!(ops::readyz))
         .routes(routes!(ops::metrics))

@@ -10,6 +10,7 @@ pub mod queue;
 pub mod record;
 mod restored;
 pub mod risk;
+pub mod tenants;
 mod tls;
 mod tokens;
 pub mod upkeep;

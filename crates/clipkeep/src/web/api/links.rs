@@ -7,12 +7,12 @@ use axum::{
     extract::{Path, State, rejection::JsonRejection},
     http::StatusCode,
 };
-use clipkeep_core::{config::DurationText, problem::Code, state::ClipState};
+use clipkeep_core::{config::DurationText, generation::Clip, problem::Code, state::ClipState};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::clips::{no_such_clip, parse_key};
-use crate::web::{AppState, auth::Admin, error::ApiError};
+use super::clips::clip_for;
+use crate::web::{AppState, auth::By, error::ApiError};
 
 /// What link is wanted.
 #[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
@@ -50,22 +50,21 @@ pub(crate) struct LinkRow {
 
 /// Signs a link for a clip, stored yet or not.
 #[utoipa::path(post, path = "/api/v1/clips/{key}/links", tag = "links", params(("key" = String, Path, description = "The clip's key")),
-    request_body = Option<LinkRequest>, security(("admin_token" = [])),
-    responses((status = 201, body = LinkRow), (status = 401, description = "No admin token"), (status = 404, description = "No such clip"),
+    request_body = Option<LinkRequest>, security(("token" = [])),
+    responses((status = 201, body = LinkRow), (status = 401, description = "No valid token"), (status = 404, description = "No such clip"),
         (status = 410, description = "The clip is lost, rejected or deleted"), (status = 422, description = "Not understood")))]
 pub(crate) async fn create_link(
-    _: Admin,
+    By(caller): By,
     State(app): State<AppState>,
     Path(key): Path<String>,
     body: Result<Option<Json<LinkRequest>>, JsonRejection>,
 ) -> Result<(StatusCode, Json<LinkRow>), ApiError> {
-    let key = parse_key(&key)?;
     let wanted =
         body.map_err(|e| ApiError::new(Code::InvalidRequest, e.body_text()))?.map(|Json(b)| b).unwrap_or_default();
     let span = wanted.span(app.config.link_ttl, app.config.link_max_ttl)?;
-    let clip = app.catalog.clip(&key).await?.ok_or_else(|| no_such_clip(&key))?;
-    if matches!(clip.state, ClipState::Lost | ClipState::Rejected | ClipState::Deleted) {
-        return Err(ApiError::new(Code::Gone, format!("{key} is {}", clip.state)));
+    let Clip { key, state, .. } = clip_for(&caller, &app, &key).await?;
+    if matches!(state, ClipState::Lost | ClipState::Rejected | ClipState::Deleted) {
+        return Err(ApiError::new(Code::Gone, format!("{key} is {state}")));
     }
     let link = app.sign_link(&key, span, wanted.download.as_deref());
     let row = LinkRow { url: link.url, expires: link.expires.secs(), expires_at: link.expires.to_string() };

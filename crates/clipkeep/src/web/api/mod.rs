@@ -6,6 +6,8 @@ pub(super) mod generations;
 pub(super) mod links;
 mod query;
 pub(super) mod risk;
+pub(super) mod tokens;
 
 use crate::rows as model;
 pub use clips::HistoryRow;
+pub use tokens::TokenRow;
