@@ -26,5 +26,6 @@ mod smoke;
 mod store;
 mod support;
 mod sweep;
+mod tenants;
 mod tidy;
 mod upkeep;

@@ -70,7 +70,7 @@ pub(crate) struct FillStarted {
 /// Lists clips, newest first.
 #[utoipa::path(get, path = "/api/v1/clips", tag = "clips", params(ClipQuery),
     security(("token" = [])),
-    responses((status = 200, body = ClipList), (status = 401, description = "No valid token"), (status = 422, description = "A filter is not understood")))]
+    responses((status = 200, body = ClipList), (status = 401, description = "No valid token"), (status = 400, description = "A filter is not understood")))]
 pub(crate) async fn list_clips(
     By(caller): By,
     State(app): State<AppState>,

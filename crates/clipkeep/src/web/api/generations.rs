@@ -62,7 +62,7 @@ pub(crate) struct RegisterRequest {
 /// Registers a generation, before or after its webhook came.
 #[utoipa::path(post, path = "/api/v1/generations", tag = "generations", request_body = RegisterRequest,
     security(("token" = [])),
-    responses((status = 200, body = GenerationRow), (status = 401, description = "No valid token"), (status = 422, description = "Not understood")))]
+    responses((status = 200, body = GenerationRow), (status = 401, description = "No valid token"), (status = 400, description = "Not understood")))]
 pub(crate) async fn register_generation(
     By(caller): By,
     State(app): State<AppState>,

@@ -52,7 +52,7 @@ pub(crate) struct LinkRow {
 #[utoipa::path(post, path = "/api/v1/clips/{key}/links", tag = "links", params(("key" = String, Path, description = "The clip's key")),
     request_body = Option<LinkRequest>, security(("token" = [])),
     responses((status = 201, body = LinkRow), (status = 401, description = "No valid token"), (status = 404, description = "No such clip"),
-        (status = 410, description = "The clip is lost, rejected or deleted"), (status = 422, description = "Not understood")))]
+        (status = 410, description = "The clip is lost, rejected or deleted"), (status = 400, description = "Not understood")))]
 pub(crate) async fn create_link(
     By(caller): By,
     State(app): State<AppState>,
