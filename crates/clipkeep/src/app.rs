@@ -9,6 +9,7 @@ use clipkeep_core::{
     generation::{Clip, HookRecord},
     id::ClipKey,
     link::{LinkKeys, expires_at},
+    receipt::ReceiptKey,
     state::ClipState,
     time::{Clock, Timestamp},
 };
@@ -68,6 +69,8 @@ pub struct App {
     pub jwks: JwksCache,
     /// What signs links.
     pub links: LinkKeys,
+    /// What signs receipts.
+    pub receipts: ReceiptKey,
     /// Where clips are for good.
     pub final_urls: FinalUrls,
     /// Clips at hand.
@@ -166,6 +169,7 @@ impl App {
             cache,
             stopping: CancellationToken::new(),
             callers: Callers::new(keys.admin_token, Arc::clone(&catalog), Arc::clone(&clock)),
+            receipts: keys.receipt_key.expose().parse()?,
             scratch,
             feed: Feed::new(told_before),
             outbox: Arc::new(outbox),

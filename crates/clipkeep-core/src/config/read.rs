@@ -48,6 +48,7 @@ pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
         fal_jwks_url: read.value("fal_jwks_url", parse::web_url),
         event_endpoints: read.value("event_endpoints", parse::endpoints),
         event_secret: read.value("event_secret", parse::event_secret),
+        receipt_key: read.value("receipt_key", parse::receipt_key),
         hook_tolerance: read.duration("hook_tolerance"),
         hook_max_body: read.size("hook_max_body"),
         max_clip_size: read.size("max_clip_size"),

@@ -4,6 +4,7 @@ mod api;
 mod auth;
 mod body;
 mod clips;
+mod document;
 mod error;
 mod hooks;
 mod listen;
@@ -19,6 +20,7 @@ use axum::{
     extract::{MatchedPath, Request},
     http::{HeaderValue, Response, header},
     middleware::{Next, from_fn},
+    response::IntoResponse as _,
     routing::get,
 };
 use clipkeep_core::problem::Code;
@@ -26,10 +28,7 @@ use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
-use utoipa::{
-    Modify, OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
-};
+use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use self::api::{HistoryRow, TokenRow};
@@ -39,32 +38,8 @@ pub use crate::rows::{ClipRow, GenerationRow};
 
 type AppState = Arc<App>;
 
-#[derive(OpenApi)]
-#[openapi(
-    info(title = "clipkeep", description = "Keeps AI video: copies generated clips into your own bucket and serves them."),
-    modifiers(&ByToken),
-    tags((name = "hooks"), (name = "delivery"), (name = "generations"), (name = "clips"), (name = "links"), (name = "events"), (name = "tokens"), (name = "ops"))
-)]
-struct ApiDoc;
-
-/// How callers show who they are.
-struct ByToken;
-
-impl Modify for ByToken {
-    fn modify(&self, doc: &mut utoipa::openapi::OpenApi) {
-        let components = doc.components.get_or_insert_default();
-        for (name, what) in [
-            ("admin_token", "An admin's token."),
-            ("token", "A token: an admin's, or a tenant's, for whom there are no rows but its own."),
-        ] {
-            let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(what)).build();
-            components.add_security_scheme(name, SecurityScheme::Http(scheme));
-        }
-    }
-}
-
 fn documented() -> OpenApiRouter<AppState> {
-    OpenApiRouter::with_openapi(ApiDoc::openapi())
+    OpenApiRouter::with_openapi(document::ApiDoc::openapi())
         // The provider calls.
         .routes(routes!(hooks::receive_fal))
         // Viewers call; answered before this router, here for the document.
@@ -76,9 +51,12 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(api::clips::get_clip, api::clips::delete_clip))
         .routes(routes!(api::clips::get_history))
         .routes(routes!(api::clips::fill_clip))
+        .routes(routes!(api::receipts::get_receipt))
         .routes(routes!(api::risk::list_at_risk))
         .routes(routes!(api::links::create_link))
         .routes(routes!(api::events::stream_events))
+        // Anybody calls.
+        .routes(routes!(api::receipts::receipt_keys))
         // Operators call.
         .routes(routes!(api::tokens::list_tokens, api::tokens::create_token))
         .routes(routes!(api::tokens::revoke_token))
@@ -89,12 +67,12 @@ fn documented() -> OpenApiRouter<AppState> {
 
 /// The OpenAPI document of this version.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    documented().to_openapi()
+    document::complete(documented().to_openapi())
 }
 
 fn router(app: AppState) -> Router {
     let (router, document) = documented().split_for_parts();
-    let document = bytes::Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
+    let document = bytes::Bytes::from(serde_json::to_vec(&document::complete(document)).unwrap_or_default());
     router
         .route(
             "/openapi.json",
@@ -104,8 +82,17 @@ fn router(app: AppState) -> Router {
         .method_not_allowed_fallback(|| {
             std::future::ready(ApiError::new(Code::MethodNotAllowed, "this path does not take that method"))
         })
+        .layer(from_fn(readable))
         .layer(from_fn(observe))
         .with_state(app)
+}
+
+/// What a path names is text: one that is none names nothing here.
+async fn readable(request: Request, next: Next) -> Response<Body> {
+    if percent_encoding::percent_decode_str(request.uri().path()).decode_utf8().is_err() {
+        return ApiError::new(Code::NotFound, "there is nothing at this path").into_response();
+    }
+    next.run(request).await
 }
 
 /// Gives each request an id, and the log a line for it: method, route pattern,

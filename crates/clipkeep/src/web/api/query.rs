@@ -36,6 +36,7 @@ pub(crate) struct ClipQuery {
     /// Created before (RFC 3339).
     pub(crate) created_before: Option<String>,
     /// At most this many, 1 to 1000; 100 unless given.
+    #[param(minimum = 1, maximum = 1000)]
     pub(crate) limit: Option<u32>,
     /// `next_cursor` of the page before.
     pub(crate) cursor: Option<String>,

@@ -17,6 +17,7 @@ use crate::web::{AppState, auth::By, error::ApiError};
 #[serde(deny_unknown_fields)]
 pub(crate) struct RiskQuery {
     /// At most this many, 1 to 1000; 100 unless given.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
 }
 

@@ -33,6 +33,8 @@ pub(super) const VERDICTS: &[(&str, &str, Verdict)] = &[
     ("get", "/api/v1/clips/{key}/history", Row),
     ("post", "/api/v1/clips/{key}/fill", Row),
     ("post", "/api/v1/clips/{key}/links", Row),
+    ("get", "/api/v1/clips/{key}/receipt", Row),
+    ("get", "/.well-known/clipkeep-receipts.json", Open),
     ("get", "/api/v1/at-risk", List),
     ("get", "/api/v1/events", Stream),
     ("get", "/api/v1/tokens", AdminOnly),
