@@ -94,10 +94,12 @@ fn tell_of_refusals(method: &HttpMethod, operation: &mut Operation) {
     }
 }
 
-/// Every error that says nothing else of its body is a [`Problem`].
+/// Every error that says nothing else of its body is a [`Problem`]; but what
+/// RFC 9110 has for conditions and ranges bears none.
 fn as_problem(status: &str, response: &mut RefOr<Response>) {
     let RefOr::T(response) = response else { return };
-    if status.starts_with(['4', '5']) && response.content.is_empty() {
+    let bare = matches!(status, "412" | "416");
+    if status.starts_with(['4', '5']) && !bare && response.content.is_empty() {
         let body = Content::new(Some(Ref::from_schema_name("Problem")));
         response.content.insert(problem::CONTENT_TYPE.to_owned(), RefOr::T(body));
     }

@@ -7,6 +7,7 @@ mod clips;
 mod document;
 mod error;
 mod hooks;
+mod json;
 mod listen;
 mod ops;
 mod shelve;

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State, rejection::JsonRejection},
+    extract::{Path, State},
 };
 use clipkeep_core::{
     generation::{Bringer, Facts, Generation, HookRecord, NewClip},
@@ -22,7 +22,7 @@ use super::model::{ClipRow, GenerationRow};
 use crate::{
     callers::Caller,
     catalog::{ClipFilter, Registration},
-    web::{AppState, auth::By, error::ApiError},
+    web::{AppState, auth::By, error::ApiError, json::JsonObject},
 };
 
 /// What an app tells of a generation. Each field is kept from whoever said it
@@ -31,18 +31,23 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(crate) struct RegisterRequest {
     /// Who generates; `fal` unless given.
+    #[schema(pattern = "^[a-z0-9-]+$", max_length = 32)]
     provider: Option<String>,
     /// The provider's id of it.
+    #[schema(pattern = "^[A-Za-z0-9._~-]+$", max_length = 128)]
     request_id: String,
     /// The model's endpoint id.
     model: Option<String>,
     /// The prompt.
     prompt: Option<String>,
     /// Lower-case hex SHA-256 of the prompt after NFC and trimming.
+    #[schema(pattern = "^[0-9A-Fa-f]{64}$")]
     prompt_hash: Option<String>,
-    /// Whose it is.
+    /// Whose it is; a tenant's token can say only its own.
+    #[schema(pattern = "^[A-Za-z0-9._~:@|/+-]+$", max_length = 128)]
     tenant: Option<String>,
     /// `eager`, `deferred` or `on_demand`.
+    #[schema(pattern = "^(eager|deferred|on_demand)$")]
     policy: Option<String>,
     /// The whole model input. Its `prompt` and `seed` are used where those
     /// fields are not given.
@@ -53,22 +58,25 @@ pub(crate) struct RegisterRequest {
     public: Option<bool>,
     /// Whether the provider writes its clip straight into our store, under the
     /// clip's key. It is waited for (`adopt_within`), hashed, probed, recorded.
+    /// For admins alone.
     #[serde(default)]
     adopt: bool,
     /// The file ending of the clip that is adopted; `mp4` unless given.
+    #[schema(pattern = "^[A-Za-z0-9]+$", max_length = 8)]
     ending: Option<String>,
 }
 
 /// Registers a generation, before or after its webhook came.
 #[utoipa::path(post, path = "/api/v1/generations", tag = "generations", request_body = RegisterRequest,
     security(("token" = [])),
-    responses((status = 200, body = GenerationRow), (status = 401, description = "No valid token"), (status = 400, description = "Not understood")))]
+    responses((status = 200, body = GenerationRow), (status = 400, description = "Not understood"), (status = 401, description = "No valid token"),
+        (status = 403, description = "`adopt` by a tenant"), (status = 404, description = "A tenant speaks of a generation that is not its own"),
+        (status = 409, description = "The clip's key is taken")))]
 pub(crate) async fn register_generation(
     By(caller): By,
     State(app): State<AppState>,
-    body: Result<Json<RegisterRequest>, JsonRejection>,
+    JsonObject(body): JsonObject<RegisterRequest>,
 ) -> Result<Json<GenerationRow>, ApiError> {
-    let Json(body) = body.map_err(|error| ApiError::new(Code::InvalidRequest, error.body_text()))?;
     let (adopt, ending) = (body.adopt, body.ending.clone());
     let mut registration = body.read(&app)?;
     // Another's is spoken of as one that is not there.

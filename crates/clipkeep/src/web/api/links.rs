@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{
     Json,
-    extract::{Path, State, rejection::JsonRejection},
+    extract::{Path, State},
     http::StatusCode,
 };
 use clipkeep_core::{config::DurationText, generation::Clip, problem::Code, state::ClipState};
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::clips::clip_for;
-use crate::web::{AppState, auth::By, error::ApiError};
+use crate::web::{AppState, auth::By, error::ApiError, json::JsonObject};
 
 /// What link is wanted.
 #[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
@@ -20,19 +20,23 @@ use crate::web::{AppState, auth::By, error::ApiError};
 pub(crate) struct LinkRequest {
     /// How long it shall hold: seconds, or text such as `24h`. Rounded up to
     /// the link window. The node's `link_ttl` unless given.
-    #[schema(value_type = Option<String>, example = "24h")]
+    #[schema(example = "24h")]
     expires_in: Option<Span>,
     /// `public`, the only audience so far.
-    #[schema(example = "public")]
+    #[schema(pattern = "^public$", example = "public")]
     audience: Option<String>,
     /// The file name to save it under.
+    #[schema(max_length = 255)]
     download: Option<String>,
 }
 
-#[derive(Debug, Deserialize, Serialize)]
+/// Seconds, or text such as `24h`.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(untagged)]
 enum Span {
+    /// Seconds.
     Secs(u64),
+    /// A number and `ms`, `s`, `m`, `h` or `d`.
     Text(String),
 }
 
@@ -57,10 +61,9 @@ pub(crate) async fn create_link(
     By(caller): By,
     State(app): State<AppState>,
     Path(key): Path<String>,
-    body: Result<Option<Json<LinkRequest>>, JsonRejection>,
+    body: Option<JsonObject<LinkRequest>>,
 ) -> Result<(StatusCode, Json<LinkRow>), ApiError> {
-    let wanted =
-        body.map_err(|e| ApiError::new(Code::InvalidRequest, e.body_text()))?.map(|Json(b)| b).unwrap_or_default();
+    let wanted = body.map(|JsonObject(body)| body).unwrap_or_default();
     let span = wanted.span(app.config.link_ttl, app.config.link_max_ttl)?;
     let Clip { key, state, .. } = clip_for(&caller, &app, &key).await?;
     if matches!(state, ClipState::Lost | ClipState::Rejected | ClipState::Deleted) {

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, Query, State, rejection::JsonRejection, rejection::QueryRejection},
+    extract::{Path, Query, State, rejection::QueryRejection},
     http::StatusCode,
 };
 use clipkeep_core::{
@@ -16,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::query::limit_of;
 use crate::{
     callers::{IssueError, issue},
-    web::{AppState, auth::Admin, error::ApiError},
+    web::{AppState, auth::Admin, error::ApiError, json::JsonObject},
 };
 
 /// What token is wanted: one for a tenant, or an admin's.
@@ -27,6 +27,7 @@ pub(crate) struct TokenRequest {
     #[schema(min_length = 1, max_length = 100)]
     name: String,
     /// Whose rows it sees, and no others.
+    #[schema(pattern = "^[A-Za-z0-9._~:@|/+-]+$", max_length = 128)]
     tenant: Option<String>,
     /// Whether it is an admin's, which sees all.
     #[serde(default)]
@@ -97,6 +98,7 @@ pub(crate) struct TokenQuery {
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
+    #[param(pattern = "^[A-Za-z0-9]+$", max_length = 64)]
     cursor: Option<String>,
 }
 
@@ -108,10 +110,9 @@ pub(crate) struct TokenQuery {
 pub(crate) async fn create_token(
     _: Admin,
     State(app): State<AppState>,
-    body: Result<Json<TokenRequest>, JsonRejection>,
+    JsonObject(TokenRequest { name, tenant, admin }): JsonObject<TokenRequest>,
 ) -> Result<(StatusCode, Json<NewTokenRow>), ApiError> {
     let bad = |text: String| ApiError::new(Code::InvalidRequest, text);
-    let Json(TokenRequest { name, tenant, admin }) = body.map_err(|error| bad(error.body_text()))?;
     check_token_name(&name).map_err(|problem| bad(format!("name: {problem}")))?;
     if admin != tenant.is_none() {
         return Err(bad("say either whose rows it sees («tenant») or that it sees all («admin»)".to_owned()));
@@ -163,7 +164,7 @@ pub(crate) async fn revoke_token(
 
 /// Whether a token may have that id; what a database cannot hold is none.
 fn is_token_id(text: &str) -> bool {
-    text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 impl From<IssueError> for ApiError {
