@@ -28,13 +28,14 @@ use crate::{
     jwks::JwksCache,
     keys,
     outbox::{self, Feed, OutboxParts, OutboxSettings},
-    provider::FalQueue,
+    provider::{FalQueue, FalRelay},
     scratch::{Role, Scratch},
     source::{SourceClient, SourceSettings},
     store::{Store, StoreError, StoreTarget, UploadLimits},
     sweep::{Sweep, SweepParts, SweepSettings},
     telemetry::Metrics,
     tls,
+    usage::Usage,
 };
 
 pub use crate::final_urls::FinalUrls;
@@ -67,6 +68,8 @@ pub struct App {
     pub sweep: Sweep,
     /// fal's webhook keys.
     pub jwks: JwksCache,
+    /// The way to fal for what apps ask.
+    pub relay: FalRelay,
     /// What signs links.
     pub links: LinkKeys,
     /// What signs receipts.
@@ -79,6 +82,8 @@ pub struct App {
     pub cache: DiskCache,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Who got how much of which clip.
+    pub usage: Arc<Usage>,
     /// What was heard of, for those who wait for it.
     pub feed: Feed,
     /// Work that must outlive the request that started it.
@@ -121,6 +126,7 @@ impl App {
         if scratch.role() == Role::Node {
             store.clear_staging().await?;
         }
+        let usage = Usage::new(Arc::clone(&catalog), Arc::clone(&clock), Arc::clone(&metrics), &node_name());
         let engine = FillEngine::new(FillParts {
             node: node_name(),
             settings: fill_settings(&config, &scratch),
@@ -129,6 +135,7 @@ impl App {
             source: SourceClient::new(source_settings(&config), Arc::clone(&clock))?,
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
+            usage: Arc::clone(&usage),
         });
         let hooks = Arc::new(HookWriter::start(Arc::clone(&catalog), HookLimits::default()));
         let max_result = usize::try_from(config.hook_max_body).unwrap_or(usize::MAX);
@@ -144,7 +151,12 @@ impl App {
             metrics: Arc::clone(&metrics),
         });
         let client = tls::client_builder().build()?;
-        let tasks = TaskTracker::new();
+        let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
+        // Commands that fill use sources, too.
+        tasks.spawn({
+            let (usage, stopping) = (Arc::clone(&usage), stopping.clone());
+            async move { usage.run(&stopping).await }
+        });
         let cache = DiskCache::new(scratch.cache(), config.cache_size, Arc::clone(&store), tasks.clone());
         cache.take_over(&*catalog).await?;
         let told_before = catalog.last_event().await?;
@@ -162,12 +174,13 @@ impl App {
         Ok(Arc::new(Self {
             hooks,
             sweep,
+            relay: FalRelay::new(&config)?,
             jwks: JwksCache::new(config.fal_jwks_url.to_string(), client),
             final_urls: FinalUrls::new(&config),
             shelf: Shelf::new(SHELF_MEMORY),
             tasks,
             cache,
-            stopping: CancellationToken::new(),
+            stopping,
             callers: Callers::new(keys.admin_token, Arc::clone(&catalog), Arc::clone(&clock)),
             receipts: keys.receipt_key.expose().parse()?,
             scratch,
@@ -181,6 +194,7 @@ impl App {
             engine,
             links,
             metrics,
+            usage,
         }))
     }
 
@@ -274,6 +288,7 @@ impl App {
         self.cache.close().await;
         self.tasks.close();
         self.tasks.wait().await;
+        self.usage.flush().await;
         self.hooks.shutdown().await;
     }
 }

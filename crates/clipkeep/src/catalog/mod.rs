@@ -24,6 +24,7 @@ pub mod sqlite;
 pub mod tenants;
 pub mod tokens;
 mod upkeep;
+pub mod usage;
 
 use std::time::Duration;
 
@@ -42,6 +43,7 @@ pub use self::{
     lookup::{Holder, Lookup, Outline},
     outbox::Outbox,
     upkeep::{AgedClip, Deletion, StoredObject, Upkeep},
+    usage::{UsageBatch, UsageBook, UsageFilter, UsageGroup, UsageLine, UsagePage},
 };
 
 /// What went wrong in the catalogue.
@@ -212,7 +214,9 @@ pub struct ClipPage {
 
 /// The catalogue.
 #[async_trait]
-pub trait Catalog: AtRisk + Lookup + Outbox + Outlook + Polls + Tenants + Tokens + Upkeep + Send + Sync + 'static {
+pub trait Catalog:
+    AtRisk + Lookup + Outbox + Outlook + Polls + Tenants + Tokens + Upkeep + UsageBook + Send + Sync + 'static
+{
     /// Commits verified webhooks together, durably, in one transaction:
     /// generations, clips, history and the work (a due clip *is* the work).
     ///

@@ -32,12 +32,7 @@ pub trait Tenants {
 
     /// [`super::Outbox::events`] for a tenant: of what is not its own there is
     /// only the position.
-    async fn own_events(
-        &self,
-        tenant: &Tenant,
-        after: Position,
-        limit: u32,
-    ) -> Result<Vec<(Position, Option<Event>)>>;
+    async fn own_events(&self, tenant: &Tenant, after: Position, limit: u32) -> Result<Vec<(Position, Option<Event>)>>;
 }
 
 /// Takes in a registration by a tenant, unless the generation is another's or

@@ -17,7 +17,7 @@ use clipkeep_core::problem;
     info(title = "clipkeep", description = "Keeps AI video: copies generated clips into your own bucket and serves them."),
     modifiers(&ByToken),
     components(schemas(Problem)),
-    tags((name = "hooks"), (name = "delivery"), (name = "generations"), (name = "clips"), (name = "links"), (name = "events"), (name = "tokens"), (name = "ops"))
+    tags((name = "hooks"), (name = "proxy"), (name = "delivery"), (name = "generations"), (name = "clips"), (name = "links"), (name = "events"), (name = "usage"), (name = "tokens"), (name = "ops"))
 )]
 pub(super) struct ApiDoc;
 
@@ -62,7 +62,10 @@ pub(super) fn complete(mut doc: openapi::OpenApi) -> openapi::OpenApi {
     for item in doc.paths.paths.values_mut() {
         for (method, operation) in operations(item) {
             tell_of_refusals(&method, operation);
-            operation.responses.responses.iter_mut().for_each(|(status, response)| as_problem(status, response));
+            // What fal answers is passed on in its own words.
+            if !operation.tags.as_ref().is_some_and(|tags| tags.iter().any(|tag| tag == "proxy")) {
+                operation.responses.responses.iter_mut().for_each(|(status, response)| as_problem(status, response));
+            }
         }
     }
     doc
@@ -77,7 +80,8 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (HttpMethod, &mut Ope
 /// What any operation of its sort may answer, beside what it says itself.
 fn tell_of_refusals(method: &HttpMethod, operation: &mut Operation) {
     let schemes = serde_json::to_string(&operation.security).unwrap_or_default();
-    let takes_input = operation.request_body.is_some() || operation.parameters.as_ref().is_some_and(|all| !all.is_empty());
+    let takes_input =
+        operation.request_body.is_some() || operation.parameters.as_ref().is_some_and(|all| !all.is_empty());
     let by_token = schemes.contains("token");
     for (status, what, holds) in [
         ("400", "Not understood", takes_input),

@@ -37,9 +37,8 @@ pub const EVENTS: &str = "SELECT e.tx, e.id, e.at, e.type, e.provider, e.request
 impl Tenants for PostgresCatalog {
     async fn register_own(&self, tenant: &Tenant, registration: &Registration) -> Result<Option<Generation>> {
         let id = (registration.provider.clone(), registration.request_id.clone());
-        let register = |client| {
-            record::judged(client, &self.rules, id, |ledger| register_own(ledger, tenant, registration))
-        };
+        let register =
+            |client| record::judged(client, &self.rules, id, |ledger| register_own(ledger, tenant, registration));
         on(&self.pool, "registering a generation", register).await
     }
 
@@ -57,16 +56,10 @@ impl Tenants for PostgresCatalog {
         on(&self.pool, "listing clips at risk", list).await
     }
 
-    async fn own_events(
-        &self,
-        tenant: &Tenant,
-        after: Position,
-        limit: u32,
-    ) -> Result<Vec<(Position, Option<Event>)>> {
+    async fn own_events(&self, tenant: &Tenant, after: Position, limit: u32) -> Result<Vec<(Position, Option<Event>)>> {
         let limit = i64::from(page::size(limit));
-        let read = async |client| {
-            all(&client, EVENTS, &[&after.tx, &after.id, &limit], |row| own_event(row, tenant)).await
-        };
+        let read =
+            async |client| all(&client, EVENTS, &[&after.tx, &after.id, &limit], |row| own_event(row, tenant)).await;
         on(&self.pool, "reading events", read).await
     }
 }

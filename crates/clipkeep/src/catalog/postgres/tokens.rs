@@ -27,8 +27,7 @@ impl Tokens for PostgresCatalog {
     }
 
     async fn token(&self, hash: &str) -> Result<Option<TokenInfo>> {
-        const SQL: &str =
-            "SELECT id, name, tenant, created_at, last_used_at, revoked_at FROM tokens WHERE hash = $1 AND revoked_at IS NULL";
+        const SQL: &str = "SELECT id, name, tenant, created_at, last_used_at, revoked_at FROM tokens WHERE hash = $1 AND revoked_at IS NULL";
         on(&self.pool, "looking a token up", async |client| first(&client, SQL, &[&hash], row::token).await).await
     }
 

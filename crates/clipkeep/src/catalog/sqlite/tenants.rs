@@ -55,12 +55,7 @@ impl Tenants for SqliteCatalog {
         self.readers.read("listing clips at risk", move |db| all(db, AT_RISK, params, |row| row::clip(row))).await
     }
 
-    async fn own_events(
-        &self,
-        tenant: &Tenant,
-        after: Position,
-        limit: u32,
-    ) -> Result<Vec<(Position, Option<Event>)>> {
+    async fn own_events(&self, tenant: &Tenant, after: Position, limit: u32) -> Result<Vec<(Position, Option<Event>)>> {
         let (tenant, params) = (tenant.clone(), (after.id, page::size(limit)));
         self.readers.read("reading events", move |db| all(db, EVENTS, params, |row| own_event(row, &tenant))).await
     }

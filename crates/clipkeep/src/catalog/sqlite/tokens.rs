@@ -24,8 +24,7 @@ impl Tokens for SqliteCatalog {
     }
 
     async fn token(&self, hash: &str) -> Result<Option<TokenInfo>> {
-        const SQL: &str =
-            "SELECT id, name, tenant, created_at, last_used_at, revoked_at FROM tokens WHERE hash = ?1 AND revoked_at IS NULL";
+        const SQL: &str = "SELECT id, name, tenant, created_at, last_used_at, revoked_at FROM tokens WHERE hash = ?1 AND revoked_at IS NULL";
         let hash = hash.to_owned();
         let look = move |db: &Connection| first(db, SQL, [hash.as_str()], |row| row::token(row));
         self.readers.read("looking a token up", look).await

@@ -5,7 +5,12 @@ use axum::{
     extract::{Path, Query, State},
     http::StatusCode,
 };
-use clipkeep_core::{generation::{Clip, HistoryEntry}, id::ClipKey, problem::Code, state::ClipState};
+use clipkeep_core::{
+    generation::{Clip, HistoryEntry},
+    id::ClipKey,
+    problem::Code,
+    state::ClipState,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -23,7 +23,11 @@ use crate::{
     callers::Caller,
     catalog::CatalogError,
     outbox,
-    web::{AppState, auth::{self, By, Schemes}, error::ApiError},
+    web::{
+        AppState,
+        auth::{self, By, Schemes},
+        error::ApiError,
+    },
 };
 
 /// How often a silent stream shows that it lives.
@@ -75,7 +79,8 @@ pub(crate) async fn stream_events(
     };
     // The id alone: who breaks off before the first event can go on from here.
     let hello = format!("retry: {COME_AGAIN}\nid: {after}\n\n");
-    let listener = Listener { heard: app.feed.listen(), app, caller, headers, after, hello: Some(hello), _place: place };
+    let listener =
+        Listener { heard: app.feed.listen(), app, caller, headers, after, hello: Some(hello), _place: place };
     let chunks = stream::unfold(listener, Listener::next);
     let mut response = Body::from_stream(chunks).into_response();
     let headers = response.headers_mut();

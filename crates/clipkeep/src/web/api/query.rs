@@ -64,7 +64,10 @@ impl ClipQuery {
         {
             return Err(bad("prompt", "is not the prompt of prompt_hash"));
         }
-        if given_hash.as_ref().is_some_and(|hash| hash.len() != 64 || !hash.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+        if given_hash
+            .as_ref()
+            .is_some_and(|hash| hash.len() != 64 || !hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        {
             return Err(bad("prompt_hash", "must be 64 hex digits"));
         }
         let filter = ClipFilter {
@@ -89,7 +92,7 @@ pub(crate) fn limit_of(limit: Option<u32>) -> Result<u32, ApiError> {
     if (1..=MAX_LIMIT).contains(&limit) { Ok(limit) } else { Err(bad("limit", "must be 1 to 1000")) }
 }
 
-fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
+pub(crate) fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
     name: &str,
     text: Option<String>,
 ) -> Result<Option<T>, ApiError> {
@@ -97,11 +100,11 @@ fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
 }
 
 /// Text that a database can be asked for: PostgreSQL's holds no NUL.
-fn holdable(name: &str, text: String) -> Result<String, ApiError> {
+pub(crate) fn holdable(name: &str, text: String) -> Result<String, ApiError> {
     if text.contains('\0') { Err(bad(name, "must not hold NUL")) } else { Ok(text) }
 }
 
-fn bad(name: &str, problem: &str) -> ApiError {
+pub(crate) fn bad(name: &str, problem: &str) -> ApiError {
     ApiError::new(Code::InvalidRequest, format!("{name}: {problem}"))
 }
 

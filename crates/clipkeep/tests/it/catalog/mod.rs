@@ -14,6 +14,7 @@ mod schema;
 mod tenants;
 mod tokens;
 mod upkeep;
+mod usage;
 
 use std::sync::Arc;
 

@@ -106,7 +106,11 @@ const MANY: &str = "
     FROM generate_series(1, 20000) n;
     ANALYZE;";
 
-pub(super) async fn postgres_plan(client: &tokio_postgres::Client, sql: &str, values: &[&(dyn ToSql + Sync)]) -> String {
+pub(super) async fn postgres_plan(
+    client: &tokio_postgres::Client,
+    sql: &str,
+    values: &[&(dyn ToSql + Sync)],
+) -> String {
     let rows = client.query(&format!("EXPLAIN {sql}"), values).await.unwrap();
     rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n")
 }

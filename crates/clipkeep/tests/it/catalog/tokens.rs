@@ -17,7 +17,14 @@ on_both![a_token_is_known_by_its_hash_until_it_is_revoked, callers_are_told_apar
 
 fn info(id: &str, tenant: Option<&str>) -> TokenInfo {
     let tenant = tenant.map(|tenant| tenant.parse().unwrap());
-    TokenInfo { id: id.to_owned(), name: "a name".to_owned(), tenant, created_at: at(1), last_used_at: None, revoked_at: None }
+    TokenInfo {
+        id: id.to_owned(),
+        name: "a name".to_owned(),
+        tenant,
+        created_at: at(1),
+        last_used_at: None,
+        revoked_at: None,
+    }
 }
 
 async fn a_token_is_known_by_its_hash_until_it_is_revoked(bed: Bed) {
@@ -43,7 +50,8 @@ async fn a_token_is_known_by_its_hash_until_it_is_revoked(bed: Bed) {
 
 async fn callers_are_told_apart(bed: Bed) {
     let catalog = bed.open().await;
-    let callers = Callers::new(Secret::new("the-admin-token-of-the-node".to_owned()), catalog.clone(), Arc::new(SystemClock));
+    let callers =
+        Callers::new(Secret::new("the-admin-token-of-the-node".to_owned()), catalog.clone(), Arc::new(SystemClock));
     let token = |byte: u8| token_text(&[byte; TOKEN_BYTES]);
     catalog.create_token(&info("a", Some("acme")), &token_hash(&token(1))).await.unwrap();
     catalog.create_token(&info("b", None), &token_hash(&token(2))).await.unwrap();

@@ -50,10 +50,7 @@ async fn a_tenant_registers_for_itself_alone(world: World) {
 async fn tenants_that_race_for_one_id_learn_nothing_of_each_other(world: World) {
     for round in 0..20 {
         let body = |who: &str| json!({"request_id": format!("race-{round}"), "prompt": format!("of {who}")});
-        let (a, b) = tokio::join!(
-            register(&world, "alpha", body("alpha")),
-            register(&world, "beta", body("beta")),
-        );
+        let (a, b) = tokio::join!(register(&world, "alpha", body("alpha")), register(&world, "beta", body("beta")),);
         let (winner, (won, row), (lost, problem)) = match a.0.is_success() {
             true => ("alpha", a, b),
             false => ("beta", b, a),

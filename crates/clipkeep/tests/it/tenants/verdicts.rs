@@ -17,13 +17,20 @@ pub(super) enum Verdict {
     Stream,
     /// It registers: see `register.rs`.
     Register,
+    /// It passes calls on to fal: whose they are is for `proxy/` to test.
+    Fal,
+    /// It adds up: each caller's own clips alone.
+    Usage,
 }
 
-use Verdict::{AdminOnly, List, Open, Register, Row, Stream};
+use Verdict::{AdminOnly, Fal, List, Open, Register, Row, Stream, Usage};
 
 /// All operations.
 pub(super) const VERDICTS: &[(&str, &str, Verdict)] = &[
     ("post", "/hooks/fal", Open),
+    ("get", "/fal/proxy", Fal),
+    ("post", "/fal/proxy", Fal),
+    ("put", "/fal/proxy", Fal),
     ("get", "/v/{key}", Open),
     ("post", "/api/v1/generations", Register),
     ("get", "/api/v1/generations/{request_id}", Row),
@@ -37,6 +44,7 @@ pub(super) const VERDICTS: &[(&str, &str, Verdict)] = &[
     ("get", "/.well-known/clipkeep-receipts.json", Open),
     ("get", "/api/v1/at-risk", List),
     ("get", "/api/v1/events", Stream),
+    ("get", "/api/v1/usage", Usage),
     ("get", "/api/v1/tokens", AdminOnly),
     ("post", "/api/v1/tokens", AdminOnly),
     ("delete", "/api/v1/tokens/{id}", AdminOnly),

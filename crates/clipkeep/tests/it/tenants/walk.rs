@@ -32,7 +32,8 @@ async fn every_operation_shows_each_caller_its_own_rows_only(world: World) {
     for operation in &operations {
         needs_a_token(&world, operation).await;
         match operation.verdict {
-            Verdict::Open | Verdict::Register => {}
+            Verdict::Open | Verdict::Register | Verdict::Fal => {}
+            Verdict::Usage => usage(&world, operation).await,
             Verdict::AdminOnly => for_admins_only(&world, operation).await,
             Verdict::Row => rows(&world, operation).await,
             Verdict::List => list(&world, operation).await,
@@ -47,12 +48,13 @@ fn operations(document: &Value) -> Vec<Operation> {
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
             let verdict = VERDICTS.iter().find(|(m, p, _)| m == method && p == path).map(|(_, _, verdict)| *verdict);
-            let verdict = verdict.unwrap_or_else(|| panic!("what do tenants get of {method} {path}? Say it in verdicts.rs"));
+            let verdict =
+                verdict.unwrap_or_else(|| panic!("what do tenants get of {method} {path}? Say it in verdicts.rs"));
             let scheme = operation["security"][0].as_object().and_then(|scheme| scheme.keys().next().cloned());
             let documented = match verdict {
                 Verdict::Open => None,
                 Verdict::AdminOnly => Some("admin_token"),
-                Verdict::Row | Verdict::List | Verdict::Stream | Verdict::Register => Some("token"),
+                _ => Some("token"),
             };
             assert_eq!(scheme.as_deref(), documented, "{method} {path}: the document says otherwise");
             let params = operation["parameters"].as_array().into_iter().flatten();
@@ -130,7 +132,8 @@ async fn list(world: &World, Operation { path, params, .. }: &Operation) {
     if takes("limit") && takes("cursor") {
         whole.push("?limit=1");
     }
-    let narrow = [("tenant", "beta"), ("request_id", "beta-stored"), ("prompt", "a%20prompt%20of%20beta"), ("model", "m-beta")];
+    let narrow =
+        [("tenant", "beta"), ("request_id", "beta-stored"), ("prompt", "a%20prompt%20of%20beta"), ("model", "m-beta")];
     for who in CALLERS {
         for query in &whole {
             let text = all_pages(world, who, path, query).await;
@@ -179,12 +182,43 @@ async fn stream(world: &World, Operation { path, .. }: &Operation) {
                 let last = format!("{owner}-{later}.mp4");
                 while !text.contains(&last) {
                     let chunk = tokio::time::timeout(Duration::from_secs(30), open.chunk()).await;
-                    let chunk = chunk.unwrap_or_else(|_| panic!("{who} is not told of {last}: {text}")).unwrap().unwrap();
+                    let chunk =
+                        chunk.unwrap_or_else(|_| panic!("{who} is not told of {last}: {text}")).unwrap().unwrap();
                     text.push_str(std::str::from_utf8(&chunk).unwrap());
                 }
                 assert!(text.contains(&format!("{owner}-stored.mp4")), "{who} is not told what {owner} missed: {text}");
             }
             tells_only_of_own(who, &text, path);
+        }
+    }
+}
+
+/// What was delivered of each owner's clip, however it is added up.
+async fn usage(world: &World, Operation { path, .. }: &Operation) {
+    for owner in OWNERS {
+        let played = world.t.client.get(world.t.link(&format!("{owner}-stored.mp4"))).send().await.unwrap();
+        assert_eq!(played.status(), StatusCode::OK);
+        played.bytes().await.unwrap();
+    }
+    let began = tokio::time::Instant::now();
+    let ask = async |who: &'static str, query: String| {
+        world.call(who, Method::GET, &format!("{path}?{query}")).send().await.unwrap().text().await.unwrap()
+    };
+    loop {
+        let all = ask("admin", "by=clip".to_owned()).await;
+        if OWNERS.iter().all(|owner| all.contains(owner)) {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "usage is not written down: {all}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    for who in ["alpha", "beta"] {
+        assert!(ask(who, "by=clip".to_owned()).await.contains(who));
+        for by in ["clip", "tenant", "model", "day"] {
+            for narrow in ["", "&tenant=beta", "&key=beta-stored.mp4", "&model=m-beta", "&tenant=alpha"] {
+                let text = ask(who, format!("by={by}{narrow}")).await;
+                tells_only_of_own(who, &text, &format!("{path}?by={by}{narrow}"));
+            }
         }
     }
 }
