@@ -181,7 +181,7 @@ impl App {
             tasks,
             cache,
             stopping,
-            callers: Callers::new(keys.admin_token, Arc::clone(&catalog)),
+            callers: Callers::new(keys.admin_token, Arc::clone(&catalog), Arc::clone(&clock)),
             receipts: keys.receipt_key.expose().parse()?,
             scratch,
             feed: Feed::new(told_before),

@@ -62,8 +62,8 @@ enum Command {
     Verify(verify::Args),
     /// Show what was delivered: plays, bytes, hits, cold fetches.
     Usage(usage::Args),
-    /// Print the admin token.
-    Token,
+    /// Print the admin token; or make, list, revoke tokens of tenants and admins.
+    Token(token::Args),
     /// Check configuration, database, store, webhook keys and clock.
     Doctor,
 }
@@ -140,7 +140,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::Link(args) => link::run(&config, args, cli.json).await,
             Command::Verify(args) => verify::run(config, args, cli.json).await,
             Command::Usage(args) => usage::run(config, args, cli.json).await,
-            Command::Token => token::run(&config, cli.json),
+            Command::Token(args) => token::run(&config, args, cli.json).await,
             Command::Doctor => doctor::run(config, cli.json).await,
         }
     })?;
@@ -155,7 +155,8 @@ fn needs_folder(command: &Command, config: &Config) -> bool {
     match command {
         // These may make it; the doctor says so.
         Command::Serve | Command::Demo(_) | Command::Import(_) | Command::Doctor => false,
-        Command::Token => config.admin_token.is_none(),
+        Command::Token(args) if args.is_admins() => config.admin_token.is_none(),
+        Command::Token(_) => database,
         Command::Link(_) => config.link_keys.is_none(),
         Command::Events(args) if args.is_secret() => config.event_secret.is_none(),
         Command::Find(_) | Command::Events(_) | Command::Explain(_) | Command::Usage(_) => database,

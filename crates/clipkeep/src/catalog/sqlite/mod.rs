@@ -13,6 +13,7 @@ pub mod queue;
 mod record;
 pub mod risk;
 pub mod sharing;
+pub mod tenants;
 mod tokens;
 pub mod upkeep;
 mod usage;

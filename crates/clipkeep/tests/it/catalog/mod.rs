@@ -13,6 +13,7 @@ mod repeats;
 mod risk;
 mod schema;
 mod sharing;
+mod tenants;
 mod tokens;
 mod upkeep;
 mod usage;
