@@ -29,9 +29,9 @@ expected-statuses = ["2xx", "3xx", "401", "403", "404", "409", "410"]
 
 # What is passed on is fal's to judge.
 [[operations]]
-include-path = "/fal/proxy"
-checks.positive_data_acceptance.enabled = false
-checks.negative_data_rejection.enabled = false
+include-name = ["GET /fal/proxy", "POST /fal/proxy", "PUT /fal/proxy"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "404", "405", "412", "415"]
+checks.negative_data_rejection.expected-statuses = ["400", "401", "404", "405", "412", "413", "415"]
 
 [[operations]]
 include-name = ["GET /api/v1/clips", "GET /api/v1/tokens", "POST /api/v1/generations", "POST /api/v1/tokens", "POST /api/v1/clips/{key}/links", "GET /api/v1/usage"]
@@ -49,7 +49,7 @@ include-name = "GET /v/{key}"
 parameters."path.key" = "public.mp4"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "304", "403", "412", "416"]
 # Half a link is none, and a public clip needs none.
-checks.negative_data_rejection.enabled = false
+checks.negative_data_rejection.expected-statuses = ["2xx", "304", "400", "403", "404", "412", "416"]
 
 [[operations]]
 include-name = "DELETE /api/v1/clips/{key}"
