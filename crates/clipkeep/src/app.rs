@@ -13,6 +13,7 @@ use clipkeep_core::{
     state::ClipState,
     time::{Clock, Timestamp},
 };
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -70,6 +71,8 @@ pub struct App {
     pub jwks: JwksCache,
     /// The way to fal for what apps ask.
     pub relay: FalRelay,
+    /// Places for calls to fal, which may go on without their callers.
+    pub calls: Arc<Semaphore>,
     /// What signs links.
     pub links: LinkKeys,
     /// What signs receipts.
@@ -175,6 +178,7 @@ impl App {
             hooks,
             sweep,
             relay: FalRelay::new(&config)?,
+            calls: Arc::new(Semaphore::new(config.max_connections)),
             jwks: JwksCache::new(config.fal_jwks_url.to_string(), client),
             final_urls: FinalUrls::new(&config),
             shelf: Shelf::new(SHELF_MEMORY),
