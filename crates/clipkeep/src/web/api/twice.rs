@@ -21,8 +21,10 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(crate) struct RepeatQuery {
     /// Of this tenant.
+    #[param(pattern = "^[A-Za-z0-9._~:@|/+-]+$", max_length = 128)]
     tenant: Option<String>,
     /// At most this many, 1 to 1000; 100 unless given.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
