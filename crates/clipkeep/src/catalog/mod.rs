@@ -6,6 +6,7 @@
 
 mod due;
 mod ending;
+pub mod family;
 pub mod group;
 pub mod lookup;
 mod merge;
@@ -21,7 +22,9 @@ pub mod risk;
 mod row;
 mod rules;
 pub mod sqlite;
+mod told;
 mod upkeep;
+mod words;
 
 use std::time::Duration;
 
@@ -33,10 +36,12 @@ use clipkeep_core::{
     time::Timestamp,
     version::SourceVersion,
     view::View,
+    words::Words,
 };
 
 pub use self::{
     ending::Attempt,
+    family::Family,
     lookup::{Holder, Lookup, Outline},
     outbox::Outbox,
     upkeep::{AgedClip, Deletion, StoredObject, Upkeep},
@@ -184,6 +189,10 @@ pub struct ClipFilter {
     pub tenant: Option<Tenant>,
     /// In this state.
     pub state: Option<ClipState>,
+    /// Made with this seed.
+    pub seed: Option<i64>,
+    /// Whose prompt is kept and holds all these words.
+    pub words: Option<Words>,
     /// Created at or after.
     pub created_after: Option<Timestamp>,
     /// Created before.
@@ -210,7 +219,7 @@ pub struct ClipPage {
 
 /// The catalogue.
 #[async_trait]
-pub trait Catalog: AtRisk + Lookup + Outbox + Outlook + Polls + Upkeep + Send + Sync + 'static {
+pub trait Catalog: AtRisk + Family + Lookup + Outbox + Outlook + Polls + Upkeep + Send + Sync + 'static {
     /// Commits verified webhooks together, durably, in one transaction:
     /// generations, clips, history and the work (a due clip *is* the work).
     ///
@@ -239,7 +248,8 @@ pub trait Catalog: AtRisk + Lookup + Outbox + Outlook + Polls + Upkeep + Send + 
     /// A clip's row.
     async fn clip(&self, key: &ClipKey) -> Result<Option<Clip>>;
 
-    /// A page of clips, newest first. Uses an index for each single filter.
+    /// A page of clips, newest first. Uses an index for each single filter, and
+    /// for words together with tenant, model and time.
     async fn clips(&self, filter: &ClipFilter, after: Option<&Cursor>, limit: u32) -> Result<ClipPage>;
 
     /// A clip's history, oldest first.

@@ -4,6 +4,7 @@
 //! An acknowledged write is on disk: the journal is a write-ahead log that is
 //! synced on every commit. Another process may read (and write) the same file.
 
+pub mod family;
 pub mod find;
 mod lookup;
 pub mod outbox;
@@ -13,6 +14,7 @@ pub mod queue;
 mod record;
 pub mod risk;
 pub mod upkeep;
+pub mod words;
 mod writer;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -190,6 +192,9 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn clips(&self, filter: &ClipFilter, after: Option<&Cursor>, limit: u32) -> Result<ClipPage> {
+        if let Some(words) = &filter.words {
+            return self.search(words, filter, after, limit).await;
+        }
         let (filter, after) = (filter.clone(), after.cloned());
         self.readers.read("listing clips", move |db| find::clips(db, &filter, after.as_ref(), limit)).await
     }

@@ -13,6 +13,7 @@ use super::{
     SqliteCatalog,
     find::{all, first},
     record::tell,
+    words,
 };
 
 /// Reads stored rows by key. The plus keeps SQLite from the index of states,
@@ -49,6 +50,7 @@ fn delete(tx: &Connection, key: &ClipKey, at: Timestamp, remove_at: Timestamp, w
         let known = first(tx, KNOWN, [key.as_str()], |_| Ok(()))?;
         return Ok(known.map_or(Deletion::Unknown, |()| Deletion::Already));
     }
+    words::forget(tx, key)?;
     let why = without_nul(why);
     announce(tx, key, at, EventType::ClipDeleted, Some(&why))?;
     tell(tx, &Line { key: key.clone(), at, event: "deleted", detail: Some(why) })?;

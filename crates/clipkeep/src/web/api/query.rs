@@ -31,6 +31,10 @@ pub(crate) struct ClipQuery {
     pub(crate) tenant: Option<String>,
     /// In this state.
     pub(crate) state: Option<String>,
+    /// Made with this seed.
+    pub(crate) seed: Option<i64>,
+    /// Whose prompt holds all these words, in any order and case.
+    pub(crate) words: Option<String>,
     /// Created at or after (RFC 3339).
     pub(crate) created_after: Option<String>,
     /// Created before (RFC 3339).
@@ -63,6 +67,8 @@ impl ClipQuery {
             prompt_hash: hash_of_prompt.or(given_hash),
             tenant: parse("tenant", self.tenant)?,
             state: parse("state", self.state)?,
+            seed: self.seed,
+            words: parse("words", self.words)?,
             created_after: parse::<Timestamp>("created_after", self.created_after)?,
             created_before: parse::<Timestamp>("created_before", self.created_before)?,
         };
