@@ -177,7 +177,7 @@ pub struct Pinned {
 }
 
 /// Which clips a list shows. All that are set must hold.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClipFilter {
     /// Of this generation.
     pub request_id: Option<RequestId>,

@@ -4,6 +4,7 @@ mod demo;
 mod doctor;
 mod events;
 mod explain;
+mod export;
 mod find;
 mod import;
 mod link;
@@ -11,6 +12,7 @@ mod output;
 mod serve;
 mod sweep;
 mod token;
+mod tree;
 mod verify;
 
 use std::{fmt, process::ExitCode};

@@ -12,7 +12,7 @@ use super::{
     ImportError,
     entry::Entry,
     lines::Refused,
-    output::{Draft, csv_line, is_json},
+    output::{csv_line, is_json},
 };
 
 /// The columns of a report.

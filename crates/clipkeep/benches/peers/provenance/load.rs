@@ -16,9 +16,10 @@ const BATCH: u64 = 100_000;
 const GENERATION: &str = "INSERT INTO generations (provider, request_id, status, model, prompt, prompt_hash, tenant, seed, \
     created_at, completed_at) VALUES ('fal', ?1, 'completed', ?2, ?3, ?4, ?5, ?6, ?7, ?7)";
 const CLIP: &str = "INSERT INTO clips (key, provider, request_id, idx, slot, source_url, kind, content_type, state, policy, \
-    model, prompt_hash, tenant, seed, epoch, created_at, queued, fence, attempts, stored_at, size, sha256) \
+    model, prompt_hash, tenant, seed, epoch, created_at, queued, fence, attempts, stored_at, size, sha256, \
+    sealed_kind, sealed_content_type, duration, width, height) \
     VALUES (?1, 'fal', ?2, 0, '/video', ?3, 'video', 'video/mp4', 'stored', 'eager', \
-    ?4, ?5, ?6, ?7, 1, ?8, 0, 1, 1, ?8, 1000000, ?5)";
+    ?4, ?5, ?6, ?7, 1, ?8, 0, 1, 1, ?8, 1000000, ?5, 'video', 'video/mp4', 8, 1280, 720)";
 const WORDS: &str = "INSERT INTO clip_words (rowid, key, created_at, words) VALUES (?1, ?2, ?3, ?4)";
 
 fn source(row: &Row) -> String {
@@ -86,10 +87,10 @@ pub(super) async fn postgres(url: &str, world: &World) {
         let Row { request_id, created_at, prompt, prompt_hash, tenant, model, seed, .. } = row;
         out.push_str(&format!("fal\t{request_id}\tcompleted\t{model}\t{prompt}\t{prompt_hash}\t{tenant}\t{seed}\t{created_at}\t{created_at}\n"));
     }).await;
-    copy(&client, "clips (key, provider, request_id, idx, slot, source_url, kind, content_type, state, policy, model, prompt_hash, tenant, seed, epoch, created_at, queued, fence, attempts, stored_at, size, sha256)", world, |row, out| {
+    copy(&client, "clips (key, provider, request_id, idx, slot, source_url, kind, content_type, state, policy, model, prompt_hash, tenant, seed, epoch, created_at, queued, fence, attempts, stored_at, size, sha256, sealed_kind, sealed_content_type, duration, width, height)", world, |row, out| {
         let Row { request_id, key, created_at, prompt_hash, tenant, model, seed, .. } = row;
         let source = source(row);
-        out.push_str(&format!("{key}\tfal\t{request_id}\t0\t/video\t{source}\tvideo\tvideo/mp4\tstored\teager\t{model}\t{prompt_hash}\t{tenant}\t{seed}\t1\t{created_at}\tf\t1\t1\t{created_at}\t1000000\t{prompt_hash}\n"));
+        out.push_str(&format!("{key}\tfal\t{request_id}\t0\t/video\t{source}\tvideo\tvideo/mp4\tstored\teager\t{model}\t{prompt_hash}\t{tenant}\t{seed}\t1\t{created_at}\tf\t1\t1\t{created_at}\t1000000\t{prompt_hash}\tvideo\tvideo/mp4\t8\t1280\t720\n"));
     }).await;
     copy(&client, "clip_words (key, created_at, words)", world, |row, out| {
         out.push_str(&format!("{}\t{}\t{}\n", row.key, row.created_at, row.words.join(" ")));

@@ -3,7 +3,10 @@
 mod load;
 mod rows;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use clipkeep::catalog::{
     Catalog, ClipFilter,
@@ -49,24 +52,23 @@ fn words(world: &World, ranks: &[u64]) -> ClipFilter {
 }
 
 pub(crate) async fn run(rows: Option<u64>) {
-    let world = World::new(rows.unwrap_or(ROWS));
+    let world = Arc::new(World::new(rows.unwrap_or(ROWS)));
     println!("\n## Provenance among {} clips\n", world.rows);
     println!("| what | clips found | first time: p50 | p99 | again: p50 | p99 |\n| --- | ---: | ---: | ---: | ---: | ---: |");
-    {
-        // Beside the work tree: /tmp may be memory.
-        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let path = dir.path().join("c.db");
-        drop(open(&Database::Sqlite(path.clone()), Rules::default()).await.unwrap());
-        load::sqlite(&path, &world);
-        let catalog = open(&Database::Sqlite(path), Rules::default()).await.unwrap();
-        measure("SQLite", &*catalog, &world).await;
-    }
+    // Beside the work tree: /tmp may be memory.
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let file = Database::Sqlite(dir.path().join("c.db"));
     let url = postgres::database().await;
-    let database = Database::Postgres(Secret::new(url.clone()));
-    drop(open(&database, Rules::default()).await.unwrap());
+    let server = Database::Postgres(Secret::new(url.clone()));
+    for database in [&file, &server] {
+        drop(open(database, Rules::default()).await.unwrap());
+    }
+    let (path, copy) = (dir.path().join("c.db"), Arc::clone(&world));
+    let loading = tokio::task::spawn_blocking(move || load::sqlite(&path, &copy));
     load::postgres(&url, &world).await;
-    let catalog = open(&database, Rules::default()).await.unwrap();
-    measure("PostgreSQL", &*catalog, &world).await;
+    loading.await.unwrap();
+    measure("SQLite", &*open(&file, Rules::default()).await.unwrap(), &world).await;
+    measure("PostgreSQL", &*open(&server, Rules::default()).await.unwrap(), &world).await;
 }
 
 async fn measure(name: &str, catalog: &dyn Catalog, world: &World) {

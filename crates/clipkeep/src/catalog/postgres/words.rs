@@ -105,7 +105,7 @@ async fn pick(
         walked += step;
         // So many more must be walked through, if the older are like the newer.
         let ahead = (missing * walked).checked_div(found.len() as i64).unwrap_or(i64::MAX);
-        if walked + ahead > FAR || walked >= FAR {
+        if walked.saturating_add(ahead) > FAR {
             let range = Range { from, to: end };
             found.extend(find_in(client, &statement(&sought, filter, &range, Way::Index, missing)).await?);
             return Ok(found);
