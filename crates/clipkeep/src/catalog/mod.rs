@@ -23,6 +23,7 @@ mod row;
 mod rules;
 pub mod sqlite;
 mod told;
+pub mod tokens;
 mod upkeep;
 mod words;
 
@@ -103,7 +104,7 @@ impl CatalogError {
 }
 
 pub use self::due::{FRESH, Quota};
-use self::{outlook::Outlook, polls::Polls, risk::AtRisk};
+use self::{outlook::Outlook, polls::Polls, risk::AtRisk, tokens::Tokens};
 
 /// The catalogue's result.
 pub type Result<T, E = CatalogError> = std::result::Result<T, E>;
@@ -219,7 +220,9 @@ pub struct ClipPage {
 
 /// The catalogue.
 #[async_trait]
-pub trait Catalog: AtRisk + Family + Lookup + Outbox + Outlook + Polls + Upkeep + Send + Sync + 'static {
+pub trait Catalog:
+    AtRisk + Family + Lookup + Outbox + Outlook + Polls + Tokens + Upkeep + Send + Sync + 'static
+{
     /// Commits verified webhooks together, durably, in one transaction:
     /// generations, clips, history and the work (a due clip *is* the work).
     ///

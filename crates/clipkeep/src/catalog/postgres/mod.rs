@@ -12,6 +12,7 @@ pub mod record;
 mod restored;
 pub mod risk;
 mod tls;
+mod tokens;
 pub mod upkeep;
 pub mod words;
 

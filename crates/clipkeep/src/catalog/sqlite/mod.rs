@@ -13,6 +13,7 @@ pub mod polls;
 pub mod queue;
 mod record;
 pub mod risk;
+mod tokens;
 pub mod upkeep;
 pub mod words;
 mod writer;
