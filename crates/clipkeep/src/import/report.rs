@@ -14,6 +14,7 @@ use super::{
     lines::Refused,
     output::{csv_line, is_json},
 };
+use crate::draft::Draft;
 
 /// The columns of a report.
 const COLUMNS: [&str; 6] = ["line", "url", "request_id", "key", "outcome", "reason"];

@@ -21,6 +21,7 @@ mod matrix;
 mod memory;
 mod nodes;
 mod outbox;
+mod provenance;
 mod slow;
 mod smoke;
 mod store;

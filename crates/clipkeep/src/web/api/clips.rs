@@ -5,17 +5,22 @@ use axum::{
     extract::{Path, Query, State},
     http::StatusCode,
 };
-use clipkeep_core::{generation::HistoryEntry, id::ClipKey, problem::Code, state::ClipState};
+use clipkeep_core::{config::Prompts, generation::HistoryEntry, id::ClipKey, problem::Code, state::ClipState};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
     model::ClipRow,
-    query::{ClipQuery, write_cursor},
+    query::{ClipQuery, seen_by, write_cursor},
 };
 use crate::{
+    callers::Caller,
     catalog::Deletion,
-    web::{AppState, auth::Admin, error::ApiError},
+    web::{
+        AppState,
+        auth::{Admin, By},
+        error::ApiError,
+    },
 };
 
 /// A page of clips, newest first.
@@ -25,7 +30,12 @@ pub(crate) struct ClipList {
     clips: Vec<ClipRow>,
     /// Give it as `cursor` to get the next page; null on the last one.
     next_cursor: Option<String>,
+    /// Why nothing can be found, where that is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
 }
+
+const ONLY_HASHES: &str = "prompts are kept as hashes only (`prompts`): no words are found in them";
 
 /// One line of a clip's history.
 #[derive(Serialize, ToSchema)]
@@ -70,15 +80,24 @@ pub(crate) struct FillStarted {
     security(("admin_token" = [])),
     responses((status = 200, body = ClipList), (status = 401, description = "No admin token"), (status = 422, description = "A filter is not understood")))]
 pub(crate) async fn list_clips(
-    _: Admin,
+    By(caller): By,
     State(app): State<AppState>,
     query: Result<Query<ClipQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<ClipList>, ApiError> {
     let Query(query) = query.map_err(|error| ApiError::new(Code::InvalidRequest, error.body_text()))?;
     let page = query.read()?;
-    let found = app.catalog.clips(&page.filter, page.after.as_ref(), page.limit).await?;
-    let clips = found.clips.into_iter().map(|clip| ClipRow::for_admin(clip, &app.final_urls)).collect();
-    Ok(Json(ClipList { clips, next_cursor: found.next.as_ref().map(write_cursor) }))
+    let only_hashes = page.filter.words.is_some() && app.config.prompts == Prompts::HashOnly;
+    let note = only_hashes.then_some(ONLY_HASHES);
+    let Some(filter) = seen_by(&caller, page.filter) else {
+        return Ok(Json(ClipList { clips: Vec::new(), next_cursor: None, note }));
+    };
+    let found = app.catalog.clips(&filter, page.after.as_ref(), page.limit).await?;
+    let row = |clip| match &caller {
+        Caller::Admin => ClipRow::for_admin(clip, &app.final_urls),
+        Caller::Tenant(_) => ClipRow::new(clip, &app.final_urls),
+    };
+    let clips = found.clips.into_iter().map(row).collect();
+    Ok(Json(ClipList { clips, next_cursor: found.next.as_ref().map(write_cursor), note }))
 }
 
 /// A clip's row.

@@ -12,11 +12,11 @@ use bytes::Bytes;
 use clipkeep_core::problem::Code;
 use futures_util::stream;
 
-use super::query::{ClipQuery, bad};
+use super::query::{ClipQuery, bad, seen_by};
 use crate::{
     catalog::CatalogError,
     export::{Export, Format},
-    web::{AppState, auth::Admin, error::ApiError},
+    web::{AppState, auth::By, error::ApiError},
 };
 
 /// Streams all clips that the filters show, newest first, as JSON lines, CSV or
@@ -28,7 +28,7 @@ use crate::{
     responses((status = 200, description = "The file", body = String, content_type = "application/x-ndjson"),
         (status = 400, description = "A filter is not understood"), (status = 401, description = "No admin token")))]
 pub(crate) async fn export_clips(
-    _: Admin,
+    By(caller): By,
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
@@ -39,6 +39,7 @@ pub(crate) async fn export_clips(
         return Err(bad("limit", "an export has all clips that the filters show"));
     }
     let filter = query.0.read()?.filter;
+    let filter = seen_by(&caller, filter).ok_or_else(|| bad("tenant", "is not the token's"))?;
     let mut export = Export::new(Arc::clone(&app.catalog), app.final_urls.clone(), filter, format);
     // The status leaves once there is something to send.
     let first = export.next().await?.unwrap_or_default();

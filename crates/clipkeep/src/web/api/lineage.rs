@@ -9,21 +9,23 @@ use super::clips::{no_such_clip, parse_key};
 use crate::{
     catalog::family,
     lineage_rows::LineageRow,
-    web::{AppState, auth::Admin, error::ApiError},
+    web::{AppState, auth::By, error::ApiError},
 };
 
 /// A clip's lineage: image → video → extended video. A clip whose generation's
-/// input holds one of our URLs is the child of that clip.
+/// input holds one of our URLs is the child of that clip. A tenant's token is
+/// shown its own clips only.
 #[utoipa::path(get, path = "/api/v1/clips/{key}/lineage", tag = "clips", params(("key" = String, Path, description = "The clip's key")),
     security(("admin_token" = [])),
     responses((status = 200, body = LineageRow), (status = 401, description = "No admin token"), (status = 404, description = "No such clip")))]
 pub(crate) async fn get_lineage(
-    _: Admin,
+    By(caller): By,
     State(app): State<AppState>,
     Path(key): Path<String>,
 ) -> Result<Json<LineageRow>, ApiError> {
     let key = parse_key(&key)?;
-    let clip = app.catalog.clip(&key).await?.ok_or_else(|| no_such_clip(&key))?;
-    let lineage = family::lineage(&*app.catalog, &key, None).await?;
+    let clip = app.catalog.clip(&key).await?.filter(|clip| caller.sees_clip(clip));
+    let clip = clip.ok_or_else(|| no_such_clip(&key))?;
+    let lineage = family::lineage(&*app.catalog, &key, caller.tenant()).await?;
     Ok(Json(LineageRow::new(clip, lineage, &app.final_urls)))
 }

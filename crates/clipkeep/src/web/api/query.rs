@@ -6,6 +6,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::{
+    callers::Caller,
     catalog::{ClipFilter, Cursor},
     web::error::ApiError,
 };
@@ -79,6 +80,16 @@ impl ClipQuery {
     }
 }
 
+/// The filter, as far as the caller may see; `None` if it asks for another
+/// tenant's rows: there are none.
+pub(crate) fn seen_by(caller: &Caller, filter: ClipFilter) -> Option<ClipFilter> {
+    match (caller.tenant(), &filter.tenant) {
+        (None, _) => Some(filter),
+        (Some(own), Some(asked)) if own != asked => None,
+        (Some(own), _) => Some(ClipFilter { tenant: Some(own.clone()), ..filter }),
+    }
+}
+
 /// How many to list, if asked for `limit`.
 pub(crate) fn limit_of(limit: Option<u32>) -> Result<u32, ApiError> {
     let limit = limit.unwrap_or(DEFAULT_LIMIT);
@@ -92,7 +103,7 @@ fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
     text.map(|text| text.parse().map_err(|error: T::Err| bad(name, &error.to_string()))).transpose()
 }
 
-fn bad(name: &str, problem: &str) -> ApiError {
+pub(crate) fn bad(name: &str, problem: &str) -> ApiError {
     ApiError::new(Code::InvalidRequest, format!("{name}: {problem}"))
 }
 

@@ -2,6 +2,7 @@
 
 mod events;
 mod fairness;
+mod family;
 mod hooks;
 mod lists;
 mod lookup;
@@ -13,6 +14,7 @@ mod risk;
 mod schema;
 mod tokens;
 mod upkeep;
+mod words;
 
 use std::sync::Arc;
 
