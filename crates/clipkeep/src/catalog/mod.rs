@@ -22,8 +22,8 @@ pub mod risk;
 mod row;
 mod rules;
 pub mod sqlite;
-mod told;
 pub mod tokens;
+mod told;
 mod upkeep;
 mod words;
 

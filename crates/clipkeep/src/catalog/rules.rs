@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use clipkeep_core::{
-    generation::Generation, hook::fal, id::Provider, lineage::OwnUrls, policy::Policies, state::GenerationStatus, time::Timestamp,
+    generation::Generation, hook::fal, id::Provider, lineage::OwnUrls, policy::Policies, state::GenerationStatus,
+    time::Timestamp,
 };
 
 /// Whether prompts are kept as text.

@@ -85,7 +85,8 @@ impl<'a> Tree<'a> {
     /// the lineage is, which is bounded.
     fn draw(&mut self, key: &'a str, branch: &str, under: &str) {
         let first = self.drawn.insert(key);
-        let label = if first { self.labels.get(key).cloned().unwrap_or_default() } else { format!("{key}  (see above)") };
+        let label =
+            if first { self.labels.get(key).cloned().unwrap_or_default() } else { format!("{key}  (see above)") };
         self.lines.push(format!("{branch}{label}"));
         let children = if first { self.children.get(key).cloned().unwrap_or_default() } else { Vec::new() };
         let last = children.len().saturating_sub(1);

@@ -3,6 +3,7 @@
 
 use std::{path::Path, process::Command};
 
+use clipkeep_core::token::{TOKEN_BYTES, TokenInfo, token_hash, token_text};
 use fal_sim::Media;
 use serde_json::{Value, json};
 
@@ -38,9 +39,11 @@ fn keys(list: &Value) -> Vec<&str> {
 }
 
 async fn tenant_token(t: &TestApp, tenant: &str) -> String {
-    let (code, out, err) = clipkeep(&t.sim, t.data.path(), &["--json", "token", "create", "--tenant", tenant], &[]);
-    assert_eq!(code, 0, "{err}");
-    serde_json::from_str::<Value>(&out).unwrap()["token"].as_str().unwrap().to_owned()
+    let token = token_text(&[7; TOKEN_BYTES]);
+    let (tenant, created_at) = (Some(tenant.parse().unwrap()), t.app.clock.now());
+    let info = TokenInfo { id: "t".to_owned(), name: String::new(), tenant, created_at, revoked_at: None };
+    t.app.catalog.create_token(&info, &token_hash(&token)).await.unwrap();
+    token
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,13 +150,20 @@ async fn exports_hold_what_is_found_in_three_formats() {
 
     let (_, _, _, file) = export("all.parquet", &[]);
     let read = parquet(&file);
-    for (column, kind) in [("key", "VARCHAR"), ("created_at", "TIMESTAMP WITH TIME ZONE"), ("seed", "BIGINT"),
-        ("duration", "DOUBLE"), ("public", "BOOLEAN")]
-    {
+    for (column, kind) in [
+        ("key", "VARCHAR"),
+        ("created_at", "TIMESTAMP WITH TIME ZONE"),
+        ("seed", "BIGINT"),
+        ("duration", "DOUBLE"),
+        ("public", "BOOLEAN"),
+    ] {
         assert_eq!(read["types"][column], kind, "{column}");
     }
     assert_eq!(read["rows"].as_array().unwrap().len(), 3);
-    assert_eq!((read["rows"][1]["prompt"].clone(), read["rows"][1]["seed"].clone()), (json!("=the FOX runs"), json!(-7)));
+    assert_eq!(
+        (read["rows"][1]["prompt"].clone(), read["rows"][1]["seed"].clone()),
+        (json!("=the FOX runs"), json!(-7))
+    );
     assert_eq!(read["rows"][1]["public"], Value::Null);
 
     let (code, _, err, file) = export("all.txt", &[]);

@@ -54,21 +54,23 @@ fn words(world: &World, ranks: &[u64]) -> ClipFilter {
 pub(crate) async fn run(rows: Option<u64>) {
     let world = Arc::new(World::new(rows.unwrap_or(ROWS)));
     println!("\n## Provenance among {} clips\n", world.rows);
-    println!("| what | clips found | first time: p50 | p99 | again: p50 | p99 |\n| --- | ---: | ---: | ---: | ---: | ---: |");
-    // Beside the work tree: /tmp may be memory.
-    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let file = Database::Sqlite(dir.path().join("c.db"));
-    let url = postgres::database().await;
-    let server = Database::Postgres(Secret::new(url.clone()));
-    for database in [&file, &server] {
-        drop(open(database, Rules::default()).await.unwrap());
+    println!(
+        "| what | clips found | first time: p50 | p99 | again: p50 | p99 |\n| --- | ---: | ---: | ---: | ---: | ---: |"
+    );
+    {
+        // Beside the work tree: /tmp may be memory.
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let path = dir.path().join("c.db");
+        let database = Database::Sqlite(path.clone());
+        drop(open(&database, Rules::default()).await.unwrap());
+        load::sqlite(&path, &world);
+        measure("SQLite", &*open(&database, Rules::default()).await.unwrap(), &world).await;
     }
-    let (path, copy) = (dir.path().join("c.db"), Arc::clone(&world));
-    let loading = tokio::task::spawn_blocking(move || load::sqlite(&path, &copy));
+    let url = postgres::database().await;
+    let database = Database::Postgres(Secret::new(url.clone()));
+    drop(open(&database, Rules::default()).await.unwrap());
     load::postgres(&url, &world).await;
-    loading.await.unwrap();
-    measure("SQLite", &*open(&file, Rules::default()).await.unwrap(), &world).await;
-    measure("PostgreSQL", &*open(&server, Rules::default()).await.unwrap(), &world).await;
+    measure("PostgreSQL", &*open(&database, Rules::default()).await.unwrap(), &world).await;
 }
 
 async fn measure(name: &str, catalog: &dyn Catalog, world: &World) {

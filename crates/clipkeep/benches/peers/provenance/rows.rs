@@ -6,9 +6,46 @@ use clipkeep_core::{prompt::prompt_hash, words};
 
 /// What prompts are made of, the most frequent first.
 const FREQUENT: [&str; 40] = [
-    "a", "the", "of", "in", "with", "and", "cinematic", "on", "at", "shot", "light", "camera", "slow", "motion", "4k",
-    "red", "woman", "man", "city", "night", "fox", "through", "over", "ocean", "golden", "hour", "close", "up", "rain",
-    "forest", "drone", "neon", "street", "mountain", "snow", "dog", "cat", "walking", "dancing", "portrait",
+    "a",
+    "the",
+    "of",
+    "in",
+    "with",
+    "and",
+    "cinematic",
+    "on",
+    "at",
+    "shot",
+    "light",
+    "camera",
+    "slow",
+    "motion",
+    "4k",
+    "red",
+    "woman",
+    "man",
+    "city",
+    "night",
+    "fox",
+    "through",
+    "over",
+    "ocean",
+    "golden",
+    "hour",
+    "close",
+    "up",
+    "rain",
+    "forest",
+    "drone",
+    "neon",
+    "street",
+    "mountain",
+    "snow",
+    "dog",
+    "cat",
+    "walking",
+    "dancing",
+    "portrait",
 ];
 const VOCABULARY: usize = 20_000;
 const TENANTS: usize = 1_000;
@@ -47,7 +84,12 @@ struct Zipf(Vec<f64>);
 impl Zipf {
     fn new(ranks: usize) -> Self {
         let mut sum = 0.0;
-        let sums: Vec<f64> = (1..=ranks).map(|rank| { sum += 1.0 / rank as f64; sum }).collect();
+        let sums: Vec<f64> = (1..=ranks)
+            .map(|rank| {
+                sum += 1.0 / rank as f64;
+                sum
+            })
+            .collect();
         Self(sums.iter().map(|part| part / sum).collect())
     }
 

@@ -90,13 +90,7 @@ async fn number(client: &impl GenericClient, sql: &str, value: i64) -> Result<u6
 /// Forgets the words, too, and with the generation's last clip its texts. So
 /// that two such clips do not each take the other for the last, they take turns
 /// at the generation; a statement of its own then sees what the other did.
-async fn delete(
-    mut client: Object,
-    key: &ClipKey,
-    at: Timestamp,
-    remove_at: Timestamp,
-    why: &str,
-) -> Result<Deletion> {
+async fn delete(mut client: Object, key: &ClipKey, at: Timestamp, remove_at: Timestamp, why: &str) -> Result<Deletion> {
     const KNOWN: &str = "SELECT 1 FROM clips WHERE key = $1";
     const TURN: &str = "SELECT 1 FROM generations g JOIN clips c ON c.request_id = g.request_id \
         AND c.provider = g.provider WHERE c.key = $1 FOR NO KEY UPDATE OF g";

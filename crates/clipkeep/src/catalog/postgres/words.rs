@@ -92,9 +92,8 @@ async fn pick(
     let (mut step, mut walked) = (STEP, 0);
     loop {
         let params: [&(dyn ToSql + Sync); 4] = [&since, &from.created_at, &from.key, &(step - 1)];
-        let floor = first(client, FLOOR, &params, |row| {
-            Ok(Found { created_at: row.try_get(0)?, key: row.try_get(1)? })
-        });
+        let floor =
+            first(client, FLOOR, &params, |row| Ok(Found { created_at: row.try_get(0)?, key: row.try_get(1)? }));
         let floor = floor.await?;
         let range = Range { from, to: floor.clone().unwrap_or_else(|| end.clone()) };
         let missing = wanted - found.len() as i64;

@@ -89,8 +89,7 @@ pub(super) fn forget(tx: &Connection, key: &ClipKey) -> Result<()> {
         WHERE (request_id, provider) = (SELECT request_id, provider FROM clips WHERE key = ?1) \
         AND NOT EXISTS (SELECT 1 FROM clips c WHERE c.request_id = generations.request_id \
         AND c.provider = generations.provider AND c.state <> 'deleted')";
-    let created_at: Option<i64> =
-        tx.prepare_cached(CREATED)?.query_row([key.as_str()], |row| row.get(0)).optional()?;
+    let created_at: Option<i64> = tx.prepare_cached(CREATED)?.query_row([key.as_str()], |row| row.get(0)).optional()?;
     if let Some(created_at) = created_at
         && let (Some(rowid), _) = place(tx, created_at, key.as_str())?
     {
@@ -116,13 +115,7 @@ pub fn statement(words: &Words, filter: &ClipFilter, after: Option<&Cursor>) -> 
     statement
 }
 
-fn search(
-    db: &Connection,
-    words: &Words,
-    filter: &ClipFilter,
-    after: Option<&Cursor>,
-    limit: u32,
-) -> Result<ClipPage> {
+fn search(db: &Connection, words: &Words, filter: &ClipFilter, after: Option<&Cursor>, limit: u32) -> Result<ClipPage> {
     let (start, wanted) = (Found::start(filter, after), page::size(limit) as usize + 1);
     let list = statement(words, filter, after);
     let mut found: Vec<Found> = Vec::new();

@@ -33,8 +33,8 @@ pub(crate) async fn export_clips(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let (format, filters) = split(&query.unwrap_or_default())?;
-    let query: Query<ClipQuery> = Query::try_from_uri(&filters)
-        .map_err(|error| ApiError::new(Code::InvalidRequest, error.body_text()))?;
+    let query: Query<ClipQuery> =
+        Query::try_from_uri(&filters).map_err(|error| ApiError::new(Code::InvalidRequest, error.body_text()))?;
     if query.limit.is_some() || query.cursor.is_some() {
         return Err(bad("limit", "an export has all clips that the filters show"));
     }
@@ -66,7 +66,9 @@ fn split(query: &str) -> Result<(Format, Uri), ApiError> {
     let (formats, filters): (Vec<&str>, Vec<&str>) = query.split('&').partition(|pair| pair.starts_with("format="));
     let format = match formats.as_slice() {
         [] => Format::Jsonl,
-        [one] => one["format=".len()..].parse().map_err(|error: crate::export::NoSuchFormat| bad("format", &error.to_string()))?,
+        [one] => one["format=".len()..]
+            .parse()
+            .map_err(|error: crate::export::NoSuchFormat| bad("format", &error.to_string()))?,
         _ => return Err(bad("format", "stands there twice")),
     };
     let uri = format!("/?{}", filters.join("&")).parse();

@@ -55,7 +55,10 @@ async fn image_to_video_to_extended_video_whichever_is_heard_of_first(bed: Bed) 
     let mut video = hook("video");
     video.facts = from(&["image.mp4", "unknown.png"]);
     catalog.record_hooks(&[video.clone()]).await.unwrap();
-    assert_eq!(names(&lineage(&*catalog, &key("video.mp4"), None).await.unwrap()), json!([[], [["long.mp4", "video.mp4", 1]], true]));
+    assert_eq!(
+        names(&lineage(&*catalog, &key("video.mp4"), None).await.unwrap()),
+        json!([[], [["long.mp4", "video.mp4", 1]], true])
+    );
     catalog.record_hooks(&[hook("image"), video]).await.unwrap();
     let seen = names(&lineage(&*catalog, &key("image.mp4"), None).await.unwrap());
     assert_eq!(seen, json!([[], [["video.mp4", "image.mp4", 1], ["long.mp4", "video.mp4", 2]], true]));
