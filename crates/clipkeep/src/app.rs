@@ -9,6 +9,7 @@ use clipkeep_core::{
     generation::{Clip, HookRecord},
     id::ClipKey,
     link::{LinkKeys, expires_at},
+    receipt::ReceiptKey,
     state::ClipState,
     time::{Clock, Timestamp},
 };
@@ -27,7 +28,7 @@ use crate::{
     jwks::JwksCache,
     keys,
     outbox::{self, Feed, OutboxParts, OutboxSettings},
-    provider::FalQueue,
+    provider::{FalQueue, FalRelay},
     scratch::{Role, Scratch},
     source::{SourceClient, SourceSettings},
     store::{Store, StoreError, StoreTarget, UploadLimits},
@@ -66,8 +67,12 @@ pub struct App {
     pub sweep: Sweep,
     /// fal's webhook keys.
     pub jwks: JwksCache,
+    /// The way to fal for what apps ask.
+    pub relay: FalRelay,
     /// What signs links.
     pub links: LinkKeys,
+    /// What signs receipts.
+    pub receipts: ReceiptKey,
     /// Where clips are for good.
     pub final_urls: FinalUrls,
     /// Clips at hand.
@@ -159,6 +164,7 @@ impl App {
         Ok(Arc::new(Self {
             hooks,
             sweep,
+            relay: FalRelay::new(&config)?,
             jwks: JwksCache::new(config.fal_jwks_url.to_string(), client),
             final_urls: FinalUrls::new(&config),
             shelf: Shelf::new(SHELF_MEMORY),
@@ -166,6 +172,7 @@ impl App {
             cache,
             stopping: CancellationToken::new(),
             callers: Callers::new(keys.admin_token, Arc::clone(&catalog)),
+            receipts: keys.receipt_key.expose().parse()?,
             scratch,
             feed: Feed::new(told_before),
             outbox: Arc::new(outbox),

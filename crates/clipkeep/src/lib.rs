@@ -19,6 +19,8 @@ pub mod keys;
 pub mod lineage_rows;
 pub mod outbox;
 pub mod provider;
+pub mod proxy;
+mod receipts;
 pub mod rows;
 pub mod scratch;
 pub mod shutdown;

@@ -45,6 +45,17 @@ struct Status {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfCall {
+    call: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    call: &'static str,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct State {
     state: &'static str,
 }
@@ -70,6 +81,8 @@ pub struct Metrics {
     fills_running: Gauge<i64>,
     clips_at_risk: Gauge<i64>,
     polls: Family<Outcome, Counter>,
+    proxied: Family<Answered, Counter>,
+    unkept: Family<OfCall, Counter>,
     swept: Family<Outcome, Counter>,
     up: Gauge<u64, AtomicU64>,
 }
@@ -92,6 +105,8 @@ impl Metrics {
             fills_running: Gauge::default(),
             clips_at_risk: Gauge::default(),
             polls: Family::default(),
+            proxied: Family::default(),
+            unkept: Family::default(),
             swept: Family::default(),
             up: Gauge::default(),
         };
@@ -117,6 +132,10 @@ impl Metrics {
         let help = "Clips that are not stored and whose source is about to vanish, by the last sweep";
         r.register("clips_at_risk", help, self.clips_at_risk.clone());
         r.register("polls", "Generations asked for at their provider, by outcome", self.polls.clone());
+        let help = "Calls that passed to fal, by what they are and fal's status (0: not passed, or not answered)";
+        r.register("proxy_calls", help, self.proxied.clone());
+        let help = "Answers of fal's that were passed on without being kept: look into the log";
+        r.register("proxy_unkept", help, self.unkept.clone());
         r.register("swept", "What the sweep found and did, by outcome", self.swept.clone());
         r.register("up", "1 while the node runs", self.up.clone());
     }
@@ -141,6 +160,16 @@ impl Metrics {
     /// A generation was asked for at its provider.
     pub fn polled(&self, outcome: &'static str) {
         self.polls.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// A call passed to fal, or did not (0).
+    pub fn proxied(&self, call: &'static str, status: u16) {
+        self.proxied.get_or_create(&Answered { call, status }).inc();
+    }
+
+    /// An answer was passed on without being kept.
+    pub fn passed_unkept(&self, call: &'static str) {
+        self.unkept.get_or_create(&OfCall { call }).inc();
     }
 
     /// The sweep found or did so much of one thing.

@@ -10,6 +10,7 @@ use crate::{
     endpoint::Endpoint,
     id::Tenant,
     policy::{Policy, PolicyRule},
+    receipt::ReceiptKey,
     retention::RetentionRule,
     secret::Secret,
     standard_webhook::EventSecret,
@@ -33,6 +34,14 @@ pub(super) fn list<T>(text: &str, parse: impl Fn(&str) -> Result<T, Problem>) ->
 
 pub(super) fn listen(text: &str) -> Result<SocketAddr, Problem> {
     text.parse().map_err(|_| "must be an IP address and a port".to_owned())
+}
+
+/// Empty is none.
+pub(super) fn listen_or_none(text: &str) -> Result<Option<SocketAddr>, Problem> {
+    match text.trim() {
+        "" => Ok(None),
+        text => listen(text).map(Some),
+    }
 }
 
 pub(super) fn folder(text: &str) -> Result<std::path::PathBuf, Problem> {
@@ -91,6 +100,13 @@ pub(super) fn endpoints(text: &str) -> Result<Vec<Endpoint>, Problem> {
 pub(super) fn event_secret(text: &str) -> Result<Option<Secret<String>>, Problem> {
     let secret = secret(text, 1)?;
     let checked = secret.as_ref().map(|secret| secret.expose().parse::<EventSecret>()).transpose();
+    checked.map(|_| secret).map_err(|error| error.to_string())
+}
+
+/// The key that signs receipts; empty is none.
+pub(super) fn receipt_key(text: &str) -> Result<Option<Secret<String>>, Problem> {
+    let secret = secret(text, 1)?;
+    let checked = secret.as_ref().map(|secret| secret.expose().parse::<ReceiptKey>()).transpose();
     checked.map(|_| secret).map_err(|error| error.to_string())
 }
 
@@ -193,5 +209,7 @@ mod tests {
         assert_eq!(event_secret(""), Ok(None));
         assert!(event_secret("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap().is_some());
         assert!(event_secret("whsec_AAEC").is_err() && event_secret("hunter2").is_err());
+        assert_eq!(receipt_key(" "), Ok(None));
+        assert_eq!(receipt_key("AAEC"), Err("must be 32 bytes in base64".to_owned()));
     }
 }

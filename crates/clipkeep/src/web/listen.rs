@@ -1,6 +1,6 @@
 //! The listener: accepts connections, bounds them, and lets them end in peace.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use http::{Request, Response};
@@ -29,8 +29,8 @@ const MAX_UNSENT: u32 = 64 * 1024;
 
 /// Answers one request. Never fails: a failure is an answer.
 pub(super) trait Answer: Send + Sync + 'static {
-    /// The answer to `request`.
-    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
+    /// The answer to `request`, which came from `peer`.
+    fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> impl Future<Output = Response<Body>> + Send;
 }
 
 /// Serves connections of `listener` until `stop`, at most `max_connections` at
@@ -50,7 +50,7 @@ pub(super) async fn serve<A: Answer>(
             place = Arc::clone(&places).acquire_owned() => place,
             () = stop.cancelled() => break,
         };
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             accepted = accept(&listener) => accepted,
             () = stop.cancelled() => break,
         };
@@ -60,7 +60,7 @@ pub(super) async fn serve<A: Answer>(
         let answer = Arc::clone(&answer);
         let service = service_fn(move |request| {
             let answer = Arc::clone(&answer);
-            async move { Ok::<_, Infallible>(answer.answer(request).await) }
+            async move { Ok::<_, Infallible>(answer.answer(request, peer).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -80,10 +80,10 @@ pub(super) async fn serve<A: Answer>(
 
 /// The next connection. Errors of `accept` belong to one connection or to a
 /// shortage of file descriptors; neither is a reason to stop.
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, IpAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return stream,
+            Ok((stream, peer)) => return (stream, peer.ip()),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(50)).await;

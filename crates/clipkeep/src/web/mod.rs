@@ -8,10 +8,11 @@ mod error;
 mod hooks;
 mod listen;
 mod ops;
+mod proxy;
 mod shelve;
 mod wire;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Router,
@@ -43,7 +44,7 @@ type AppState = Arc<App>;
 #[openapi(
     info(title = "clipkeep", description = "Keeps AI video: copies generated clips into your own bucket and serves them."),
     modifiers(&AdminToken),
-    tags((name = "hooks"), (name = "delivery"), (name = "generations"), (name = "clips"), (name = "links"), (name = "events"), (name = "ops"))
+    tags((name = "hooks"), (name = "proxy"), (name = "delivery"), (name = "generations"), (name = "clips"), (name = "links"), (name = "events"), (name = "ops"))
 )]
 struct ApiDoc;
 
@@ -61,6 +62,8 @@ fn documented() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(ApiDoc::openapi())
         // The provider calls.
         .routes(routes!(hooks::receive_fal))
+        // The app calls fal.
+        .routes(routes!(proxy::ask_fal, proxy::call_fal, proxy::cancel_at_fal))
         // Viewers call; answered before this router, here for the document.
         .routes(routes!(clips::deliver))
         // The app calls, with a token.
@@ -72,9 +75,12 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(api::clips::get_history))
         .routes(routes!(api::lineage::get_lineage))
         .routes(routes!(api::clips::fill_clip))
+        .routes(routes!(api::receipts::get_receipt))
         .routes(routes!(api::risk::list_at_risk))
         .routes(routes!(api::links::create_link))
         .routes(routes!(api::events::stream_events))
+        // Anybody calls.
+        .routes(routes!(api::receipts::receipt_keys))
         // Operators call.
         .routes(routes!(ops::healthz))
         .routes(routes!(ops::readyz))
@@ -134,14 +140,41 @@ struct Front {
 
 impl listen::Answer for Front {
     /// Clips take the short way; all else goes through the router.
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Body> {
         if request.uri().path().starts_with("/v/") {
             return clips::answer(&self.app, &request.into_parts().0).await;
         }
-        match self.router.clone().call(request.map(Body::new)).await {
-            Ok(response) => response,
-        }
+        routed(&self.router, request, peer).await
     }
+}
+
+/// Who is at the other end of the connection.
+#[derive(Clone, Copy, Debug)]
+struct Peer(IpAddr);
+
+async fn routed(router: &Router, request: Request<Incoming>, peer: IpAddr) -> Response<Body> {
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(Peer(peer));
+    match router.clone().call(request).await {
+        Ok(response) => response,
+    }
+}
+
+/// fal's own paths at the root, for clients that take only a host.
+struct Gateway(Router);
+
+impl listen::Answer for Gateway {
+    async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Body> {
+        routed(&self.0, request, peer).await
+    }
+}
+
+/// Serves the gateway of `app` on `listener` until `stop`, then lets running
+/// requests end.
+pub async fn serve_gateway(app: AppState, listener: TcpListener, stop: CancellationToken) {
+    let (max_connections, grace) = (app.config.max_connections, app.config.shutdown_grace);
+    let router = Router::new().fallback(proxy::at_gateway).layer(from_fn(observe)).with_state(app);
+    listen::serve(listener, Arc::new(Gateway(router)), max_connections, stop, grace).await;
 }
 
 /// Serves `app` on `listener` until `stop`, then lets running requests end.
