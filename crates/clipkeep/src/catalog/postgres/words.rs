@@ -58,15 +58,16 @@ fn statement(sought: &str, filter: &ClipFilter, range: &Range, way: Way, limit: 
     };
     let mut conditions = Statement { sql: String::new(), values };
     conditions.narrow(filter, '$');
-    let (from, joined) = match conditions.sql.is_empty() {
-        true => ("", ""),
-        false => ("JOIN clips c ON c.key = w.key ", "AND "),
+    // One row after the other, in order, until there are enough; never a join
+    // with all clips.
+    let exact = match conditions.sql.as_str() {
+        "" => String::new(),
+        all => format!("CROSS JOIN LATERAL (SELECT FROM clips c WHERE {all}c.key = w.key OFFSET 0) c"),
     };
-    let conditions_sql = conditions.sql.trim_end_matches("AND ");
     let sql = format!(
-        "WITH w AS MATERIALIZED (SELECT created_at, key FROM clip_words WHERE {holds} \
+        "WITH found AS MATERIALIZED (SELECT created_at, key FROM clip_words WHERE {holds} \
          AND (created_at, key) < ($2, $3) AND (created_at, key) >= ($4, $5)) \
-         SELECT w.created_at, w.key FROM w {from}WHERE TRUE {joined}{conditions_sql} \
+         SELECT w.created_at, w.key FROM (SELECT * FROM found ORDER BY created_at DESC, key DESC) w {exact} \
          ORDER BY w.created_at DESC, w.key DESC LIMIT $6"
     );
     Statement { sql, ..conditions }
