@@ -1,5 +1,5 @@
 //! clipkeep beside its peers, in one run: `cargo bench -p clipkeep`, or
-//! `-- hooks`, `-- ingest`, `-- hits`, `-- cold`, `-- queue`, `-- provenance [rows]` for one of them.
+//! `-- hooks`, `-- ingest`, `-- hits`, `-- cold`, `-- queue`, `-- provenance [rows] [sqlite | postgres]` for one of them.
 //! Needs rclone, nginx, Varnish, wrk and Garage. Timings of a small machine are noisy: look at the ratios.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
@@ -33,7 +33,7 @@ async fn main() {
     }
     // By name only: it takes its time, and tens of gigabytes.
     if wanted.first().is_some_and(|first| first == "provenance") {
-        provenance::run(wanted.get(1).and_then(|rows| rows.parse().ok())).await;
+        provenance::run(&wanted[1..]).await;
     }
     if asked("cold") {
         cold::run().await;

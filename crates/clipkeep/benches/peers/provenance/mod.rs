@@ -51,13 +51,16 @@ fn words(world: &World, ranks: &[u64]) -> ClipFilter {
     ClipFilter { words: words.join(" ").parse().ok(), ..ClipFilter::default() }
 }
 
-pub(crate) async fn run(rows: Option<u64>) {
+/// So many rows, in one of the databases, or in both one after the other.
+pub(crate) async fn run(wanted: &[String]) {
+    let rows = wanted.iter().find_map(|word| word.parse().ok());
+    let asked = |name: &str| wanted.iter().all(|word| word == name || word.parse::<u64>().is_ok());
     let world = Arc::new(World::new(rows.unwrap_or(ROWS)));
     println!("\n## Provenance among {} clips\n", world.rows);
     println!(
         "| what | clips found | first time: p50 | p99 | again: p50 | p99 |\n| --- | ---: | ---: | ---: | ---: | ---: |"
     );
-    {
+    if asked("sqlite") {
         // Beside the work tree: /tmp may be memory.
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let path = dir.path().join("c.db");
@@ -66,11 +69,13 @@ pub(crate) async fn run(rows: Option<u64>) {
         load::sqlite(&path, &world);
         measure("SQLite", &*open(&database, Rules::default()).await.unwrap(), &world).await;
     }
-    let url = postgres::database().await;
-    let database = Database::Postgres(Secret::new(url.clone()));
-    drop(open(&database, Rules::default()).await.unwrap());
-    load::postgres(&url, &world).await;
-    measure("PostgreSQL", &*open(&database, Rules::default()).await.unwrap(), &world).await;
+    if asked("postgres") {
+        let url = postgres::database().await;
+        let database = Database::Postgres(Secret::new(url.clone()));
+        drop(open(&database, Rules::default()).await.unwrap());
+        load::postgres(&url, &world).await;
+        measure("PostgreSQL", &*open(&database, Rules::default()).await.unwrap(), &world).await;
+    }
 }
 
 async fn measure(name: &str, catalog: &dyn Catalog, world: &World) {
