@@ -33,6 +33,7 @@ pub mod state;
 pub mod story;
 pub mod time;
 pub mod token;
+pub mod usage;
 pub mod verdict;
 pub mod version;
 pub mod view;

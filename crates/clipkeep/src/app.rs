@@ -35,6 +35,7 @@ use crate::{
     sweep::{Sweep, SweepParts, SweepSettings},
     telemetry::Metrics,
     tls,
+    usage::Usage,
 };
 
 pub use crate::final_urls::FinalUrls;
@@ -81,6 +82,8 @@ pub struct App {
     pub cache: DiskCache,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Who got how much of which clip.
+    pub usage: Arc<Usage>,
     /// What was heard of, for those who wait for it.
     pub feed: Feed,
     /// Work that must outlive the request that started it.
@@ -123,6 +126,7 @@ impl App {
         if scratch.role() == Role::Node {
             store.clear_staging().await?;
         }
+        let usage = Usage::new(Arc::clone(&catalog), Arc::clone(&clock), Arc::clone(&metrics), &node_name());
         let engine = FillEngine::new(FillParts {
             node: node_name(),
             settings: fill_settings(&config, &scratch),
@@ -131,6 +135,7 @@ impl App {
             source: SourceClient::new(source_settings(&config), Arc::clone(&clock))?,
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
+            usage: Arc::clone(&usage),
         });
         let hooks = Arc::new(HookWriter::start(Arc::clone(&catalog), HookLimits::default()));
         let max_result = usize::try_from(config.hook_max_body).unwrap_or(usize::MAX);
@@ -146,7 +151,12 @@ impl App {
             metrics: Arc::clone(&metrics),
         });
         let client = tls::client_builder().build()?;
-        let tasks = TaskTracker::new();
+        let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
+        // Commands that fill use sources, too.
+        tasks.spawn({
+            let (usage, stopping) = (Arc::clone(&usage), stopping.clone());
+            async move { usage.run(&stopping).await }
+        });
         let cache = DiskCache::new(scratch.cache(), config.cache_size, Arc::clone(&store), tasks.clone());
         cache.take_over(&*catalog).await?;
         let told_before = catalog.last_event().await?;
@@ -170,7 +180,7 @@ impl App {
             shelf: Shelf::new(SHELF_MEMORY),
             tasks,
             cache,
-            stopping: CancellationToken::new(),
+            stopping,
             callers: Callers::new(keys.admin_token, Arc::clone(&catalog)),
             receipts: keys.receipt_key.expose().parse()?,
             scratch,
@@ -184,6 +194,7 @@ impl App {
             engine,
             links,
             metrics,
+            usage,
         }))
     }
 
@@ -277,6 +288,7 @@ impl App {
         self.cache.close().await;
         self.tasks.close();
         self.tasks.wait().await;
+        self.usage.flush().await;
         self.hooks.shutdown().await;
     }
 }
@@ -318,6 +330,7 @@ fn fill_settings(config: &Config, scratch: &Scratch) -> FillSettings {
         max_clip_size: config.max_clip_size,
         sweep_interval: config.sweep_interval,
         fast_start: config.fast_start,
+        share_objects: config.share_objects,
         spool: scratch.spool(),
     }
 }
@@ -334,6 +347,7 @@ fn sweep_settings(config: &Config) -> SweepSettings {
         poll_give_up: config.poll_give_up,
         at_risk_before: config.at_risk_before,
         source_lifetime: config.source_expires_after,
+        share_objects: config.share_objects,
     }
 }
 

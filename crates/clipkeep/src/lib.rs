@@ -29,4 +29,5 @@ pub mod store;
 pub mod sweep;
 pub mod telemetry;
 pub mod tls;
+pub mod usage;
 pub mod web;

@@ -3,7 +3,7 @@
 
 use std::{sync::atomic::AtomicU64, time::Duration};
 
-use clipkeep_core::state::ClipState;
+use clipkeep_core::{state::ClipState, usage::Counts};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -65,6 +65,31 @@ struct AtEndpoint {
     endpoint: String,
 }
 
+/// What was delivered, as [`Counts`] has it.
+#[derive(Default)]
+struct UsageMetrics {
+    plays: Counter,
+    viewer_bytes: Counter,
+    answers: Family<Outcome, Counter>,
+    aborted: Counter,
+    first_byte: Counter<f64, AtomicU64>,
+    first_bytes: Counter,
+    lost: Counter,
+}
+
+impl UsageMetrics {
+    fn register(&self, r: &mut Registry) {
+        r.register("plays", "Viewings of which a quarter of the clip or more was delivered", self.plays.clone());
+        r.register_with_unit("viewer", "Bytes of clips sent to viewers", Unit::Bytes, self.viewer_bytes.clone());
+        r.register("answers", "Answers with bytes of a clip: hit or cold", self.answers.clone());
+        r.register("aborted_plays", "Viewings cut off before they were a play", self.aborted.clone());
+        let help = "Time from request to first byte, summed over first_bytes answers";
+        r.register_with_unit("first_byte", help, Unit::Seconds, self.first_byte.clone());
+        r.register("first_bytes", "Answers whose first byte left", self.first_bytes.clone());
+        r.register("usage_lost", "Rows of usage that found no room while the catalogue was away", self.lost.clone());
+    }
+}
+
 /// Every metric of a node.
 pub struct Metrics {
     registry: Registry,
@@ -73,6 +98,8 @@ pub struct Metrics {
     fills: Family<Outcome, Counter>,
     fill_seconds: Histogram,
     source_bytes: Counter,
+    shared_clips: Counter,
+    shared_bytes: Counter,
     deliveries: Family<Status, Counter>,
     events: Family<Outcome, Counter>,
     events_waiting: Family<AtEndpoint, Gauge<i64>>,
@@ -84,6 +111,7 @@ pub struct Metrics {
     proxied: Family<Answered, Counter>,
     unkept: Family<OfCall, Counter>,
     swept: Family<Outcome, Counter>,
+    usage: UsageMetrics,
     up: Gauge<u64, AtomicU64>,
 }
 
@@ -97,6 +125,8 @@ impl Metrics {
             fills: Family::default(),
             fill_seconds: Histogram::new([0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0]),
             source_bytes: Counter::default(),
+            shared_clips: Counter::default(),
+            shared_bytes: Counter::default(),
             deliveries: Family::default(),
             events: Family::default(),
             events_waiting: Family::default(),
@@ -108,6 +138,7 @@ impl Metrics {
             proxied: Family::default(),
             unkept: Family::default(),
             swept: Family::default(),
+            usage: UsageMetrics::default(),
             up: Gauge::default(),
         };
         metrics.register();
@@ -123,6 +154,10 @@ impl Metrics {
         r.register("fills", "Ended fills by outcome", self.fills.clone());
         r.register_with_unit("fill", "Duration of ended fills", Unit::Seconds, self.fill_seconds.clone());
         r.register_with_unit("source_read", "Bytes read from sources", Unit::Bytes, self.source_bytes.clone());
+        let help = "Clips stored by the object of another clip with the same bytes";
+        r.register("shared_clips", help, self.shared_clips.clone());
+        let help = "Bytes of such clips, which did not go into the store again";
+        r.register_with_unit("shared", help, Unit::Bytes, self.shared_bytes.clone());
         r.register("deliveries", "Answers on /v/ by status", self.deliveries.clone());
         r.register("event_deliveries", "Attempts to tell an endpoint, by outcome", self.events.clone());
         r.register("events_waiting", "Events that an endpoint is told again", self.events_waiting.clone());
@@ -137,6 +172,7 @@ impl Metrics {
         let help = "Answers of fal's that were passed on without being kept: look into the log";
         r.register("proxy_unkept", help, self.unkept.clone());
         r.register("swept", "What the sweep found and did, by outcome", self.swept.clone());
+        self.usage.register(r);
         r.register("up", "1 while the node runs", self.up.clone());
     }
 
@@ -155,6 +191,12 @@ impl Metrics {
     /// Bytes came from a source.
     pub fn source_read(&self, bytes: u64) {
         self.source_bytes.inc_by(bytes);
+    }
+
+    /// A clip was stored by another one's object of so many bytes.
+    pub fn shared(&self, bytes: u64) {
+        self.shared_clips.inc();
+        self.shared_bytes.inc_by(bytes);
     }
 
     /// A generation was asked for at its provider.
@@ -182,6 +224,23 @@ impl Metrics {
     /// So many clips are at risk.
     pub fn at_risk(&self, clips: u64) {
         self.clips_at_risk.set(i64::try_from(clips).unwrap_or(i64::MAX));
+    }
+
+    /// Deliveries were counted.
+    pub fn used(&self, counts: &Counts) {
+        let usage = &self.usage;
+        usage.plays.inc_by(counts.plays);
+        usage.viewer_bytes.inc_by(counts.viewer_bytes);
+        usage.answers.get_or_create(&Outcome { outcome: "hit" }).inc_by(counts.hits);
+        usage.answers.get_or_create(&Outcome { outcome: "cold" }).inc_by(counts.cold_fetches);
+        usage.aborted.inc_by(counts.aborted_plays);
+        usage.first_byte.inc_by(Duration::from_micros(counts.first_byte_micros).as_secs_f64());
+        usage.first_bytes.inc_by(counts.first_bytes);
+    }
+
+    /// Rows of usage were lost.
+    pub fn usage_lost(&self, rows: u64) {
+        self.usage.lost.inc_by(rows);
     }
 
     /// How many bytes came from sources so far.

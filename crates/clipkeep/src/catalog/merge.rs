@@ -71,6 +71,8 @@ pub(crate) struct Ledger<'a> {
     pub(crate) events: Vec<Event>,
     /// Which of our clips stand in a generation's input.
     pub(crate) parents: BTreeSet<(GenerationId, ClipKey)>,
+    /// Clips whose tenant became known, and when.
+    pub(crate) tenanted: Vec<(ClipKey, Timestamp)>,
 }
 
 impl<'a> Ledger<'a> {
@@ -88,6 +90,7 @@ impl<'a> Ledger<'a> {
             lines: Vec::new(),
             events: Vec::new(),
             parents: BTreeSet::new(),
+            tenanted: Vec::new(),
         }
     }
 
@@ -241,6 +244,9 @@ impl<'a> Ledger<'a> {
             if clip.facts.public != facts.public {
                 self.events.push(about(clip, EventType::ClipRevised, at));
             }
+            if clip.facts.tenant != facts.tenant {
+                self.tenanted.push((clip.key.clone(), at));
+            }
             clip.policy = policy;
             clip.facts = facts.clone();
             *mark = (*mark).max(ClipMark::Retold);
@@ -314,6 +320,7 @@ impl<'a> Ledger<'a> {
             last_error: None,
             restarted_at: None,
             verified_at: None,
+            object_key: None,
         }
     }
 

@@ -17,7 +17,9 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { version: 4, sql: include_str!("../../migrations/sqlite/0004_upkeep.sql") },
     Migration { version: 5, sql: include_str!("../../migrations/sqlite/0005_history.sql") },
     Migration { version: 6, sql: include_str!("../../migrations/sqlite/0006_provenance.sql") },
+    Migration { version: 7, sql: include_str!("../../migrations/sqlite/0007_sharing.sql") },
     Migration { version: 8, sql: include_str!("../../migrations/sqlite/0008_tokens.sql") },
+    Migration { version: 12, sql: include_str!("../../migrations/sqlite/0012_usage.sql") },
 ];
 
 pub(crate) const POSTGRES: &[Migration] = &[
@@ -27,7 +29,9 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { version: 4, sql: include_str!("../../migrations/postgres/0004_upkeep.sql") },
     Migration { version: 5, sql: include_str!("../../migrations/postgres/0005_history.sql") },
     Migration { version: 6, sql: include_str!("../../migrations/postgres/0006_provenance.sql") },
+    Migration { version: 7, sql: include_str!("../../migrations/postgres/0007_sharing.sql") },
     Migration { version: 8, sql: include_str!("../../migrations/postgres/0008_tokens.sql") },
+    Migration { version: 12, sql: include_str!("../../migrations/postgres/0012_usage.sql") },
 ];
 
 /// The database was made by a newer clipkeep; this one must not touch it.

@@ -21,10 +21,12 @@ mod restart;
 pub mod risk;
 mod row;
 mod rules;
+pub mod sharing;
 pub mod sqlite;
 pub mod tokens;
 mod told;
 mod upkeep;
+pub mod usage;
 mod words;
 
 use std::time::Duration;
@@ -46,6 +48,7 @@ pub use self::{
     lookup::{Holder, Lookup, Outline},
     outbox::Outbox,
     upkeep::{AgedClip, Deletion, StoredObject, Upkeep},
+    usage::{UsageBatch, UsageBook, UsageFilter, UsageGroup, UsageLine, UsagePage},
 };
 
 /// What went wrong in the catalogue.
@@ -104,7 +107,7 @@ impl CatalogError {
 }
 
 pub use self::due::{FRESH, Quota};
-use self::{outlook::Outlook, polls::Polls, risk::AtRisk, tokens::Tokens};
+use self::{outlook::Outlook, polls::Polls, risk::AtRisk, sharing::Sharing, tokens::Tokens};
 
 /// The catalogue's result.
 pub type Result<T, E = CatalogError> = std::result::Result<T, E>;
@@ -221,7 +224,7 @@ pub struct ClipPage {
 /// The catalogue.
 #[async_trait]
 pub trait Catalog:
-    AtRisk + Family + Lookup + Outbox + Outlook + Polls + Tokens + Upkeep + Send + Sync + 'static
+    AtRisk + Family + Lookup + Outbox + Outlook + Polls + Sharing + Tokens + Upkeep + UsageBook + Send + Sync + 'static
 {
     /// Commits verified webhooks together, durably, in one transaction:
     /// generations, clips, history and the work (a due clip *is* the work).

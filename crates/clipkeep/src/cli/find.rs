@@ -14,7 +14,7 @@ use clipkeep_core::{
 };
 use serde_json::json;
 
-use super::{export, output, tree};
+use super::{export, output, tree, twice};
 use crate::{
     app::FinalUrls,
     catalog::{self, ClipFilter},
@@ -59,6 +59,10 @@ pub(super) struct Args {
     /// .jsonl, .csv or .parquet.
     #[arg(long, value_name = "FILE")]
     export: Option<PathBuf>,
+    /// What was generated more than once: bytes that one tenant has several
+    /// times, newest first. `--tenant` and `--limit` go with it.
+    #[arg(long, conflicts_with_all = ["what", "prompt", "prompt_hash", "model", "state", "words", "seed", "tree", "export"])]
+    twice: bool,
     /// At most this many.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: u32,
@@ -66,6 +70,9 @@ pub(super) struct Args {
 
 pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::Result<ExitCode> {
     let catalog = catalog::open::open_configured(&config).await?;
+    if args.twice {
+        return twice::run(&*catalog, args.tenant.as_ref(), args.limit, as_json).await;
+    }
     let urls = FinalUrls::new(&config);
     if args.tree {
         return tree::run(&*catalog, args.what.as_deref(), &urls, as_json).await;
@@ -97,13 +104,13 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
 
 impl Args {
     fn is_bare(&self) -> bool {
-        self.filter().is_ok_and(|filter| ClipFilter { request_id: None, ..filter } == ClipFilter::default())
+        self.narrowed() == ClipFilter::default()
     }
 
-    fn filter(&self) -> anyhow::Result<ClipFilter> {
-        let request_id = self.what.as_deref().map(str::parse::<RequestId>).transpose();
-        Ok(ClipFilter {
-            request_id: request_id.context("this is neither a clip key nor a request id")?,
+    /// What all flags say.
+    fn narrowed(&self) -> ClipFilter {
+        ClipFilter {
+            request_id: None,
             model: self.model.clone(),
             prompt_hash: self.prompt.as_deref().map(prompt_hash).or_else(|| self.prompt_hash.clone()),
             tenant: self.tenant.clone(),
@@ -112,7 +119,13 @@ impl Args {
             words: self.words.clone(),
             created_after: self.created_after,
             created_before: self.created_before,
-        })
+        }
+    }
+
+    fn filter(&self) -> anyhow::Result<ClipFilter> {
+        let request_id = self.what.as_deref().map(str::parse::<RequestId>).transpose();
+        let request_id = request_id.context("this is neither a clip key nor a request id")?;
+        Ok(ClipFilter { request_id, ..self.narrowed() })
     }
 }
 

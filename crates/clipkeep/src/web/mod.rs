@@ -7,6 +7,7 @@ mod clips;
 mod error;
 mod hooks;
 mod listen;
+mod metered;
 mod ops;
 mod proxy;
 mod shelve;
@@ -33,10 +34,10 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub use self::api::HistoryRow;
+pub use self::api::{HistoryRow, RepeatRow};
 use self::error::ApiError;
-use crate::app::App;
 pub use crate::rows::{ClipRow, GenerationRow};
+use crate::{app::App, usage::Answer};
 
 type AppState = Arc<App>;
 
@@ -44,7 +45,7 @@ type AppState = Arc<App>;
 #[openapi(
     info(title = "clipkeep", description = "Keeps AI video: copies generated clips into your own bucket and serves them."),
     modifiers(&AdminToken),
-    tags((name = "hooks"), (name = "proxy"), (name = "delivery"), (name = "generations"), (name = "clips"), (name = "links"), (name = "events"), (name = "ops"))
+    tags((name = "hooks"), (name = "proxy"), (name = "delivery"), (name = "generations"), (name = "clips"), (name = "links"), (name = "events"), (name = "usage"), (name = "ops"))
 )]
 struct ApiDoc;
 
@@ -71,6 +72,7 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(api::generations::get_generation))
         .routes(routes!(api::clips::list_clips))
         .routes(routes!(api::export::export_clips))
+        .routes(routes!(api::twice::list_twice))
         .routes(routes!(api::clips::get_clip, api::clips::delete_clip))
         .routes(routes!(api::clips::get_history))
         .routes(routes!(api::lineage::get_lineage))
@@ -79,6 +81,7 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(api::risk::list_at_risk))
         .routes(routes!(api::links::create_link))
         .routes(routes!(api::events::stream_events))
+        .routes(routes!(api::usage::get_usage))
         // Anybody calls.
         .routes(routes!(api::receipts::receipt_keys))
         // Operators call.
@@ -140,11 +143,11 @@ struct Front {
 
 impl listen::Answer for Front {
     /// Clips take the short way; all else goes through the router.
-    async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>, from: IpAddr) -> (Response<Body>, Option<Answer>) {
         if request.uri().path().starts_with("/v/") {
-            return clips::answer(&self.app, &request.into_parts().0).await;
+            return clips::answer(&self.app, &request.into_parts().0, from).await;
         }
-        routed(&self.router, request, peer).await
+        (routed(&self.router, request, from).await, None)
     }
 }
 
@@ -164,8 +167,8 @@ async fn routed(router: &Router, request: Request<Incoming>, peer: IpAddr) -> Re
 struct Gateway(Router);
 
 impl listen::Answer for Gateway {
-    async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Body> {
-        routed(&self.0, request, peer).await
+    async fn answer(&self, request: Request<Incoming>, from: IpAddr) -> (Response<Body>, Option<Answer>) {
+        (routed(&self.0, request, from).await, None)
     }
 }
 
@@ -187,4 +190,5 @@ pub async fn serve(app: AppState, listener: TcpListener, stop: CancellationToken
     };
     let served = listen::serve(listener, front, app.config.max_connections, stop.clone(), app.config.shutdown_grace);
     tokio::join!(served, end_streams);
+    app.usage.flush().await;
 }

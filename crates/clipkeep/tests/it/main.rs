@@ -33,3 +33,4 @@ mod support;
 mod sweep;
 mod tidy;
 mod upkeep;
+mod usage;

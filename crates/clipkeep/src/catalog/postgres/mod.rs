@@ -11,9 +11,11 @@ pub mod queue;
 pub mod record;
 mod restored;
 pub mod risk;
+pub mod sharing;
 mod tls;
 mod tokens;
 pub mod upkeep;
+mod usage;
 pub mod words;
 
 use std::time::Duration;

@@ -13,8 +13,10 @@ pub mod polls;
 pub mod queue;
 mod record;
 pub mod risk;
+pub mod sharing;
 mod tokens;
 pub mod upkeep;
+mod usage;
 pub mod words;
 mod writer;
 

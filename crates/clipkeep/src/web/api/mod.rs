@@ -9,6 +9,9 @@ pub(super) mod links;
 mod query;
 pub(super) mod receipts;
 pub(super) mod risk;
+pub(super) mod twice;
+pub(super) mod usage;
 
 use crate::rows as model;
 pub use clips::HistoryRow;
+pub use twice::RepeatRow;

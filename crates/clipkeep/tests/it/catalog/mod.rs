@@ -10,10 +10,13 @@ mod outbox;
 mod plans;
 mod polls;
 mod queue;
+mod repeats;
 mod risk;
 mod schema;
+mod sharing;
 mod tokens;
 mod upkeep;
+mod usage;
 mod words;
 
 use std::sync::Arc;
