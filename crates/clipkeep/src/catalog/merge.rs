@@ -3,7 +3,7 @@
 //! the rows that the news touches into a [`Ledger`], lets it judge, and writes
 //! down what it marked, all in one transaction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clipkeep_core::{
     event::{Event, EventType},
@@ -20,6 +20,7 @@ use super::{
     CatalogError, HookOutcome, Registration, Result,
     restart::{is_replaced, restart},
     rules::{Prompts, Rules, poll_at},
+    told::{about, failed},
 };
 
 /// What became of a generation's row.
@@ -68,6 +69,8 @@ pub(crate) struct Ledger<'a> {
     pub(crate) lines: Vec<Line>,
     /// What the world is told, oldest first.
     pub(crate) events: Vec<Event>,
+    /// Which of our clips stand in a generation's input.
+    pub(crate) parents: BTreeSet<(GenerationId, ClipKey)>,
     /// Clips whose tenant became known, and when.
     pub(crate) tenanted: Vec<(ClipKey, Timestamp)>,
 }
@@ -86,6 +89,7 @@ impl<'a> Ledger<'a> {
             clips: clips.into_iter().map(by_key).collect(),
             lines: Vec::new(),
             events: Vec::new(),
+            parents: BTreeSet::new(),
             tenanted: Vec::new(),
         }
     }
@@ -100,6 +104,11 @@ impl<'a> Ledger<'a> {
         self.clips.values().filter(move |(_, its)| *its == mark).map(|(row, _)| row)
     }
 
+    /// The clips that are new or changed.
+    pub(crate) fn touched(&self) -> impl Iterator<Item = &Clip> {
+        self.clips.values().filter(|(_, its)| *its != ClipMark::Known).map(|(row, _)| row)
+    }
+
     /// Takes in webhooks, in order.
     pub(crate) fn hooks(&mut self, hooks: &[HookRecord]) -> Result<Vec<HookOutcome>> {
         hooks.iter().map(|hook| self.hook(hook)).collect()
@@ -108,6 +117,7 @@ impl<'a> Ledger<'a> {
     fn hook(&mut self, hook: &HookRecord) -> Result<HookOutcome> {
         let id = (hook.provider.clone(), hook.request_id.clone());
         self.refuse_taken_keys(&id, hook)?;
+        self.descend(&id, &hook.facts);
         let before = self.generations.get(&id).map(|(row, _)| (row.status, row.created_at));
         let news = Generation {
             provider: hook.provider.clone(),
@@ -137,6 +147,7 @@ impl<'a> Ledger<'a> {
     pub(crate) fn register(&mut self, registration: &Registration) -> Generation {
         let Registration { provider, request_id, facts, at } = registration;
         let id = (provider.clone(), request_id.clone());
+        self.descend(&id, facts);
         let news = Generation {
             provider: provider.clone(),
             request_id: request_id.clone(),
@@ -172,6 +183,9 @@ impl<'a> Ledger<'a> {
         let at = news.completed_at.unwrap_or(news.created_at);
         let adopts = adopts || self.clips.values().any(|(clip, _)| is_of(clip, id) && clip.source_url.is_own_store());
         let rules = self.rules;
+        if self.is_forgotten(id) {
+            news.facts = Facts { prompt: None, input: None, ..news.facts };
+        }
         let poll_at = |known: Option<&Generation>, row: &Generation| match adopts {
             true => None,
             false => poll_at(rules, known, row, at),
@@ -199,6 +213,23 @@ impl<'a> Ledger<'a> {
             self.retell(id, &facts, at);
         }
         true
+    }
+
+    /// Notes which of our clips it was made from, by the input that is kept of
+    /// it, or would be if inputs were.
+    fn descend(&mut self, id: &GenerationId, facts: &Facts) {
+        let told_before = self.generations.get(id).is_some_and(|(row, _)| row.facts.input.is_some());
+        if let Some(input) = facts.input.as_ref().filter(|_| !told_before) {
+            let parents = self.rules.own_urls.parents(input, &id.1);
+            self.parents.extend(parents.into_iter().map(|key| (id.clone(), key)));
+        }
+    }
+
+    /// Whether all its clips are deleted: then its text is, too, and no late
+    /// news brings it back.
+    fn is_forgotten(&self, id: &GenerationId) -> bool {
+        let mut of_it = self.clips.values().filter(|(clip, _)| is_of(clip, id)).peekable();
+        of_it.peek().is_some() && of_it.all(|(clip, _)| clip.state == ClipState::Deleted)
     }
 
     /// Hands changed facts down to the generation's known clips. One whose fill
@@ -312,28 +343,6 @@ impl<'a> Ledger<'a> {
 
 fn made_at(hook: &HookRecord) -> Timestamp {
     hook.created_at.unwrap_or(hook.received_at).min(hook.received_at)
-}
-
-fn failed(row: &Generation, at: Timestamp) -> Option<Event> {
-    (row.status == GenerationStatus::Failed).then(|| Event {
-        kind: EventType::GenerationFailed,
-        at,
-        provider: row.provider.clone(),
-        request_id: row.request_id.clone(),
-        key: None,
-        detail: row.error.clone(),
-    })
-}
-
-fn about(clip: &Clip, kind: EventType, at: Timestamp) -> Event {
-    Event {
-        kind,
-        at,
-        provider: clip.provider.clone(),
-        request_id: clip.request_id.clone(),
-        key: Some(clip.key.clone()),
-        detail: None,
-    }
 }
 
 fn is_of(clip: &Clip, (provider, request_id): &GenerationId) -> bool {

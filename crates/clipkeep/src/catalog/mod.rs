@@ -6,6 +6,7 @@
 
 mod due;
 mod ending;
+pub mod family;
 pub mod group;
 pub mod lookup;
 mod merge;
@@ -24,8 +25,10 @@ pub mod sharing;
 pub mod sqlite;
 pub mod tenants;
 pub mod tokens;
+mod told;
 mod upkeep;
 pub mod usage;
+mod words;
 
 use std::time::Duration;
 
@@ -37,10 +40,12 @@ use clipkeep_core::{
     time::Timestamp,
     version::SourceVersion,
     view::View,
+    words::Words,
 };
 
 pub use self::{
     ending::Attempt,
+    family::Family,
     lookup::{Holder, Lookup, Outline},
     outbox::Outbox,
     upkeep::{AgedClip, Deletion, StoredObject, Upkeep},
@@ -177,7 +182,7 @@ pub struct Pinned {
 }
 
 /// Which clips a list shows. All that are set must hold.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClipFilter {
     /// Of this generation.
     pub request_id: Option<RequestId>,
@@ -189,6 +194,10 @@ pub struct ClipFilter {
     pub tenant: Option<Tenant>,
     /// In this state.
     pub state: Option<ClipState>,
+    /// Made with this seed.
+    pub seed: Option<i64>,
+    /// Whose prompt is kept and holds all these words.
+    pub words: Option<Words>,
     /// Created at or after.
     pub created_after: Option<Timestamp>,
     /// Created before.
@@ -216,7 +225,20 @@ pub struct ClipPage {
 /// The catalogue.
 #[async_trait]
 pub trait Catalog:
-    AtRisk + Lookup + Outbox + Outlook + Polls + Sharing + Tenants + Tokens + Upkeep + UsageBook + Send + Sync + 'static
+    AtRisk
+    + Family
+    + Lookup
+    + Outbox
+    + Outlook
+    + Polls
+    + Sharing
+    + Tenants
+    + Tokens
+    + Upkeep
+    + UsageBook
+    + Send
+    + Sync
+    + 'static
 {
     /// Commits verified webhooks together, durably, in one transaction:
     /// generations, clips, history and the work (a due clip *is* the work).
@@ -246,7 +268,8 @@ pub trait Catalog:
     /// A clip's row.
     async fn clip(&self, key: &ClipKey) -> Result<Option<Clip>>;
 
-    /// A page of clips, newest first. Uses an index for each single filter.
+    /// A page of clips, newest first. Uses an index for each single filter, and
+    /// for words together with tenant, model and time.
     async fn clips(&self, filter: &ClipFilter, after: Option<&Cursor>, limit: u32) -> Result<ClipPage>;
 
     /// A clip's history, oldest first.

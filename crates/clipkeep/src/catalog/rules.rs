@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use clipkeep_core::{
-    generation::Generation, hook::fal, id::Provider, policy::Policies, state::GenerationStatus, time::Timestamp,
+    generation::Generation, hook::fal, id::Provider, lineage::OwnUrls, policy::Policies, state::GenerationStatus,
+    time::Timestamp,
 };
 
 /// Whether prompts are kept as text.
@@ -25,11 +26,18 @@ pub struct Rules {
     pub prompts: Prompts,
     /// How long after its registration the provider is asked for a generation.
     pub poll_after: Duration,
+    /// What our own URLs look like in a model's input.
+    pub own_urls: OwnUrls,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { policies: Policies::default(), prompts: Prompts::Keep, poll_after: Duration::from_secs(60) }
+        Self {
+            policies: Policies::default(),
+            prompts: Prompts::Keep,
+            poll_after: Duration::from_secs(60),
+            own_urls: OwnUrls::default(),
+        }
     }
 }
 

@@ -22,6 +22,7 @@ mod matrix;
 mod memory;
 mod nodes;
 mod outbox;
+mod provenance;
 mod proxy;
 mod receipts;
 mod schema;

@@ -1,5 +1,6 @@
 //! The catalogue in PostgreSQL, for any number of nodes.
 
+pub mod family;
 pub mod find;
 mod lookup;
 pub mod outbox;
@@ -16,6 +17,7 @@ mod tls;
 mod tokens;
 pub mod upkeep;
 mod usage;
+pub mod words;
 
 use std::time::Duration;
 
@@ -141,6 +143,9 @@ impl Catalog for PostgresCatalog {
     }
 
     async fn clips(&self, filter: &ClipFilter, after: Option<&Cursor>, limit: u32) -> Result<ClipPage> {
+        if let Some(words) = &filter.words {
+            return self.search(words, filter, after, limit).await;
+        }
         on(&self.pool, "listing clips", async |client| find::clips(&client, filter, after, limit).await).await
     }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use clipkeep_core::{
     event::Event,
     generation::{Clip, Generation, HookRecord},
+    id::ClipKey,
 };
 use deadpool_postgres::{GenericClient, Object};
 use serde_json::{Value, json};
@@ -17,6 +18,7 @@ use super::{
         merge::{ClipMark, GenerationId, GenerationMark, Ledger, Line},
         row::{self, select_clips, select_generations},
         rules::Rules,
+        words::{Entry, entries},
     },
     find::all,
     pool::{Overtaken, may_run_again},
@@ -117,25 +119,33 @@ const CHANGED_GENERATIONS: &str = "UPDATE generations g SET status = n.status, m
     WHERE g.provider = n.provider AND g.request_id = n.request_id";
 
 const NEW_CLIPS: &str = "INSERT INTO clips (key, provider, request_id, idx, slot, source_url, source_expires_at, \
-    kind, content_type, state, policy, model, prompt_hash, tenant, epoch, created_at, due_at, queue_at, queued, \
+    kind, content_type, state, policy, model, prompt_hash, tenant, seed, epoch, created_at, due_at, queue_at, queued, \
     fence, attempts) SELECT key, provider, request_id, idx, slot, source_url, source_expires_at, \
-    kind, content_type, state, policy, model, prompt_hash, tenant, epoch, created_at, due_at, due_at, \
+    kind, content_type, state, policy, model, prompt_hash, tenant, seed, epoch, created_at, due_at, due_at, \
     FALSE, 0, 0 \
     FROM json_populate_recordset(NULL::clips, $1::text::json) ON CONFLICT DO NOTHING";
 
 const RETOLD_CLIPS: &str = "UPDATE clips c SET model = n.model, prompt_hash = n.prompt_hash, tenant = n.tenant, \
-    policy = n.policy, due_at = n.due_at, \
+    seed = n.seed, policy = n.policy, due_at = n.due_at, \
     queue_at = CASE c.state WHEN 'waiting' THEN n.due_at ELSE c.queue_at END, \
     queued = CASE c.state WHEN 'waiting' THEN FALSE ELSE c.queued END \
     FROM json_populate_recordset(NULL::clips, $1::text::json) n WHERE c.key = n.key";
 
 const REPLACED_CLIPS: &str = "UPDATE clips c SET model = n.model, prompt_hash = n.prompt_hash, tenant = n.tenant, \
-    policy = n.policy, slot = n.slot, source_url = n.source_url, source_expires_at = n.source_expires_at, \
+    seed = n.seed, policy = n.policy, slot = n.slot, source_url = n.source_url, source_expires_at = n.source_expires_at, \
     kind = n.kind, content_type = n.content_type, state = 'waiting', epoch = n.epoch, due_at = n.due_at, \
     queue_at = n.due_at, queued = FALSE, lease_node = NULL, lease_until = NULL, fence = c.fence + 1, attempts = 0, \
     misses = 0, at_risk_told = FALSE, last_error = NULL, restarted_at = n.restarted_at, size = NULL, sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, \
     duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL, \
     was_sha256 = NULL FROM json_populate_recordset(NULL::clips, $1::text::json) n WHERE c.key = n.key";
+
+const WORDS: &str = "INSERT INTO clip_words (key, created_at, words) \
+    SELECT key, created_at, array_to_tsvector(words) \
+    FROM json_to_recordset($1::text::json) AS n (key text, created_at bigint, words text[]) \
+    ON CONFLICT (key) DO UPDATE SET words = excluded.words";
+
+const PARENTS: &str = "INSERT INTO parents (provider, request_id, parent) SELECT provider, request_id, parent \
+    FROM json_populate_recordset(NULL::parents, $1::text::json) ON CONFLICT DO NOTHING";
 
 const LINES: &str = "INSERT INTO history (key, at, event, detail) SELECT key, at, event, detail \
     FROM json_populate_recordset(NULL::history, $1::text::json)";
@@ -151,9 +161,20 @@ async fn write(tx: &impl GenericClient, ledger: &Ledger<'_>) -> Result<()> {
     put(tx, NEW_CLIPS, clips(ClipMark::New)).await?;
     put(tx, RETOLD_CLIPS, clips(ClipMark::Retold)).await?;
     put(tx, REPLACED_CLIPS, clips(ClipMark::Replaced)).await?;
+    put(tx, WORDS, entries(ledger).iter().map(words_row).collect()).await?;
+    put_new(tx, PARENTS, ledger.parents.iter().map(parent_row).collect()).await?;
     tenanted(tx, &ledger.tenanted).await?;
     put(tx, LINES, ledger.lines.iter().map(line_row).collect()).await?;
     put(tx, EVENTS, ledger.events.iter().map(event_row).collect()).await
+}
+
+/// Runs a statement that may find some of these rows written before.
+async fn put_new(tx: &impl GenericClient, sql: &str, rows: Vec<Value>) -> Result<()> {
+    if !rows.is_empty() {
+        let statement = tx.prepare_cached(sql).await?;
+        tx.execute(&statement, &[&Value::Array(rows).to_string()]).await?;
+    }
+    Ok(())
 }
 
 /// Runs a statement that must write every one of these rows.
@@ -207,11 +228,20 @@ fn clip_row(row: &Clip) -> Value {
         "model": row.facts.model,
         "prompt_hash": row.facts.prompt_hash,
         "tenant": row.facts.tenant,
+        "seed": row.facts.seed,
         "epoch": row.epoch,
         "created_at": row.created_at.millis(),
         "due_at": row.due_at.map(|time| time.millis()),
         "restarted_at": row.restarted_at.map(|time| time.millis()),
     })
+}
+
+fn words_row(Entry { clip, words }: &Entry<'_>) -> Value {
+    json!({ "key": clip.key, "created_at": clip.created_at.millis(), "words": words })
+}
+
+fn parent_row(((provider, request_id), parent): &(GenerationId, ClipKey)) -> Value {
+    json!({ "provider": provider, "request_id": request_id, "parent": parent })
 }
 
 fn line_row(line: &Line) -> Value {

@@ -4,6 +4,7 @@
 //! An acknowledged write is on disk: the journal is a write-ahead log that is
 //! synced on every commit. Another process may read (and write) the same file.
 
+pub mod family;
 pub mod find;
 mod lookup;
 pub mod outbox;
@@ -17,6 +18,7 @@ pub mod tenants;
 mod tokens;
 pub mod upkeep;
 mod usage;
+pub mod words;
 mod writer;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -194,6 +196,9 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn clips(&self, filter: &ClipFilter, after: Option<&Cursor>, limit: u32) -> Result<ClipPage> {
+        if let Some(words) = &filter.words {
+            return self.search(words, filter, after, limit).await;
+        }
         let (filter, after) = (filter.clone(), after.cloned());
         self.readers.read("listing clips", move |db| find::clips(db, &filter, after.as_ref(), limit)).await
     }

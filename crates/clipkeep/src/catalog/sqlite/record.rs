@@ -4,6 +4,7 @@
 use clipkeep_core::{
     event::Event,
     generation::{Clip, Generation, HookRecord},
+    id::ClipKey,
 };
 use rusqlite::{Connection, named_params};
 
@@ -13,9 +14,11 @@ use super::{
         merge::{ClipMark, GenerationId, GenerationMark, Ledger, Line},
         row::{self, select_clips, select_generations},
         rules::Rules,
+        words::entries,
     },
     find::{all, clip, first},
     sharing::tenanted,
+    words,
 };
 
 /// Commits webhooks together.
@@ -88,9 +91,17 @@ fn write(tx: &Connection, ledger: &Ledger<'_>) -> Result<()> {
         write_facts(tx, clip)?;
         write_source(tx, clip)?;
     }
+    words::write(tx, entries(ledger))?;
+    ledger.parents.iter().try_for_each(|(id, parent)| write_parent(tx, id, parent))?;
     tenanted(tx, &ledger.tenanted)?;
     ledger.lines.iter().try_for_each(|line| tell(tx, line))?;
     ledger.events.iter().try_for_each(|event| announce(tx, event))
+}
+
+fn write_parent(tx: &Connection, (provider, request_id): &GenerationId, parent: &ClipKey) -> Result<()> {
+    const SQL: &str = "INSERT INTO parents (provider, request_id, parent) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+    tx.prepare_cached(SQL)?.execute((provider.as_str(), request_id.as_str(), parent.as_str()))?;
+    Ok(())
 }
 
 /// Writes down what the world is told.
@@ -160,9 +171,9 @@ fn write_generation(tx: &Connection, sql: &str, row: &Generation) -> Result<()> 
 
 fn write_new_clip(tx: &Connection, row: &Clip) -> Result<()> {
     const SQL: &str = "INSERT INTO clips (key, provider, request_id, idx, slot, source_url, source_expires_at, \
-        kind, content_type, state, policy, model, prompt_hash, tenant, epoch, created_at, due_at, queue_at, queued, \
+        kind, content_type, state, policy, model, prompt_hash, tenant, seed, epoch, created_at, due_at, queue_at, queued, \
         fence, attempts) VALUES (:key, :provider, :request_id, :idx, :slot, :source_url, :source_expires_at, \
-        :kind, :content_type, :state, :policy, :model, :prompt_hash, :tenant, :epoch, :created_at, :due_at, :due_at, \
+        :kind, :content_type, :state, :policy, :model, :prompt_hash, :tenant, :seed, :epoch, :created_at, :due_at, :due_at, \
         0, 0, 0)";
     tx.prepare_cached(SQL)?.execute(named_params! {
         ":key": row.key.as_str(),
@@ -179,6 +190,7 @@ fn write_new_clip(tx: &Connection, row: &Clip) -> Result<()> {
         ":model": row.facts.model,
         ":prompt_hash": row.facts.prompt_hash,
         ":tenant": row.facts.tenant.as_ref().map(|tenant| tenant.as_str()),
+        ":seed": row.facts.seed,
         ":epoch": row.epoch,
         ":created_at": row.created_at.millis(),
         ":due_at": row.due_at.map(|time| time.millis()),
@@ -188,7 +200,7 @@ fn write_new_clip(tx: &Connection, row: &Clip) -> Result<()> {
 
 fn write_facts(tx: &Connection, row: &Clip) -> Result<()> {
     const SQL: &str = "UPDATE clips SET model = :model, prompt_hash = :prompt_hash, tenant = :tenant, \
-        policy = :policy, due_at = :due_at, \
+        seed = :seed, policy = :policy, due_at = :due_at, \
         queue_at = CASE state WHEN 'waiting' THEN :due_at ELSE queue_at END, \
         queued = CASE state WHEN 'waiting' THEN 0 ELSE queued END WHERE key = :key";
     tx.prepare_cached(SQL)?.execute(named_params! {
@@ -196,6 +208,7 @@ fn write_facts(tx: &Connection, row: &Clip) -> Result<()> {
         ":model": row.facts.model,
         ":prompt_hash": row.facts.prompt_hash,
         ":tenant": row.facts.tenant.as_ref().map(|tenant| tenant.as_str()),
+        ":seed": row.facts.seed,
         ":policy": row.policy.as_str(),
         ":due_at": row.due_at.map(|time| time.millis()),
     })?;

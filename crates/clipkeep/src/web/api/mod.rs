@@ -2,7 +2,9 @@
 
 pub(super) mod clips;
 pub(super) mod events;
+pub(super) mod export;
 pub(super) mod generations;
+pub(super) mod lineage;
 pub(super) mod links;
 mod query;
 pub(super) mod receipts;

@@ -2,6 +2,7 @@
 
 mod events;
 mod fairness;
+mod family;
 mod hooks;
 mod lists;
 mod lookup;
@@ -17,6 +18,7 @@ mod tenants;
 mod tokens;
 mod upkeep;
 mod usage;
+mod words;
 
 use std::sync::Arc;
 

@@ -13,6 +13,8 @@ pub(super) enum Verdict {
     Row,
     /// It lists: each caller gets its own rows.
     List,
+    /// It writes them all: each caller gets its own rows.
+    Export,
     /// It streams: each caller gets its own events.
     Stream,
     /// It registers: see `register.rs`.
@@ -23,7 +25,7 @@ pub(super) enum Verdict {
     Usage,
 }
 
-use Verdict::{AdminOnly, Fal, List, Open, Register, Row, Stream, Usage};
+use Verdict::{AdminOnly, Export, Fal, List, Open, Register, Row, Stream, Usage};
 
 /// All operations.
 pub(super) const VERDICTS: &[(&str, &str, Verdict)] = &[
@@ -36,6 +38,8 @@ pub(super) const VERDICTS: &[(&str, &str, Verdict)] = &[
     ("get", "/api/v1/generations/{request_id}", Row),
     ("get", "/api/v1/clips", List),
     ("get", "/api/v1/clips/twice", List),
+    ("get", "/api/v1/clips/export", Export),
+    ("get", "/api/v1/clips/{key}/lineage", Row),
     ("get", "/api/v1/clips/{key}", Row),
     ("delete", "/api/v1/clips/{key}", Row),
     ("get", "/api/v1/clips/{key}/history", Row),
