@@ -11,6 +11,7 @@ pub mod record;
 mod restored;
 pub mod risk;
 mod tls;
+mod tokens;
 pub mod upkeep;
 
 use std::time::Duration;
