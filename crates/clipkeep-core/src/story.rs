@@ -28,6 +28,7 @@ pub const WORDS: &[&str] = &[
     "object_lost",
     "damaged",
     "at_risk",
+    "links_revoked",
 ];
 
 /// What a line of history tells.
@@ -59,6 +60,7 @@ pub fn sentence(entry: &HistoryEntry) -> String {
         "removed" => because("its object is gone from the store"),
         "object_lost" => because("its object is not what was stored; the clip starts over"),
         "damaged" => because("its stored bytes are damaged"),
+        "links_revoked" => with("all links to it were revoked", detail),
         "at_risk" => because("at risk, the time of its source runs out"),
         other => {
             let text = because(&other.replace('_', " "));
@@ -194,6 +196,7 @@ mod tests {
             last_error: None,
             restarted_at: None,
             verified_at: None,
+            link_generation: 0,
         }
     }
 

@@ -8,10 +8,10 @@ use clipkeep_core::{
     event::{Event, EventType, Position},
     generation::{Clip, HookRecord},
     id::ClipKey,
-    link::{LinkKeys, expires_at},
+    link::{Audience, Revocation},
     receipt::ReceiptKey,
     state::ClipState,
-    time::{Clock, Timestamp},
+    time::Clock,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -27,6 +27,7 @@ use crate::{
     fill::{self, FillEngine, FillParts, FillSettings, local},
     jwks::JwksCache,
     keys,
+    links::{Links, SignedLink, longest_link},
     outbox::{self, Feed, OutboxParts, OutboxSettings},
     provider::FalQueue,
     scratch::{Role, Scratch},
@@ -67,8 +68,8 @@ pub struct App {
     pub sweep: Sweep,
     /// fal's webhook keys.
     pub jwks: JwksCache,
-    /// What signs links.
-    pub links: LinkKeys,
+    /// What signs and checks links.
+    pub links: Links,
     /// What signs receipts.
     pub receipts: ReceiptKey,
     /// Where clips are for good.
@@ -93,14 +94,6 @@ pub struct App {
     told_before: Position,
 }
 
-/// A signed link.
-pub struct SignedLink {
-    /// What to hand out.
-    pub url: String,
-    /// When it stops working.
-    pub expires: Timestamp,
-}
-
 impl App {
     /// Opens everything the configuration names, as the one node of its data
     /// folder, or as a command beside it. Nothing runs yet.
@@ -112,7 +105,7 @@ impl App {
         tls::choose_ring();
         let keys = keys::load_or_create(&config)?;
         let scratch = Scratch::take(&config.data, role).await?;
-        let links = keys.link_keys_text.expose().parse::<LinkKeys>()?;
+        let links = Links::new(&config, &keys.link_keys_text, &keys.internal_link_keys_text)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new());
         let catalog = open_configured(&config).await?;
@@ -148,6 +141,7 @@ impl App {
         let cache = DiskCache::new(scratch.cache(), config.cache_size, Arc::clone(&store), tasks.clone());
         cache.take_over(&*catalog).await?;
         let told_before = catalog.last_event().await?;
+        links.hear(catalog.revocations(clock.now()).await?, clock.now());
         let outbox = OutboxParts {
             node: node_name(),
             settings: OutboxSettings::new(config.lease, config.shutdown_grace),
@@ -189,12 +183,38 @@ impl App {
         self.scratch.folder()
     }
 
-    /// Signs a public link to `key` that holds for at least `span`.
-    pub fn sign_link(&self, key: &ClipKey, span: Duration, download: Option<&str>) -> SignedLink {
-        let expires = expires_at(self.clock.now(), span, self.config.link_window);
-        let path = format!("/v/{key}");
-        let query = self.links.sign(&path, expires, download);
-        SignedLink { url: format!("{}{path}?{query}", self.config.public_url), expires }
+    /// Signs a link to a clip of this link generation, which holds for `span`.
+    pub fn sign_link(
+        &self,
+        audience: Audience,
+        clip: (&ClipKey, u32),
+        span: Duration,
+        download: Option<&str>,
+    ) -> SignedLink {
+        self.links.sign(audience, clip, self.links.expires(audience, self.clock.now(), span), download)
+    }
+
+    /// How long a link of this audience may hold, and which key says so.
+    pub const fn longest_link(&self, audience: Audience) -> (Duration, &'static str) {
+        longest_link(&self.config, audience)
+    }
+
+    /// Revokes a link, or a key's. This node refuses it from here on, the others
+    /// within seconds. `false` if too much is revoked already.
+    pub async fn revoke(&self, revocation: Revocation) -> Result<bool, CatalogError> {
+        let now = self.clock.now();
+        let kept = self.catalog.revoke(&revocation, now).await?;
+        if kept {
+            self.links.hear([revocation], now);
+        }
+        Ok(kept)
+    }
+
+    /// Revokes all of a clip's links; answers its link generation from now on.
+    pub async fn revoke_links_of(&self, key: &ClipKey) -> Result<Option<u32>, CatalogError> {
+        let generation = self.catalog.revoke_links_of(key, self.clock.now()).await?;
+        self.shelf.hear([key]);
+        Ok(generation)
     }
 
     /// Does what a running node does in the background, until it stops: fills
@@ -222,8 +242,12 @@ impl App {
         loop {
             let told = self.catalog.events(*heard, HEAR_BATCH).await?;
             self.shelf.hear(told.iter().filter_map(|(_, event)| event.key.as_ref()));
-            for (_, Event { kind, key, .. }) in &told {
+            for (_, Event { kind, key, detail, .. }) in &told {
                 match (kind, key) {
+                    (EventType::LinkRevoked, None) => {
+                        let revocation = detail.as_deref().and_then(|text| text.parse().ok());
+                        self.links.hear(revocation, self.clock.now());
+                    }
                     (EventType::ClipDeleted, Some(key)) => self.forget(key),
                     (EventType::ClipRevised, Some(key)) => self.cache.forget(key),
                     _ => {}

@@ -14,6 +14,7 @@ pub mod final_urls;
 pub mod import;
 pub mod jwks;
 pub mod keys;
+pub mod links;
 pub mod outbox;
 pub mod provider;
 mod receipts;

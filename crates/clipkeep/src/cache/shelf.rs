@@ -37,6 +37,8 @@ pub struct Shelved {
     pub sized: bool,
     /// Whether no signature is asked for.
     pub public: bool,
+    /// Links of a lower generation are refused.
+    pub link_generation: u32,
     /// The order of the bytes, if not their own.
     pub fast: Option<Fast>,
     /// Where the bytes are.
@@ -195,7 +197,15 @@ mod tests {
     fn clip(since: Instant) -> Arc<Shelved> {
         let representation =
             Representation::new(9, ETag::of_view(&key(0), 1, false), Timestamp::from_secs(1), "video/mp4");
-        Arc::new(Shelved { representation, sized: true, public: false, fast: None, bytes: Where::Store, since })
+        Arc::new(Shelved {
+            representation,
+            sized: true,
+            public: false,
+            link_generation: 0,
+            fast: None,
+            bytes: Where::Store,
+            since,
+        })
     }
 
     async fn put(shelf: &Shelf, key: &ClipKey, clip: Arc<Shelved>) {

@@ -17,6 +17,7 @@ pub mod page;
 pub mod polls;
 pub mod postgres;
 mod restart;
+pub mod revocations;
 pub mod risk;
 mod row;
 mod rules;
@@ -99,7 +100,7 @@ impl CatalogError {
 }
 
 pub use self::due::{FRESH, Quota};
-use self::{outlook::Outlook, polls::Polls, risk::AtRisk, tokens::Tokens};
+use self::{outlook::Outlook, polls::Polls, revocations::Revocations, risk::AtRisk, tokens::Tokens};
 
 /// The catalogue's result.
 pub type Result<T, E = CatalogError> = std::result::Result<T, E>;
@@ -211,7 +212,9 @@ pub struct ClipPage {
 
 /// The catalogue.
 #[async_trait]
-pub trait Catalog: AtRisk + Lookup + Outbox + Outlook + Polls + Tokens + Upkeep + Send + Sync + 'static {
+pub trait Catalog:
+    AtRisk + Lookup + Outbox + Outlook + Polls + Revocations + Tokens + Upkeep + Send + Sync + 'static
+{
     /// Commits verified webhooks together, durably, in one transaction:
     /// generations, clips, history and the work (a due clip *is* the work).
     ///

@@ -6,6 +6,7 @@ mod body;
 mod clips;
 mod error;
 mod hooks;
+mod internal;
 mod listen;
 mod ops;
 mod shelve;
@@ -63,6 +64,7 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(hooks::receive_fal))
         // Viewers call; answered before this router, here for the document.
         .routes(routes!(clips::deliver))
+        .routes(routes!(internal::view))
         // The app calls, with a token.
         .routes(routes!(api::generations::register_generation))
         .routes(routes!(api::generations::get_generation))
@@ -73,6 +75,8 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(api::receipts::get_receipt))
         .routes(routes!(api::risk::list_at_risk))
         .routes(routes!(api::links::create_link))
+        .routes(routes!(api::revocations::revoke_links_of))
+        .routes(routes!(api::revocations::revoke))
         .routes(routes!(api::events::stream_events))
         // Anybody calls.
         .routes(routes!(api::receipts::receipt_keys))

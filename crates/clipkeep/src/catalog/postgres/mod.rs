@@ -9,6 +9,7 @@ mod pool;
 pub mod queue;
 pub mod record;
 mod restored;
+mod revocations;
 pub mod risk;
 mod tls;
 mod tokens;

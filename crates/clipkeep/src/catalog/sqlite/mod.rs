@@ -11,6 +11,7 @@ mod outlook;
 pub mod polls;
 pub mod queue;
 mod record;
+mod revocations;
 pub mod risk;
 mod tokens;
 pub mod upkeep;

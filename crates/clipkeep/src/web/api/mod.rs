@@ -6,6 +6,7 @@ pub(super) mod generations;
 pub(super) mod links;
 mod query;
 pub(super) mod receipts;
+pub(super) mod revocations;
 pub(super) mod risk;
 
 use crate::rows as model;

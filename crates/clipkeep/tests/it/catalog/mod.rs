@@ -9,6 +9,7 @@ mod outbox;
 mod plans;
 mod polls;
 mod queue;
+mod revocations;
 mod risk;
 mod schema;
 mod tokens;
