@@ -166,11 +166,11 @@ pub const fn longest_link(config: &Config, audience: Audience) -> (Duration, &'s
     }
 }
 
-/// Whether the link is of the clip's link generation, or a later one that this
-/// node has not heard of yet.
+/// Whether the link is of the link generation that the clip's row names.
 ///
 /// # Errors
-/// If all of the clip's links were revoked after it was signed.
+/// If all of the clip's links were revoked after it was signed; or it was signed
+/// for a generation that is still to come, so as to outlive a revocation.
 pub fn is_current(link: &VerifiedLink<'_>, generation: u32) -> Result<(), LinkError> {
-    if link.generation < generation { Err(LinkError::Revoked) } else { Ok(()) }
+    if link.generation == generation { Ok(()) } else { Err(LinkError::Revoked) }
 }

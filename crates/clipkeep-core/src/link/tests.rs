@@ -283,6 +283,17 @@ fn case_43_a_link_of_one_audience_is_never_one_of_the_other() {
 }
 
 #[test]
+fn internal_links_and_generations_are_signed_as_documented() {
+    // By Python's hmac, from the words of docs/signing.md.
+    for (query, signature) in [
+        (internal().sign(INTERNAL, 2, LATER, Some("a b.mp4")), "dfccWJAC3Pyk7Ng77wpxoFBsELoMPZ5fOLOysy0IQiw"),
+        (keys().sign(PATH, 2, LATER, None), "QBxyL7qyZ3ziVOq8oMWKGbVitstlkCfIp_uCPnMdUaU"),
+    ] {
+        assert!(query.ends_with(&format!("&signature={signature}")), "{query}");
+    }
+}
+
+#[test]
 fn key_ids_tell_the_audience() {
     let refused = LinkKeys::parse("new:AAECAwQFBgcICQoLDA0ODw", Audience::Internal).unwrap_err();
     assert!(matches!(refused, LinkKeysError::Audience { number: 1, .. }));

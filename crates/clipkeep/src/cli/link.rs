@@ -82,7 +82,7 @@ async fn sign(config: &Config, args: &Args, as_json: bool) -> anyhow::Result<Exi
     };
     let keys = LinkKeys::parse(text.expose(), audience)?;
     let outlook = tokio::time::timeout(PATIENCE, outlook(config, &keys, &key)).await;
-    let Outlook { generation, note } = outlook.unwrap_or_default();
+    let Outlook { generation, note } = outlook.unwrap_or_else(|_| Outlook::unknown());
     let expires = links::expires(audience, SystemClock.now(), span, config.link_window);
     let link = links::sign(&keys, &config.public_url, (&key, generation), expires, args.download.as_deref());
     if as_json {
@@ -105,11 +105,22 @@ struct Outlook {
     note: Option<String>,
 }
 
+impl Outlook {
+    fn unknown() -> Self {
+        let note = "the catalogue does not answer: were all links to the clip revoked before, this one is refused, too";
+        Self { generation: 0, note: Some(note.to_owned()) }
+    }
+}
+
 async fn outlook(config: &Config, keys: &LinkKeys, key: &ClipKey) -> Outlook {
-    let Ok(Some(catalog)) = open_existing(config).await else { return Outlook::default() };
+    let catalog = match open_existing(config).await {
+        Ok(Some(catalog)) => catalog,
+        Ok(None) => return Outlook::default(),
+        Err(_) => return Outlook::unknown(),
+    };
     let revoked = catalog.revocations(SystemClock.now()).await.unwrap_or_default();
     let in_vain = revoked.contains(&Revocation::Key(keys.signing().clone()));
-    let Ok(clip) = catalog.clip(key).await else { return Outlook::default() };
+    let Ok(clip) = catalog.clip(key).await else { return Outlook::unknown() };
     let generation = clip.as_ref().map_or(0, |clip| clip.link_generation);
     let note = match clip.map(|clip| clip.state) {
         _ if in_vain => Some("the key that signs was revoked: the link answers 403".to_owned()),

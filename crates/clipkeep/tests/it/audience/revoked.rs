@@ -110,6 +110,11 @@ async fn what_was_revoked_stays_so_after_a_restart() {
     );
     assert!(url.url.contains("kid=k1.1&"));
     assert_eq!(status(&url.url).await, 200);
+    // Nobody signs ahead, to outlive the next revocation.
+    for audience in [Audience::Public, Audience::Internal] {
+        let ahead = t.app.sign_link(audience, (&waiting, 2), Duration::from_secs(60), None).url;
+        assert_eq!(status(&ahead).await, 403, "{audience}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -212,6 +217,9 @@ async fn the_command_signs_for_both_audiences_and_revokes() {
     assert_eq!((code, told), (0, json!({"revoked": "clip", "key": "stored.mp4", "link_generation": 1})));
     soon(&all, 403).await;
     assert_eq!(status(&made(&["stored.mp4"])).await, 200, "it signs for the clip's generation");
+    let nowhere = [("CLIPKEEP_DATABASE", "postgres://nobody@127.0.0.1:1/x")];
+    let (code, _, note) = clipkeep(&t.sim, t.data.path(), &["link", "stored.mp4"], &nowhere);
+    assert!(code == 0 && note.contains("does not answer"), "{note}");
     assert_eq!(run(&["--revoke-kid", "i-1"]).0, 0);
     soon(&internal, 403).await;
     let (code, _, note) = run(&["stored.mp4", "--internal"]);
