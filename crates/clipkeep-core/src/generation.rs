@@ -95,6 +95,8 @@ pub enum Bringer {
     Webhook,
     /// The provider itself, when it was asked.
     Poll,
+    /// The provider itself, when the app asked through our proxy.
+    Proxy,
     /// A line of a table that was imported.
     Import,
     /// An object in our own store, there or awaited.

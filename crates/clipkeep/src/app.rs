@@ -8,7 +8,6 @@ use clipkeep_core::{
     event::{Event, EventType, Position},
     generation::{Clip, HookRecord},
     id::ClipKey,
-    link::{Audience, Revocation},
     receipt::ReceiptKey,
     state::ClipState,
     time::Clock,
@@ -27,15 +26,16 @@ use crate::{
     fill::{self, FillEngine, FillParts, FillSettings, local},
     jwks::JwksCache,
     keys,
-    links::{Links, SignedLink, longest_link},
+    links::Links,
     outbox::{self, Feed, OutboxParts, OutboxSettings},
-    provider::FalQueue,
+    provider::{FalQueue, FalRelay},
     scratch::{Role, Scratch},
     source::{SourceClient, SourceSettings},
     store::{Store, StoreError, StoreTarget, UploadLimits},
     sweep::{Sweep, SweepParts, SweepSettings},
     telemetry::Metrics,
     tls,
+    usage::Usage,
 };
 
 pub use crate::final_urls::FinalUrls;
@@ -68,6 +68,8 @@ pub struct App {
     pub sweep: Sweep,
     /// fal's webhook keys.
     pub jwks: JwksCache,
+    /// The way to fal for what apps ask.
+    pub relay: FalRelay,
     /// What signs and checks links.
     pub links: Links,
     /// What signs receipts.
@@ -80,6 +82,8 @@ pub struct App {
     pub cache: DiskCache,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Who got how much of which clip.
+    pub usage: Arc<Usage>,
     /// What was heard of, for those who wait for it.
     pub feed: Feed,
     /// Work that must outlive the request that started it.
@@ -114,6 +118,7 @@ impl App {
         if scratch.role() == Role::Node {
             store.clear_staging().await?;
         }
+        let usage = Usage::new(Arc::clone(&catalog), Arc::clone(&clock), Arc::clone(&metrics), &node_name());
         let engine = FillEngine::new(FillParts {
             node: node_name(),
             settings: fill_settings(&config, &scratch),
@@ -122,6 +127,7 @@ impl App {
             source: SourceClient::new(source_settings(&config), Arc::clone(&clock))?,
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
+            usage: Arc::clone(&usage),
         });
         let hooks = Arc::new(HookWriter::start(Arc::clone(&catalog), HookLimits::default()));
         let max_result = usize::try_from(config.hook_max_body).unwrap_or(usize::MAX);
@@ -137,7 +143,12 @@ impl App {
             metrics: Arc::clone(&metrics),
         });
         let client = tls::client_builder().build()?;
-        let tasks = TaskTracker::new();
+        let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
+        // Commands that fill use sources, too.
+        tasks.spawn({
+            let (usage, stopping) = (Arc::clone(&usage), stopping.clone());
+            async move { usage.run(&stopping).await }
+        });
         let cache = DiskCache::new(scratch.cache(), config.cache_size, Arc::clone(&store), tasks.clone());
         cache.take_over(&*catalog).await?;
         let told_before = catalog.last_event().await?;
@@ -156,12 +167,13 @@ impl App {
         Ok(Arc::new(Self {
             hooks,
             sweep,
+            relay: FalRelay::new(&config)?,
             jwks: JwksCache::new(config.fal_jwks_url.to_string(), client),
             final_urls: FinalUrls::new(&config),
             shelf: Shelf::new(SHELF_MEMORY),
             tasks,
             cache,
-            stopping: CancellationToken::new(),
+            stopping,
             receipts: keys.receipt_key.expose().parse()?,
             callers: Callers::new(keys.admin_token, Arc::clone(&catalog)),
             scratch,
@@ -175,46 +187,13 @@ impl App {
             engine,
             links,
             metrics,
+            usage,
         }))
     }
 
     /// The folder that is this process's own, and goes with a command.
     pub fn scratch(&self) -> &std::path::Path {
         self.scratch.folder()
-    }
-
-    /// Signs a link to a clip of this link generation, which holds for `span`.
-    pub fn sign_link(
-        &self,
-        audience: Audience,
-        clip: (&ClipKey, u32),
-        span: Duration,
-        download: Option<&str>,
-    ) -> SignedLink {
-        self.links.sign(audience, clip, self.links.expires(audience, self.clock.now(), span), download)
-    }
-
-    /// How long a link of this audience may hold, and which key says so.
-    pub const fn longest_link(&self, audience: Audience) -> (Duration, &'static str) {
-        longest_link(&self.config, audience)
-    }
-
-    /// Revokes a link, or a key's. This node refuses it from here on, the others
-    /// within seconds. `false` if too much is revoked already.
-    pub async fn revoke(&self, revocation: Revocation) -> Result<bool, CatalogError> {
-        let now = self.clock.now();
-        let kept = self.catalog.revoke(&revocation, now).await?;
-        if kept {
-            self.links.hear([revocation], now);
-        }
-        Ok(kept)
-    }
-
-    /// Revokes all of a clip's links; answers its link generation from now on.
-    pub async fn revoke_links_of(&self, key: &ClipKey) -> Result<Option<u32>, CatalogError> {
-        let generation = self.catalog.revoke_links_of(key, self.clock.now()).await?;
-        self.shelf.hear([key]);
-        Ok(generation)
     }
 
     /// Does what a running node does in the background, until it stops: fills
@@ -298,6 +277,7 @@ impl App {
         self.cache.close().await;
         self.tasks.close();
         self.tasks.wait().await;
+        self.usage.flush().await;
         self.hooks.shutdown().await;
     }
 }

@@ -1,5 +1,6 @@
-//! The links of this installation: signed, checked, revoked. Asks no database:
-//! what is revoked is held in memory, and the node hears of more.
+//! The links of this installation: signed, checked, revoked. Checking one
+//! asks no database: what is revoked is held in memory, and the node hears of
+//! more.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -15,6 +16,8 @@ use clipkeep_core::{
     time::Timestamp,
 };
 use parking_lot::RwLock;
+
+use crate::{app::App, catalog::CatalogError};
 
 /// How far the clocks of nodes may be apart, where a link's life is bounded.
 const SKEW: Duration = Duration::from_secs(60);
@@ -135,6 +138,42 @@ impl Links {
     /// was revoked.
     pub fn signs_in_vain(&self, audience: Audience) -> bool {
         self.revoked.read().has_key(self.keys(audience).signing())
+    }
+}
+
+impl App {
+    /// Signs a link to a clip of this link generation, which holds for `span`.
+    pub fn sign_link(
+        &self,
+        audience: Audience,
+        clip: (&ClipKey, u32),
+        span: Duration,
+        download: Option<&str>,
+    ) -> SignedLink {
+        self.links.sign(audience, clip, self.links.expires(audience, self.clock.now(), span), download)
+    }
+
+    /// How long a link of this audience may hold, and which key says so.
+    pub const fn longest_link(&self, audience: Audience) -> (Duration, &'static str) {
+        longest_link(&self.config, audience)
+    }
+
+    /// Revokes a link, or a key's. This node refuses it from here on, the others
+    /// within seconds. `false` if too much is revoked already.
+    pub async fn revoke(&self, revocation: Revocation) -> Result<bool, CatalogError> {
+        let now = self.clock.now();
+        let kept = self.catalog.revoke(&revocation, now).await?;
+        if kept {
+            self.links.hear([revocation], now);
+        }
+        Ok(kept)
+    }
+
+    /// Revokes all of a clip's links; answers its link generation from now on.
+    pub async fn revoke_links_of(&self, key: &ClipKey) -> Result<Option<u32>, CatalogError> {
+        let generation = self.catalog.revoke_links_of(key, self.clock.now()).await?;
+        self.shelf.hear([key]);
+        Ok(generation)
     }
 }
 

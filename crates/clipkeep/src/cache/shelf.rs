@@ -19,6 +19,7 @@ use crate::{
         Through,
         local::{LocalCopy, Viewer},
     },
+    usage::Account,
 };
 
 /// How long a clip is read from its source before the node looks whether it can
@@ -43,6 +44,8 @@ pub struct Shelved {
     pub fast: Option<Fast>,
     /// Where the bytes are.
     pub bytes: Where,
+    /// Where its deliveries are counted.
+    pub account: Arc<Account>,
     /// When the catalogue was asked.
     pub since: Instant,
 }
@@ -204,6 +207,7 @@ mod tests {
             link_generation: 0,
             fast: None,
             bytes: Where::Store,
+            account: Account::of_test(key(0)),
             since,
         })
     }

@@ -17,6 +17,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { version: 4, sql: include_str!("../../migrations/sqlite/0004_upkeep.sql") },
     Migration { version: 5, sql: include_str!("../../migrations/sqlite/0005_history.sql") },
     Migration { version: 8, sql: include_str!("../../migrations/sqlite/0008_tokens.sql") },
+    Migration { version: 12, sql: include_str!("../../migrations/sqlite/0012_usage.sql") },
     Migration { version: 13, sql: include_str!("../../migrations/sqlite/0013_links.sql") },
 ];
 
@@ -27,6 +28,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { version: 4, sql: include_str!("../../migrations/postgres/0004_upkeep.sql") },
     Migration { version: 5, sql: include_str!("../../migrations/postgres/0005_history.sql") },
     Migration { version: 8, sql: include_str!("../../migrations/postgres/0008_tokens.sql") },
+    Migration { version: 12, sql: include_str!("../../migrations/postgres/0012_usage.sql") },
     Migration { version: 13, sql: include_str!("../../migrations/postgres/0013_links.sql") },
 ];
 

@@ -24,6 +24,7 @@ mod rules;
 pub mod sqlite;
 pub mod tokens;
 mod upkeep;
+pub mod usage;
 
 use std::time::Duration;
 
@@ -42,6 +43,7 @@ pub use self::{
     lookup::{Holder, Lookup, Outline},
     outbox::Outbox,
     upkeep::{AgedClip, Deletion, StoredObject, Upkeep},
+    usage::{UsageBatch, UsageBook, UsageFilter, UsageGroup, UsageLine, UsagePage},
 };
 
 /// What went wrong in the catalogue.
@@ -213,7 +215,7 @@ pub struct ClipPage {
 /// The catalogue.
 #[async_trait]
 pub trait Catalog:
-    AtRisk + Lookup + Outbox + Outlook + Polls + Revocations + Tokens + Upkeep + Send + Sync + 'static
+    AtRisk + Lookup + Outbox + Outlook + Polls + Revocations + Tokens + Upkeep + UsageBook + Send + Sync + 'static
 {
     /// Commits verified webhooks together, durably, in one transaction:
     /// generations, clips, history and the work (a due clip *is* the work).

@@ -14,6 +14,7 @@ pub mod risk;
 mod tls;
 mod tokens;
 pub mod upkeep;
+mod usage;
 
 use std::time::Duration;
 

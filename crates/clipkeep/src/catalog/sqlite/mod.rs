@@ -15,6 +15,7 @@ mod revocations;
 pub mod risk;
 mod tokens;
 pub mod upkeep;
+mod usage;
 mod writer;
 
 use std::{path::Path, sync::Arc, time::Duration};

@@ -14,6 +14,7 @@ mod risk;
 mod schema;
 mod tokens;
 mod upkeep;
+mod usage;
 
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@ use clipkeep_core::{
     link::Revocation,
 };
 
-use super::{Bed, HOUR, at, clip, hook, key, on_both, story};
+use super::{Bed, HOUR, at, clip, events::read, hook, key, on_both, story};
 
 on_both![a_revocation_is_remembered_until_it_ends, all_of_a_clips_links_are_a_generation, there_are_only_so_many,];
 
@@ -30,7 +30,7 @@ async fn a_revocation_is_remembered_until_it_ends(bed: Bed) {
     assert_eq!(now(101).await.len(), 2, "clocks may differ");
     assert_eq!(now(101 + HOUR).await, [kid.to_string()]);
     // Told to every node, once; and nobody's row.
-    let events = catalog.events(Position { tx: 0, id: 0 }, 10).await.unwrap();
+    let events = read(&*catalog, Position { tx: 0, id: 0 }, 2).await;
     let told: Vec<_> = events.iter().map(|(_, event)| (event.kind, event.key.clone(), event.detail.clone())).collect();
     let expected = [&one, &kid].map(|what| (EventType::LinkRevoked, None, Some(what.to_string())));
     assert_eq!(told, expected);
@@ -52,7 +52,7 @@ async fn all_of_a_clips_links_are_a_generation(bed: Bed) {
     assert_eq!(story(&*catalog, "r").await, ["received", "links_revoked", "links_revoked"]);
     let history = catalog.history(&key("r.mp4")).await.unwrap();
     assert_eq!(history[2].detail.as_deref(), Some("generation 2 from now on"));
-    let events = catalog.events(Position { tx: 0, id: 0 }, 10).await.unwrap();
+    let events = read(&*catalog, Position { tx: 0, id: 0 }, 2).await;
     let told: Vec<_> = events.iter().map(|(_, event)| (event.kind, event.key.clone())).collect();
     assert_eq!(told, vec![(EventType::LinkRevoked, Some(key("r.mp4"))); 2]);
     assert!(!EventType::LinkRevoked.is_for_apps());
