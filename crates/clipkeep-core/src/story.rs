@@ -29,6 +29,9 @@ pub const WORDS: &[&str] = &[
     "damaged",
     "at_risk",
     "links_revoked",
+    "shared",
+    "parted",
+    "spared",
 ];
 
 /// What a line of history tells.
@@ -61,6 +64,9 @@ pub fn sentence(entry: &HistoryEntry) -> String {
         "object_lost" => because("its object is not what was stored; the clip starts over"),
         "damaged" => because("its stored bytes are damaged"),
         "links_revoked" => with("all links to it were revoked", detail),
+        "shared" => "these bytes were stored before: one object serves both clips".to_owned(),
+        "parted" => "it has an object of its own from now on".to_owned(),
+        "spared" => "its object stays, other clips refer to it".to_owned(),
         "at_risk" => because("at risk, the time of its source runs out"),
         other => {
             let text = because(&other.replace('_', " "));
@@ -198,6 +204,7 @@ mod tests {
             restarted_at: None,
             verified_at: None,
             link_generation: 0,
+            object_key: None,
         }
     }
 

@@ -319,6 +319,7 @@ fn fill_settings(config: &Config, scratch: &Scratch) -> FillSettings {
         max_clip_size: config.max_clip_size,
         sweep_interval: config.sweep_interval,
         fast_start: config.fast_start,
+        share_objects: config.share_objects,
         spool: scratch.spool(),
     }
 }
@@ -335,6 +336,7 @@ fn sweep_settings(config: &Config) -> SweepSettings {
         poll_give_up: config.poll_give_up,
         at_risk_before: config.at_risk_before,
         source_lifetime: config.source_expires_after,
+        share_objects: config.share_objects,
     }
 }
 

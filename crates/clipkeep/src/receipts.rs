@@ -18,10 +18,10 @@ pub(crate) fn receipt(
     config: &Config,
     now: Timestamp,
 ) -> Option<Receipt> {
+    let object = store.object_key(clip.object()).as_str().to_owned();
     let (Some(sealed), Some(stored_at), ClipState::Stored) = (clip.sealed, clip.stored_at, clip.state) else {
         return None;
     };
-    let object = store.object_key(&clip.key).as_str().to_owned();
     let stored_in = match &config.store {
         StoreUrl::Folder(_) => StoredIn::Folder { object },
         StoreUrl::S3 { bucket, .. } => StoredIn::Bucket { bucket: bucket.clone(), object },
@@ -53,7 +53,7 @@ pub(crate) fn receipt(
 /// may have gone on since the row was read.
 fn fetched_at(history: &[HistoryEntry], stored_at: Timestamp) -> Option<Timestamp> {
     let stored = history.iter().rposition(|line| line.event == "stored" && line.at == stored_at)?;
-    history[..stored].iter().rfind(|line| line.event == "sealed").map(|line| line.at)
+    history[..stored].iter().rfind(|line| matches!(line.event.as_str(), "sealed" | "shared")).map(|line| line.at)
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub mod revocations;
 pub mod risk;
 mod row;
 mod rules;
+pub mod sharing;
 pub mod sqlite;
 pub mod tokens;
 mod upkeep;
@@ -102,7 +103,7 @@ impl CatalogError {
 }
 
 pub use self::due::{FRESH, Quota};
-use self::{outlook::Outlook, polls::Polls, revocations::Revocations, risk::AtRisk, tokens::Tokens};
+use self::{outlook::Outlook, polls::Polls, revocations::Revocations, risk::AtRisk, sharing::Sharing, tokens::Tokens};
 
 /// The catalogue's result.
 pub type Result<T, E = CatalogError> = std::result::Result<T, E>;
@@ -215,7 +216,7 @@ pub struct ClipPage {
 /// The catalogue.
 #[async_trait]
 pub trait Catalog:
-    AtRisk + Lookup + Outbox + Outlook + Polls + Revocations + Tokens + Upkeep + UsageBook + Send + Sync + 'static
+    AtRisk + Lookup + Outbox + Outlook + Polls + Revocations + Sharing + Tokens + Upkeep + UsageBook + Send + Sync + 'static
 {
     /// Commits verified webhooks together, durably, in one transaction:
     /// generations, clips, history and the work (a due clip *is* the work).

@@ -197,7 +197,7 @@ async fn look_up(
     if let Some(shelved) = app.shelf.find(key).filter(heard) {
         let came = match &shelved.bytes {
             Where::Mapped(_) => CacheStatus::Hit,
-            Where::Store | Where::Source(_) => CacheStatus::Miss,
+            Where::Store(_) | Where::Source(_) => CacheStatus::Miss,
             Where::Coming(coming) if coming.is_complete() => CacheStatus::Hit,
             Where::Coming(_) => CacheStatus::Collapsed,
         };
@@ -225,7 +225,7 @@ async fn look_up(
         Where::Mapped(_) => CacheStatus::Hit,
         Where::Coming(coming) if coming.is_complete() => CacheStatus::Hit,
         Where::Coming(_) if !first => CacheStatus::Collapsed,
-        Where::Coming(_) | Where::Store | Where::Source(_) => CacheStatus::Miss,
+        Where::Coming(_) | Where::Store(_) | Where::Source(_) => CacheStatus::Miss,
     };
     Ok(Found::Clip(shelved, came))
 }

@@ -11,6 +11,7 @@ pub mod record;
 mod restored;
 mod revocations;
 pub mod risk;
+pub mod sharing;
 mod tls;
 mod tokens;
 pub mod upkeep;

@@ -27,7 +27,7 @@ const REVOKE_LINKS: &str = "WITH raised AS (UPDATE clips SET link_generation = l
     SELECT $2, 'link.revoked', provider, request_id, key FROM raised), \
     told AS (INSERT INTO history (key, at, event, detail) \
     SELECT key, $2, 'links_revoked', 'generation ' || link_generation || ' from now on' FROM raised) \
-    SELECT key, link_generation FROM raised";
+    SELECT link_generation FROM raised";
 
 async fn revoke(client: &impl GenericClient, revocation: &Revocation, at: Timestamp) -> Result<bool> {
     const KNOWN: &str = "SELECT what FROM revocations WHERE what = $1";
@@ -53,7 +53,10 @@ impl Revocations for PostgresCatalog {
 
     async fn revoke_links_of(&self, key: &ClipKey, at: Timestamp) -> Result<Option<u32>> {
         let params: &[&(dyn tokio_postgres::types::ToSql + Sync)] = &[&key.as_str(), &at.millis()];
-        let raise = async |client| first(&client, REVOKE_LINKS, params, row::link_generation).await;
-        on(&self.pool, "revoking a clip's links", raise).await
+        let raise = async |client| {
+            first(&client, REVOKE_LINKS, params, |row| Ok(row.try_get::<_, i64>("link_generation")?)).await
+        };
+        let raised = on(&self.pool, "revoking a clip's links", raise).await?;
+        Ok(raised.map(|generation| u32::try_from(generation).unwrap_or(u32::MAX)))
     }
 }

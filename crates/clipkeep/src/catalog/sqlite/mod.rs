@@ -13,6 +13,7 @@ pub mod queue;
 mod record;
 mod revocations;
 pub mod risk;
+pub mod sharing;
 mod tokens;
 pub mod upkeep;
 mod usage;

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use clipkeep_core::{event::EventType, id::ClipKey, link::Revocation, time::Timestamp};
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use super::{
     super::{
@@ -12,7 +12,7 @@ use super::{
         row,
     },
     SqliteCatalog,
-    find::{all, first},
+    find::all,
     record::tell,
 };
 
@@ -40,10 +40,10 @@ fn revoke(tx: &Connection, revocation: &Revocation, at: Timestamp) -> Result<boo
 
 fn revoke_links_of(tx: &Connection, key: &ClipKey, at: Timestamp) -> Result<Option<u32>> {
     const RAISE: &str =
-        "UPDATE clips SET link_generation = link_generation + 1 WHERE key = ?1 RETURNING link_generation, key";
+        "UPDATE clips SET link_generation = link_generation + 1 WHERE key = ?1 RETURNING link_generation";
     const ANNOUNCE: &str = "INSERT INTO events (at, type, provider, request_id, key) \
         SELECT ?2, ?3, provider, request_id, key FROM clips WHERE key = ?1";
-    let raised = first(tx, RAISE, [key.as_str()], |row| row::link_generation(row))?;
+    let raised: Option<u32> = tx.prepare_cached(RAISE)?.query_row([key.as_str()], |row| row.get(0)).optional()?;
     if let Some(generation) = raised {
         tx.prepare_cached(ANNOUNCE)?.execute((key.as_str(), at.millis(), EventType::LinkRevoked.as_str()))?;
         let detail = Some(format!("generation {generation} from now on"));
