@@ -12,6 +12,7 @@ use clipkeep_core::{
     state::ClipState,
     time::Clock,
 };
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -70,6 +71,8 @@ pub struct App {
     pub jwks: JwksCache,
     /// The way to fal for what apps ask.
     pub relay: FalRelay,
+    /// Places for calls to fal, which may go on without their callers.
+    pub calls: Arc<Semaphore>,
     /// What signs and checks links.
     pub links: Links,
     /// What signs receipts.
@@ -168,14 +171,15 @@ impl App {
             hooks,
             sweep,
             relay: FalRelay::new(&config)?,
+            calls: Arc::new(Semaphore::new(config.max_connections)),
             jwks: JwksCache::new(config.fal_jwks_url.to_string(), client),
             final_urls: FinalUrls::new(&config),
             shelf: Shelf::new(SHELF_MEMORY),
             tasks,
             cache,
             stopping,
+            callers: Callers::new(keys.admin_token, Arc::clone(&catalog), Arc::clone(&clock)),
             receipts: keys.receipt_key.expose().parse()?,
-            callers: Callers::new(keys.admin_token, Arc::clone(&catalog)),
             scratch,
             feed: Feed::new(told_before),
             outbox: Arc::new(outbox),

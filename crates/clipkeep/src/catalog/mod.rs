@@ -23,6 +23,7 @@ mod row;
 mod rules;
 pub mod sharing;
 pub mod sqlite;
+pub mod tenants;
 pub mod tokens;
 mod upkeep;
 pub mod usage;
@@ -103,7 +104,10 @@ impl CatalogError {
 }
 
 pub use self::due::{FRESH, Quota};
-use self::{outlook::Outlook, polls::Polls, revocations::Revocations, risk::AtRisk, sharing::Sharing, tokens::Tokens};
+use self::{
+    outlook::Outlook, polls::Polls, revocations::Revocations, risk::AtRisk, sharing::Sharing, tenants::Tenants,
+    tokens::Tokens,
+};
 
 /// The catalogue's result.
 pub type Result<T, E = CatalogError> = std::result::Result<T, E>;
@@ -216,7 +220,20 @@ pub struct ClipPage {
 /// The catalogue.
 #[async_trait]
 pub trait Catalog:
-    AtRisk + Lookup + Outbox + Outlook + Polls + Revocations + Sharing + Tokens + Upkeep + UsageBook + Send + Sync + 'static
+    AtRisk
+    + Lookup
+    + Outbox
+    + Outlook
+    + Polls
+    + Revocations
+    + Sharing
+    + Tenants
+    + Tokens
+    + Upkeep
+    + UsageBook
+    + Send
+    + Sync
+    + 'static
 {
     /// Commits verified webhooks together, durably, in one transaction:
     /// generations, clips, history and the work (a due clip *is* the work).

@@ -283,7 +283,7 @@ pub(crate) fn holder(row: &impl Columns) -> Result<Option<Holder>> {
     Ok(node.zip(until).map(|(node, until)| Holder { node, until }))
 }
 
-/// Reads `id, name, tenant, created_at, revoked_at`.
+/// Reads `id, name, tenant, created_at, last_used_at, revoked_at`.
 pub(crate) fn token(row: &impl Columns) -> Result<TokenInfo> {
     let cells = Cells::of(row, "tokens", "id")?;
     Ok(TokenInfo {
@@ -291,6 +291,7 @@ pub(crate) fn token(row: &impl Columns) -> Result<TokenInfo> {
         name: cells.must("name", cells.text("name"))?,
         tenant: cells.name("tenant")?,
         created_at: cells.must("created_at", cells.time("created_at"))?,
+        last_used_at: cells.time("last_used_at")?,
         revoked_at: cells.time("revoked_at")?,
     })
 }

@@ -65,8 +65,8 @@ enum Command {
     Verify(verify::Args),
     /// Show what was delivered: plays, bytes, hits, cold fetches.
     Usage(usage::Args),
-    /// Print the admin token.
-    Token,
+    /// Print the admin token; or make, list, revoke tokens of tenants and admins.
+    Token(token::Args),
     /// Check configuration, database, store, webhook keys and clock.
     Doctor,
 }
@@ -143,7 +143,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::Link(args) => link::run(&config, args, cli.json).await,
             Command::Verify(args) => verify::run(config, args, cli.json).await,
             Command::Usage(args) => usage::run(config, args, cli.json).await,
-            Command::Token => token::run(&config, cli.json),
+            Command::Token(args) => token::run(&config, args, cli.json).await,
             Command::Doctor => doctor::run(config, cli.json).await,
         }
     })?;
@@ -158,7 +158,8 @@ fn needs_folder(command: &Command, config: &Config) -> bool {
     match command {
         // These may make it; the doctor says so.
         Command::Serve | Command::Demo(_) | Command::Import(_) | Command::Doctor => false,
-        Command::Token => config.admin_token.is_none(),
+        Command::Token(args) if args.is_admins() => config.admin_token.is_none(),
+        Command::Token(_) => database,
         Command::Link(args) => {
             (args.needs(Audience::Public) && config.link_keys.is_none())
                 || (args.needs(Audience::Internal) && config.internal_link_keys.is_none())

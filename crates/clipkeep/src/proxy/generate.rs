@@ -13,6 +13,7 @@ use clipkeep_core::{
 };
 use http::Response;
 use ring::rand::{SecureRandom, SystemRandom};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Passing, ProxyError, keep, stream};
 use crate::app::App;
@@ -27,7 +28,7 @@ pub(super) async fn submit(app: &App, model: String, mut call: Passing) -> Resul
     let facts = facts(model, &call.upload.captured, call.tenant.clone());
     let webhook = webhook(app, &facts, lifetime(&call.headers));
     call.target.query = Some(with_webhook(call.target.query.as_deref(), &webhook));
-    let follow = call.follow.clone();
+    let (follow, _place) = (call.follow.clone(), Arc::clone(&call.place));
     let coming = call.send(app).await.inspect_err(|error| unanswered(&facts, error))?;
     let whole = coming.collect(app.scratch().to_owned(), MAX_SUBMITTED).await;
     let whole = whole.inspect_err(|error| unanswered(&facts, error))?;
@@ -56,10 +57,10 @@ async fn register(app: &App, request_id: &RequestId, facts: &Facts) {
 pub(super) async fn run(app: &Arc<App>, model: String, call: Passing) -> Result<Response<Body>, ProxyError> {
     let model = model.strip_suffix("/stream").filter(|model| model.contains('/')).map_or(model.clone(), str::to_owned);
     let facts = facts(model, &call.upload.captured, call.tenant.clone());
-    let source_lifetime = lifetime(&call.headers);
+    let (source_lifetime, place) = (lifetime(&call.headers), Arc::clone(&call.place));
     let coming = call.send(app).await?;
     let given = coming.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
-    let run = Run { request_id: given.unwrap_or_else(own_id), facts, source_lifetime };
+    let run = Run { request_id: given.unwrap_or_else(own_id), facts, source_lifetime, _place: place };
     if coming.is_events() && coming.status.is_success() {
         return Ok(stream::pass(app, run, coming));
     }
@@ -80,6 +81,7 @@ pub(super) struct Run {
     pub(super) request_id: RequestId,
     facts: Facts,
     source_lifetime: Option<Duration>,
+    _place: Arc<OwnedSemaphorePermit>,
 }
 
 impl Run {

@@ -22,7 +22,7 @@ use clipkeep_core::{
 };
 use http::{HeaderMap, Method, Response};
 use http_body::Body as _;
-use tokio::time::timeout;
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 pub use self::error::ProxyError;
 use self::{
@@ -83,7 +83,9 @@ async fn judged(app: &Arc<App>, call: ProxyCall) -> Result<Response<Body>, Proxy
     let ProxyCall { target, method, headers, body, follow, .. } = call;
     let upload = Upload::read(body, app.scratch().to_owned()).await?;
     let follow = follow.map(|follow| -> Replace { Arc::new(move |text: &str| follow.replace(text)) });
-    let passing = Passing { target, method, headers, upload, tenant, follow };
+    // Connections are bounded, but whoever leaves makes room for another.
+    let place = Arc::clone(&app.calls).try_acquire_owned().map_err(|_| ProxyError::Busy)?;
+    let passing = Passing { target, method, headers, upload, tenant, follow, place: Arc::new(place) };
     match passing.target.call.clone() {
         Call::Submit { model } => {
             let app = Arc::clone(app);
@@ -110,6 +112,8 @@ struct Passing {
     /// Whose generation it makes.
     tenant: Option<Tenant>,
     follow: Option<Replace>,
+    /// Held for as long as the call goes on, with its caller or without.
+    place: Arc<OwnedSemaphorePermit>,
 }
 
 impl Passing {
@@ -149,10 +153,6 @@ async fn detached(
     app: &App,
     work: impl Future<Output = Result<Response<Body>, ProxyError>> + Send + 'static,
 ) -> Result<Response<Body>, ProxyError> {
-    // Connections are bounded, but whoever leaves makes room for another.
-    if app.tasks.len() >= app.config.max_connections {
-        return Err(ProxyError::Busy);
-    }
     let task = app.tasks.spawn(until_stopped(app, work));
     task.await.map_err(|_| ProxyError::Panicked)?.ok_or(ProxyError::Stopping)?
 }

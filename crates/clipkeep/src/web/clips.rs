@@ -50,6 +50,9 @@ const COME_AGAIN_SECS: u32 = 2;
         ("kid" = Option<String>, Query, description = "Which key signed"),
         ("download" = Option<String>, Query, description = "The file name to save it under"),
         ("signature" = Option<String>, Query, description = "See docs/signing.md"),
+        ("Range" = Option<String>, Header, description = "RFC 9110: one range of bytes, or several"),
+        ("If-Match" = Option<String>, Header, description = "RFC 9110"),
+        ("If-None-Match" = Option<String>, Header, description = "RFC 9110"),
     ),
     responses(
         (status = 200, description = "The clip", content_type = "video/mp4"),

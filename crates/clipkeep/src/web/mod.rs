@@ -4,9 +4,11 @@ mod api;
 mod auth;
 mod body;
 mod clips;
+mod document;
 mod error;
 mod hooks;
 mod internal;
+mod json;
 mod listen;
 mod metered;
 mod ops;
@@ -22,6 +24,7 @@ use axum::{
     extract::{MatchedPath, Request},
     http::{HeaderValue, Response, header},
     middleware::{Next, from_fn},
+    response::IntoResponse as _,
     routing::get,
 };
 use clipkeep_core::problem::Code;
@@ -29,39 +32,18 @@ use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
-use utoipa::{
-    Modify, OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
-};
+use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub use self::api::{HistoryRow, RepeatRow};
+pub use self::api::{HistoryRow, RepeatRow, TokenRow};
 use self::error::ApiError;
 pub use crate::rows::{ClipRow, GenerationRow};
 use crate::{app::App, usage::Answer};
 
 type AppState = Arc<App>;
 
-#[derive(OpenApi)]
-#[openapi(
-    info(title = "clipkeep", description = "Keeps AI video: copies generated clips into your own bucket and serves them."),
-    modifiers(&AdminToken),
-    tags((name = "hooks"), (name = "proxy"), (name = "delivery"), (name = "generations"), (name = "clips"), (name = "links"), (name = "events"), (name = "usage"), (name = "ops"))
-)]
-struct ApiDoc;
-
-struct AdminToken;
-
-impl Modify for AdminToken {
-    fn modify(&self, doc: &mut utoipa::openapi::OpenApi) {
-        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
-        let components = doc.components.get_or_insert_default();
-        components.add_security_scheme("admin_token", SecurityScheme::Http(scheme));
-    }
-}
-
 fn documented() -> OpenApiRouter<AppState> {
-    OpenApiRouter::with_openapi(ApiDoc::openapi())
+    OpenApiRouter::with_openapi(document::ApiDoc::openapi())
         // The provider calls.
         .routes(routes!(hooks::receive_fal))
         // The app calls fal.
@@ -87,6 +69,8 @@ fn documented() -> OpenApiRouter<AppState> {
         // Anybody calls.
         .routes(routes!(api::receipts::receipt_keys))
         // Operators call.
+        .routes(routes!(api::tokens::list_tokens, api::tokens::create_token))
+        .routes(routes!(api::tokens::revoke_token))
         .routes(routes!(ops::healthz))
         .routes(routes!(ops::readyz))
         .routes(routes!(ops::metrics))
@@ -94,12 +78,12 @@ fn documented() -> OpenApiRouter<AppState> {
 
 /// The OpenAPI document of this version.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    documented().to_openapi()
+    document::complete(documented().to_openapi())
 }
 
 fn router(app: AppState) -> Router {
     let (router, document) = documented().split_for_parts();
-    let document = bytes::Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
+    let document = bytes::Bytes::from(serde_json::to_vec(&document::complete(document)).unwrap_or_default());
     router
         .route(
             "/openapi.json",
@@ -109,8 +93,17 @@ fn router(app: AppState) -> Router {
         .method_not_allowed_fallback(|| {
             std::future::ready(ApiError::new(Code::MethodNotAllowed, "this path does not take that method"))
         })
+        .layer(from_fn(readable))
         .layer(from_fn(observe))
         .with_state(app)
+}
+
+/// What a path names is text: one that is none names nothing here.
+async fn readable(request: Request, next: Next) -> Response<Body> {
+    if percent_encoding::percent_decode_str(request.uri().path()).decode_utf8().is_err() {
+        return ApiError::new(Code::NotFound, "there is nothing at this path").into_response();
+    }
+    next.run(request).await
 }
 
 /// Gives each request an id, and the log a line for it: method, route pattern,

@@ -27,7 +27,7 @@ use crate::{
 /// `x-fal-target-url` says what is asked for. A result is recorded, and holds
 /// our URLs in place of fal's (`rewrite_results`).
 #[utoipa::path(
-    get, path = "/fal/proxy", tag = "proxy", security(("admin_token" = [])),
+    get, path = "/fal/proxy", tag = "proxy", security(("token" = [])),
     params(("x-fal-target-url" = Option<String>, Header, description = "The URL at fal, as fal's clients send it")),
     responses(
         (status = 200, description = "fal's answer; its status and headers are fal's, too"),
@@ -53,7 +53,7 @@ pub(super) async fn ask_fal(
 /// the input, its prompt and seed, and the tenant that `x-clipkeep-tenant`
 /// names. Our webhook is added to a submit that names none.
 #[utoipa::path(
-    post, path = "/fal/proxy", tag = "proxy", security(("admin_token" = [])),
+    post, path = "/fal/proxy", tag = "proxy", security(("token" = [])),
     params(("x-fal-target-url" = Option<String>, Header, description = "The URL at fal, as fal's clients send it"),
         ("x-clipkeep-tenant" = Option<String>, Header, description = "Whose generation it is; a tenant's token speaks for itself")),
     request_body(content = String, content_type = "application/json", description = "The model's input"),
@@ -76,7 +76,7 @@ pub(super) async fn call_fal(
 
 /// Gives a generation up.
 #[utoipa::path(
-    put, path = "/fal/proxy", tag = "proxy", security(("admin_token" = [])),
+    put, path = "/fal/proxy", tag = "proxy", security(("token" = [])),
     params(("x-fal-target-url" = Option<String>, Header, description = "The URL at fal, as fal's clients send it")),
     responses(
         (status = 202, description = "fal's answer; its status and headers are fal's, too"),

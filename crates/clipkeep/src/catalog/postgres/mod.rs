@@ -12,6 +12,7 @@ mod restored;
 mod revocations;
 pub mod risk;
 pub mod sharing;
+pub mod tenants;
 mod tls;
 mod tokens;
 pub mod upkeep;

@@ -35,9 +35,19 @@ pub(super) async fn hooks(mut client: Object, rules: &Rules, hooks: &[HookRecord
 }
 
 /// Registers a generation.
-pub(super) async fn register(mut client: Object, rules: &Rules, registration: &Registration) -> Result<Generation> {
-    let ids = BTreeSet::from([(registration.provider.clone(), registration.request_id.clone())]);
-    again(&mut client, rules, &ids, &[], |ledger| Ok(ledger.register(registration))).await
+pub(super) async fn register(client: Object, rules: &Rules, registration: &Registration) -> Result<Generation> {
+    let id = (registration.provider.clone(), registration.request_id.clone());
+    judged(client, rules, id, |ledger| ledger.register(registration)).await
+}
+
+/// Judges news of one generation by what is known of it.
+pub(super) async fn judged<T>(
+    mut client: Object,
+    rules: &Rules,
+    id: GenerationId,
+    judge: impl Fn(&mut Ledger<'_>) -> T,
+) -> Result<T> {
+    again(&mut client, rules, &BTreeSet::from([id]), &[], |ledger| Ok(judge(ledger))).await
 }
 
 /// Runs the transaction until nobody overtakes it. Rows that exist are locked

@@ -14,6 +14,7 @@ mod record;
 mod revocations;
 pub mod risk;
 pub mod sharing;
+pub mod tenants;
 mod tokens;
 pub mod upkeep;
 mod usage;

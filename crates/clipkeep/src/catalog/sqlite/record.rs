@@ -36,12 +36,22 @@ pub(super) fn hooks(tx: &Connection, rules: &Rules, hooks: &[HookRecord]) -> Res
 /// Registers a generation.
 pub(super) fn register(tx: &Connection, rules: &Rules, registration: &Registration) -> Result<Generation> {
     let id = (registration.provider.clone(), registration.request_id.clone());
+    judged(tx, rules, &id, |ledger| ledger.register(registration))
+}
+
+/// Judges news of one generation by what is known of it.
+pub(super) fn judged<T>(
+    tx: &Connection,
+    rules: &Rules,
+    id: &GenerationId,
+    judge: impl FnOnce(&mut Ledger<'_>) -> T,
+) -> Result<T> {
     let (mut generations, mut clips) = (Vec::new(), Vec::new());
-    load(tx, &id, &mut generations, &mut clips)?;
+    load(tx, id, &mut generations, &mut clips)?;
     let mut ledger = Ledger::new(rules, generations, clips);
-    let generation = ledger.register(registration);
+    let judged = judge(&mut ledger);
     write(tx, &ledger)?;
-    Ok(generation)
+    Ok(judged)
 }
 
 fn load(

@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use axum::{
     Json,
-    extract::{Path, State, rejection::JsonRejection},
+    extract::{Path, State},
     http::StatusCode,
 };
-use clipkeep_core::{config::DurationText, link::Audience, problem::Code, state::ClipState};
+use clipkeep_core::{config::DurationText, generation::Clip, link::Audience, problem::Code, state::ClipState};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::clips::{no_such_clip, parse_key};
+use super::clips::clip_for;
 use crate::{
     app::App,
-    web::{AppState, auth::By, error::ApiError},
+    web::{AppState, auth::By, error::ApiError, json::JsonObject},
 };
 
 /// What link is wanted.
@@ -24,20 +24,24 @@ pub(crate) struct LinkRequest {
     /// How long it shall hold: seconds, or text such as `24h`. A public link's
     /// end is rounded up to the link window. The node's `link_ttl` unless given,
     /// and for an internal link no more than `internal_link_max_ttl`.
-    #[schema(value_type = Option<String>, example = "24h")]
+    #[schema(example = "24h")]
     expires_in: Option<Span>,
     /// `public`, or `internal`: that one leads to the source while the clip is
     /// not stored, and must not be handed to users. `public` unless given.
-    #[schema(example = "public")]
+    #[schema(pattern = "^(public|internal)$", example = "public")]
     audience: Option<String>,
     /// The file name to save it under.
+    #[schema(max_length = 255)]
     download: Option<String>,
 }
 
-#[derive(Debug, Deserialize, Serialize)]
+/// Seconds, or text such as `24h`.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(untagged)]
 enum Span {
+    /// Seconds.
     Secs(u64),
+    /// A number and `ms`, `s`, `m`, `h` or `d`.
     Text(String),
 }
 
@@ -58,7 +62,7 @@ pub(crate) struct LinkRow {
 
 /// Signs a link for a clip, stored yet or not.
 #[utoipa::path(post, path = "/api/v1/clips/{key}/links", tag = "links", params(("key" = String, Path, description = "The clip's key")),
-    request_body = Option<LinkRequest>, security(("admin_token" = [])),
+    request_body = Option<LinkRequest>, security(("token" = [])),
     responses((status = 201, body = LinkRow), (status = 400, description = "Not understood"), (status = 401, description = "No valid token"),
         (status = 404, description = "No such clip"), (status = 409, description = "The key that signs was revoked"),
         (status = 410, description = "The clip is lost, rejected or deleted")))]
@@ -66,21 +70,18 @@ pub(crate) async fn create_link(
     By(caller): By,
     State(app): State<AppState>,
     Path(key): Path<String>,
-    body: Result<Option<Json<LinkRequest>>, JsonRejection>,
+    body: Option<JsonObject<LinkRequest>>,
 ) -> Result<(StatusCode, Json<LinkRow>), ApiError> {
-    let key = parse_key(&key)?;
-    let wanted =
-        body.map_err(|e| ApiError::new(Code::InvalidRequest, e.body_text()))?.map(|Json(b)| b).unwrap_or_default();
+    let wanted = body.map(|JsonObject(body)| body).unwrap_or_default();
     let (audience, span) = wanted.read(&app)?;
-    let clip = app.catalog.clip(&key).await?.filter(|clip| caller.sees_clip(clip));
-    let clip = clip.ok_or_else(|| no_such_clip(&key))?;
-    if matches!(clip.state, ClipState::Lost | ClipState::Rejected | ClipState::Deleted) {
-        return Err(ApiError::new(Code::Gone, format!("{key} is {}", clip.state)));
+    let Clip { key, state, link_generation, .. } = clip_for(&caller, &app, &key).await?;
+    if matches!(state, ClipState::Lost | ClipState::Rejected | ClipState::Deleted) {
+        return Err(ApiError::new(Code::Gone, format!("{key} is {state}")));
     }
     if app.links.signs_in_vain(audience) {
         return Err(ApiError::new(Code::Conflict, SIGNS_IN_VAIN));
     }
-    let link = app.sign_link(audience, (&key, clip.link_generation), span, wanted.download.as_deref());
+    let link = app.sign_link(audience, (&key, link_generation), span, wanted.download.as_deref());
     let expires_at = link.expires.to_string();
     let row = LinkRow { url: link.url, audience, expires: link.expires.secs(), expires_at };
     Ok((StatusCode::CREATED, Json(row)))

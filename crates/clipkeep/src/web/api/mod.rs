@@ -8,9 +8,11 @@ mod query;
 pub(super) mod receipts;
 pub(super) mod revocations;
 pub(super) mod risk;
+pub(super) mod tokens;
 pub(super) mod twice;
 pub(super) mod usage;
 
 use crate::rows as model;
 pub use clips::HistoryRow;
+pub use tokens::TokenRow;
 pub use twice::RepeatRow;

@@ -14,7 +14,7 @@ use clipkeep_core::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::clips::{no_such_clip, parse_key};
+use super::clips::clip_for;
 use crate::{
     receipts::receipt,
     web::{AppState, auth::By, error::ApiError},
@@ -36,7 +36,7 @@ pub(crate) struct ReceiptAnswer {
 
 /// The receipt of a stored clip: that its bytes are those its source gave.
 #[utoipa::path(get, path = "/api/v1/clips/{key}/receipt", tag = "clips", params(("key" = String, Path, description = "The clip's key")),
-    security(("admin_token" = [])),
+    security(("token" = [])),
     responses((status = 200, body = ReceiptAnswer), (status = 401, description = "No valid token"), (status = 404, description = "No such clip"),
         (status = 409, description = "The clip is not stored yet"), (status = 410, description = "The clip is lost, rejected or deleted")))]
 pub(crate) async fn get_receipt(
@@ -44,10 +44,8 @@ pub(crate) async fn get_receipt(
     State(app): State<AppState>,
     Path(key): Path<String>,
 ) -> Result<Json<ReceiptAnswer>, ApiError> {
-    let key = parse_key(&key)?;
-    let clip = app.catalog.clip(&key).await?.filter(|clip| caller.sees_clip(clip));
-    let clip = clip.ok_or_else(|| no_such_clip(&key))?;
-    let state = clip.state;
+    let clip = clip_for(&caller, &app, &key).await?;
+    let (key, state) = (clip.key.clone(), clip.state);
     let history = app.catalog.history(&key).await?;
     let receipt = receipt(clip, &history, &app.store, &app.config, app.clock.now());
     let receipt = receipt.ok_or_else(|| match state {

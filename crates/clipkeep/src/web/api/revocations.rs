@@ -2,21 +2,21 @@
 
 use axum::{
     Json,
-    extract::{Path, State, rejection::JsonRejection},
+    extract::{Path, State},
 };
 use clipkeep_core::{
-    id::{ClipKey, KeyId},
+    id::KeyId,
     link::{Audience, Revocation},
     problem::Code,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::clips::{no_such_clip, parse_key};
+use super::clips::clip_for;
 use crate::{
     callers::Caller,
     catalog::revocations::MOST,
-    web::{AppState, auth::By, error::ApiError},
+    web::{AppState, auth::By, error::ApiError, json::JsonObject},
 };
 
 /// What is to be revoked: either of the two.
@@ -46,16 +46,15 @@ pub(crate) struct RevokedAnswer {
 /// Revokes one link, or all links that a key signed. Every node refuses them
 /// within seconds.
 #[utoipa::path(post, path = "/api/v1/links/revoke", tag = "links", request_body = RevokeRequest,
-    security(("admin_token" = [])),
+    security(("token" = [])),
     responses((status = 200, body = RevokedAnswer), (status = 400, description = "Not understood, or no link of ours"),
         (status = 401, description = "No valid token"), (status = 403, description = "A key id needs an admin token"),
         (status = 404, description = "No such clip, or no key of that id"), (status = 409, description = "Too many are revoked already")))]
 pub(crate) async fn revoke(
     By(caller): By,
     State(app): State<AppState>,
-    body: Result<Json<RevokeRequest>, JsonRejection>,
+    JsonObject(wanted): JsonObject<RevokeRequest>,
 ) -> Result<Json<RevokedAnswer>, ApiError> {
-    let Json(wanted) = body.map_err(|e| ApiError::new(Code::InvalidRequest, e.body_text()))?;
     let (revocation, answer) = match (wanted.url, wanted.kid) {
         (Some(url), None) => one_link(&app, &caller, &url).await?,
         (None, Some(kid)) if caller == Caller::Admin => all_of_a_key(&app, &kid)?,
@@ -73,7 +72,7 @@ async fn one_link(app: &AppState, caller: &Caller, url: &str) -> Result<(Revocat
     let read = app.links.read(url);
     let (_, key, revocation) = read.map_err(|error| ApiError::new(Code::InvalidRequest, format!("url: {error}")))?;
     if *caller != Caller::Admin {
-        must_see(app, caller, &key).await?;
+        clip_for(caller, app, key.as_str()).await?;
     }
     let key = Some(key.into());
     Ok((revocation, RevokedAnswer { revoked: "link", key, kid: None, link_generation: None }))
@@ -90,22 +89,14 @@ fn all_of_a_key(app: &AppState, text: &str) -> Result<(Revocation, RevokedAnswer
 /// Revokes all links to a clip, of both audiences, whenever and by whomever they
 /// were signed. Links made from now on work.
 #[utoipa::path(post, path = "/api/v1/clips/{key}/links/revoke", tag = "links", params(("key" = String, Path, description = "The clip's key")),
-    security(("admin_token" = [])),
+    security(("token" = [])),
     responses((status = 200, body = RevokedAnswer), (status = 401, description = "No valid token"), (status = 404, description = "No such clip")))]
 pub(crate) async fn revoke_links_of(
     By(caller): By,
     State(app): State<AppState>,
     Path(key): Path<String>,
 ) -> Result<Json<RevokedAnswer>, ApiError> {
-    let key = parse_key(&key)?;
-    must_see(&app, &caller, &key).await?;
-    let generation = app.revoke_links_of(&key).await?.ok_or_else(|| no_such_clip(&key))?;
-    let key = Some(key.into());
-    Ok(Json(RevokedAnswer { revoked: "clip", key, kid: None, link_generation: Some(generation) }))
-}
-
-/// What others have, a tenant does not learn of.
-async fn must_see(app: &AppState, caller: &Caller, key: &ClipKey) -> Result<(), ApiError> {
-    let clip = app.catalog.clip(key).await?.filter(|clip| caller.sees_clip(clip));
-    clip.map(drop).ok_or_else(|| no_such_clip(key))
+    let key = clip_for(&caller, &app, &key).await?.key;
+    let link_generation = app.revoke_links_of(&key).await?;
+    Ok(Json(RevokedAnswer { revoked: "clip", key: Some(key.into()), kid: None, link_generation }))
 }

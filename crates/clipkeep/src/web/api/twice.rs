@@ -105,7 +105,7 @@ pub(crate) struct RepeatList {
 /// stored; what was stored last comes first. Tenants are never compared, and a
 /// tenant's token sees its own alone.
 #[utoipa::path(get, path = "/api/v1/clips/twice", tag = "clips", params(RepeatQuery),
-    security(("admin_token" = [])),
+    security(("token" = [])),
     responses((status = 200, body = RepeatList), (status = 400, description = "The query is not understood"), (status = 401, description = "No valid token")))]
 pub(crate) async fn list_twice(
     By(caller): By,

@@ -50,7 +50,7 @@ async fn token(t: &TestApp, tenant: &str, byte: u8) -> String {
     let token = token_text(&[byte; TOKEN_BYTES]);
     let (name, tenant) = (tenant.to_owned(), Some(tenant.parse().unwrap()));
     let at = Timestamp::from_secs(1);
-    let info = TokenInfo { id: name.clone(), name, tenant, created_at: at, revoked_at: None };
+    let info = TokenInfo { id: name.clone(), name, tenant, created_at: at, last_used_at: None, revoked_at: None };
     t.app.catalog.create_token(&info, &token_hash(&token)).await.unwrap();
     token
 }

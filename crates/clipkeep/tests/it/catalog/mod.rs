@@ -14,6 +14,7 @@ mod revocations;
 mod risk;
 mod schema;
 mod sharing;
+mod tenants;
 mod tokens;
 mod upkeep;
 mod usage;

@@ -31,7 +31,7 @@ fn pages() -> [Option<Cursor>; 2] {
     [None, Some(Cursor { created_at: at(15_000), key: key("r15000.mp4") })]
 }
 
-fn sqlite_plan(bed: &Bed, sql: &str, values: &[Value]) -> String {
+pub(super) fn sqlite_plan(bed: &Bed, sql: &str, values: &[Value]) -> String {
     let Database::Sqlite(path) = &bed.database else { panic!("not SQLite") };
     let db = rusqlite::Connection::open(path).unwrap();
     let mut explain = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
@@ -117,12 +117,16 @@ const MANY: &str = "
     SELECT 't' || n % 100, 'x' || n, n * 1000 FROM generate_series(1, 20000) n;
     ANALYZE;";
 
-async fn postgres_plan(client: &tokio_postgres::Client, sql: &str, values: &[&(dyn ToSql + Sync)]) -> String {
+pub(super) async fn postgres_plan(
+    client: &tokio_postgres::Client,
+    sql: &str,
+    values: &[&(dyn ToSql + Sync)],
+) -> String {
     let rows = client.query(&format!("EXPLAIN {sql}"), values).await.unwrap();
     rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n")
 }
 
-async fn postgres_with_many() -> tokio_postgres::Client {
+pub(super) async fn postgres_with_many() -> tokio_postgres::Client {
     let bed = Bed::postgres().await;
     bed.open().await;
     bed.execute(MANY).await;

@@ -21,6 +21,7 @@ pub(crate) async fn token_of(t: &TestApp, tenant: &str, number: u8) -> String {
         name: "app".to_owned(),
         tenant: Some(tenant.parse().unwrap()),
         created_at: clipkeep::clock::SystemClock.now(),
+        last_used_at: None,
         revoked_at: None,
     };
     t.app.catalog.create_token(&info, &token_hash(&token)).await.unwrap();

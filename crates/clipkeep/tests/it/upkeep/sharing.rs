@@ -285,7 +285,7 @@ async fn case_45_a_tenant_sees_only_its_own_of_what_came_twice() {
         let text = token_text(&[seed; TOKEN_BYTES]);
         let tenant = Some(tenant.parse().unwrap());
         let (id, created_at) = (seed.to_string(), bed.t.app.clock.now());
-        let info = TokenInfo { id, name: "t".to_owned(), tenant, created_at, revoked_at: None };
+        let info = TokenInfo { id, name: "t".to_owned(), tenant, created_at, last_used_at: None, revoked_at: None };
         bed.t.app.catalog.create_token(&info, &token_hash(&text)).await.unwrap();
         text
     };
