@@ -221,6 +221,9 @@ pub struct Clip {
     pub restarted_at: Option<Timestamp>,
     /// When its stored bytes were last read and found to be what they should.
     pub verified_at: Option<Timestamp>,
+    /// How often all of its links were revoked. Links of a lower generation are
+    /// refused.
+    pub link_generation: u32,
     /// The clip under whose key its stored bytes are; none is its own.
     pub object_key: Option<ClipKey>,
 }

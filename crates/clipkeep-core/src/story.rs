@@ -28,6 +28,7 @@ pub const WORDS: &[&str] = &[
     "object_lost",
     "damaged",
     "at_risk",
+    "links_revoked",
     "shared",
     "parted",
     "spared",
@@ -62,6 +63,7 @@ pub fn sentence(entry: &HistoryEntry) -> String {
         "removed" => because("its object is gone from the store"),
         "object_lost" => because("its object is not what was stored; the clip starts over"),
         "damaged" => because("its stored bytes are damaged"),
+        "links_revoked" => with("all links to it were revoked", detail),
         "shared" => "these bytes were stored before: one object serves both clips".to_owned(),
         "parted" => "it has an object of its own from now on".to_owned(),
         "spared" => "its object stays, other clips refer to it".to_owned(),
@@ -201,6 +203,7 @@ mod tests {
             last_error: None,
             restarted_at: None,
             verified_at: None,
+            link_generation: 0,
             object_key: None,
         }
     }

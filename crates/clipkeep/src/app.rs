@@ -8,10 +8,9 @@ use clipkeep_core::{
     event::{Event, EventType, Position},
     generation::{Clip, HookRecord},
     id::ClipKey,
-    link::{LinkKeys, expires_at},
     receipt::ReceiptKey,
     state::ClipState,
-    time::{Clock, Timestamp},
+    time::Clock,
 };
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -28,6 +27,7 @@ use crate::{
     fill::{self, FillEngine, FillParts, FillSettings, local},
     jwks::JwksCache,
     keys,
+    links::Links,
     outbox::{self, Feed, OutboxParts, OutboxSettings},
     provider::{FalQueue, FalRelay},
     scratch::{Role, Scratch},
@@ -73,8 +73,8 @@ pub struct App {
     pub relay: FalRelay,
     /// Places for calls to fal, which may go on without their callers.
     pub calls: Arc<Semaphore>,
-    /// What signs links.
-    pub links: LinkKeys,
+    /// What signs and checks links.
+    pub links: Links,
     /// What signs receipts.
     pub receipts: ReceiptKey,
     /// Where clips are for good.
@@ -101,14 +101,6 @@ pub struct App {
     told_before: Position,
 }
 
-/// A signed link.
-pub struct SignedLink {
-    /// What to hand out.
-    pub url: String,
-    /// When it stops working.
-    pub expires: Timestamp,
-}
-
 impl App {
     /// Opens everything the configuration names, as the one node of its data
     /// folder, or as a command beside it. Nothing runs yet.
@@ -120,7 +112,7 @@ impl App {
         tls::choose_ring();
         let keys = keys::load_or_create(&config)?;
         let scratch = Scratch::take(&config.data, role).await?;
-        let links = keys.link_keys_text.expose().parse::<LinkKeys>()?;
+        let links = Links::new(&config, &keys.link_keys_text, &keys.internal_link_keys_text)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new());
         let catalog = open_configured(&config).await?;
@@ -163,6 +155,7 @@ impl App {
         let cache = DiskCache::new(scratch.cache(), config.cache_size, Arc::clone(&store), tasks.clone());
         cache.take_over(&*catalog).await?;
         let told_before = catalog.last_event().await?;
+        links.hear(catalog.revocations(clock.now()).await?, clock.now());
         let outbox = OutboxParts {
             node: node_name(),
             settings: OutboxSettings::new(config.lease, config.shutdown_grace),
@@ -207,14 +200,6 @@ impl App {
         self.scratch.folder()
     }
 
-    /// Signs a public link to `key` that holds for at least `span`.
-    pub fn sign_link(&self, key: &ClipKey, span: Duration, download: Option<&str>) -> SignedLink {
-        let expires = expires_at(self.clock.now(), span, self.config.link_window);
-        let path = format!("/v/{key}");
-        let query = self.links.sign(&path, expires, download);
-        SignedLink { url: format!("{}{path}?{query}", self.config.public_url), expires }
-    }
-
     /// Does what a running node does in the background, until it stops: fills
     /// what is due, sweeps, hears of changes, and tells endpoints of them.
     pub async fn run(&self) {
@@ -240,8 +225,12 @@ impl App {
         loop {
             let told = self.catalog.events(*heard, HEAR_BATCH).await?;
             self.shelf.hear(told.iter().filter_map(|(_, event)| event.key.as_ref()));
-            for (_, Event { kind, key, .. }) in &told {
+            for (_, Event { kind, key, detail, .. }) in &told {
                 match (kind, key) {
+                    (EventType::LinkRevoked, None) => {
+                        let revocation = detail.as_deref().and_then(|text| text.parse().ok());
+                        self.links.hear(revocation, self.clock.now());
+                    }
                     (EventType::ClipDeleted, Some(key)) => self.forget(key),
                     (EventType::ClipRevised, Some(key)) => self.cache.forget(key),
                     _ => {}

@@ -17,6 +17,7 @@ pub mod import;
 pub mod jwks;
 pub mod keys;
 pub mod lineage_rows;
+pub mod links;
 pub mod outbox;
 pub mod provider;
 pub mod proxy;

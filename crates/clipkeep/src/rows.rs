@@ -75,6 +75,9 @@ pub struct ClipRow {
     /// When its stored bytes were last read again and found right.
     #[schema(format = DateTime)]
     pub verified_at: Option<String>,
+    /// How often all of its links were revoked. An app that signs by itself adds
+    /// it to the key's id where it is not 0, as in `k1.2`.
+    pub link_generation: u32,
     /// How often its fill was started.
     pub attempts: u32,
     /// Why the last fill failed.
@@ -117,6 +120,7 @@ impl ClipRow {
             source_expires_at: clip.source_expires_at.map(|at| at.to_string()),
             stored_at: clip.stored_at.map(|at| at.to_string()),
             verified_at: clip.verified_at.map(|at| at.to_string()),
+            link_generation: clip.link_generation,
             attempts: clip.attempts,
             last_error: clip.last_error,
             source_url: None,

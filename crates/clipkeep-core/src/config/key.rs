@@ -147,12 +147,17 @@ keys! {
     /// The keys that sign links, as `kid:base64` with commas between. The first signs, all verify. Made on first
     /// start and kept in `data` if not given; several nodes must be given the same.
     link_keys: Secret("`kid:base64,…`"), "", "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    /// The keys that sign internal links, as `link_keys`; their ids begin with `i-`. Made on first start and kept in
+    /// `data` if not given; several nodes must be given the same.
+    internal_link_keys: Secret("`i-kid:base64,…`"), "", "i-1:YGFiY2RlZmdoaWprbG1ub3BxcnN0dXZ3eHl6e3x9fn8=";
     /// A link's expiry is rounded up to a multiple of this, so that links repeat and cache well. Whole seconds.
     link_window: Duration("1s", "30d"), "1h", "15m";
     /// How long a link lives if its maker does not say. Whole seconds.
     link_ttl: Duration("1s", "3650d"), "24h", "2h";
     /// The longest life a link may be asked for. Whole seconds.
     link_max_ttl: Duration("1s", "3650d"), "7d", "30d";
+    /// The longest life of an internal link, which may lead to the source. Whole seconds.
+    internal_link_max_ttl: Duration("1s", "3650d"), "24h", "1h";
     /// The hosts that clips may be fetched from, without ports; `*.` in front stands for any subdomain. Add
     /// `storage.googleapis.com` only if your models answer with it: anybody can put files there.
     source_hosts: List("host patterns"), "fal.media, *.fal.media, replicate.delivery, *.replicate.delivery",

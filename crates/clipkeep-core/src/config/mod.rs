@@ -85,12 +85,16 @@ pub struct Config {
     pub admin_token: Option<Secret<String>>,
     /// The link keys as `kid:base64,…`; none if they are to be made.
     pub link_keys: Option<Secret<String>>,
+    /// The keys of internal links likewise.
+    pub internal_link_keys: Option<Secret<String>>,
     /// What a link's expiry is rounded up to a multiple of.
     pub link_window: Duration,
     /// How long a link lives if its maker does not say.
     pub link_ttl: Duration,
     /// The longest life a link may be asked for.
     pub link_max_ttl: Duration,
+    /// The longest life of an internal link.
+    pub internal_link_max_ttl: Duration,
     /// The hosts that clips may be fetched from.
     pub source_hosts: Vec<HostPattern>,
     /// Whether sources may be at addresses that are not public.

@@ -35,9 +35,11 @@ pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
         public: read.value("public", parse::boolean),
         admin_token: read.value("admin_token", |text| parse::secret(text, 16)),
         link_keys: read.value("link_keys", |text| parse::secret(text, 1)),
+        internal_link_keys: read.value("internal_link_keys", |text| parse::secret(text, 1)),
         link_window: read.duration("link_window"),
         link_ttl: read.duration("link_ttl"),
         link_max_ttl: read.duration("link_max_ttl"),
+        internal_link_max_ttl: read.duration("internal_link_max_ttl"),
         source_hosts: read.value("source_hosts", |text| parse::list(text, parsed)),
         source_allow_private: read.value("source_allow_private", parse::boolean),
         source_allow_http: read.value("source_allow_http", parse::boolean),
@@ -190,6 +192,7 @@ impl Reader {
             ("link_window", config.link_window),
             ("link_ttl", config.link_ttl),
             ("link_max_ttl", config.link_max_ttl),
+            ("internal_link_max_ttl", config.internal_link_max_ttl),
             ("hook_tolerance", config.hook_tolerance),
         ];
         for (name, duration) in seconds {

@@ -252,7 +252,10 @@ fn what_is_probably_not_meant_is_warned_of() {
     let nodes = [("database", "postgres://db/keep"), ("link_keys", "k1:AA=="), ("admin_token", "sixteen-letters!")];
     assert_eq!(warnings(&nodes), [Warning::SecretsPerNode]);
     let key = ("receipt_key", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
-    assert_eq!(warnings(&[&nodes[..], &[app, key]].concat()), [Warning::EventSecretPerNode]);
+    assert_eq!(
+        warnings(&[&nodes[..], &[app, key, ("internal_link_keys", "i-1:AA==")]].concat()),
+        [Warning::EventSecretPerNode]
+    );
     assert_eq!(warnings(&[("event_endpoints", "http://app.example.com/x")]), [Warning::EventsOverPlainHttp]);
     assert_eq!(warnings(&[("source_hosts", "")]), [Warning::NoSourceHosts]);
 }

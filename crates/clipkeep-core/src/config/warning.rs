@@ -57,7 +57,7 @@ impl Warning {
             }
             Self::GatewayWithoutKey => "fal_gateway_listen is set, but fal_key is not: no call can pass",
             Self::SecretsPerNode => {
-                "database is PostgreSQL, but link_keys, admin_token and receipt_key are not all given: each node makes \
+                "database is PostgreSQL, but link_keys, internal_link_keys, admin_token and receipt_key are not all given: each node makes \
                  its own, and one node's links and receipts are refused by the others"
             }
             Self::EventSecretPerNode => {
@@ -68,7 +68,7 @@ impl Warning {
                 "an entry of event_endpoints is plain http beyond this machine: what it is told can be read on the way"
             }
             Self::ExampleSecret => {
-                "admin_token, link_keys, event_secret or receipt_key is the documentation's example, which everybody knows: put your own there, or \
+                "admin_token, link_keys, internal_link_keys, event_secret or receipt_key is the documentation's example, which everybody knows: put your own there, or \
                  leave it out to have one made"
             }
             Self::NoSourceHosts => "source_hosts is empty: no clip can be fetched",
@@ -109,13 +109,16 @@ pub(super) fn of(config: &Config) -> Vec<Warning> {
 }
 
 fn makes_secrets(config: &Config) -> bool {
-    [&config.link_keys, &config.admin_token, &config.receipt_key].iter().any(|secret| secret.is_none())
+    [&config.link_keys, &config.internal_link_keys, &config.admin_token, &config.receipt_key]
+        .iter()
+        .any(|secret| secret.is_none())
 }
 
 fn has_example_secret(config: &Config) -> bool {
     let secrets = [
         ("admin_token", &config.admin_token),
         ("link_keys", &config.link_keys),
+        ("internal_link_keys", &config.internal_link_keys),
         ("event_secret", &config.event_secret),
         ("receipt_key", &config.receipt_key),
     ];

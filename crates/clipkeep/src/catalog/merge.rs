@@ -320,6 +320,7 @@ impl<'a> Ledger<'a> {
             last_error: None,
             restarted_at: None,
             verified_at: None,
+            link_generation: 0,
             object_key: None,
         }
     }

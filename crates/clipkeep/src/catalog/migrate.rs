@@ -20,6 +20,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { version: 7, sql: include_str!("../../migrations/sqlite/0007_sharing.sql") },
     Migration { version: 8, sql: include_str!("../../migrations/sqlite/0008_tokens.sql") },
     Migration { version: 12, sql: include_str!("../../migrations/sqlite/0012_usage.sql") },
+    Migration { version: 13, sql: include_str!("../../migrations/sqlite/0013_links.sql") },
 ];
 
 pub(crate) const POSTGRES: &[Migration] = &[
@@ -32,6 +33,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { version: 7, sql: include_str!("../../migrations/postgres/0007_sharing.sql") },
     Migration { version: 8, sql: include_str!("../../migrations/postgres/0008_tokens.sql") },
     Migration { version: 12, sql: include_str!("../../migrations/postgres/0012_usage.sql") },
+    Migration { version: 13, sql: include_str!("../../migrations/postgres/0013_links.sql") },
 ];
 
 /// The database was made by a newer clipkeep; this one must not touch it.

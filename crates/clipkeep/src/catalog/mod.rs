@@ -18,6 +18,7 @@ pub mod page;
 pub mod polls;
 pub mod postgres;
 mod restart;
+pub mod revocations;
 pub mod risk;
 mod row;
 mod rules;
@@ -108,7 +109,10 @@ impl CatalogError {
 }
 
 pub use self::due::{FRESH, Quota};
-use self::{outlook::Outlook, polls::Polls, risk::AtRisk, sharing::Sharing, tenants::Tenants, tokens::Tokens};
+use self::{
+    outlook::Outlook, polls::Polls, revocations::Revocations, risk::AtRisk, sharing::Sharing, tenants::Tenants,
+    tokens::Tokens,
+};
 
 /// The catalogue's result.
 pub type Result<T, E = CatalogError> = std::result::Result<T, E>;
@@ -231,6 +235,7 @@ pub trait Catalog:
     + Outbox
     + Outlook
     + Polls
+    + Revocations
     + Sharing
     + Tenants
     + Tokens

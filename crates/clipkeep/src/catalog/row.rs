@@ -7,6 +7,7 @@ use clipkeep_core::{
     event::{Event, Position},
     generation::{Clip, Facts, Generation, HistoryEntry, MediaInfo, Sealed},
     id::ClipKey,
+    link::Revocation,
     secret::SourceUrl,
     state::ClipState,
     time::Timestamp,
@@ -28,7 +29,7 @@ macro_rules! clip_columns {
          c.source_expires_at, c.kind, c.content_type, c.epoch, c.created_at, c.stored_at, c.due_at, \
          c.attempts, c.misses, c.view, c.version, c.last_error, c.fence, c.size, c.sha256, c.sealed_kind, c.sealed_content_type, \
          c.duration, c.width, c.height, c.fps, c.codec, c.restarted_at, c.verified_at, \
-         c.object_key, \
+         c.object_key, c.link_generation, \
          g.model, g.prompt, g.prompt_hash, g.tenant, g.policy AS own_policy, g.input, g.seed, g.public"
     };
 }
@@ -214,6 +215,7 @@ pub(crate) fn clip(row: &impl Columns) -> Result<Clip> {
         last_error: cells.text("last_error")?,
         restarted_at: cells.time("restarted_at")?,
         verified_at: cells.time("verified_at")?.filter(|at| at.millis() != 0),
+        link_generation: cells.must("link_generation", cells.number("link_generation"))?,
         object_key: cells.name("object_key")?,
     })
 }
@@ -385,4 +387,10 @@ pub(crate) fn state(row: &impl Columns) -> Result<(ClipKey, ClipState)> {
 pub(crate) fn count(row: &impl Columns) -> Result<(ClipState, u64)> {
     let cells = Cells::of(row, "clips", "state")?;
     Ok((cells.must("state", cells.name("state"))?, cells.must("clips", cells.number("clips"))?))
+}
+
+/// Reads `what`.
+pub(crate) fn revocation(row: &impl Columns) -> Result<Revocation> {
+    let cells = Cells::of(row, "revocations", "what")?;
+    cells.must("what", cells.name("what"))
 }

@@ -7,6 +7,7 @@ use clipkeep_core::{
     generation::{Bringer, Clip, Facts, HookRecord},
     hook::fal::{self, Stage},
     id::{Provider, RequestId},
+    link::Audience,
     state::{ClipState, GenerationStatus},
 };
 
@@ -97,7 +98,7 @@ fn url_of(app: &App, clip: &Clip) -> String {
     if is_over || clip.facts.public.unwrap_or(app.config.public) {
         return app.final_urls.of(&clip.key);
     }
-    app.sign_link(&clip.key, app.config.link_ttl, None).url
+    app.sign_link(Audience::Public, (&clip.key, clip.link_generation), app.config.link_ttl, None).url
 }
 
 /// Tries again, while it is the database that is away.

@@ -7,6 +7,7 @@ mod clips;
 mod document;
 mod error;
 mod hooks;
+mod internal;
 mod json;
 mod listen;
 mod metered;
@@ -49,6 +50,7 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(proxy::ask_fal, proxy::call_fal, proxy::cancel_at_fal))
         // Viewers call; answered before this router, here for the document.
         .routes(routes!(clips::deliver))
+        .routes(routes!(internal::view))
         // The app calls, with a token.
         .routes(routes!(api::generations::register_generation))
         .routes(routes!(api::generations::get_generation))
@@ -62,6 +64,8 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(api::receipts::get_receipt))
         .routes(routes!(api::risk::list_at_risk))
         .routes(routes!(api::links::create_link))
+        .routes(routes!(api::revocations::revoke_links_of))
+        .routes(routes!(api::revocations::revoke))
         .routes(routes!(api::events::stream_events))
         .routes(routes!(api::usage::get_usage))
         // Anybody calls.

@@ -10,6 +10,7 @@ mod pool;
 pub mod queue;
 pub mod record;
 mod restored;
+mod revocations;
 pub mod risk;
 pub mod sharing;
 pub mod tenants;

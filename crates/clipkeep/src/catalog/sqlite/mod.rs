@@ -12,6 +12,7 @@ mod outlook;
 pub mod polls;
 pub mod queue;
 mod record;
+mod revocations;
 pub mod risk;
 pub mod sharing;
 pub mod tenants;

@@ -8,6 +8,7 @@ pub(super) mod lineage;
 pub(super) mod links;
 mod query;
 pub(super) mod receipts;
+pub(super) mod revocations;
 pub(super) mod risk;
 pub(super) mod tokens;
 pub(super) mod twice;

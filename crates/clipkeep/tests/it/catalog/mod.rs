@@ -11,6 +11,7 @@ mod plans;
 mod polls;
 mod queue;
 mod repeats;
+mod revocations;
 mod risk;
 mod schema;
 mod sharing;
