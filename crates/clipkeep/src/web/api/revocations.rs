@@ -19,14 +19,30 @@ use crate::{
     web::{AppState, auth::By, error::ApiError, json::JsonObject},
 };
 
-/// What is to be revoked: either of the two.
+/// What is to be revoked.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(untagged, expecting = "give either url or kid, as text")]
+pub(crate) enum RevokeRequest {
+    /// One link.
+    Link(OneLink),
+    /// All links of a key.
+    Key(OneKey),
+}
+
+/// One link.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct RevokeRequest {
-    /// One link, as it was handed out.
-    url: Option<String>,
-    /// All links that the key of this id signed, or will sign. For admins.
-    kid: Option<String>,
+pub(crate) struct OneLink {
+    /// The link, as it was handed out.
+    url: String,
+}
+
+/// All links of a key.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OneKey {
+    /// The id of the key that signed them, or will sign. For admins.
+    kid: String,
 }
 
 /// What was revoked.
@@ -47,19 +63,20 @@ pub(crate) struct RevokedAnswer {
 /// within seconds.
 #[utoipa::path(post, path = "/api/v1/links/revoke", tag = "links", request_body = RevokeRequest,
     security(("token" = [])),
-    responses((status = 200, body = RevokedAnswer), (status = 400, description = "Not understood, or no link of ours"),
+    responses((status = 200, body = RevokedAnswer), (status = 400, description = "Not understood"),
         (status = 401, description = "No valid token"), (status = 403, description = "A key id needs an admin token"),
-        (status = 404, description = "No such clip, or no key of that id"), (status = 409, description = "Too many are revoked already")))]
+        (status = 404, description = "No such link, clip or key id"), (status = 409, description = "Too many are revoked already")))]
 pub(crate) async fn revoke(
     By(caller): By,
     State(app): State<AppState>,
     JsonObject(wanted): JsonObject<RevokeRequest>,
 ) -> Result<Json<RevokedAnswer>, ApiError> {
-    let (revocation, answer) = match (wanted.url, wanted.kid) {
-        (Some(url), None) => one_link(&app, &caller, &url).await?,
-        (None, Some(kid)) if caller == Caller::Admin => all_of_a_key(&app, &kid)?,
-        (None, Some(_)) => return Err(ApiError::new(Code::Forbidden, "only an admin token may revoke a key id")),
-        _ => return Err(ApiError::new(Code::InvalidRequest, "give either url or kid")),
+    let (revocation, answer) = match wanted {
+        RevokeRequest::Link(OneLink { url }) => one_link(&app, &caller, &url).await?,
+        RevokeRequest::Key(OneKey { kid }) if caller == Caller::Admin => all_of_a_key(&app, &kid)?,
+        RevokeRequest::Key(_) => {
+            return Err(ApiError::new(Code::Forbidden, "only an admin token may revoke a key id"));
+        }
     };
     if !app.revoke(revocation).await? {
         let words = format!("{MOST} links are revoked already: revoke all links of the clip instead");
@@ -70,7 +87,7 @@ pub(crate) async fn revoke(
 
 async fn one_link(app: &AppState, caller: &Caller, url: &str) -> Result<(Revocation, RevokedAnswer), ApiError> {
     let read = app.links.read(url);
-    let (_, key, revocation) = read.map_err(|error| ApiError::new(Code::InvalidRequest, format!("url: {error}")))?;
+    let (_, key, revocation) = read.map_err(|error| ApiError::new(Code::NotFound, format!("url: {error}")))?;
     if *caller != Caller::Admin {
         clip_for(caller, app, key.as_str()).await?;
     }

@@ -21,11 +21,13 @@ pub(super) enum Verdict {
     Register,
     /// It passes calls on to fal: whose they are is for `proxy/` to test.
     Fal,
+    /// It is about what its body names: whose that is `audience/` tests.
+    Named,
     /// It adds up: each caller's own clips alone.
     Usage,
 }
 
-use Verdict::{AdminOnly, Export, Fal, List, Open, Register, Row, Stream, Usage};
+use Verdict::{AdminOnly, Export, Fal, List, Named, Open, Register, Row, Stream, Usage};
 
 /// All operations.
 pub(super) const VERDICTS: &[(&str, &str, Verdict)] = &[
@@ -34,6 +36,7 @@ pub(super) const VERDICTS: &[(&str, &str, Verdict)] = &[
     ("post", "/fal/proxy", Fal),
     ("put", "/fal/proxy", Fal),
     ("get", "/v/{key}", Open),
+    ("get", "/i/{key}", Open),
     ("post", "/api/v1/generations", Register),
     ("get", "/api/v1/generations/{request_id}", Row),
     ("get", "/api/v1/clips", List),
@@ -45,6 +48,8 @@ pub(super) const VERDICTS: &[(&str, &str, Verdict)] = &[
     ("get", "/api/v1/clips/{key}/history", Row),
     ("post", "/api/v1/clips/{key}/fill", Row),
     ("post", "/api/v1/clips/{key}/links", Row),
+    ("post", "/api/v1/clips/{key}/links/revoke", Row),
+    ("post", "/api/v1/links/revoke", Named),
     ("get", "/api/v1/clips/{key}/receipt", Row),
     ("get", "/.well-known/clipkeep-receipts.json", Open),
     ("get", "/api/v1/at-risk", List),

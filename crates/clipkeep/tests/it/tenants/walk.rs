@@ -32,7 +32,7 @@ async fn every_operation_shows_each_caller_its_own_rows_only(world: World) {
     for operation in &operations {
         needs_a_token(&world, operation).await;
         match operation.verdict {
-            Verdict::Open | Verdict::Register | Verdict::Fal => {}
+            Verdict::Open | Verdict::Register | Verdict::Fal | Verdict::Named => {}
             Verdict::Usage => usage(&world, operation).await,
             Verdict::AdminOnly => for_admins_only(&world, operation).await,
             Verdict::Row => rows(&world, operation).await,
