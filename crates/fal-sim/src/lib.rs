@@ -4,7 +4,7 @@
 //!
 //! Everything stands behind one listener: the queue at `/queue`, the media host
 //! at `/files`, the keys at `/.well-known/jwks.json`, and the simulator's own
-//! controls at `/_sim`.
+//! controls at `/_sim`. Replicate's API, with its webhooks, is at `/replicate`.
 
 mod admin;
 mod faults;
@@ -15,6 +15,7 @@ mod models;
 mod pad;
 mod queue;
 mod record;
+mod replicate;
 mod sender;
 mod server;
 
@@ -22,6 +23,7 @@ pub use faults::{Fault, Faults};
 pub use keys::{Delivery, Signer};
 pub use media::Media;
 pub use record::Recorded;
+pub use replicate::{ReplicateFaults, ReplicateSim};
 pub use sender::{Retries, Sent, WebhookFaults};
 pub use server::{Sim, SimOptions};
 

@@ -23,6 +23,7 @@ use crate::{
     media::Media,
     queue::{self, Jobs},
     record::{Log, Recorded},
+    replicate::{self, Replicate},
     sender::{self, Retries, Sent, WebhookFaults},
 };
 
@@ -81,6 +82,7 @@ struct State {
     jwks_asked: AtomicU64,
     jwks_away: std::sync::atomic::AtomicBool,
     jobs: Jobs,
+    replicate: Replicate,
     webhook_faults: Mutex<WebhookFaults>,
     sent: Mutex<Vec<Sent>>,
     client: reqwest::Client,
@@ -114,12 +116,13 @@ impl Sim {
             jwks_asked: AtomicU64::new(0),
             jwks_away: false.into(),
             jobs: Jobs::default(),
+            replicate: Replicate::default(),
             webhook_faults: Mutex::default(),
             sent: Mutex::default(),
             client: client.map_err(io::Error::other)?,
             tasks: Mutex::default(),
         }));
-        let router = queue::router().merge(admin::router()).with_state(sim.clone());
+        let router = queue::router().merge(admin::router()).merge(replicate::router()).with_state(sim.clone());
         let api = tokio::spawn(async move { axum::serve(listener, router).await });
         let media = tokio::spawn(host::serve(sim.clone(), media_listener));
         sim.0.tasks.lock().extend([api.abort_handle(), media.abort_handle()]);
@@ -251,6 +254,10 @@ impl Sim {
 
     pub(crate) fn log(&self) -> &Log {
         &self.0.log
+    }
+
+    pub(crate) fn replicate_state(&self) -> &Replicate {
+        &self.0.replicate
     }
 
     pub(crate) fn jobs(&self) -> &Jobs {
