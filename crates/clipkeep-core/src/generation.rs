@@ -1,7 +1,5 @@
 //! The records every layer speaks: generations, clips and what is known of them.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
 use crate::{
@@ -46,6 +44,29 @@ pub struct Facts {
     pub seed: Option<i64>,
     /// Whether its clips may be fetched without a signature.
     pub public: Option<bool>,
+}
+
+impl Facts {
+    /// These, with what they lack from others. A prompt's text is taken only
+    /// along with its own hash.
+    #[must_use]
+    pub fn or(self, others: Self) -> Self {
+        let mut merged = Self {
+            model: self.model.or(others.model),
+            tenant: self.tenant.or(others.tenant),
+            policy: self.policy.or(others.policy),
+            input: self.input.or(others.input),
+            seed: self.seed.or(others.seed),
+            public: self.public.or(others.public),
+            ..self
+        };
+        let fits = merged.prompt_hash.is_none() || merged.prompt_hash == others.prompt_hash;
+        if merged.prompt.is_none() && fits {
+            merged.prompt = others.prompt;
+            merged.prompt_hash = others.prompt_hash.or(merged.prompt_hash);
+        }
+        merged
+    }
 }
 
 /// One request to a provider.
@@ -122,20 +143,6 @@ pub struct HookRecord {
     pub created_at: Option<Timestamp>,
     /// Who brought it.
     pub by: Bringer,
-}
-
-impl HookRecord {
-    /// The same, with what is known of how long sources live here.
-    #[must_use]
-    pub fn with_source_lifetime(mut self, lifetime: Option<Duration>) -> Self {
-        let made_at = self.created_at.unwrap_or(self.received_at);
-        if let Some(lifetime) = lifetime {
-            for clip in &mut self.clips {
-                clip.source_expires_at.get_or_insert(made_at.plus(lifetime));
-            }
-        }
-        self
-    }
 }
 
 /// What the fill learned of a clip by reading all of it.

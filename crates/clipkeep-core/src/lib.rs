@@ -15,6 +15,7 @@ pub mod generation;
 pub mod hook;
 pub mod human;
 pub mod id;
+pub mod lifetime;
 pub mod link;
 pub mod media_type;
 mod percent;

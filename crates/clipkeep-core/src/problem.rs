@@ -42,6 +42,12 @@ text_enum! {
         MethodNotAllowed = "method_not_allowed",
         /// 415: the body is of a media type that is not accepted here.
         UnsupportedMediaType = "unsupported_media_type",
+        /// 422: the provider refuses what we asked it for.
+        ProviderRejected = "provider_rejected",
+        /// 429: the provider wants to be left alone for a while.
+        ProviderBusy = "provider_busy",
+        /// 502: the provider failed, or did not answer.
+        ProviderFailed = "provider_failed",
     }
 }
 
@@ -60,6 +66,9 @@ impl Code {
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::ProviderRejected => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::ProviderBusy => StatusCode::TOO_MANY_REQUESTS,
+            Self::ProviderFailed => StatusCode::BAD_GATEWAY,
         }
     }
 
@@ -80,6 +89,9 @@ impl Code {
             Self::Internal => "Internal error",
             Self::MethodNotAllowed => "Method not allowed",
             Self::UnsupportedMediaType => "Unsupported media type",
+            Self::ProviderRejected => "The provider refused the request",
+            Self::ProviderBusy => "The provider is busy",
+            Self::ProviderFailed => "The provider failed",
         }
     }
 }
@@ -182,6 +194,9 @@ mod tests {
             ("internal", 500),
             ("method_not_allowed", 405),
             ("unsupported_media_type", 415),
+            ("provider_rejected", 422),
+            ("provider_busy", 429),
+            ("provider_failed", 502),
         ];
         let actual: Vec<_> = Code::ALL.iter().map(|code| (code.as_str(), code.status().as_u16())).collect();
         assert_eq!(actual, contract);

@@ -18,6 +18,8 @@ pub enum Warning {
     PublicUrlPlainHttp,
     /// The fal key or fal's webhook keys would go over the wire in the clear.
     FalOverPlainHttp,
+    /// The Replicate token would go over the wire in the clear.
+    ReplicateOverPlainHttp,
     /// Several nodes would each make secrets of their own.
     SecretsPerNode,
     /// Several nodes would each sign events with a secret of their own.
@@ -48,6 +50,9 @@ impl Warning {
                 "fal_queue_url or fal_jwks_url is plain http beyond this machine: the fal key can be read and webhooks \
                  can be forged on the way"
             }
+            Self::ReplicateOverPlainHttp => {
+                "replicate_api_url is plain http beyond this machine: the Replicate token can be read on the way"
+            }
             Self::SecretsPerNode => {
                 "database is PostgreSQL, but link_keys and admin_token are not both given: each node makes its own, \
                  and one node's links are refused by the others"
@@ -60,8 +65,7 @@ impl Warning {
                 "an entry of event_endpoints is plain http beyond this machine: what it is told can be read on the way"
             }
             Self::ExampleSecret => {
-                "admin_token, link_keys or event_secret is the documentation's example, which everybody knows: put your own there, or \
-                 leave it out to have one made"
+                "a secret is the documentation's example, which everybody knows: put your own there, or leave it out"
             }
             Self::NoSourceHosts => "source_hosts is empty: no clip can be fetched",
         }
@@ -89,6 +93,7 @@ pub(super) fn of(config: &Config) -> Vec<Warning> {
         (Warning::PublicUrlUnspecified, unspecified),
         (Warning::PublicUrlPlainHttp, !unspecified && is_open_http(&public_url)),
         (Warning::FalOverPlainHttp, fal.iter().any(is_open_http)),
+        (Warning::ReplicateOverPlainHttp, is_open_http(&config.replicate_api_url.to_url())),
         (Warning::SecretsPerNode, postgres && (config.link_keys.is_none() || config.admin_token.is_none())),
         (Warning::EventSecretPerNode, postgres && tells && config.event_secret.is_none()),
         (Warning::EventsOverPlainHttp, config.event_endpoints.iter().any(|endpoint| is_open_http(endpoint.expose()))),
@@ -105,7 +110,10 @@ fn has_example_secret(config: &Config) -> bool {
         ("event_secret", &config.event_secret),
     ];
     let is_example = |name, secret: &Secret<String>| Key::named(name).is_some_and(|key| key.example == secret.expose());
-    secrets.into_iter().any(|(name, secret)| secret.as_ref().is_some_and(|secret| is_example(name, secret)))
+    let is_known = secrets.into_iter().any(|(name, secret)| secret.as_ref().is_some_and(|secret| is_example(name, secret)));
+    let hook_keys = config.replicate_webhook_secret.iter().chain(config.standard_webhook_secrets.iter().map(|key| &key.key));
+    let example = Key::named("replicate_webhook_secret").and_then(|key| key.example.parse().ok());
+    is_known || example.is_some_and(|example| hook_keys.into_iter().any(|key| key.is_same_secret(&example)))
 }
 
 /// Whether a URL is plain http to another machine.

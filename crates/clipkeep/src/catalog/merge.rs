@@ -205,7 +205,7 @@ impl<'a> Ledger<'a> {
         for (clip, mark) in self.clips.values_mut().filter(|(clip, _)| is_of(clip, id)) {
             let untouched = clip.state == ClipState::Waiting && clip.attempts == 0;
             if untouched && clip.policy != policy && !clip.source_url.is_own_store() {
-                clip.due_at = self.rules.policies.due_at(policy, clip.created_at);
+                clip.due_at = self.rules.due_at(policy, clip.created_at, clip.source_expires_at);
             }
             if clip.facts.public != facts.public {
                 self.events.push(about(clip, EventType::ClipRevised, at));
@@ -228,12 +228,14 @@ impl<'a> Ledger<'a> {
     ) -> bool {
         let at = hook.received_at;
         let source_url = SourceUrl::new(without_nul(new.source_url.expose()));
+        let expires_at = self.expires_at(id, new, hook);
         if let Some((known, mark)) = self.clips.get_mut(&new.key) {
             if !is_replaced(known, &source_url) {
                 return false;
             }
             let detail = Some(format!("was {}", known.state));
-            restart(known, new, source_url, at);
+            let new = NewClip { source_expires_at: expires_at, ..new.clone() };
+            restart(known, &new, source_url, at);
             *mark = (*mark).max(ClipMark::Replaced);
             self.lines.push(Line { key: new.key.clone(), at, event: "source_replaced", detail });
             return true;
@@ -254,7 +256,8 @@ impl<'a> Ledger<'a> {
     fn clip(&self, id: &GenerationId, new: &NewClip, source_url: SourceUrl, hook: &HookRecord) -> Clip {
         let facts = self.generations.get(id).map(|(row, _)| row.facts.clone()).unwrap_or_default();
         let (policy, created_at) = (self.policy(&facts), made_at(hook));
-        let due = self.rules.policies.due_at(policy, created_at);
+        let source_expires_at = self.expires_at(id, new, hook);
+        let due = self.rules.due_at(policy, created_at, source_expires_at);
         // What is in our own store already is never waited for.
         let adopting = source_url.is_own_store().then_some(hook.received_at);
         Clip {
@@ -266,7 +269,7 @@ impl<'a> Ledger<'a> {
             state: ClipState::Waiting,
             policy,
             source_url,
-            source_expires_at: new.source_expires_at,
+            source_expires_at,
             facts,
             kind: new.kind,
             content_type: without_nul(&new.content_type),
@@ -284,6 +287,17 @@ impl<'a> Ledger<'a> {
             restarted_at: None,
             verified_at: None,
         }
+    }
+
+    /// When the source of a clip is expected to vanish: as it is said of this
+    /// one, or else as sources of its provider and model do.
+    fn expires_at(&self, id: &GenerationId, new: &NewClip, hook: &HookRecord) -> Option<Timestamp> {
+        let of_generation = || {
+            let model = self.generations.get(id).and_then(|(row, _)| row.facts.model.as_deref());
+            let lifetime = self.rules.lifetimes.of(&id.0, model).filter(|_| !new.source_url.is_own_store())?;
+            Some(made_at(hook).plus(lifetime))
+        };
+        new.source_expires_at.or_else(of_generation)
     }
 
     fn policy(&self, facts: &Facts) -> Policy {
@@ -336,32 +350,14 @@ fn is_of(clip: &Clip, (provider, request_id): &GenerationId) -> bool {
 /// What is known of a generation after news of it.
 fn merge(known: &Generation, news: Generation) -> Generation {
     let mut merged = known.clone();
-    merged.facts = merge_facts(&known.facts, news.facts);
+    // What is there first stays; what is missing is filled in.
+    merged.facts = known.facts.clone().or(news.facts);
     merged.status = known.status.after(news.status);
     if merged.status != known.status {
         merged.error = news.error;
         merged.completed_at = news.completed_at;
     } else if merged.status == news.status && merged.error.is_none() {
         merged.error = news.error;
-    }
-    merged
-}
-
-/// What is there first stays; what is missing is filled in. A prompt text is
-/// taken only along with its own hash.
-fn merge_facts(known: &Facts, news: Facts) -> Facts {
-    let mut merged = Facts {
-        model: known.model.clone().or(news.model),
-        tenant: known.tenant.clone().or(news.tenant),
-        policy: known.policy.or(news.policy),
-        input: known.input.clone().or(news.input),
-        seed: known.seed.or(news.seed),
-        public: known.public.or(news.public),
-        ..known.clone()
-    };
-    if merged.prompt.is_none() && (merged.prompt_hash.is_none() || merged.prompt_hash == news.prompt_hash) {
-        merged.prompt = news.prompt;
-        merged.prompt_hash = news.prompt_hash.or(merged.prompt_hash);
     }
     merged
 }

@@ -21,6 +21,7 @@ pub mod risk;
 mod row;
 mod rules;
 pub mod sqlite;
+pub mod submissions;
 mod upkeep;
 
 use std::time::Duration;
@@ -98,7 +99,7 @@ impl CatalogError {
 }
 
 pub use self::due::{FRESH, Quota};
-use self::{outlook::Outlook, polls::Polls, risk::AtRisk};
+use self::{outlook::Outlook, polls::Polls, risk::AtRisk, submissions::Submissions};
 
 /// The catalogue's result.
 pub type Result<T, E = CatalogError> = std::result::Result<T, E>;
@@ -210,7 +211,7 @@ pub struct ClipPage {
 
 /// The catalogue.
 #[async_trait]
-pub trait Catalog: AtRisk + Lookup + Outbox + Outlook + Polls + Upkeep + Send + Sync + 'static {
+pub trait Catalog: AtRisk + Lookup + Outbox + Outlook + Polls + Submissions + Upkeep + Send + Sync + 'static {
     /// Commits verified webhooks together, durably, in one transaction:
     /// generations, clips, history and the work (a due clip *is* the work).
     ///

@@ -66,6 +66,7 @@ pub async fn open_configured(config: &Config) -> Result<Arc<dyn Catalog>, OpenEr
         Kept::Keep => Prompts::Keep,
         Kept::HashOnly => Prompts::HashOnly,
     };
-    let rules = Rules { policies: config.policies.clone(), prompts, poll_after: config.poll_after };
+    let lifetimes = config.source_lifetimes.clone();
+    let rules = Rules { policies: config.policies.clone(), prompts, poll_after: config.poll_after, lifetimes };
     open(&database, rules).await
 }

@@ -18,6 +18,7 @@ use super::{
     AgedClip, CatalogError, Cursor, Holder, Outline, Pinned, Result, StoredObject,
     outbox::{Backlog, Delivery, ParkedDelivery, WaitingDelivery},
     polls::Poll,
+    submissions::Begun,
 };
 
 /// The columns of a clip `c` joined with its generation `g`.
@@ -181,6 +182,18 @@ pub(crate) fn poll(row: &impl Columns) -> Result<Poll> {
         polls: cells.must("polls", cells.number("polls"))?,
         misses: cells.must("poll_misses", cells.number("poll_misses"))?,
         error: cells.text("poll_error")?,
+    })
+}
+
+/// Reads a submit's row, for a call that asks for `request`.
+pub(crate) fn begun(row: &impl Columns, request: &str) -> Result<Begun> {
+    let cells = Cells::of(row, "submissions", "key")?;
+    let asked = cells.must("request", cells.text("request"))?;
+    let since = cells.must("begun_at", cells.time("begun_at"))?;
+    Ok(match (cells.name("provider")?, cells.name("request_id")?) {
+        _ if asked != request => Begun::Other,
+        (Some(provider), Some(request_id)) => Begun::Done(provider, request_id),
+        _ => Begun::Open(since),
     })
 }
 

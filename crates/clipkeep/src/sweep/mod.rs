@@ -28,7 +28,7 @@ pub use self::{poll::PollReport, risk::RiskReport};
 use crate::{
     catalog::{Catalog, CatalogError, group::HookWriter},
     fill::FillEngine,
-    provider::FalQueue,
+    provider::Providers,
     store::Store,
     telemetry::Metrics,
 };
@@ -57,8 +57,6 @@ pub struct SweepSettings {
     pub poll_give_up: Duration,
     /// How long before its source vanishes a clip is at risk.
     pub at_risk_before: Duration,
-    /// How long a source lives, if nothing better is known.
-    pub source_lifetime: Option<Duration>,
 }
 
 /// What the sweep works with.
@@ -76,7 +74,7 @@ pub struct SweepParts {
     /// Who fills what became due.
     pub engine: FillEngine,
     /// Who is asked.
-    pub fal: FalQueue,
+    pub providers: Arc<Providers>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Counters.

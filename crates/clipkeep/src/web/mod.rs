@@ -59,8 +59,8 @@ impl Modify for AdminToken {
 
 fn documented() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(ApiDoc::openapi())
-        // The provider calls.
-        .routes(routes!(hooks::receive_fal))
+        // The providers call.
+        .routes(routes!(hooks::receive_hook))
         // Viewers call; answered before this router, here for the document.
         .routes(routes!(clips::deliver))
         // The app calls, with a token.

@@ -21,6 +21,7 @@ mod matrix;
 mod memory;
 mod nodes;
 mod outbox;
+mod providers;
 mod slow;
 mod smoke;
 mod store;

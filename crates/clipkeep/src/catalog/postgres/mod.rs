@@ -10,6 +10,7 @@ pub mod queue;
 pub mod record;
 mod restored;
 pub mod risk;
+mod submissions;
 mod tls;
 pub mod upkeep;
 

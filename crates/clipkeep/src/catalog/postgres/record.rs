@@ -8,7 +8,7 @@ use clipkeep_core::{
     event::Event,
     generation::{Clip, Generation, HookRecord},
 };
-use deadpool_postgres::{GenericClient, Object};
+use deadpool_postgres::{GenericClient, Object, Transaction};
 use serde_json::{Value, json};
 
 use super::{
@@ -17,6 +17,7 @@ use super::{
         merge::{ClipMark, GenerationId, GenerationMark, Ledger, Line},
         row::{self, select_clips, select_generations},
         rules::Rules,
+        submissions::SubmitCall,
     },
     find::all,
     pool::{Overtaken, may_run_again},
@@ -37,6 +38,33 @@ pub(super) async fn hooks(mut client: Object, rules: &Rules, hooks: &[HookRecord
 pub(super) async fn register(mut client: Object, rules: &Rules, registration: &Registration) -> Result<Generation> {
     let ids = BTreeSet::from([(registration.provider.clone(), registration.request_id.clone())]);
     again(&mut client, rules, &ids, &[], |ledger| Ok(ledger.register(registration))).await
+}
+
+/// Registers a generation, and that it came of this call.
+pub(super) async fn register_submit(
+    mut client: Object,
+    rules: &Rules,
+    call: &SubmitCall,
+    registration: &Registration,
+) -> Result<Generation> {
+    const SQL: &str = "UPDATE submissions SET provider = $3, request_id = $4 WHERE caller = $1 AND key = $2";
+    let ids = BTreeSet::from([(registration.provider.clone(), registration.request_id.clone())]);
+    let mut tries = 1;
+    loop {
+        let once = async |client: &mut Object| {
+            let tx = client.transaction().await?;
+            let generation = within(&tx, rules, &ids, &[], &|ledger| Ok(ledger.register(registration))).await?;
+            let (provider, request_id) = (registration.provider.as_str(), registration.request_id.as_str());
+            let statement = tx.prepare_cached(SQL).await?;
+            tx.execute(&statement, &[&call.caller, &call.key, &provider, &request_id]).await?;
+            tx.commit().await?;
+            Ok(generation)
+        };
+        match once(&mut client).await {
+            Err(error) if tries < TRIES && may_run_again(&error) => tries += 1,
+            done => return done,
+        }
+    }
 }
 
 /// Runs the transaction until nobody overtakes it. Rows that exist are locked
@@ -66,14 +94,26 @@ async fn once<T>(
     judge: &impl Fn(&mut Ledger<'_>) -> Result<T>,
 ) -> Result<T> {
     let tx = client.transaction().await?;
+    let judged = within(&tx, rules, ids, keys, judge).await?;
+    tx.commit().await?;
+    Ok(judged)
+}
+
+/// Judges and writes within a transaction.
+async fn within<T>(
+    tx: &Transaction<'_>,
+    rules: &Rules,
+    ids: &BTreeSet<GenerationId>,
+    keys: &[&str],
+    judge: &impl Fn(&mut Ledger<'_>) -> Result<T>,
+) -> Result<T> {
     let providers: Vec<&str> = ids.iter().map(|(provider, _)| provider.as_str()).collect();
     let requests: Vec<&str> = ids.iter().map(|(_, request_id)| request_id.as_str()).collect();
-    let generations = all(&tx, LOCK_GENERATIONS, &[&providers, &requests], row::generation).await?;
-    let clips = all(&tx, LOCK_CLIPS, &[&providers, &requests, &keys], row::clip).await?;
+    let generations = all(tx, LOCK_GENERATIONS, &[&providers, &requests], row::generation).await?;
+    let clips = all(tx, LOCK_CLIPS, &[&providers, &requests, &keys], row::clip).await?;
     let mut ledger = Ledger::new(rules, generations, clips);
     let judged = judge(&mut ledger)?;
-    write(&tx, &ledger).await?;
-    tx.commit().await?;
+    write(tx, &ledger).await?;
     Ok(judged)
 }
 

@@ -12,6 +12,7 @@ pub mod polls;
 pub mod queue;
 mod record;
 pub mod risk;
+mod submissions;
 pub mod upkeep;
 mod writer;
 

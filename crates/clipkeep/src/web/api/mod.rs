@@ -6,6 +6,7 @@ pub(super) mod generations;
 pub(super) mod links;
 mod query;
 pub(super) mod risk;
+mod submit;
 
 use crate::rows as model;
 pub use clips::HistoryRow;
