@@ -10,6 +10,7 @@ pub mod config;
 pub mod delivery;
 pub mod endpoint;
 pub mod event;
+pub mod expected;
 pub mod extents;
 pub mod generation;
 pub mod hook;

@@ -10,7 +10,7 @@ use axum::{
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::{faults::Faults, media::Media, sender::WebhookFaults, server::Sim};
+use crate::{faults::Faults, media::Media, outage::Outage, sender::WebhookFaults, server::Sim};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +37,8 @@ pub(crate) fn router() -> Router<Sim> {
         .route("/_sim/faults", post(set_faults))
         .route("/_sim/webhooks", post(set_webhooks).get(sent))
         .route("/_sim/requests", get(requests))
+        .route("/_sim/outages", post(set_outages))
+        .route("/_sim/calls", get(calls))
 }
 
 async fn add_file(State(sim): State<Sim>, Json(wanted): Json<NewFile>) -> Response {
@@ -75,4 +77,19 @@ async fn requests(State(sim): State<Sim>) -> Response {
         })
     };
     Json(sim.requests().iter().map(row).collect::<Vec<_>>()).into_response()
+}
+
+async fn set_outages(State(sim): State<Sim>, Json(outages): Json<Vec<Outage>>) -> StatusCode {
+    sim.set_outages(outages);
+    StatusCode::NO_CONTENT
+}
+
+async fn calls(State(sim): State<Sim>) -> Response {
+    let row = |call: &crate::calls::Call| {
+        json!({
+            "method": call.method, "path": call.path, "query": call.query, "status": call.status(),
+            "body_len": call.body_len(), "headers": call.headers,
+        })
+    };
+    Json(sim.calls().iter().map(row).collect::<Vec<_>>()).into_response()
 }

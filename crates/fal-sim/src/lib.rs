@@ -1,27 +1,39 @@
-//! A faithful simulator of fal: queue, media host with faults on request, JWKS,
-//! signed webhooks. It shares no code with clipkeep: a signer and a verifier
+//! A faithful simulator of fal: queue, direct calls, storage, media host with
+//! faults on request, JWKS, signed webhooks. It shares no code with clipkeep: a signer and a verifier
 //! that share a bug would pass every test.
 //!
-//! Everything stands behind one listener: the queue at `/queue`, the media host
-//! at `/files`, the keys at `/.well-known/jwks.json`, and the simulator's own
-//! controls at `/_sim`. Replicate's API, with its webhooks, is at `/replicate`.
+//! One listener has the queue at `/queue`, direct calls at `/run`, storage and
+//! tokens at `/rest`, uploads at `/upload`, the keys at
+//! `/.well-known/jwks.json`, and the simulator's own controls at `/_sim`. Calls
+//! of any other path are told apart by the `Host` header (`queue.…`, `rest.…`,
+//! and direct calls otherwise), as fal's hosts are. The media host has a
+//! listener of its own, with `/files`. Replicate's API is at `/replicate`.
 
 mod admin;
+mod api;
+mod calls;
 mod faults;
 mod host;
+mod input;
 mod keys;
 mod media;
 mod models;
+mod outage;
 mod pad;
 mod queue;
 mod record;
 mod replicate;
+mod rest;
+mod run;
 mod sender;
 mod server;
+mod uploads;
 
+pub use calls::Call;
 pub use faults::{Fault, Faults};
 pub use keys::{Delivery, Signer};
 pub use media::Media;
+pub use outage::Outage;
 pub use record::Recorded;
 pub use replicate::{ReplicateFaults, ReplicateSim};
 pub use sender::{Retries, Sent, WebhookFaults};

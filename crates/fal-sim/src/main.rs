@@ -5,13 +5,13 @@ use std::{net::SocketAddr, time::Duration};
 use clap::Parser;
 use fal_sim::{Sim, SimOptions};
 
-/// Simulates fal: queue, media host, webhook keys, signed webhooks.
+/// Simulates fal: queue, direct calls, storage, media host, signed webhooks.
 ///
 /// Faults are set over HTTP under /_sim; see the crate's documentation.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
-    /// Where queue and webhook keys listen.
+    /// Where queue, direct calls, storage and webhook keys listen.
     #[arg(long, default_value = "127.0.0.1:8788")]
     listen: SocketAddr,
     /// Where the media host listens.
@@ -42,6 +42,8 @@ async fn main() -> std::io::Result<()> {
     })
     .await?;
     println!("queue  {}", sim.queue_url());
+    println!("run    {}", sim.run_url());
+    println!("rest   {}", sim.rest_url());
     println!("keys   {}", sim.jwks_url());
     println!("media  {}", sim.media_url());
     tokio::signal::ctrl_c().await

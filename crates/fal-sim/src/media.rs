@@ -17,6 +17,7 @@ pub struct Media {
 #[derive(Debug)]
 enum Content {
     Whole(Bytes),
+    Parts(Vec<Bytes>),
     Padded(Padded),
 }
 
@@ -60,6 +61,17 @@ impl Media {
         Self { content_type, bytes: Arc::new(Content::Whole(bytes)) }
     }
 
+    /// A file that came in parts.
+    pub(crate) fn of_parts(content_type: &'static str, parts: Vec<Bytes>) -> Self {
+        Self { content_type, bytes: Arc::new(Content::Parts(parts)) }
+    }
+
+    /// The media type that an upload is served under: the host knows few.
+    pub(crate) fn known_type(content_type: &str) -> &'static str {
+        let known = CLIPS.iter().map(|(_, known, _)| *known).find(|known| *known == content_type);
+        known.unwrap_or("application/octet-stream")
+    }
+
     /// A playable MP4 of exactly `len` bytes, most of them in a `free` box at
     /// its end. It takes no memory, and each byte follows from `seed` and its
     /// offset.
@@ -83,6 +95,7 @@ impl Media {
     pub fn len(&self) -> u64 {
         match &*self.bytes {
             Content::Whole(bytes) => bytes.len() as u64,
+            Content::Parts(parts) => parts.iter().map(|part| part.len() as u64).sum(),
             Content::Padded(padded) => padded.len(),
         }
     }
@@ -98,6 +111,17 @@ impl Media {
         let to_usize = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         match &*self.bytes {
             Content::Whole(bytes) => bytes.slice(to_usize(range.start)..to_usize(range.end)),
+            Content::Parts(parts) => {
+                let mut before = 0;
+                for part in parts {
+                    let after = before + part.len() as u64;
+                    if range.start < after {
+                        return part.slice(to_usize(range.start - before)..to_usize(range.end.min(after) - before));
+                    }
+                    before = after;
+                }
+                Bytes::new()
+            }
             Content::Padded(padded) => padded.chunk(range),
         }
     }

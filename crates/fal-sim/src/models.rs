@@ -1,5 +1,6 @@
 //! What each family of models answers.
 
+use data_encoding::BASE64;
 use serde_json::{Value, json};
 
 use crate::{media::Media, server::Sim};
@@ -10,8 +11,7 @@ pub(crate) fn payload(sim: &Sim, model: &str, input: &Value) -> Value {
     let file = |name: &str| file(sim, name);
     let has = |word: &str| model.contains(word);
     if has("flux") || has("banana") {
-        let images = json!([image(sim, "still.png"), image(sim, "still.jpg")]);
-        return json!({"images": images, "seed": seed, "timings": {"inference": 1.2}, "has_nsfw_concepts": [false, false]});
+        return images(sim, input, seed);
     }
     if has("elevenlabs") || has("tts") {
         return json!({"audio": file("tone.mp3")});
@@ -22,15 +22,45 @@ pub(crate) fn payload(sim: &Sim, model: &str, input: &Value) -> Value {
     if has("transpixar") {
         return json!({"videos": [file("moov-first.mp4"), file("silent.mp4")], "seed": seed});
     }
+    if has("ffmpeg-api/compose") {
+        let (video, still) = (sim.add_file("clip.mp4", Media::named("moov-last.mp4")), image(sim, "still.jpg"));
+        return json!({"video_url": video, "thumbnail_url": still["url"]});
+    }
+    if has("lipsync") || has("topaz") {
+        return json!({"video": file("moov-first.mp4"), "input": {"video_url": input["video_url"]}});
+    }
+    if has("workflows/") {
+        return json!({"output": {"scenes": [{"take": {"video": file("moov-first.mp4")}}]}});
+    }
+    if has("wan") {
+        let said = if has("wan-25") { "actual_prompt" } else { "prompt" };
+        return json!({"video": file("fragmented.mp4"), "seed": seed, said: input["prompt"]});
+    }
     let video = match model {
         _ if has("kling") => "moov-first.mp4",
         _ if has("minimax") => "silent.mp4",
-        _ if has("wan") => "fragmented.mp4",
         _ if has("ltx") => "clip.webm",
         _ if has("luma") => "portrait.mov",
         _ => "moov-last.mp4",
     };
     json!({"video": file(video), "seed": seed})
+}
+
+/// Images, as data URIs if the input wants it: those stand nowhere.
+fn images(sim: &Sim, input: &Value, seed: i64) -> Value {
+    let image = |name: &str| {
+        let mut image = image(sim, name);
+        if input["sync_mode"] == json!(true) {
+            let media = Media::named(name);
+            let data = BASE64.encode(&media.chunk(0..media.len()));
+            image["url"] = json!(format!("data:{};base64,{data}", media.content_type));
+        }
+        image
+    };
+    json!({
+        "images": [image("still.png"), image("still.jpg")], "seed": seed, "timings": {"inference": 1.2},
+        "has_nsfw_concepts": [false, false], "prompt": input["prompt"],
+    })
 }
 
 /// A File object as fal sends it: half of its fields are null.

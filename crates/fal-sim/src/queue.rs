@@ -11,19 +11,21 @@ use std::{
 };
 
 use axum::{
-    Json, Router,
-    body::Bytes,
-    extract::{Path, Query, State},
-    http::{HeaderMap, Method, StatusCode},
+    Json,
+    http::{Method, StatusCode},
     response::{IntoResponse, Response, Sse, sse::Event},
-    routing::{any, get},
 };
+use chrono::DateTime;
 use futures_util::stream;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::{models, sender, server::Sim};
+use crate::{
+    api::{self, Asked, detail},
+    models, run, sender,
+    server::Sim,
+};
 
 #[derive(Default)]
 pub(crate) struct Jobs(Mutex<HashMap<String, Arc<Job>>>);
@@ -46,6 +48,12 @@ enum Stage {
     Completed,
 }
 
+impl Job {
+    fn end(&self, code: u16, body: Value) {
+        *self.result.lock() = Some((code, body, Instant::now()));
+    }
+}
+
 impl Jobs {
     fn find(&self, id: &str) -> Option<Arc<Job>> {
         self.0.lock().get(id).cloned()
@@ -57,57 +65,28 @@ impl Jobs {
     }
 }
 
-pub(crate) fn router() -> Router<Sim> {
-    Router::new()
-        .route("/.well-known/jwks.json", get(jwks))
-        .route("/queue/{*path}", any(handle).layer(axum::extract::DefaultBodyLimit::max(64 << 20)))
-}
-
-async fn jwks(State(sim): State<Sim>) -> Response {
-    match sim.published_keys() {
-        Some(keys) => Json(keys).into_response(),
-        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
-    }
-}
-
-async fn handle(
-    State(sim): State<Sim>,
-    method: Method,
-    Path(path): Path<String>,
-    Query(query): Query<HashMap<String, String>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    if let Some(key) = &sim.options().key {
-        let given = headers.get("authorization").and_then(|value| value.to_str().ok());
-        if given != Some(&format!("Key {key}")) {
-            return detail(StatusCode::UNAUTHORIZED, "Cannot access application. Authentication is required.");
-        }
-    }
-    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+pub(crate) async fn answer(sim: &Sim, asked: Asked) -> Response {
+    let segments = asked.segments();
     let Some(at) = segments.iter().position(|segment| *segment == "requests") else {
-        return match method {
-            Method::POST => submit(&sim, &path, query.get("fal_webhook").cloned(), &body).await,
+        return match asked.method {
+            Method::POST => submit(sim, asked).await,
             _ => StatusCode::METHOD_NOT_ALLOWED.into_response(),
         };
     };
     let Some(job) = segments.get(at + 1).and_then(|id| sim.jobs().find(id)) else {
         return (StatusCode::NOT_FOUND, Json(json!({"status": "NOT_FOUND"}))).into_response();
     };
-    match (method, &segments[at + 2..]) {
-        (Method::GET, ["status"]) => {
+    let logs = matches!(asked.query.get("logs").map(String::as_str), Some("1" | "true"));
+    match (&asked.method, &segments[at + 2..]) {
+        (&Method::GET, ["status"]) => {
             job.asked.fetch_add(1, Ordering::Relaxed);
-            status_response(&sim, &job)
+            status_response(sim, &job, logs)
         }
-        (Method::GET, ["status", "stream"]) => status_stream(sim, job).into_response(),
-        (Method::GET, [] | ["response"]) => result(&sim, &job),
-        (Method::PUT, ["cancel"]) => cancel(&sim, &job),
+        (&Method::GET, ["status", "stream"]) => status_stream(sim.clone(), job, logs).into_response(),
+        (&Method::GET, [] | ["response"]) => result(sim, &job),
+        (&Method::PUT, ["cancel"]) => cancel(sim, &job),
         _ => StatusCode::NOT_FOUND.into_response(),
     }
-}
-
-fn detail(status: StatusCode, text: &str) -> Response {
-    (status, Json(json!({"detail": text}))).into_response()
 }
 
 /// Only owner and app count after the submit: the path is dropped.
@@ -117,26 +96,28 @@ fn app_of(endpoint: &str) -> String {
     segments.into_iter().take(2 + shift).collect::<Vec<_>>().join("/")
 }
 
-async fn submit(sim: &Sim, endpoint: &str, webhook: Option<String>, body: &[u8]) -> Response {
-    let Ok(input) = serde_json::from_slice::<Value>(body) else {
-        return detail(StatusCode::UNPROCESSABLE_ENTITY, "body is no JSON");
+async fn submit(sim: &Sim, asked: Asked) -> Response {
+    let (endpoint, webhook) = (asked.path.clone(), asked.query.get("fal_webhook").cloned());
+    let input = match api::input(asked).await {
+        Ok(input) => input,
+        Err(refused) => return refused,
     };
     let job = Arc::new(Job {
         id: sim.next_id(),
-        app: app_of(endpoint),
+        app: app_of(&endpoint),
         submitted: Instant::now(),
         cancelled: Mutex::new(false),
         asked: AtomicU64::new(0),
         result: Mutex::new(None),
     });
     sim.jobs().0.lock().insert(job.id.clone(), Arc::clone(&job));
-    let run = run(sim.clone(), Arc::clone(&job), endpoint.to_owned(), input, webhook);
+    let run = run(sim.clone(), Arc::clone(&job), endpoint, input, webhook);
     if sim.webhook_faults().early {
         run.await;
     } else {
         tokio::spawn(run);
     }
-    let mut reply = status(sim, &job);
+    let mut reply = status(sim, &job, false);
     reply["gateway_request_id"] = json!(job.id);
     reply["status"] = json!("IN_QUEUE");
     reply["queue_position"] = json!(0);
@@ -146,18 +127,15 @@ async fn submit(sim: &Sim, endpoint: &str, webhook: Option<String>, body: &[u8])
 async fn run(sim: Sim, job: Arc<Job>, endpoint: String, input: Value, webhook: Option<String>) {
     tokio::time::sleep(sim.options().queue_time + sim.options().run_time).await;
     if *job.cancelled.lock() {
+        job.end(499, json!({"detail": "The request was cancelled", "error_type": "client_cancelled"}));
         return;
     }
     let faults = sim.webhook_faults();
     let payload = models::payload(&sim, &endpoint, &input);
-    let result = match &faults.error {
-        Some(error) => {
-            let detail = json!([{"loc": ["body", "prompt"], "msg": error, "type": "content_policy_violation"}]);
-            (422, json!({"detail": detail}), Instant::now())
-        }
-        None => (200, payload.clone(), Instant::now()),
-    };
-    *job.result.lock() = Some(result);
+    match &faults.error {
+        Some(error) => job.end(422, run::failure(error)),
+        None => job.end(200, payload.clone()),
+    }
     if let Some(url) = webhook.filter(|_| !faults.drop) {
         let body = sender::body(&job.id, &payload, &faults);
         tokio::spawn(sender::deliver(sim, url, job.id.clone(), body, faults));
@@ -174,7 +152,7 @@ fn stage(sim: &Sim, job: &Job) -> Stage {
     }
 }
 
-fn status(sim: &Sim, job: &Job) -> Value {
+fn status(sim: &Sim, job: &Job, logs: bool) -> Value {
     let url = format!("{}/{}/requests/{}", sim.queue_url(), job.app, job.id);
     let mut status = json!({
         "request_id": job.id, "response_url": url, "status_url": format!("{url}/status"),
@@ -187,27 +165,35 @@ fn status(sim: &Sim, job: &Job) -> Value {
         }
         Stage::Running => {
             status["status"] = json!("IN_PROGRESS");
-            status["logs"] = json!([]);
+            status["logs"] = log(sim, logs);
         }
         Stage::Completed => {
             status["status"] = json!("COMPLETED");
-            status["logs"] = json!([]);
+            status["logs"] = log(sim, logs);
             status["metrics"] = json!({"inference_time": sim.options().run_time.as_secs_f64()});
-            if job.result.lock().as_ref().is_some_and(|(code, ..)| *code != 200) {
-                status["error"] = json!("Invalid status code: 422");
-                status["error_type"] = json!("content_policy_violation");
+            if let Some((code, body, _)) = job.result.lock().as_ref().filter(|(code, ..)| *code != 200) {
+                status["error"] = json!(format!("Invalid status code: {code}"));
+                let of_model = &body["detail"][0]["type"];
+                status["error_type"] = if of_model.is_null() { &body["error_type"] } else { of_model }.clone();
             }
         }
     }
     status
 }
 
-fn status_response(sim: &Sim, job: &Job) -> Response {
-    let code = if stage(sim, job) == Stage::Completed { StatusCode::OK } else { StatusCode::ACCEPTED };
-    (code, Json(status(sim, job))).into_response()
+/// What the model wrote, if that was asked for.
+fn log(sim: &Sim, wanted: bool) -> Value {
+    let at = DateTime::from_timestamp(sim.now_secs(), 0).unwrap_or_default();
+    let line = json!({"message": "Loading model", "level": "INFO", "source": "USER", "timestamp": at.to_rfc3339()});
+    if wanted { json!([line]) } else { Value::Null }
 }
 
-fn status_stream(sim: Sim, job: Arc<Job>) -> impl IntoResponse {
+fn status_response(sim: &Sim, job: &Job, logs: bool) -> Response {
+    let code = if stage(sim, job) == Stage::Completed { StatusCode::OK } else { StatusCode::ACCEPTED };
+    (code, Json(status(sim, job, logs))).into_response()
+}
+
+fn status_stream(sim: Sim, job: Arc<Job>, logs: bool) -> impl IntoResponse {
     let events = stream::unfold(Some(false), move |ended| {
         let (sim, job) = (sim.clone(), Arc::clone(&job));
         async move {
@@ -216,7 +202,7 @@ fn status_stream(sim: Sim, job: Arc<Job>) -> impl IntoResponse {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
             let done = stage(&sim, &job) == Stage::Completed;
-            let event = Event::default().data(status(&sim, &job).to_string());
+            let event = Event::default().data(status(&sim, &job, logs).to_string());
             Some((Ok::<_, Infallible>(event), Some(done)))
         }
     });
@@ -231,15 +217,17 @@ fn result(sim: &Sim, job: &Job) -> Response {
         }
         Some((code, body, _)) => {
             let code = StatusCode::from_u16(*code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            (code, [("x-fal-request-id", job.id.clone())], Json(body.clone())).into_response()
+            (code, run::served(&job.id), Json(body.clone())).into_response()
         }
     }
 }
 
 fn cancel(sim: &Sim, job: &Job) -> Response {
-    if stage(sim, job) == Stage::Completed {
-        return (StatusCode::BAD_REQUEST, Json(json!({"status": "ALREADY_COMPLETED"}))).into_response();
-    }
+    let (code, said) = match stage(sim, job) {
+        Stage::Queued => (StatusCode::OK, "OK"),
+        Stage::Running => (StatusCode::ACCEPTED, "CANCELLATION_REQUESTED"),
+        Stage::Completed => (StatusCode::BAD_REQUEST, "ALREADY_COMPLETED"),
+    };
     *job.cancelled.lock() = true;
-    (StatusCode::ACCEPTED, Json(json!({"status": "CANCELLATION_REQUESTED"}))).into_response()
+    (code, Json(json!({"status": said}))).into_response()
 }

@@ -17,11 +17,12 @@ use tokio::{net::TcpListener, task::AbortHandle};
 
 use crate::{
     admin,
+    api::{self, Api, Wire},
     faults::Faults,
     host,
     keys::{Delivery, Signer},
     media::Media,
-    queue::{self, Jobs},
+    queue::Jobs,
     record::{Log, Recorded},
     replicate::{self, Replicate},
     sender::{self, Retries, Sent, WebhookFaults},
@@ -83,6 +84,7 @@ struct State {
     jwks_away: std::sync::atomic::AtomicBool,
     jobs: Jobs,
     replicate: Replicate,
+    api: Api,
     webhook_faults: Mutex<WebhookFaults>,
     sent: Mutex<Vec<Sent>>,
     client: reqwest::Client,
@@ -117,13 +119,15 @@ impl Sim {
             jwks_away: false.into(),
             jobs: Jobs::default(),
             replicate: Replicate::default(),
+            api: Api::default(),
             webhook_faults: Mutex::default(),
             sent: Mutex::default(),
             client: client.map_err(io::Error::other)?,
             tasks: Mutex::default(),
         }));
-        let router = queue::router().merge(admin::router()).merge(replicate::router()).with_state(sim.clone());
-        let api = tokio::spawn(async move { axum::serve(listener, router).await });
+        let router = api::router().merge(admin::router()).merge(replicate::router()).with_state(sim.clone());
+        let service = router.into_make_service_with_connect_info::<Wire>();
+        let api = tokio::spawn(async move { axum::serve(listener, service).await });
         let media = tokio::spawn(host::serve(sim.clone(), media_listener));
         sim.0.tasks.lock().extend([api.abort_handle(), media.abort_handle()]);
         Ok(sim)
@@ -132,11 +136,6 @@ impl Sim {
     /// Where it listens.
     pub fn base_url(&self) -> String {
         format!("http://{}", self.0.address)
-    }
-
-    /// The queue, for `fal_queue_url`.
-    pub fn queue_url(&self) -> String {
-        format!("{}/queue", self.base_url())
     }
 
     /// The keys, for `fal_jwks_url`.
@@ -156,12 +155,29 @@ impl Sim {
 
     /// Puts a misbehaving file on the media host; answers its URL.
     pub fn add_faulty_file(&self, name: &str, media: Media, faults: Faults) -> String {
+        let url = self.new_file_url(name);
+        self.put(&url, media, faults);
+        url
+    }
+
+    /// A URL on the media host where nothing stands yet.
+    pub(crate) fn new_file_url(&self, name: &str) -> String {
         let number = self.0.numbers.fetch_add(1, Ordering::Relaxed);
-        let path = format!("/files/b/{number:08x}/{number}_{name}");
-        let file =
-            File { media, etag: format!("\"{number:x}-1\""), faults: Mutex::new(faults), asked: AtomicU64::new(0) };
-        self.0.files.lock().insert(path.clone(), Arc::new(file));
-        format!("{}{path}", self.media_url())
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        let name = name.replace(|c| !plain(c), "_");
+        format!("{}/files/b/{number:08x}/{number}_{name}", self.media_url())
+    }
+
+    /// Puts a file at such a URL.
+    pub(crate) fn put_file(&self, url: &str, media: Media) {
+        self.put(url, media, Faults::none());
+    }
+
+    fn put(&self, url: &str, media: Media, faults: Faults) {
+        let number = self.0.numbers.fetch_add(1, Ordering::Relaxed);
+        let etag = format!("\"{number:x}-1\"");
+        let file = File { media, etag, faults: Mutex::new(faults), asked: AtomicU64::new(0) };
+        self.0.files.lock().insert(self.path(url).to_owned(), Arc::new(file));
     }
 
     /// Changes how a file misbehaves; its requests are counted afresh.
@@ -262,6 +278,10 @@ impl Sim {
 
     pub(crate) fn jobs(&self) -> &Jobs {
         &self.0.jobs
+    }
+
+    pub(crate) fn api(&self) -> &Api {
+        &self.0.api
     }
 
     pub(crate) fn client(&self) -> &reqwest::Client {

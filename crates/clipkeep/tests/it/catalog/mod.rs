@@ -11,6 +11,7 @@ mod polls;
 mod queue;
 mod risk;
 mod schema;
+mod submissions;
 mod upkeep;
 
 use std::sync::Arc;

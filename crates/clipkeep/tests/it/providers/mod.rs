@@ -2,6 +2,7 @@
 
 mod replicate;
 mod standard;
+mod submit;
 
 use std::{sync::Arc, time::Duration};
 
