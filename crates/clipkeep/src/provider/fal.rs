@@ -113,7 +113,7 @@ impl Fal {
                 Ok(Submitted { request_id: reply.request_id })
             }
             // What stands before fal cannot say whether fal has it.
-            code @ (502 | 504) if fal::refusal(&said.body).is_none() => {
+            code @ 500..=599 if fal::refusal(&said.body).is_none() => {
                 tracing::warn!(code, "a submit's answer is none of fal's");
                 Err(SubmitError::Unknown)
             }

@@ -1,7 +1,7 @@
 //! Replicate's webhooks: all but the last are sent once, the last is tried for
 //! a minute.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::Instant;
@@ -30,42 +30,44 @@ impl Event {
     }
 }
 
-/// Tells of a prediction all that is asked for.
-pub(super) fn tell(
-    sim: &Sim,
-    prediction: &Arc<Prediction>,
-    before: Vec<(Event, Value)>,
-    end: (Event, Value),
-    faults: &ReplicateFaults,
-) {
-    let Some(url) = prediction.webhook.clone() else { return };
-    let (sim, prediction, faults) = (sim.clone(), Arc::clone(prediction), faults.clone());
-    tokio::spawn(async move {
-        let hook = Hook { sim, url, id: prediction.id().to_owned() };
-        let wanted = |event: Event| prediction.events.iter().any(|name| name == event.word());
-        let tell_end = async || {
-            let copies = if faults.drop || !wanted(Event::Completed) { 0 } else { 1 + faults.duplicates };
-            futures_util::future::join_all((0..copies).map(|_| hook.until_taken(&end.1))).await;
-        };
-        if faults.end_first {
-            tell_end().await;
-        }
-        for (event, body) in before.iter().filter(|(event, _)| wanted(*event)) {
-            hook.attempt(*event, body).await;
-        }
-        if !faults.end_first {
-            tell_end().await;
-        }
-    });
-}
-
-struct Hook {
+/// The webhooks of one prediction.
+pub(super) struct Hooks {
     sim: Sim,
-    url: String,
+    url: Option<String>,
     id: String,
+    events: Vec<String>,
+    faults: ReplicateFaults,
 }
 
-impl Hook {
+impl Hooks {
+    pub(super) fn new(sim: &Sim, prediction: &Prediction, faults: &ReplicateFaults) -> Self {
+        Self {
+            sim: sim.clone(),
+            url: prediction.webhook.clone(),
+            id: prediction.id().to_owned(),
+            events: prediction.events.clone(),
+            faults: faults.clone(),
+        }
+    }
+
+    /// Tells of an event, once; or holds it back, where the end comes first.
+    pub(super) async fn tell(&self, event: Event, body: Value) -> Vec<(Event, Value)> {
+        if self.faults.end_first {
+            return vec![(event, body)];
+        }
+        self.attempt(event, &body).await;
+        Vec::new()
+    }
+
+    /// Tells of the end, and then of what was held back.
+    pub(super) async fn tell_end(&self, body: Value, held: Vec<(Event, Value)>) {
+        let copies = if self.faults.drop { 0 } else { 1 + self.faults.duplicates };
+        futures_util::future::join_all((0..copies).map(|_| self.until_taken(&body))).await;
+        for (event, body) in held {
+            self.attempt(event, &body).await;
+        }
+    }
+
     /// Tells of the end until a 2xx, with growing pauses, for a minute.
     async fn until_taken(&self, body: &Value) {
         let factor = self.sim.options().time_factor;
@@ -79,11 +81,15 @@ impl Hook {
         }
     }
 
+    /// The status that it was answered with; what is not wanted is taken.
     async fn attempt(&self, event: Event, body: &Value) -> u16 {
+        let Some(url) = self.url.as_ref().filter(|_| self.events.iter().any(|name| name == event.word())) else {
+            return 200;
+        };
         let began = Instant::now();
         let id = format!("msg_{}_{}", self.id, event.word());
         let delivery = signed(&SECRET, &id, body.to_string().into_bytes(), self.sim.now_secs());
-        let mut request = self.sim.client().post(&self.url).timeout(TIMEOUT).header("content-type", "application/json");
+        let mut request = self.sim.client().post(url).timeout(TIMEOUT).header("content-type", "application/json");
         for (name, value) in delivery.headers {
             request = request.header(name, value);
         }

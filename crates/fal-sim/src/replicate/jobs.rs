@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::hooks::{self, Event};
+use super::hooks::{Event, Hooks};
 use crate::{media::Media, server::Sim};
 
 pub(crate) struct Prediction {
@@ -56,7 +56,8 @@ pub(super) fn start(sim: &Sim, request: Value) -> Arc<Prediction> {
 
 async fn run(sim: Sim, prediction: Arc<Prediction>) {
     let faults = sim.replicate_state().faults.lock().clone();
-    let mut told = vec![(Event::Start, prediction.body(&sim))];
+    let hooks = Hooks::new(&sim, &prediction, &faults);
+    let mut held = hooks.tell(Event::Start, prediction.body(&sim)).await;
     tokio::time::sleep(sim.options().queue_time).await;
     let output = output(&sim, &prediction);
     // What is there half way: a list grows, anything else may be replaced.
@@ -64,24 +65,27 @@ async fn run(sim: Sim, prediction: Arc<Prediction>) {
         Value::Array(items) => json!(items.iter().take(1).collect::<Vec<_>>()),
         _ => json!("https://replicate.delivery/half/preview.mp4"),
     };
-    told.extend(prediction.step(&sim, |stage| {
-        (stage.status, stage.output, stage.logs) = ("processing", half.clone(), "frame 1 of 2\n".to_owned());
-    }).map(|body| (Event::Output, body)));
+    let step = prediction.step(&sim, |stage| {
+        (stage.status, stage.output, stage.logs) = ("processing", half, "frame 1 of 2\n".to_owned());
+    });
+    if let Some(body) = step {
+        held.extend(hooks.tell(Event::Output, body).await);
+    }
     tokio::time::sleep(sim.options().run_time).await;
     let error = faults.error.clone();
     prediction.step(&sim, |stage| {
         stage.logs.push_str("frame 2 of 2\n");
         match error {
-            None => (stage.status, stage.output) = ("succeeded", output.clone()),
+            None => (stage.status, stage.output) = ("succeeded", output),
             Some(words) => (stage.status, stage.error) = ("failed", words.into()),
         }
         stage.ended = Some(Instant::now());
     });
-    let end = (Event::Completed, prediction.body(&sim));
+    let end = prediction.body(&sim);
     if faults.removed {
         prediction.remove();
     }
-    hooks::tell(&sim, &prediction, told, end, &faults);
+    hooks.tell_end(end, held).await;
 }
 
 impl Prediction {
