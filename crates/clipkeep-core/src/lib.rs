@@ -31,6 +31,7 @@ pub mod standard_webhook;
 pub mod state;
 pub mod story;
 pub mod time;
+pub mod token;
 pub mod verdict;
 pub mod version;
 pub mod view;

@@ -26,6 +26,8 @@ text_enum! {
         ExpiredLink = "expired_link",
         /// 401: the bearer token is absent or wrong.
         Unauthorized = "unauthorized",
+        /// 403: the token is valid, but not for this.
+        Forbidden = "forbidden",
         /// 400: the request cannot be understood as it stands.
         InvalidRequest = "invalid_request",
         /// 401: a webhook whose signature does not hold.
@@ -59,6 +61,7 @@ impl Code {
             Self::Gone => StatusCode::GONE,
             Self::NotReady | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::ForbiddenLink | Self::ExpiredLink => StatusCode::FORBIDDEN,
+            Self::Forbidden => StatusCode::FORBIDDEN,
             Self::Unauthorized | Self::InvalidSignature => StatusCode::UNAUTHORIZED,
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -81,6 +84,7 @@ impl Code {
             Self::ForbiddenLink => "The link is not valid",
             Self::ExpiredLink => "The link has expired",
             Self::Unauthorized => "A valid bearer token is needed",
+            Self::Forbidden => "The token is not valid for this",
             Self::InvalidRequest => "The request is not valid",
             Self::InvalidSignature => "The webhook's signature is not valid",
             Self::TooLarge => "The body is too large",

@@ -9,7 +9,6 @@ use clipkeep_core::{
     generation::Clip,
     id::ClipKey,
     link::{LinkKeys, expires_at},
-    secret::Secret,
     state::ClipState,
     time::{Clock, Timestamp},
 };
@@ -17,6 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     cache::{DiskCache, Shelf},
+    callers::Callers,
     catalog::{
         Catalog, CatalogError, Deletion,
         group::{HookLimits, HookWriter},
@@ -81,7 +81,8 @@ pub struct App {
     pub tasks: TaskTracker,
     /// Cancelled when the node begins to stop.
     pub stopping: CancellationToken,
-    admin_token: Secret<String>,
+    /// Who may call.
+    pub callers: Callers,
     outbox: Arc<OutboxParts>,
     scratch: Scratch,
     /// Where events stood when nothing was on the shelf yet.
@@ -162,7 +163,7 @@ impl App {
             tasks,
             cache,
             stopping: CancellationToken::new(),
-            admin_token: keys.admin_token,
+            callers: Callers::new(keys.admin_token, Arc::clone(&catalog)),
             scratch,
             feed: Feed::new(told_before),
             outbox: Arc::new(outbox),
@@ -180,13 +181,6 @@ impl App {
     /// The folder that is this process's own, and goes with a command.
     pub fn scratch(&self) -> &std::path::Path {
         self.scratch.folder()
-    }
-
-    /// Whether `token` is the admin token. Takes as long for any wrong one.
-    pub fn is_admin(&self, token: &str) -> bool {
-        let digest = |text: &str| ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
-        let (given, real) = (digest(token), digest(self.admin_token.expose()));
-        given.as_ref().iter().zip(real.as_ref()).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
     }
 
     /// Signs a public link to `key` that holds for at least `span`.

@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod cache;
+pub mod callers;
 pub mod catalog;
 pub mod chain;
 pub mod cli;

@@ -16,6 +16,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { version: 3, sql: include_str!("../../migrations/sqlite/0003_polls.sql") },
     Migration { version: 4, sql: include_str!("../../migrations/sqlite/0004_upkeep.sql") },
     Migration { version: 5, sql: include_str!("../../migrations/sqlite/0005_history.sql") },
+    Migration { version: 8, sql: include_str!("../../migrations/sqlite/0008_tokens.sql") },
     Migration { version: 11, sql: include_str!("../../migrations/sqlite/0011_submissions.sql") },
 ];
 
@@ -25,6 +26,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { version: 3, sql: include_str!("../../migrations/postgres/0003_polls.sql") },
     Migration { version: 4, sql: include_str!("../../migrations/postgres/0004_upkeep.sql") },
     Migration { version: 5, sql: include_str!("../../migrations/postgres/0005_history.sql") },
+    Migration { version: 8, sql: include_str!("../../migrations/postgres/0008_tokens.sql") },
     Migration { version: 11, sql: include_str!("../../migrations/postgres/0011_submissions.sql") },
 ];
 

@@ -22,6 +22,7 @@ mod row;
 mod rules;
 pub mod sqlite;
 pub mod submissions;
+pub mod tokens;
 mod upkeep;
 
 use std::time::Duration;
@@ -99,7 +100,7 @@ impl CatalogError {
 }
 
 pub use self::due::{FRESH, Quota};
-use self::{outlook::Outlook, polls::Polls, risk::AtRisk, submissions::Submissions};
+use self::{outlook::Outlook, polls::Polls, risk::AtRisk, submissions::Submissions, tokens::Tokens};
 
 /// The catalogue's result.
 pub type Result<T, E = CatalogError> = std::result::Result<T, E>;
@@ -211,7 +212,9 @@ pub struct ClipPage {
 
 /// The catalogue.
 #[async_trait]
-pub trait Catalog: AtRisk + Lookup + Outbox + Outlook + Polls + Submissions + Upkeep + Send + Sync + 'static {
+pub trait Catalog:
+    AtRisk + Lookup + Outbox + Outlook + Polls + Submissions + Tokens + Upkeep + Send + Sync + 'static
+{
     /// Commits verified webhooks together, durably, in one transaction:
     /// generations, clips, history and the work (a due clip *is* the work).
     ///

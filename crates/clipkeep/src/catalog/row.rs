@@ -10,6 +10,7 @@ use clipkeep_core::{
     secret::SourceUrl,
     state::ClipState,
     time::Timestamp,
+    token::TokenInfo,
     version::SourceVersion,
     view::View,
 };
@@ -289,6 +290,18 @@ pub(crate) fn holder(row: &impl Columns) -> Result<Option<Holder>> {
     let cells = Cells::of(row, "clips", "key")?;
     let (node, until) = (cells.text("lease_node")?, cells.time("lease_until")?);
     Ok(node.zip(until).map(|(node, until)| Holder { node, until }))
+}
+
+/// Reads `id, name, tenant, created_at, revoked_at`.
+pub(crate) fn token(row: &impl Columns) -> Result<TokenInfo> {
+    let cells = Cells::of(row, "tokens", "id")?;
+    Ok(TokenInfo {
+        id: cells.must("id", cells.text("id"))?,
+        name: cells.must("name", cells.text("name"))?,
+        tenant: cells.name("tenant")?,
+        created_at: cells.must("created_at", cells.time("created_at"))?,
+        revoked_at: cells.time("revoked_at")?,
+    })
 }
 
 /// Reads `tx, id, at, type, provider, request_id, key, detail`.

@@ -2,33 +2,62 @@
 
 use axum::{
     extract::{FromRequestParts, State},
-    http::{header, request::Parts},
+    http::{HeaderMap, header, request::Parts},
 };
-
-use super::{AppState, error::ApiError};
 use clipkeep_core::problem::Code;
 
-/// Proof that the request carries the admin token.
+use super::{AppState, error::ApiError};
+use crate::{app::App, callers::Caller};
+
+/// What may stand before a token in `Authorization`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Schemes {
+    /// `Bearer`.
+    Bearer,
+    /// `Bearer`, or `Key` as fal's clients write it.
+    BearerOrKey,
+}
+
+/// Who calls, by the token in `Authorization`.
+pub(super) async fn caller(app: &App, headers: &HeaderMap, schemes: Schemes) -> Result<Caller, ApiError> {
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = given.and_then(|value| token(value, schemes)).unwrap_or_default();
+    app.callers.who(token).await?.ok_or_else(|| {
+        ApiError::new(
+            Code::Unauthorized,
+            "send a token as «Authorization: Bearer …»; `clipkeep token` prints the admin's, `clipkeep token create` makes one",
+        )
+    })
+}
+
+fn token(value: &str, schemes: Schemes) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    let is_key = schemes == Schemes::BearerOrKey && scheme.eq_ignore_ascii_case("key");
+    (is_key || scheme.eq_ignore_ascii_case("bearer")).then(|| token.trim())
+}
+
+/// Who calls, as a handler takes it.
+pub(super) struct By(pub(super) Caller);
+
+impl FromRequestParts<AppState> for By {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let State(app): State<AppState> = State(state.clone());
+        caller(&app, &parts.headers, Schemes::Bearer).await.map(Self)
+    }
+}
+
+/// Proof that the admin calls.
 pub(super) struct Admin;
 
 impl FromRequestParts<AppState> for Admin {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let State(app): State<AppState> = State(state.clone());
-        let given = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = given.and_then(bearer).unwrap_or_default();
-        if app.is_admin(token) {
-            return Ok(Self);
+        match By::from_request_parts(parts, state).await? {
+            By(Caller::Admin) => Ok(Self),
+            By(Caller::Tenant(_)) => Err(ApiError::new(Code::Forbidden, "only an admin token may do this")),
         }
-        Err(ApiError::new(
-            Code::Unauthorized,
-            "send the admin token as «Authorization: Bearer …»; `clipkeep token` prints it",
-        ))
     }
-}
-
-fn bearer(value: &str) -> Option<&str> {
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

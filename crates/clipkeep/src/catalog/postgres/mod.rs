@@ -12,6 +12,7 @@ mod restored;
 pub mod risk;
 mod submissions;
 mod tls;
+mod tokens;
 pub mod upkeep;
 
 use std::time::Duration;

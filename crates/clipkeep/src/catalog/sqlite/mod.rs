@@ -13,6 +13,7 @@ pub mod queue;
 mod record;
 pub mod risk;
 mod submissions;
+mod tokens;
 pub mod upkeep;
 mod writer;
 

@@ -26,8 +26,13 @@ use super::{
     submit::{self, FalOptions, Wanted},
 };
 use crate::{
+    callers::Caller,
     catalog::{ClipFilter, Registration},
-    web::{AppState, auth::Admin, error::ApiError},
+    web::{
+        AppState,
+        auth::{Admin, By},
+        error::ApiError,
+    },
 };
 
 /// What an app tells of a generation. Each field is kept from whoever said it
@@ -45,7 +50,7 @@ pub(crate) struct RegisterRequest {
     prompt: Option<String>,
     /// Lower-case hex SHA-256 of the prompt after NFC and trimming.
     prompt_hash: Option<String>,
-    /// Whose it is.
+    /// Whose it is. A tenant's token makes it that tenant's.
     tenant: Option<String>,
     /// `eager`, `deferred` or `on_demand`.
     policy: Option<String>,
@@ -91,7 +96,7 @@ pub(crate) struct RegisterRequest {
         (status = 503, description = "Not kept: try again"),
     ))]
 pub(crate) async fn register_generation(
-    _: Admin,
+    By(caller): By,
     State(app): State<AppState>,
     headers: HeaderMap,
     body: Result<Json<RegisterRequest>, JsonRejection>,
@@ -99,9 +104,11 @@ pub(crate) async fn register_generation(
     let Json(body) = body.map_err(|error| ApiError::new(Code::InvalidRequest, error.body_text()))?;
     if body.submit {
         let key = submit::idempotency_key(&headers)?;
-        // The admin's keys are one namespace.
-        let generation = submit::submit(&app, String::new(), key, body.wanted()?).await?;
-        return Ok((StatusCode::CREATED, Json(with_clips(&app, generation).await?)));
+        let generation = submit::submit(&app, &caller, key, body.wanted()?).await?;
+        return Ok((StatusCode::CREATED, Json(with_clips(&app, &caller, generation).await?)));
+    }
+    if caller != Caller::Admin {
+        return Err(ApiError::new(Code::Forbidden, "only an admin token may do this"));
     }
     if body.fal.is_some() {
         return Err(ApiError::new(Code::InvalidRequest, "fal: is for submit alone"));
@@ -118,7 +125,7 @@ pub(crate) async fn register_generation(
     } else {
         app.catalog.register(&registration).await?
     };
-    Ok((StatusCode::OK, Json(with_clips(&app, generation).await?)))
+    Ok((StatusCode::OK, Json(with_clips(&app, &caller, generation).await?)))
 }
 
 /// A generation whose clip the provider writes into our store.
@@ -165,15 +172,19 @@ pub(crate) async fn get_generation(
 ) -> Result<Json<GenerationRow>, ApiError> {
     let request_id: RequestId = request_id.parse().map_err(|_| missing())?;
     let generation = app.catalog.generation(&request_id).await?.ok_or_else(missing)?;
-    Ok(Json(with_clips(&app, generation).await?))
+    Ok(Json(with_clips(&app, &Caller::Admin, generation).await?))
 }
 
-async fn with_clips(app: &AppState, generation: Generation) -> Result<GenerationRow, ApiError> {
+async fn with_clips(app: &AppState, caller: &Caller, generation: Generation) -> Result<GenerationRow, ApiError> {
     let filter = ClipFilter { request_id: Some(generation.request_id.clone()), ..ClipFilter::default() };
     let mut page = app.catalog.clips(&filter, None, super::query::MAX_LIMIT).await?;
     page.clips.retain(|clip| clip.provider == generation.provider);
     page.clips.sort_by_key(|clip| clip.index);
-    let clips = page.clips.into_iter().map(|clip| ClipRow::for_admin(clip, &app.final_urls)).collect();
+    let row = |clip| match caller {
+        Caller::Admin => ClipRow::for_admin(clip, &app.final_urls),
+        Caller::Tenant(_) => ClipRow::new(clip, &app.final_urls),
+    };
+    let clips = page.clips.into_iter().map(row).collect();
     Ok(GenerationRow::new(generation, clips, &app.final_urls))
 }
 

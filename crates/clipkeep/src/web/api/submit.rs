@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 
 use crate::{
     app::App,
+    callers::Caller,
     catalog::{
         Registration,
         submissions::{Begun, SubmitCall},
@@ -83,11 +84,16 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Api
 /// fal's webhook brings the generation.
 pub(crate) async fn submit(
     app: &AppState,
-    caller: String,
+    caller: &Caller,
     key: Option<String>,
-    wanted: Wanted,
+    mut wanted: Wanted,
 ) -> Result<Generation, ApiError> {
     wanted.fal.check()?;
+    if let Some(own) = caller.tenant() {
+        wanted.facts.tenant = Some(own.clone());
+    }
+    // No tenant's name is empty, so the admin's keys are nobody else's.
+    let caller = caller.tenant().map(ToString::to_string).unwrap_or_default();
     let call = key.map(|key| SubmitCall { caller, key, request: wanted.hash.clone(), at: app.clock.now() });
     let node = Arc::clone(app);
     let submitting = app.tasks.spawn(async move { begin(&node, call, wanted).await });
