@@ -24,6 +24,7 @@ pub mod policy;
 pub mod probe;
 pub mod problem;
 pub mod prompt;
+pub mod receipt;
 pub mod retention;
 pub mod secret;
 pub mod sniff;

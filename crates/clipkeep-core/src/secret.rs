@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use crate::id::ClipKey;
 
@@ -57,6 +58,12 @@ impl SourceUrl {
         self.0.starts_with(OWN_STORE)
     }
 
+    /// The host that it names, alone: for receipts, which say where a clip was
+    /// fetched from.
+    pub fn host(&self) -> Option<String> {
+        Url::parse(&self.0).ok()?.host_str().map(str::to_owned)
+    }
+
     /// The URL itself, for the engine's use and for admin answers.
     pub fn expose(&self) -> &str {
         &self.0
@@ -87,8 +94,16 @@ mod tests {
     }
 
     #[test]
+    fn a_host_is_the_host_alone() {
+        let host = |url: &str| SourceUrl::new(url).host();
+        assert_eq!(host("https://user:pw@V3.fal.media:8443/x.mp4?token=1").as_deref(), Some("v3.fal.media"));
+        assert_eq!((host("nonsense"), host("data:video/mp4,x")), (None, None));
+    }
+
+    #[test]
     fn our_own_store_is_no_url_that_a_request_may_go_to() {
         let own = SourceUrl::own_store(&"a.mp4".parse().unwrap());
+        assert_eq!(own.host(), None);
         assert!(own.is_own_store() && !SourceUrl::new("https://v3.fal.media/x.mp4").is_own_store());
         let rules = crate::address::SourceRules {
             hosts: vec!["*.fal.media".parse().unwrap()],

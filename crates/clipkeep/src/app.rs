@@ -9,6 +9,7 @@ use clipkeep_core::{
     generation::Clip,
     id::ClipKey,
     link::{LinkKeys, expires_at},
+    receipt::ReceiptKey,
     state::ClipState,
     time::{Clock, Timestamp},
 };
@@ -67,6 +68,8 @@ pub struct App {
     pub providers: Arc<Providers>,
     /// What signs links.
     pub links: LinkKeys,
+    /// What signs receipts.
+    pub receipts: ReceiptKey,
     /// Where clips are for good.
     pub final_urls: FinalUrls,
     /// Clips at hand.
@@ -164,6 +167,7 @@ impl App {
             cache,
             stopping: CancellationToken::new(),
             callers: Callers::new(keys.admin_token, Arc::clone(&catalog)),
+            receipts: keys.receipt_key.expose().parse()?,
             scratch,
             feed: Feed::new(told_before),
             outbox: Arc::new(outbox),

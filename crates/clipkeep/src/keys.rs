@@ -1,5 +1,5 @@
 //! The secrets of this installation: the admin token, the link keys, and what
-//! events are signed with.
+//! events and receipts are signed with.
 //!
 //! What the configuration does not give is made once, on first start, and kept
 //! in `data` with mode 0600. Processes that start at once agree: a secret's
@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clipkeep_core::{config::Config, secret::Secret, standard_webhook::EventSecret};
+use clipkeep_core::{config::Config, receipt::ReceiptKey, secret::Secret, standard_webhook::EventSecret};
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
 use ring::rand::{SecureRandom, SystemRandom};
 
@@ -32,6 +32,8 @@ pub struct Keys {
     pub link_keys_text: Secret<String>,
     /// What events are signed with, as `whsec_…`.
     pub event_secret: Secret<String>,
+    /// What receipts are signed with, in base64.
+    pub receipt_key: Secret<String>,
 }
 
 /// Why a secret could be neither read nor made.
@@ -79,6 +81,7 @@ pub fn load_or_create(config: &Config) -> Result<Keys, KeysError> {
         admin_token: admin_token(config)?,
         link_keys_text: link_keys_text(config)?,
         event_secret: event_secret(config)?,
+        receipt_key: given_or_kept(config, config.receipt_key.as_ref(), "receipt_key", new_receipt_key)?,
     })
 }
 
@@ -104,6 +107,17 @@ pub fn link_keys_text(config: &Config) -> Result<Secret<String>, KeysError> {
 /// As [`load_or_create`].
 pub fn event_secret(config: &Config) -> Result<Secret<String>, KeysError> {
     given_or_kept(config, config.event_secret.as_ref(), "event_secret", new_event_secret)
+}
+
+/// What receipts are signed with, alone, if it was given or made before.
+///
+/// # Errors
+/// If its file cannot be read, or holds no secret.
+pub fn receipt_key_if_there(config: &Config) -> Result<Option<Secret<String>>, KeysError> {
+    match &config.receipt_key {
+        Some(secret) => Ok(Some(secret.clone())),
+        None => Ok(read(&config.data.join("receipt_key"))?.map(Secret::new)),
+    }
 }
 
 fn given_or_kept(
@@ -198,6 +212,10 @@ fn new_event_secret() -> Result<String, KeysError> {
     Ok(EventSecret::text(&random::<32>()?))
 }
 
+fn new_receipt_key() -> Result<String, KeysError> {
+    Ok(ReceiptKey::text(&random::<32>()?))
+}
+
 fn random<const N: usize>() -> Result<[u8; N], KeysError> {
     let mut bytes = [0; N];
     SystemRandom::new().fill(&mut bytes).map_err(|_| KeysError::NoRandom)?;
@@ -238,7 +256,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("a/b");
         let first = load_or_create(&config(&data, &[])).unwrap();
-        assert_eq!(names(&data), ["admin_token", "event_secret", "link_keys"]);
+        assert_eq!(names(&data), ["admin_token", "event_secret", "link_keys", "receipt_key"]);
         assert_eq!(
             (mode(&data), mode(&data.join("admin_token")), mode(&data.join("link_keys"))),
             (0o700, 0o600, 0o600)
@@ -256,6 +274,8 @@ mod tests {
         kid.parse::<KeyId>().unwrap();
         assert_eq!(BASE64.decode(key.as_bytes()).unwrap().len(), 32);
         assert!(a.event_secret.expose().parse::<EventSecret>().is_ok());
+        assert!(a.receipt_key.expose().parse::<ReceiptKey>().is_ok());
+        assert_ne!(a.receipt_key.expose(), b.receipt_key.expose());
         assert_ne!(a.event_secret.expose(), b.event_secret.expose());
         assert_ne!(a.link_keys_text.expose(), b.link_keys_text.expose());
         assert_ne!(a.admin_token.expose(), b.admin_token.expose());
@@ -265,7 +285,13 @@ mod tests {
     fn secrets_that_are_given_are_used_and_not_written_down() {
         let folder = tempfile::tempdir().unwrap();
         let secret = EventSecret::text(&[7; 24]);
-        let given = [("admin_token", "a-token-of-our-own"), ("link_keys", "k1:AAAA"), ("event_secret", &secret)];
+        let receipt = ReceiptKey::text(&[7; 32]);
+        let given = [
+            ("admin_token", "a-token-of-our-own"),
+            ("link_keys", "k1:AAAA"),
+            ("event_secret", &secret),
+            ("receipt_key", &receipt),
+        ];
         let keys = load_or_create(&config(folder.path(), &given)).unwrap();
         assert_eq!(exposed(&keys), ("a-token-of-our-own".to_owned(), "k1:AAAA".to_owned()));
         assert!(names(folder.path()).is_empty());
@@ -286,7 +312,7 @@ mod tests {
                 threads.into_iter().map(|thread| thread.join().unwrap()).collect()
             });
             assert!(all.iter().all(|keys| *keys == all[0]));
-            assert_eq!(names(folder.path()), ["admin_token", "event_secret", "link_keys"]);
+            assert_eq!(names(folder.path()), ["admin_token", "event_secret", "link_keys", "receipt_key"]);
         }
     }
 

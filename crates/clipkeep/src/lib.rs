@@ -16,6 +16,7 @@ pub mod jwks;
 pub mod keys;
 pub mod outbox;
 pub mod provider;
+mod receipts;
 pub mod rows;
 pub mod scratch;
 pub mod shutdown;

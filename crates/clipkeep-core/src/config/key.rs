@@ -202,6 +202,9 @@ keys! {
     /// `clipkeep events secret` prints it. Several nodes must be given the same.
     event_secret: Secret("`whsec_` and 24 to 64 bytes in base64"), "",
         "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    /// The Ed25519 key that signs receipts (docs/receipts.md). Made on first start and kept in `data` if not given; its
+    /// public half is at `/.well-known/clipkeep-receipts.json`. Several nodes must be given the same.
+    receipt_key: Secret("32 bytes in base64"), "", "QEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFlaW1xdXl8=";
     /// How far a webhook's timestamp may be from our clock, to either side. Whole seconds.
     hook_tolerance: Duration("1s", "1h"), "300s", "60s";
     /// The largest webhook body that is accepted.

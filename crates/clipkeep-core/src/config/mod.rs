@@ -129,6 +129,8 @@ pub struct Config {
     pub event_endpoints: Vec<Endpoint>,
     /// What events are signed with; none if it is to be made.
     pub event_secret: Option<Secret<String>>,
+    /// What receipts are signed with; none if it is to be made.
+    pub receipt_key: Option<Secret<String>>,
     /// How far a webhook's timestamp may be from our clock.
     pub hook_tolerance: Duration,
     /// The largest webhook body, in bytes.

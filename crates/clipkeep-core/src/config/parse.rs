@@ -11,6 +11,7 @@ use crate::{
     id::{Provider, Tenant},
     lifetime::LifetimeRule,
     policy::{Policy, PolicyRule},
+    receipt::ReceiptKey,
     retention::RetentionRule,
     secret::Secret,
     standard_webhook::EventSecret,
@@ -92,6 +93,13 @@ pub(super) fn endpoints(text: &str) -> Result<Vec<Endpoint>, Problem> {
 pub(super) fn event_secret(text: &str) -> Result<Option<Secret<String>>, Problem> {
     let secret = secret(text, 1)?;
     let checked = secret.as_ref().map(|secret| secret.expose().parse::<EventSecret>()).transpose();
+    checked.map(|_| secret).map_err(|error| error.to_string())
+}
+
+/// The key that signs receipts; empty is none.
+pub(super) fn receipt_key(text: &str) -> Result<Option<Secret<String>>, Problem> {
+    let secret = secret(text, 1)?;
+    let checked = secret.as_ref().map(|secret| secret.expose().parse::<ReceiptKey>()).transpose();
     checked.map(|_| secret).map_err(|error| error.to_string())
 }
 
@@ -226,5 +234,7 @@ mod tests {
         assert_eq!(event_secret(""), Ok(None));
         assert!(event_secret("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap().is_some());
         assert!(event_secret("whsec_AAEC").is_err() && event_secret("hunter2").is_err());
+        assert_eq!(receipt_key(" "), Ok(None));
+        assert_eq!(receipt_key("AAEC"), Err("must be 32 bytes in base64".to_owned()));
     }
 }

@@ -55,6 +55,7 @@ pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
         standard_webhook_secrets: read.value("standard_webhook_secrets", |text| parse::list(text, parsed)),
         event_endpoints: read.value("event_endpoints", parse::endpoints),
         event_secret: read.value("event_secret", parse::event_secret),
+        receipt_key: read.value("receipt_key", parse::receipt_key),
         hook_tolerance: read.duration("hook_tolerance"),
         hook_max_body: read.size("hook_max_body"),
         max_clip_size: read.size("max_clip_size"),

@@ -231,7 +231,9 @@ fn what_is_probably_not_meant_is_warned_of() {
     let app = ("event_endpoints", "https://app.example.com, http://localhost:1");
     assert_eq!(warnings(&[app]), []);
     let nodes = [("database", "postgres://db/keep"), ("link_keys", "k1:AA=="), ("admin_token", "sixteen-letters!")];
-    assert_eq!(warnings(&[&nodes[..], &[app]].concat()), [Warning::EventSecretPerNode]);
+    assert_eq!(warnings(&nodes), [Warning::SecretsPerNode]);
+    let key = ("receipt_key", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    assert_eq!(warnings(&[&nodes[..], &[app, key]].concat()), [Warning::EventSecretPerNode]);
     assert_eq!(warnings(&[("event_endpoints", "http://app.example.com/x")]), [Warning::EventsOverPlainHttp]);
     assert_eq!(warnings(&[("source_hosts", "")]), [Warning::NoSourceHosts]);
 }

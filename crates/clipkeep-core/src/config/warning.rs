@@ -54,8 +54,8 @@ impl Warning {
                 "replicate_api_url is plain http beyond this machine: the Replicate token can be read on the way"
             }
             Self::SecretsPerNode => {
-                "database is PostgreSQL, but link_keys and admin_token are not both given: each node makes its own, \
-                 and one node's links are refused by the others"
+                "database is PostgreSQL, but link_keys, admin_token and receipt_key are not all given: each node makes \
+                 its own, and one node's links and receipts are refused by the others"
             }
             Self::EventSecretPerNode => {
                 "database is PostgreSQL, but event_secret is not given: each node makes its own, and endpoints cannot \
@@ -94,7 +94,7 @@ pub(super) fn of(config: &Config) -> Vec<Warning> {
         (Warning::PublicUrlPlainHttp, !unspecified && is_open_http(&public_url)),
         (Warning::FalOverPlainHttp, fal.iter().any(is_open_http)),
         (Warning::ReplicateOverPlainHttp, is_open_http(&config.replicate_api_url.to_url())),
-        (Warning::SecretsPerNode, postgres && (config.link_keys.is_none() || config.admin_token.is_none())),
+        (Warning::SecretsPerNode, postgres && makes_secrets(config)),
         (Warning::EventSecretPerNode, postgres && tells && config.event_secret.is_none()),
         (Warning::EventsOverPlainHttp, config.event_endpoints.iter().any(|endpoint| is_open_http(endpoint.expose()))),
         (Warning::ExampleSecret, has_example_secret(config)),
@@ -103,11 +103,16 @@ pub(super) fn of(config: &Config) -> Vec<Warning> {
     checks.into_iter().filter(|(_, holds)| *holds).map(|(warning, _)| warning).collect()
 }
 
+fn makes_secrets(config: &Config) -> bool {
+    [&config.link_keys, &config.admin_token, &config.receipt_key].iter().any(|secret| secret.is_none())
+}
+
 fn has_example_secret(config: &Config) -> bool {
     let secrets = [
         ("admin_token", &config.admin_token),
         ("link_keys", &config.link_keys),
         ("event_secret", &config.event_secret),
+        ("receipt_key", &config.receipt_key),
     ];
     let is_example = |name, secret: &Secret<String>| Key::named(name).is_some_and(|key| key.example == secret.expose());
     let is_known = secrets.into_iter().any(|(name, secret)| secret.as_ref().is_some_and(|secret| is_example(name, secret)));

@@ -54,6 +54,19 @@ fn the_signing_page_tells_the_truth() {
 }
 
 #[test]
+fn the_vectors_as_data_are_those_of_the_page() {
+    let data: Vec<serde_json::Value> =
+        serde_json::from_str(include_str!("../../../../docs/signing-vectors.json")).unwrap();
+    let of_page = vectors().into_iter().map(|Vector { path, expires, key, download, signature }| {
+        let (kid, key) = key.split_once(':').unwrap();
+        let download = download.unwrap_or_default();
+        serde_json::json!({"path": path, "expires": expires.secs(), "kid": kid, "key": key, "download": download,
+            "signature": signature})
+    });
+    assert_eq!(data, of_page.collect::<Vec<_>>());
+}
+
+#[test]
 fn the_first_key_signs_and_all_verify() {
     let old: LinkKeys = "old:8PHy8_T19vf4-fr7_P3-_w".parse().unwrap();
     assert!(verify(&old.sign(PATH, LATER, None)).is_ok());

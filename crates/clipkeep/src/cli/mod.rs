@@ -8,6 +8,7 @@ mod find;
 mod import;
 mod link;
 mod output;
+mod receipt;
 mod serve;
 mod sweep;
 mod token;
@@ -153,11 +154,12 @@ fn needs_folder(command: &Command, config: &Config) -> bool {
         Command::Link(_) => config.link_keys.is_none(),
         Command::Events(args) if args.is_secret() => config.event_secret.is_none(),
         Command::Find(_) | Command::Events(_) | Command::Explain(_) => database,
+        Command::Verify(args) if args.is_offline() => false,
         Command::Verify(_) => database || store,
         Command::Sweep(args) if args.only_lists() => database,
         Command::Sweep(args) if args.only_looks() => database || store,
         Command::Sweep(_) => {
-            let secrets = [&config.admin_token, &config.link_keys, &config.event_secret];
+            let secrets = [&config.admin_token, &config.link_keys, &config.event_secret, &config.receipt_key];
             database || store || secrets.iter().any(|secret| secret.is_none())
         }
     }

@@ -18,7 +18,7 @@ use futures_util::{StreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::output;
+use super::{output, receipt};
 use crate::{
     app,
     catalog::{self, Catalog, StoredObject},
@@ -34,7 +34,7 @@ const PAGE: u32 = 200;
 const RUN: &str = "verify";
 
 #[derive(Debug, clap::Args)]
-#[command(group(ArgGroup::new("which").required(true).args(["keys", "sample", "all"])))]
+#[command(group(ArgGroup::new("which").required(true).args(["keys", "sample", "all", "receipt"])))]
 pub(super) struct Args {
     /// The clips to read.
     keys: Vec<ClipKey>,
@@ -48,9 +48,21 @@ pub(super) struct Args {
     /// or lost if those are gone.
     #[arg(long)]
     mend: bool,
+    #[command(flatten)]
+    offline: receipt::Offline,
+}
+
+impl Args {
+    /// Whether a receipt is checked, for which nothing else is asked.
+    pub(super) const fn is_offline(&self) -> bool {
+        self.offline.receipt.is_some()
+    }
 }
 
 pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::Result<ExitCode> {
+    if let Some(file) = &args.offline.receipt {
+        return receipt::run(&config, &args.offline, file, as_json);
+    }
     let catalog = catalog::open::open_configured(&config).await?;
     let store = app::open_store(&config).await?;
     let mut run = Run { catalog, store, mend: args.mend, as_json, tally: Tally::default(), bar: ProgressBar::hidden() };

@@ -70,9 +70,12 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(api::clips::get_clip, api::clips::delete_clip))
         .routes(routes!(api::clips::get_history))
         .routes(routes!(api::clips::fill_clip))
+        .routes(routes!(api::receipts::get_receipt))
         .routes(routes!(api::risk::list_at_risk))
         .routes(routes!(api::links::create_link))
         .routes(routes!(api::events::stream_events))
+        // Anybody calls.
+        .routes(routes!(api::receipts::receipt_keys))
         // Operators call.
         .routes(routes!(ops::healthz))
         .routes(routes!(ops::readyz))

@@ -1,4 +1,6 @@
 //! Invariant 2: no answer, header or log line at info carries a source host.
+//! The one exception is a receipt's `source_host`, the bare name; what a receipt
+//! signs is looked at in `receipts.rs` (case 44).
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -22,6 +22,8 @@ mod memory;
 mod nodes;
 mod outbox;
 mod providers;
+mod receipts;
+mod signing;
 mod slow;
 mod smoke;
 mod store;

@@ -5,6 +5,7 @@ pub(super) mod events;
 pub(super) mod generations;
 pub(super) mod links;
 mod query;
+pub(super) mod receipts;
 pub(super) mod risk;
 mod submit;
 

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use clipkeep_core::{
     prompt::prompt_hash,
     state::{ClipState, GenerationStatus},
+    token::{TOKEN_BYTES, TokenInfo, token_hash, token_text},
 };
 use fal_sim::{Media, Sim, SimOptions, WebhookFaults};
 use futures_util::future::join_all;
@@ -42,7 +43,11 @@ impl Said {
 }
 
 async fn submit(t: &TestApp, body: &Value, key: Option<&str>) -> Said {
-    let mut request = t.client.post(format!("{}/api/v1/generations", t.url)).bearer_auth(&t.token).json(body);
+    submit_as(t, &t.token, body, key).await
+}
+
+async fn submit_as(t: &TestApp, token: &str, body: &Value, key: Option<&str>) -> Said {
+    let mut request = t.client.post(format!("{}/api/v1/generations", t.url)).bearer_auth(token).json(body);
     if let Some(key) = key {
         request = request.header("idempotency-key", key);
     }
@@ -272,4 +277,31 @@ async fn what_cannot_be_submitted_is_named() {
     assert_eq!(registered.code, 400);
     let anonymous = t.client.post(format!("{}/api/v1/generations", t.url)).json(&wanted()).send().await.unwrap();
     assert_eq!((anonymous.status().as_u16(), count(&t).await), (401, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenants_submit_is_its_own_and_so_are_its_keys() {
+    let t = node(SimOptions::default(), &[]).await;
+    let mut tokens = Vec::new();
+    for (byte, tenant) in [(1, "acme"), (2, "other")] {
+        let token = token_text(&[byte; TOKEN_BYTES]);
+        let (name, tenant) = (tenant.to_owned(), tenant.parse().ok());
+        let info = TokenInfo { id: name.clone(), name, tenant, created_at: t.app.clock.now(), revoked_at: None };
+        t.app.catalog.create_token(&info, &token_hash(&token)).await.unwrap();
+        tokens.push(token);
+    }
+    let mut body = wanted();
+    body["tenant"] = json!("acme");
+    let other = submit_as(&t, &tokens[1], &body, Some("k")).await;
+    assert_eq!(other.body["tenant"], "other", "whatever it says");
+    let acme = submit_as(&t, &tokens[0], &body, Some("k")).await;
+    let admin = submit(&t, &body, Some("k")).await;
+    let ids = [other.id(), acme.id(), admin.id()];
+    assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2]);
+    let clip = t.until(&format!("{}.mp4", ids[0]), ClipState::Stored).await;
+    assert_eq!(clip.facts.tenant.unwrap().as_str(), "other");
+    // Its clips are shown without their sources.
+    let again = submit_as(&t, &tokens[1], &body, Some("k")).await;
+    assert_eq!((again.id(), again.body["clips"].as_array().unwrap().len()), (ids[0], 1));
+    assert!(again.body["clips"][0].get("source_url").is_none(), "{}", again.body);
 }
