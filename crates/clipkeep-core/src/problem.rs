@@ -190,6 +190,7 @@ mod tests {
             ("forbidden_link", 403),
             ("expired_link", 403),
             ("unauthorized", 401),
+            ("forbidden", 403),
             ("invalid_request", 400),
             ("invalid_signature", 401),
             ("too_large", 413),

@@ -186,7 +186,8 @@ mod tests {
         assert_eq!((rule.provider.unwrap().as_str(), rule.age), ("luma", Some(Duration::from_secs(86_400))));
         let rule = lifetime_rule("model=fal-ai/*:never").unwrap();
         assert_eq!((rule.model.as_deref(), rule.age), (Some("fal-ai/*"), None));
-        for bad in ["", "24h", "provider=:24h", "provider=a b:24h", "model=x:soon", "model=x:0s", "tenant=x:1h", "*:1h"] {
+        for bad in ["", "24h", "provider=:24h", "provider=a b:24h", "model=x:soon", "model=x:0s", "tenant=x:1h", "*:1h"]
+        {
             assert!(lifetime_rule(bad).is_err(), "{bad:?}");
         }
     }

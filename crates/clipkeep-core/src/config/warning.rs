@@ -115,8 +115,10 @@ fn has_example_secret(config: &Config) -> bool {
         ("receipt_key", &config.receipt_key),
     ];
     let is_example = |name, secret: &Secret<String>| Key::named(name).is_some_and(|key| key.example == secret.expose());
-    let is_known = secrets.into_iter().any(|(name, secret)| secret.as_ref().is_some_and(|secret| is_example(name, secret)));
-    let hook_keys = config.replicate_webhook_secret.iter().chain(config.standard_webhook_secrets.iter().map(|key| &key.key));
+    let is_known =
+        secrets.into_iter().any(|(name, secret)| secret.as_ref().is_some_and(|secret| is_example(name, secret)));
+    let hook_keys =
+        config.replicate_webhook_secret.iter().chain(config.standard_webhook_secrets.iter().map(|key| &key.key));
     let example = Key::named("replicate_webhook_secret").and_then(|key| key.example.parse().ok());
     is_known || example.is_some_and(|example| hook_keys.into_iter().any(|key| key.is_same_secret(&example)))
 }

@@ -20,6 +20,7 @@ use super::{
     CatalogError, HookOutcome, Registration, Result,
     restart::{is_replaced, restart},
     rules::{Prompts, Rules, poll_at},
+    taken::Taken,
 };
 
 /// What became of a generation's row.
@@ -62,8 +63,10 @@ pub(crate) type GenerationId = (Provider, RequestId);
 /// write rows in the same order.
 pub(crate) struct Ledger<'a> {
     rules: &'a Rules,
-    generations: BTreeMap<GenerationId, (Generation, GenerationMark)>,
-    clips: BTreeMap<ClipKey, (Clip, ClipMark)>,
+    pub(super) generations: BTreeMap<GenerationId, (Generation, GenerationMark)>,
+    pub(super) clips: BTreeMap<ClipKey, (Clip, ClipMark)>,
+    /// What changed hands.
+    pub(crate) taken: Taken,
     /// What is added to histories, oldest first.
     pub(crate) lines: Vec<Line>,
     /// What the world is told, oldest first.
@@ -82,6 +85,7 @@ impl<'a> Ledger<'a> {
             rules,
             generations: generations.into_iter().map(by_id).collect(),
             clips: clips.into_iter().map(by_key).collect(),
+            taken: Taken::default(),
             lines: Vec::new(),
             events: Vec::new(),
         }
@@ -104,6 +108,7 @@ impl<'a> Ledger<'a> {
 
     fn hook(&mut self, hook: &HookRecord) -> Result<HookOutcome> {
         let id = (hook.provider.clone(), hook.request_id.clone());
+        let took = self.take_over(&id, hook.received_at);
         self.refuse_taken_keys(&id, hook)?;
         let before = self.generations.get(&id).map(|(row, _)| (row.status, row.created_at));
         let news = Generation {
@@ -124,7 +129,7 @@ impl<'a> Ledger<'a> {
                 clips.push(clip.key.clone());
             }
         }
-        if !told && clips.is_empty() {
+        if !told && !took && clips.is_empty() {
             return Ok(HookOutcome::Duplicate);
         }
         Ok(HookOutcome::Recorded { clips })
@@ -134,6 +139,7 @@ impl<'a> Ledger<'a> {
     pub(crate) fn register(&mut self, registration: &Registration) -> Generation {
         let Registration { provider, request_id, facts, at } = registration;
         let id = (provider.clone(), request_id.clone());
+        self.take_over(&id, *at);
         let news = Generation {
             provider: provider.clone(),
             request_id: request_id.clone(),
@@ -229,6 +235,7 @@ impl<'a> Ledger<'a> {
         let at = hook.received_at;
         let source_url = SourceUrl::new(without_nul(new.source_url.expose()));
         let expires_at = self.expires_at(id, new, hook);
+        self.tell_source(new, expires_at);
         if let Some((known, mark)) = self.clips.get_mut(&new.key) {
             if !is_replaced(known, &source_url) {
                 return false;
@@ -343,12 +350,12 @@ fn about(clip: &Clip, kind: EventType, at: Timestamp) -> Event {
     }
 }
 
-fn is_of(clip: &Clip, (provider, request_id): &GenerationId) -> bool {
+pub(super) fn is_of(clip: &Clip, (provider, request_id): &GenerationId) -> bool {
     clip.provider == *provider && clip.request_id == *request_id
 }
 
 /// What is known of a generation after news of it.
-fn merge(known: &Generation, news: Generation) -> Generation {
+pub(super) fn merge(known: &Generation, news: Generation) -> Generation {
     let mut merged = known.clone();
     // What is there first stays; what is missing is filled in.
     merged.facts = known.facts.clone().or(news.facts);

@@ -22,6 +22,7 @@ mod row;
 mod rules;
 pub mod sqlite;
 pub mod submissions;
+mod taken;
 pub mod tokens;
 mod upkeep;
 
@@ -227,6 +228,10 @@ pub trait Catalog:
     /// Where the provider is to write into our own store, nothing replaces that
     /// before it is `lost` or `rejected`; saying it again then starts it over.
     /// The policy and due time of a new clip come from the merged facts.
+    ///
+    /// Objects that were found in the store without anybody having told of them
+    /// (`adopted`) become those of the first provider that tells of their id: its
+    /// generation takes their facts and clips over, and what is stored stays so.
     ///
     /// Answers in the order of `hooks`. `KeyTaken` for one fails the batch; the
     /// caller then commits one by one.

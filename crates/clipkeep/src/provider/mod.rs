@@ -153,11 +153,8 @@ impl Providers {
     /// If there can be no HTTP client.
     pub fn new(config: &Config) -> Result<Self, reqwest::Error> {
         let fal = Arc::new(Fal::new(config)?);
-        let all: Vec<Arc<dyn Dialect>> = vec![
-            Arc::clone(&fal) as _,
-            Arc::new(Replicate::new(config)?),
-            Arc::new(Standard::new(config)),
-        ];
+        let all: Vec<Arc<dyn Dialect>> =
+            vec![Arc::clone(&fal) as _, Arc::new(Replicate::new(config)?), Arc::new(Standard::new(config))];
         Ok(Self { fal, all })
     }
 

@@ -139,7 +139,8 @@ pub(crate) fn router() -> Router<Sim> {
 fn refused(sim: &Sim, headers: &HeaderMap) -> Option<Response> {
     let token = sim.replicate_state().token.lock().clone()?;
     let given = headers.get("authorization").and_then(|value| value.to_str().ok());
-    let body = json!({"title": "Unauthenticated", "detail": "You did not pass a valid authentication token", "status": 401});
+    let body =
+        json!({"title": "Unauthenticated", "detail": "You did not pass a valid authentication token", "status": 401});
     (given != Some(&format!("Bearer {token}"))).then(|| (StatusCode::UNAUTHORIZED, Json(body)).into_response())
 }
 

@@ -188,5 +188,8 @@ fn case_32_a_plain_output_is_a_text_a_list_or_an_object() {
         assert_eq!(plain(output, "{}"), expected, "{output}");
     }
     let input = r#"{"image": "https://h/in.png", "more": ["https://h/i2.png"]}"#;
-    assert_eq!(plain(r#"["https://h/in.png", {"url": "https://h/i2.png"}, "https://h/o.png"]"#, input), ["r.png /output/2"]);
+    assert_eq!(
+        plain(r#"["https://h/in.png", {"url": "https://h/i2.png"}, "https://h/o.png"]"#, input),
+        ["r.png /output/2"]
+    );
 }

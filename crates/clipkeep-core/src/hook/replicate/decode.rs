@@ -197,7 +197,11 @@ mod tests {
             (json!({"score": 0.5}), vec![]),
         ] {
             let record = read(&prediction("succeeded", output.clone())).unwrap();
-            assert_eq!((record.status, keys(&record)), (GenerationStatus::Completed, expected.into_iter().map(str::to_owned).collect()), "{output}");
+            assert_eq!(
+                (record.status, keys(&record)),
+                (GenerationStatus::Completed, expected.into_iter().map(str::to_owned).collect()),
+                "{output}"
+            );
         }
     }
 
@@ -246,7 +250,9 @@ mod tests {
         body["model"] = json!(null);
         body["version"] = json!("5c7d5dc6");
         assert_eq!(read(&body).unwrap().facts.model.as_deref(), Some("5c7d5dc6"));
-        for (name, value) in [("id", json!(null)), ("id", json!("../x")), ("status", json!("dreaming")), ("model", json!(7))] {
+        for (name, value) in
+            [("id", json!(null)), ("id", json!("../x")), ("status", json!("dreaming")), ("model", json!(7))]
+        {
             let mut odd = prediction("succeeded", json!(null));
             odd[name] = value.clone();
             assert!(read(&odd).is_err(), "{name} {value}");
@@ -254,7 +260,11 @@ mod tests {
         let mut other = prediction("succeeded", json!(null));
         other["id"] = json!("other");
         assert!(matches!(asked(&other), Err(DecodeError::OtherRequest)));
-        let twice = decode(br#"{"id":"a","status":"failed","status":"succeeded"}"#, &HookQuery::default(), Timestamp::from_secs(1));
+        let twice = decode(
+            br#"{"id":"a","status":"failed","status":"succeeded"}"#,
+            &HookQuery::default(),
+            Timestamp::from_secs(1),
+        );
         assert!(matches!(twice, Err(DecodeError::RepeatedField("status"))));
     }
 }

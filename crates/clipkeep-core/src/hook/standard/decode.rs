@@ -53,15 +53,14 @@ pub fn decode(
     Ok(Decoded { record, notes })
 }
 
-const UNKNOWN_TYPE: DecodeError = DecodeError::UnknownStatus {
-    field: "type",
-    known: "generation.started, generation.completed, generation.failed",
-};
+const UNKNOWN_TYPE: DecodeError =
+    DecodeError::UnknownStatus { field: "type", known: "generation.started, generation.completed, generation.failed" };
 
 /// A key for one provider speaks for that one alone; any other key for all that
 /// have no way of their own.
 fn provider(said: Option<String>, speaks_for: Option<&Provider>) -> Result<Provider, DecodeError> {
-    let problem = |error: crate::id::IdError| DecodeError::BadFact { name: "data.provider", problem: error.to_string() };
+    let problem =
+        |error: crate::id::IdError| DecodeError::BadFact { name: "data.provider", problem: error.to_string() };
     let said = said.map(Provider::try_from).transpose().map_err(problem)?;
     match (said, speaks_for) {
         (None, None) => Err(DecodeError::BadField("data.provider")),
@@ -167,14 +166,17 @@ mod tests {
         assert_eq!((facts.prompt.as_deref(), &facts.prompt_hash), (Some("a fox"), &Some(prompt_hash("a fox"))));
         assert_eq!(facts.tenant.as_ref().unwrap().as_str(), "acme");
         assert_eq!(facts.input, Some(json!({"prompt": "a fox", "seed": 7, "scale": 1.5})));
-        let clips: Vec<_> = record.clips.iter().map(|clip| (clip.key.as_str(), clip.slot.as_str(), clip.kind)).collect();
+        let clips: Vec<_> =
+            record.clips.iter().map(|clip| (clip.key.as_str(), clip.slot.as_str(), clip.kind)).collect();
         let expected = [
             ("r1.mp4", "/outputs/1", Kind::Video),
             ("r1.1.webm", "/outputs/2", Kind::Video),
             ("r1.2.png", "/thumbnail", Kind::Image),
         ];
         assert_eq!(clips, expected);
-        assert!(record.clips.iter().all(|clip| clip.source_expires_at.unwrap().to_string().starts_with("2026-11-24T11")));
+        assert!(
+            record.clips.iter().all(|clip| clip.source_expires_at.unwrap().to_string().starts_with("2026-11-24T11"))
+        );
     }
 
     #[test]
@@ -204,7 +206,9 @@ mod tests {
         assert_eq!(said(json!("luma"), Some("luma")).unwrap(), "luma");
         assert_eq!(said(json!(null), Some("luma")).unwrap(), "luma");
         assert_eq!(said(json!("fal"), Some("fal")).unwrap(), "fal");
-        for (provider, key) in [("fal", None), ("replicate", None), ("adopted", None), ("fal", Some("luma")), ("x", Some("luma"))] {
+        for (provider, key) in
+            [("fal", None), ("replicate", None), ("adopted", None), ("fal", Some("luma")), ("x", Some("luma"))]
+        {
             assert!(matches!(said(json!(provider), key), Err(DecodeError::OtherProvider)), "{provider} {key:?}");
         }
         assert!(matches!(said(json!(null), None), Err(DecodeError::BadField("data.provider"))));

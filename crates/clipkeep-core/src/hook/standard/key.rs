@@ -99,7 +99,9 @@ mod tests {
         assert_eq!(name(&format!(" my-relay = {PUBLIC}")).as_deref(), Some("my-relay"));
         assert_eq!(name(&format!("fal={SECRET}")).as_deref(), Some("fal"));
         let short = "whpk_AAEC";
-        for bad in ["", "luma", "luma=", "=x", short, "luma=hunter2", &format!("a b={SECRET}"), &format!("adopted={SECRET}")] {
+        for bad in
+            ["", "luma", "luma=", "=x", short, "luma=hunter2", &format!("a b={SECRET}"), &format!("adopted={SECRET}")]
+        {
             assert!(bad.parse::<NamedKey>().is_err(), "{bad:?}");
         }
         assert!(!format!("{:?}", SECRET.parse::<NamedKey>().unwrap()).contains("AAEC"));

@@ -198,9 +198,11 @@ mod tests {
         assert_eq!(check(&vector("v1,"), BODY, AT, &[SECRET]), none);
         assert_eq!(check(&vector(&SIGNATURE[..20]), BODY, AT, &[SECRET]), Err(SignatureError::BadSignatureForm));
         assert_eq!(check(&vector(&SIGNATURE.replace("v1,", "v1a,")), BODY, AT, &[SECRET]), none);
-        let moved = [("webhook-id", "msg_test_2"), ("webhook-timestamp", "1784206014"), ("webhook-signature", SIGNATURE)];
+        let moved =
+            [("webhook-id", "msg_test_2"), ("webhook-timestamp", "1784206014"), ("webhook-signature", SIGNATURE)];
         assert_eq!(check(&headers(&moved), BODY, AT, &[SECRET]), none);
-        let late = [("webhook-id", "msg_test_1"), ("webhook-timestamp", "1784206015"), ("webhook-signature", SIGNATURE)];
+        let late =
+            [("webhook-id", "msg_test_1"), ("webhook-timestamp", "1784206015"), ("webhook-signature", SIGNATURE)];
         assert_eq!(check(&headers(&late), BODY, AT, &[SECRET]), none);
         let flood = format!("{}{SIGNATURE}", "v1,AAAA ".repeat(MAX_SIGNATURES));
         assert_eq!(check(&vector(&flood), BODY, AT, &[SECRET]), none);
@@ -221,7 +223,10 @@ mod tests {
             [("webhook-id", "m"), ("webhook-timestamp", "1784206014"), ("webhook-signature", SIGNATURE)];
         assert_eq!(read(&[]), SignatureError::MissingHeader("webhook-id"));
         assert_eq!(read(&[id, time]), SignatureError::MissingHeader("webhook-signature"));
-        assert_eq!(read(&[id, ("svix-timestamp", "1784206014"), signature]), SignatureError::MissingHeader("webhook-timestamp"));
+        assert_eq!(
+            read(&[id, ("svix-timestamp", "1784206014"), signature]),
+            SignatureError::MissingHeader("webhook-timestamp")
+        );
         assert_eq!(read(&[id, id, time, signature]), SignatureError::RepeatedHeader("webhook-id"));
         for bad in ["", "+1784206014", "1784206014.5", " 1784206014", "99999999999999999999"] {
             assert_eq!(read(&[id, ("webhook-timestamp", bad), signature]), SignatureError::BadTimestamp, "{bad:?}");

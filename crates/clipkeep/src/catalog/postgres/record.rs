@@ -18,6 +18,7 @@ use super::{
         row::{self, select_clips, select_generations},
         rules::Rules,
         submissions::SubmitCall,
+        taken::{found, may_take_over},
     },
     find::all,
     pool::{Overtaken, may_run_again},
@@ -29,15 +30,28 @@ const TRIES: usize = 5;
 
 /// Commits webhooks together.
 pub(super) async fn hooks(mut client: Object, rules: &Rules, hooks: &[HookRecord]) -> Result<Vec<HookOutcome>> {
-    let ids = hooks.iter().map(|hook| (hook.provider.clone(), hook.request_id.clone())).collect();
+    let ids: BTreeSet<_> = hooks.iter().map(|hook| (hook.provider.clone(), hook.request_id.clone())).collect();
     let keys: Vec<&str> = hooks.iter().flat_map(|hook| &hook.clips).map(|clip| clip.key.as_str()).collect();
-    again(&mut client, rules, &ids, &keys, |ledger| ledger.hooks(hooks)).await
+    match again(&mut client, rules, &ids, &keys, |ledger| ledger.hooks(hooks)).await {
+        // Only now look for what may be taken over.
+        Err(error) if may_take_over(&error) => {
+            let ids = ids.iter().map(found).chain(ids.iter().cloned()).collect();
+            again(&mut client, rules, &ids, &keys, |ledger| ledger.hooks(hooks)).await
+        }
+        done => done,
+    }
 }
 
 /// Registers a generation.
 pub(super) async fn register(mut client: Object, rules: &Rules, registration: &Registration) -> Result<Generation> {
-    let ids = BTreeSet::from([(registration.provider.clone(), registration.request_id.clone())]);
+    let ids = registered(registration);
     again(&mut client, rules, &ids, &[], |ledger| Ok(ledger.register(registration))).await
+}
+
+/// The generation, and what it may take over.
+fn registered(registration: &Registration) -> BTreeSet<GenerationId> {
+    let id = (registration.provider.clone(), registration.request_id.clone());
+    BTreeSet::from([found(&id), id])
 }
 
 /// Registers a generation, and that it came of this call.
@@ -48,7 +62,7 @@ pub(super) async fn register_submit(
     registration: &Registration,
 ) -> Result<Generation> {
     const SQL: &str = "UPDATE submissions SET provider = $3, request_id = $4 WHERE caller = $1 AND key = $2";
-    let ids = BTreeSet::from([(registration.provider.clone(), registration.request_id.clone())]);
+    let ids = registered(registration);
     let mut tries = 1;
     loop {
         let once = async |client: &mut Object| {
@@ -166,6 +180,14 @@ const REPLACED_CLIPS: &str = "UPDATE clips c SET model = n.model, prompt_hash = 
     duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL \
     FROM json_populate_recordset(NULL::clips, $1::text::json) n WHERE c.key = n.key";
 
+const TAKEN_CLIPS: &str = "UPDATE clips c SET provider = n.provider, slot = n.slot, source_url = n.source_url, \
+    source_expires_at = n.source_expires_at FROM json_populate_recordset(NULL::clips, $1::text::json) n \
+    WHERE c.key = n.key";
+
+const GONE_GENERATIONS: &str = "DELETE FROM generations g USING \
+    json_populate_recordset(NULL::generations, $1::text::json) n \
+    WHERE g.provider = n.provider AND g.request_id = n.request_id";
+
 const LINES: &str = "INSERT INTO history (key, at, event, detail) SELECT key, at, event, detail \
     FROM json_populate_recordset(NULL::history, $1::text::json)";
 
@@ -180,6 +202,10 @@ async fn write(tx: &impl GenericClient, ledger: &Ledger<'_>) -> Result<()> {
     put(tx, NEW_CLIPS, clips(ClipMark::New)).await?;
     put(tx, RETOLD_CLIPS, clips(ClipMark::Retold)).await?;
     put(tx, REPLACED_CLIPS, clips(ClipMark::Replaced)).await?;
+    put(tx, TAKEN_CLIPS, ledger.taken_clips().map(clip_row).collect()).await?;
+    let gone = ledger.taken.generations.iter();
+    put(tx, GONE_GENERATIONS, gone.map(|(provider, id)| json!({"provider": provider, "request_id": id})).collect())
+        .await?;
     put(tx, LINES, ledger.lines.iter().map(line_row).collect()).await?;
     put(tx, EVENTS, ledger.events.iter().map(event_row).collect()).await
 }

@@ -14,10 +14,10 @@ use clipkeep_core::{
     secret::SourceUrl,
     state::GenerationStatus,
 };
-use serde::{Deserialize, Serialize};
 use data_encoding::HEXLOWER;
 use http::{HeaderMap, StatusCode};
 use ring::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 

@@ -2,13 +2,7 @@
 
 use std::sync::Arc;
 
-use clipkeep_core::{
-    generation::Generation,
-    hook::callback_query,
-    id::Provider,
-    problem::Code,
-    time::Timestamp,
-};
+use clipkeep_core::{generation::Generation, hook::callback_query, id::Provider, problem::Code, time::Timestamp};
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -71,7 +65,8 @@ pub(crate) struct Wanted {
 /// The `Idempotency-Key` of a request.
 pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let mut values = headers.get_all("idempotency-key").iter();
-    let bad = || ApiError::new(Code::InvalidRequest, "idempotency-key: must be 1 to 255 visible ASCII characters, once");
+    let bad =
+        || ApiError::new(Code::InvalidRequest, "idempotency-key: must be 1 to 255 visible ASCII characters, once");
     let Some(value) = values.next() else { return Ok(None) };
     let text = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic()));
     let text = text.filter(|text| (1..=MAX_KEY).contains(&text.len()) && values.next().is_none());

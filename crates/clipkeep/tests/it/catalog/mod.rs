@@ -12,6 +12,7 @@ mod queue;
 mod risk;
 mod schema;
 mod submissions;
+mod taken;
 mod tokens;
 mod upkeep;
 

@@ -86,7 +86,9 @@ async fn case_30_events_come_in_any_order_and_what_has_ended_stays_ended() {
     let generation = t.api(&format!("/api/v1/generations/{id}")).await;
     assert_eq!(generation["clips"].as_array().unwrap().len(), 1, "half an output is no clip: {generation}");
     // Whatever is said of it then.
-    for (status, output) in [("starting", json!(null)), ("processing", json!("https://h/half.mp4")), ("canceled", json!(null))] {
+    for (status, output) in
+        [("starting", json!(null)), ("processing", json!("https://h/half.mp4")), ("canceled", json!(null))]
+    {
         let (code, said) = hook(&t, &a_prediction(&t, &id, status, &output)).await;
         assert_eq!((code, &said["status"]), (200, &json!("duplicate")), "{status}");
     }
@@ -160,7 +162,8 @@ async fn case_31_only_what_replicate_signed_lately_is_believed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_prediction_whose_last_webhook_was_lost_is_found() {
-    let t = node(SimOptions::default(), &[("poll_after", "0s".to_owned()), ("sweep_interval", "20ms".to_owned())]).await;
+    let t =
+        node(SimOptions::default(), &[("poll_after", "0s".to_owned()), ("sweep_interval", "20ms".to_owned())]).await;
     t.sim.replicate().set_faults(ReplicateFaults { drop: true, ..ReplicateFaults::default() });
     // Its first webhook told of it.
     let id = predict(&t, "acme/scene", ALL).await;
@@ -197,7 +200,8 @@ async fn it_is_asked_soon_and_often_whatever_is_configured() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn i02_what_failed_or_was_forgotten_is_failed_with_the_reason() {
-    let t = node(SimOptions::default(), &[("poll_after", "0s".to_owned()), ("sweep_interval", "20ms".to_owned())]).await;
+    let t =
+        node(SimOptions::default(), &[("poll_after", "0s".to_owned()), ("sweep_interval", "20ms".to_owned())]).await;
     let words = "cannot read https://replicate.delivery/x.png";
     t.sim.replicate().set_faults(ReplicateFaults { error: Some(words.into()), ..ReplicateFaults::default() });
     let id = predict(&t, "minimax/video-01", ALL).await;

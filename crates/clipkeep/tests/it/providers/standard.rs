@@ -38,7 +38,8 @@ async fn tell(t: &TestApp, kind: &str, data: Value) -> (u16, Value) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_generation_of_any_provider_is_kept_and_plays() {
     let t = node(SimOptions::default(), &[]).await;
-    let (video, still) = (t.sim.add_file("a", Media::named("moov-last.mp4")), t.sim.add_file("b.png", Media::named("still.png")));
+    let (video, still) =
+        (t.sim.add_file("a", Media::named("moov-last.mp4")), t.sim.add_file("b.png", Media::named("still.png")));
     let started = json!({"provider": "luma", "request_id": "l1", "model": "ray-2", "prompt": "a fox"});
     assert_eq!(tell(&t, "generation.started", started).await.0, 200);
     assert_eq!(t.api("/api/v1/generations/l1").await["status"], "pending");
@@ -86,7 +87,8 @@ async fn case_31_a_key_speaks_for_whom_it_is_for_and_for_nobody_else() {
     for stranger in ["replicate-1", "adopted-1"] {
         assert!(t.app.catalog.generation(&stranger.parse().unwrap()).await.unwrap().is_none());
     }
-    let (code, said) = tell(&t, "generation.completed", json!({"provider": "luma", "request_id": "x", "policy": "soon"})).await;
+    let (code, said) =
+        tell(&t, "generation.completed", json!({"provider": "luma", "request_id": "x", "policy": "soon"})).await;
     assert!(code == 400 && said["detail"].as_str().unwrap().contains("policy"), "{said}");
     assert_eq!(tell(&t, "generation.dreamt", json!({"provider": "luma", "request_id": "x"})).await.0, 400);
 }
@@ -99,4 +101,28 @@ async fn without_a_key_or_a_name_nothing_is_taken() {
     let stranger = deliver(&t, "nobody", signed(&t, STANDARD, b"{}", by_secret)).await;
     assert_eq!(stranger.status(), 404);
     assert_eq!(t.client.get(format!("{}/hooks/standard", t.url)).send().await.unwrap().status(), 405);
+}
+
+/// The example of docs/hooks.md, with the official library as `./test` installs it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_official_library_signs_what_is_believed() {
+    let t = node(SimOptions::default(), &[]).await;
+    let document = include_str!("../../../../../docs/hooks.md");
+    let example = document.split("```python\n").find(|block| block.contains("standardwebhooks")).unwrap();
+    let example = example.split_once("```").unwrap().0;
+    let body = document.split_once("```json\n").unwrap().1.split_once("```").unwrap().0;
+    let source = t.sim.add_file("a.mp4", Media::named("silent.mp4"));
+    let body = body.replace("https://media.luma.example/4b0c1f.mp4", &source);
+    let call = "import sys\nprint(tell(sys.argv[1], 'msg-1', json.loads(sys.argv[2]), sys.argv[3])['status'])";
+    let python = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/webhooks/python/bin/python");
+    assert!(python.exists(), "the official Standard Webhooks libraries are missing: run ./test once, it installs them");
+    let hook = format!("{}/hooks/standard", t.url);
+    let mut command = tokio::process::Command::new(python);
+    command.args(["-c", &format!("{example}\n{call}"), SECRET, &body, &hook]);
+    let out = command.output().await.unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert_eq!(String::from_utf8(out.stdout).unwrap(), "recorded\n");
+    let clip = t.until("4b0c1f.mp4", ClipState::Stored).await;
+    assert_eq!((clip.facts.prompt.as_deref(), clip.facts.seed), (Some("a fox"), Some(7)));
+    assert_eq!(t.api("/api/v1/clips/4b0c1f.1.png").await["kind"], "image");
 }

@@ -3,8 +3,8 @@
 
 use super::{DecodeError, Decoded, Fields, Media, Node, payload, present, words_of_detail};
 use crate::{
-    hook::redact::redact,
     generation::{Bringer, Facts, HookRecord},
+    hook::redact::redact,
     id::{Provider, RequestId},
     state::GenerationStatus,
     time::Timestamp,
