@@ -108,8 +108,8 @@ async fn without_a_key_or_a_name_nothing_is_taken() {
 async fn the_official_library_signs_what_is_believed() {
     let t = node(SimOptions::default(), &[]).await;
     let document = include_str!("../../../../../docs/hooks.md");
-    let example = document.split("```python\n").find(|block| block.contains("standardwebhooks")).unwrap();
-    let example = example.split_once("```").unwrap().0;
+    let blocks = document.split("```python\n").map(|block| block.split_once("```").map_or(block, |(code, _)| code));
+    let example = blocks.into_iter().find(|code| code.contains("from standardwebhooks")).unwrap();
     let body = document.split_once("```json\n").unwrap().1.split_once("```").unwrap().0;
     let source = t.sim.add_file("a.mp4", Media::named("silent.mp4"));
     let body = body.replace("https://media.luma.example/4b0c1f.mp4", &source);
