@@ -1,5 +1,7 @@
 //! The records every layer speaks: generations, clips and what is known of them.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::{
@@ -116,6 +118,8 @@ pub enum Bringer {
     Webhook,
     /// The provider itself, when it was asked.
     Poll,
+    /// The provider itself, when the app asked through our proxy.
+    Proxy,
     /// A line of a table that was imported.
     Import,
     /// An object in our own store, there or awaited.
@@ -143,6 +147,20 @@ pub struct HookRecord {
     pub created_at: Option<Timestamp>,
     /// Who brought it.
     pub by: Bringer,
+}
+
+impl HookRecord {
+    /// The same for sources that live so long, where that is known of them.
+    #[must_use]
+    pub fn with_source_lifetime(mut self, lifetime: Option<Duration>) -> Self {
+        let made_at = self.created_at.unwrap_or(self.received_at);
+        if let Some(lifetime) = lifetime {
+            for clip in &mut self.clips {
+                clip.source_expires_at.get_or_insert(made_at.plus(lifetime));
+            }
+        }
+        self
+    }
 }
 
 /// What the fill learned of a clip by reading all of it.

@@ -48,8 +48,14 @@ text_enum! {
         ProviderRejected = "provider_rejected",
         /// 429: the provider wants to be left alone for a while.
         ProviderBusy = "provider_busy",
-        /// 502: the provider failed, or did not answer.
+        /// 502: the provider says that it failed.
         ProviderFailed = "provider_failed",
+        /// 412: a call that shall go to a host that is not the provider's.
+        ForbiddenTarget = "forbidden_target",
+        /// 502: the provider could not be reached, or broke off.
+        ProviderUnreachable = "provider_unreachable",
+        /// 504: the provider did not answer in time.
+        ProviderTimeout = "provider_timeout",
     }
 }
 
@@ -72,6 +78,9 @@ impl Code {
             Self::ProviderRejected => StatusCode::UNPROCESSABLE_ENTITY,
             Self::ProviderBusy => StatusCode::TOO_MANY_REQUESTS,
             Self::ProviderFailed => StatusCode::BAD_GATEWAY,
+            Self::ForbiddenTarget => StatusCode::PRECONDITION_FAILED,
+            Self::ProviderUnreachable => StatusCode::BAD_GATEWAY,
+            Self::ProviderTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 
@@ -96,6 +105,9 @@ impl Code {
             Self::ProviderRejected => "The provider refused the request",
             Self::ProviderBusy => "The provider is busy",
             Self::ProviderFailed => "The provider failed",
+            Self::ForbiddenTarget => "The target is not allowed",
+            Self::ProviderUnreachable => "The provider cannot be reached",
+            Self::ProviderTimeout => "The provider did not answer in time",
         }
     }
 }
@@ -202,6 +214,9 @@ mod tests {
             ("provider_rejected", 422),
             ("provider_busy", 429),
             ("provider_failed", 502),
+            ("forbidden_target", 412),
+            ("provider_unreachable", 502),
+            ("provider_timeout", 504),
         ];
         let actual: Vec<_> = Code::ALL.iter().map(|code| (code.as_str(), code.status().as_u16())).collect();
         assert_eq!(actual, contract);

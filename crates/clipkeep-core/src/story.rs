@@ -90,6 +90,7 @@ pub fn brought(by: Bringer, slot: &str, was: Option<GenerationStatus>) -> String
             "; asked for at the provider, as its webhook lacked the result".to_owned()
         }
         Bringer::Poll => "; asked for at the provider, as no webhook came".to_owned(),
+        Bringer::Proxy => "; by its result, as the app asked for it through the proxy".to_owned(),
         Bringer::Import => match slot.rsplit_once('/') {
             Some((_, line)) => format!("; imported (line {line})"),
             None => "; imported".to_owned(),
@@ -237,6 +238,7 @@ mod tests {
         assert_eq!(told(Bringer::Webhook, None), "; by its webhook");
         assert!(told(Bringer::Poll, Some(GenerationStatus::Pending)).ends_with("as no webhook came"));
         assert!(told(Bringer::Poll, Some(GenerationStatus::ResultMissing)).ends_with("lacked the result"));
+        assert!(told(Bringer::Proxy, None).ends_with("through the proxy"));
         assert_eq!(told(Bringer::Import, None), "; imported (line 12)");
         assert_eq!(told(Bringer::Store, None), "");
     }

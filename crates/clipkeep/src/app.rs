@@ -27,13 +27,14 @@ use crate::{
     fill::{self, FillEngine, FillParts, FillSettings, local},
     keys,
     outbox::{self, Feed, OutboxParts, OutboxSettings},
-    provider::Providers,
+    provider::{FalRelay, Providers},
     scratch::{Role, Scratch},
     source::{SourceClient, SourceSettings},
     store::{Store, StoreError, StoreTarget, UploadLimits},
     sweep::{Sweep, SweepParts, SweepSettings},
     telemetry::Metrics,
     tls,
+    usage::Usage,
 };
 
 pub use crate::final_urls::FinalUrls;
@@ -66,6 +67,8 @@ pub struct App {
     pub sweep: Sweep,
     /// Who generates: how their webhooks are believed, and how they are asked.
     pub providers: Arc<Providers>,
+    /// The way to fal for what apps ask.
+    pub relay: FalRelay,
     /// What signs links.
     pub links: LinkKeys,
     /// What signs receipts.
@@ -78,6 +81,8 @@ pub struct App {
     pub cache: DiskCache,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Who got how much of which clip.
+    pub usage: Arc<Usage>,
     /// What was heard of, for those who wait for it.
     pub feed: Feed,
     /// Work that must outlive the request that started it.
@@ -120,6 +125,7 @@ impl App {
         if scratch.role() == Role::Node {
             store.clear_staging().await?;
         }
+        let usage = Usage::new(Arc::clone(&catalog), Arc::clone(&clock), Arc::clone(&metrics), &node_name());
         let engine = FillEngine::new(FillParts {
             node: node_name(),
             settings: fill_settings(&config, &scratch),
@@ -128,6 +134,7 @@ impl App {
             source: SourceClient::new(source_settings(&config), Arc::clone(&clock))?,
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
+            usage: Arc::clone(&usage),
         });
         let hooks = Arc::new(HookWriter::start(Arc::clone(&catalog), HookLimits::default()));
         let providers = Arc::new(Providers::new(&config)?);
@@ -142,7 +149,12 @@ impl App {
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
         });
-        let tasks = TaskTracker::new();
+        let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
+        // Commands that fill use sources, too.
+        tasks.spawn({
+            let (usage, stopping) = (Arc::clone(&usage), stopping.clone());
+            async move { usage.run(&stopping).await }
+        });
         let cache = DiskCache::new(scratch.cache(), config.cache_size, Arc::clone(&store), tasks.clone());
         cache.take_over(&*catalog).await?;
         let told_before = catalog.last_event().await?;
@@ -161,11 +173,12 @@ impl App {
             hooks,
             sweep,
             providers,
+            relay: FalRelay::new(&config)?,
             final_urls: FinalUrls::new(&config),
             shelf: Shelf::new(SHELF_MEMORY),
             tasks,
             cache,
-            stopping: CancellationToken::new(),
+            stopping,
             callers: Callers::new(keys.admin_token, Arc::clone(&catalog)),
             receipts: keys.receipt_key.expose().parse()?,
             scratch,
@@ -179,6 +192,7 @@ impl App {
             engine,
             links,
             metrics,
+            usage,
         }))
     }
 
@@ -267,6 +281,7 @@ impl App {
         self.cache.close().await;
         self.tasks.close();
         self.tasks.wait().await;
+        self.usage.flush().await;
         self.hooks.shutdown().await;
     }
 }

@@ -1,5 +1,7 @@
 //! The JSON of generations and clips. Field names are the contract's.
 
+use std::time::Duration;
+
 use clipkeep_core::{
     generation::{Clip, Generation, Kind},
     policy::Policy,
@@ -9,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::final_urls::FinalUrls;
+use crate::{catalog::UsageLine, final_urls::FinalUrls};
 
 /// A clip's metadata row.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -199,6 +201,48 @@ impl GenerationRow {
             created_at: generation.created_at.to_string(),
             completed_at: generation.completed_at.map(|at| at.to_string()),
             clips,
+        }
+    }
+}
+
+/// What was delivered of one clip, tenant or model, or in one hour, day or month.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct UsageRow {
+    /// Which one; empty where there is none, and for a total.
+    pub name: String,
+    /// Viewings of which at least a quarter of the clip was delivered.
+    pub plays: u64,
+    /// Bytes of clips that were sent to viewers.
+    pub viewer_bytes: u64,
+    /// Answers with bytes that the node had at hand.
+    pub hits: u64,
+    /// Answers whose bytes had to be brought: they started a fill or joined one,
+    /// or read store or source through.
+    pub cold_fetches: u64,
+    /// Bytes that were read from sources.
+    pub source_bytes: u64,
+    /// Viewings that were cut off before they were a play.
+    pub aborted_plays: u64,
+    /// Milliseconds from a request to its first byte, on average; null if there
+    /// was none.
+    pub first_byte_ms: Option<f64>,
+}
+
+impl UsageRow {
+    /// The row of `line`.
+    pub fn new(line: UsageLine) -> Self {
+        let UsageLine { name, counts } = line;
+        let micros = |count: u64| counts.first_byte_micros.checked_div(count);
+        Self {
+            name,
+            plays: counts.plays,
+            viewer_bytes: counts.viewer_bytes,
+            hits: counts.hits,
+            cold_fetches: counts.cold_fetches,
+            source_bytes: counts.source_bytes,
+            aborted_plays: counts.aborted_plays,
+            first_byte_ms: micros(counts.first_bytes)
+                .map(|micros| Duration::from_micros(micros).as_secs_f64() * 1000.0),
         }
     }
 }

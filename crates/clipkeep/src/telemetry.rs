@@ -3,7 +3,7 @@
 
 use std::{sync::atomic::AtomicU64, time::Duration};
 
-use clipkeep_core::state::ClipState;
+use clipkeep_core::{state::ClipState, usage::Counts};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -45,6 +45,17 @@ struct Status {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfCall {
+    call: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    call: &'static str,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct State {
     state: &'static str,
 }
@@ -52,6 +63,31 @@ struct State {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AtEndpoint {
     endpoint: String,
+}
+
+/// What was delivered, as [`Counts`] has it.
+#[derive(Default)]
+struct UsageMetrics {
+    plays: Counter,
+    viewer_bytes: Counter,
+    answers: Family<Outcome, Counter>,
+    aborted: Counter,
+    first_byte: Counter<f64, AtomicU64>,
+    first_bytes: Counter,
+    lost: Counter,
+}
+
+impl UsageMetrics {
+    fn register(&self, r: &mut Registry) {
+        r.register("plays", "Viewings of which a quarter of the clip or more was delivered", self.plays.clone());
+        r.register_with_unit("viewer", "Bytes of clips sent to viewers", Unit::Bytes, self.viewer_bytes.clone());
+        r.register("answers", "Answers with bytes of a clip: hit or cold", self.answers.clone());
+        r.register("aborted_plays", "Viewings cut off before they were a play", self.aborted.clone());
+        let help = "Time from request to first byte, summed over first_bytes answers";
+        r.register_with_unit("first_byte", help, Unit::Seconds, self.first_byte.clone());
+        r.register("first_bytes", "Answers whose first byte left", self.first_bytes.clone());
+        r.register("usage_lost", "Rows of usage that found no room while the catalogue was away", self.lost.clone());
+    }
 }
 
 /// Every metric of a node.
@@ -70,7 +106,10 @@ pub struct Metrics {
     fills_running: Gauge<i64>,
     clips_at_risk: Gauge<i64>,
     polls: Family<Outcome, Counter>,
+    proxied: Family<Answered, Counter>,
+    unkept: Family<OfCall, Counter>,
     swept: Family<Outcome, Counter>,
+    usage: UsageMetrics,
     up: Gauge<u64, AtomicU64>,
 }
 
@@ -92,7 +131,10 @@ impl Metrics {
             fills_running: Gauge::default(),
             clips_at_risk: Gauge::default(),
             polls: Family::default(),
+            proxied: Family::default(),
+            unkept: Family::default(),
             swept: Family::default(),
+            usage: UsageMetrics::default(),
             up: Gauge::default(),
         };
         metrics.register();
@@ -117,7 +159,12 @@ impl Metrics {
         let help = "Clips that are not stored and whose source is about to vanish, by the last sweep";
         r.register("clips_at_risk", help, self.clips_at_risk.clone());
         r.register("polls", "Generations asked for at their provider, by outcome", self.polls.clone());
+        let help = "Calls that passed to fal, by what they are and fal's status (0: not passed, or not answered)";
+        r.register("proxy_calls", help, self.proxied.clone());
+        let help = "Answers of fal's that were passed on without being kept: look into the log";
+        r.register("proxy_unkept", help, self.unkept.clone());
         r.register("swept", "What the sweep found and did, by outcome", self.swept.clone());
+        self.usage.register(r);
         r.register("up", "1 while the node runs", self.up.clone());
     }
 
@@ -143,6 +190,16 @@ impl Metrics {
         self.polls.get_or_create(&Outcome { outcome }).inc();
     }
 
+    /// A call passed to fal, or did not (0).
+    pub fn proxied(&self, call: &'static str, status: u16) {
+        self.proxied.get_or_create(&Answered { call, status }).inc();
+    }
+
+    /// An answer was passed on without being kept.
+    pub fn passed_unkept(&self, call: &'static str) {
+        self.unkept.get_or_create(&OfCall { call }).inc();
+    }
+
     /// The sweep found or did so much of one thing.
     pub fn swept(&self, outcome: &'static str, count: u64) {
         if count > 0 {
@@ -153,6 +210,23 @@ impl Metrics {
     /// So many clips are at risk.
     pub fn at_risk(&self, clips: u64) {
         self.clips_at_risk.set(i64::try_from(clips).unwrap_or(i64::MAX));
+    }
+
+    /// Deliveries were counted.
+    pub fn used(&self, counts: &Counts) {
+        let usage = &self.usage;
+        usage.plays.inc_by(counts.plays);
+        usage.viewer_bytes.inc_by(counts.viewer_bytes);
+        usage.answers.get_or_create(&Outcome { outcome: "hit" }).inc_by(counts.hits);
+        usage.answers.get_or_create(&Outcome { outcome: "cold" }).inc_by(counts.cold_fetches);
+        usage.aborted.inc_by(counts.aborted_plays);
+        usage.first_byte.inc_by(Duration::from_micros(counts.first_byte_micros).as_secs_f64());
+        usage.first_bytes.inc_by(counts.first_bytes);
+    }
+
+    /// Rows of usage were lost.
+    pub fn usage_lost(&self, rows: u64) {
+        self.usage.lost.inc_by(rows);
     }
 
     /// How many bytes came from sources so far.

@@ -9,6 +9,7 @@ mod docs;
 mod error;
 mod host;
 mod key;
+mod network;
 mod parse;
 mod place;
 mod raw;
@@ -23,6 +24,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use host::{HostPattern, HostPatternError};
 pub use key::{ENV_PREFIX, KEYS, Key, Kind, is_reserved_env};
+pub use network::{Network, NetworkError};
 pub(crate) use parse::web_url;
 pub use place::{BaseUrl, DatabaseUrl, PlaceError, S3Settings, StoreUrl, UrlTemplate};
 pub use raw::Layers;
@@ -115,6 +117,16 @@ pub struct Config {
     pub fal_key: Option<Secret<String>>,
     /// fal's queue.
     pub fal_queue_url: BaseUrl,
+    /// fal's direct calls.
+    pub fal_run_url: BaseUrl,
+    /// fal's uploads and tokens.
+    pub fal_rest_url: BaseUrl,
+    /// Where the gateway listens; none if there is none.
+    pub fal_gateway_listen: Option<SocketAddr>,
+    /// The networks that need no token to call fal through us.
+    pub proxy_networks: Vec<Network>,
+    /// Whether results that pass hold our URLs.
+    pub rewrite_results: bool,
     /// Where fal publishes its webhook keys.
     pub fal_jwks_url: url::Url,
     /// What Replicate's webhooks are signed with; none if it sends none.

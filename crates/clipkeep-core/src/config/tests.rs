@@ -225,6 +225,9 @@ fn what_is_probably_not_meant_is_warned_of() {
     assert_eq!(warnings(&[("public_url", "http://clips.example.com")]), [Warning::PublicUrlPlainHttp]);
     assert_eq!(warnings(&[("fal_jwks_url", "http://fal.example.com/jwks")]), [Warning::FalOverPlainHttp]);
     assert_eq!(warnings(&[("fal_jwks_url", "http://localhost:1/jwks")]), []);
+    assert_eq!(warnings(&[("fal_rest_url", "http://fal.example.com")]), [Warning::FalOverPlainHttp]);
+    assert_eq!(warnings(&[("proxy_networks", "10.0.0.0/8, 0.0.0.0/0")]), [Warning::ProxyOpenToAll]);
+    assert_eq!(warnings(&[("fal_gateway_listen", "127.0.0.1:1")]), [Warning::GatewayWithoutKey]);
     assert_eq!(warnings(&[("database", "postgres://db/keep")]), [Warning::SecretsPerNode]);
     let example = Key::named("admin_token").unwrap().example;
     assert_eq!(warnings(&[("admin_token", example)]), [Warning::ExampleSecret]);

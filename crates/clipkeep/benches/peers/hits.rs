@@ -17,14 +17,15 @@ use crate::{
     support::node::{Node, NodeConfig, TOKEN},
 };
 
-const LEN: u64 = 40 << 20;
+pub(crate) const LEN: u64 = 40 << 20;
 const ROUNDS: usize = 3;
 /// 0 is the whole clip.
-const SIZES: [(u64, &str); 4] = [(0, "full (40 MiB)"), (1 << 20, "1 MiB"), (64 << 10, "64 KiB"), (1 << 10, "1 KiB")];
+pub(crate) const SIZES: [(u64, &str); 4] =
+    [(0, "full (40 MiB)"), (1 << 20, "1 MiB"), (64 << 10, "64 KiB"), (1 << 10, "1 KiB")];
 
 /// The requests are made up before the clock runs: the load generator shares
 /// the machine with what it measures.
-const LUA: &str = r#"
+pub(crate) const LUA: &str = r#"
 local len, size = tonumber(os.getenv("LEN")), tonumber(os.getenv("SIZE"))
 local requests, at = {}, 0
 init = function(args)
@@ -189,7 +190,7 @@ fn nginx(dir: &Path, clip: &Path) -> Nginx {
 }
 
 /// Requests per second, and CPU seconds of the server per request.
-fn load(dir: &Path, url: &str, size: u64, pids: &[u32]) -> (f64, f64) {
+pub(crate) fn load(dir: &Path, url: &str, size: u64, pids: &[u32]) -> (f64, f64) {
     let connections = if size == 0 { "4" } else { "32" };
     let cpu = cpu_secs(pids);
     let mut wrk = Command::new("wrk");

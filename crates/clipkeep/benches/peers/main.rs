@@ -1,10 +1,11 @@
 //! clipkeep beside its peers, in one run: `cargo bench -p clipkeep`, or
-//! `-- hooks`, `-- ingest`, `-- hits`, `-- cold`, `-- queue` for one of them.
+//! `-- hooks`, `-- ingest`, `-- hits`, `-- counting`, `-- cold`, `-- queue` for one of them.
 //! Needs rclone, nginx, Varnish, wrk and Garage. Timings of a small machine are noisy: look at the ratios.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
 
 mod cold;
+mod counting;
 mod hits;
 mod hooks;
 mod ingest;
@@ -26,6 +27,9 @@ async fn main() {
     }
     if asked("hits") {
         hits::run().await;
+    }
+    if asked("counting") {
+        counting::run().await;
     }
     if asked("queue") {
         queue::run().await;

@@ -19,6 +19,7 @@ use crate::{
         Through,
         local::{LocalCopy, Viewer},
     },
+    usage::Account,
 };
 
 /// How long a clip is read from its source before the node looks whether it can
@@ -41,6 +42,8 @@ pub struct Shelved {
     pub fast: Option<Fast>,
     /// Where the bytes are.
     pub bytes: Where,
+    /// Where its deliveries are counted.
+    pub account: Arc<Account>,
     /// When the catalogue was asked.
     pub since: Instant,
 }
@@ -195,7 +198,15 @@ mod tests {
     fn clip(since: Instant) -> Arc<Shelved> {
         let representation =
             Representation::new(9, ETag::of_view(&key(0), 1, false), Timestamp::from_secs(1), "video/mp4");
-        Arc::new(Shelved { representation, sized: true, public: false, fast: None, bytes: Where::Store, since })
+        Arc::new(Shelved {
+            representation,
+            sized: true,
+            public: false,
+            fast: None,
+            bytes: Where::Store,
+            account: Account::of_test(key(0)),
+            since,
+        })
     }
 
     async fn put(shelf: &Shelf, key: &ClipKey, clip: Arc<Shelved>) {

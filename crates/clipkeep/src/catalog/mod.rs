@@ -25,6 +25,7 @@ pub mod submissions;
 mod taken;
 pub mod tokens;
 mod upkeep;
+pub mod usage;
 
 use std::time::Duration;
 
@@ -43,6 +44,7 @@ pub use self::{
     lookup::{Holder, Lookup, Outline},
     outbox::Outbox,
     upkeep::{AgedClip, Deletion, StoredObject, Upkeep},
+    usage::{UsageBatch, UsageBook, UsageFilter, UsageGroup, UsageLine, UsagePage},
 };
 
 /// What went wrong in the catalogue.
@@ -214,7 +216,7 @@ pub struct ClipPage {
 /// The catalogue.
 #[async_trait]
 pub trait Catalog:
-    AtRisk + Lookup + Outbox + Outlook + Polls + Submissions + Tokens + Upkeep + Send + Sync + 'static
+    AtRisk + Lookup + Outbox + Outlook + Polls + Submissions + Tokens + Upkeep + UsageBook + Send + Sync + 'static
 {
     /// Commits verified webhooks together, durably, in one transaction:
     /// generations, clips, history and the work (a due clip *is* the work).

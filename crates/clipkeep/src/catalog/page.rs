@@ -55,14 +55,14 @@ impl Statement {
         list
     }
 
-    fn compare(&mut self, column: &str, operator: &str, value: Option<Value>, mark: char) {
+    pub(super) fn compare(&mut self, column: &str, operator: &str, value: Option<Value>, mark: char) {
         if let Some(value) = value {
             let place = self.bind(value, mark);
             self.sql.push_str(&format!("{column} {operator} {place} AND "));
         }
     }
 
-    fn bind(&mut self, value: Value, mark: char) -> String {
+    pub(super) fn bind(&mut self, value: Value, mark: char) -> String {
         self.values.push(value);
         format!("{mark}{}", self.values.len())
     }

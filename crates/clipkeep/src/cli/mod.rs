@@ -12,6 +12,7 @@ mod receipt;
 mod serve;
 mod sweep;
 mod token;
+mod usage;
 mod verify;
 
 use std::{fmt, process::ExitCode};
@@ -58,6 +59,8 @@ enum Command {
     Link(link::Args),
     /// Read stored clips again and compare their bytes with their checksums.
     Verify(verify::Args),
+    /// Show what was delivered: plays, bytes, hits, cold fetches.
+    Usage(usage::Args),
     /// Print the admin token.
     Token,
     /// Check configuration, database, store, webhook keys and clock.
@@ -135,6 +138,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::Explain(args) => explain::run(config, args, cli.json).await,
             Command::Link(args) => link::run(&config, args, cli.json).await,
             Command::Verify(args) => verify::run(config, args, cli.json).await,
+            Command::Usage(args) => usage::run(config, args, cli.json).await,
             Command::Token => token::run(&config, cli.json),
             Command::Doctor => doctor::run(config, cli.json).await,
         }
@@ -153,7 +157,7 @@ fn needs_folder(command: &Command, config: &Config) -> bool {
         Command::Token => config.admin_token.is_none(),
         Command::Link(_) => config.link_keys.is_none(),
         Command::Events(args) if args.is_secret() => config.event_secret.is_none(),
-        Command::Find(_) | Command::Events(_) | Command::Explain(_) => database,
+        Command::Find(_) | Command::Events(_) | Command::Explain(_) | Command::Usage(_) => database,
         Command::Verify(args) if args.is_offline() => false,
         Command::Verify(_) => database || store,
         Command::Sweep(args) if args.only_lists() => database,

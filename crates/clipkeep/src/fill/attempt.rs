@@ -1,23 +1,32 @@
 //! One attempt at a fill: the claim that it stands on, and what it read so far.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use super::Inner;
-use crate::catalog::{Attempt, Claim};
+use crate::{
+    catalog::{Attempt, Claim},
+    usage::Account,
+};
 
 pub(super) struct Ongoing {
     pub(super) claim: Claim,
     read: AtomicU64,
+    account: Arc<Account>,
 }
 
 impl Ongoing {
-    pub(super) const fn new(claim: Claim) -> Self {
-        Self { claim, read: AtomicU64::new(0) }
+    pub(super) fn new(inner: &Inner, claim: Claim) -> Self {
+        let account = inner.parts.usage.account(&claim.lease.key, claim.clip.facts.tenant.as_ref());
+        Self { claim, read: AtomicU64::new(0), account }
     }
 
     /// Counts what came from the source, kept or not.
     pub(super) fn count(&self, bytes: u64) {
         self.read.fetch_add(bytes, Ordering::Relaxed);
+        self.account.source_read(bytes);
     }
 
     /// The attempt, if it ends now.

@@ -52,6 +52,7 @@ use crate::{
     source::SourceClient,
     store::Store,
     telemetry::Metrics,
+    usage::Usage,
 };
 
 /// What bounds and paces fills.
@@ -107,6 +108,8 @@ pub struct FillParts {
     pub clock: Arc<dyn Clock>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// What is read from sources, by clip.
+    pub usage: Arc<Usage>,
 }
 
 /// The fill engine. Cheap to clone.

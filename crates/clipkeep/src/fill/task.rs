@@ -79,7 +79,7 @@ type Staging = JoinHandle<Result<Staged, StoreError>>;
 /// the next fill of this clip aborts first.
 pub(super) async fn run(inner: &Inner, claim: Claim, running: &Running) -> FillEnd {
     let began = tokio::time::Instant::now();
-    let ongoing = Ongoing::new(claim);
+    let ongoing = Ongoing::new(inner, claim);
     let claim = &ongoing.claim;
     let result = fill(inner, &ongoing, running).await;
     let end = settle::conclude(inner, &ongoing, result).await;

@@ -11,6 +11,7 @@ use super::{FillEngine, Inner, caps::Permit, fetch::host_of};
 use crate::{
     faststart::Look,
     source::{Piece, SourceError, SourceResponse},
+    usage::Account,
 };
 
 /// How much the first request asks for: enough to see what the clip is.
@@ -25,6 +26,7 @@ pub struct Through {
     url: SourceUrl,
     version: SourceVersion,
     total: u64,
+    account: Arc<Account>,
 }
 
 impl FillEngine {
@@ -37,8 +39,13 @@ impl FillEngine {
             return Ok(None);
         };
         let max = self.0.parts.settings.max_clip_size;
-        let through =
-            Through { inner: Arc::clone(&self.0), url: clip.source_url.clone(), version: answer.version, total };
+        let through = Through {
+            inner: Arc::clone(&self.0),
+            url: clip.source_url.clone(),
+            version: answer.version,
+            total,
+            account: self.0.parts.usage.account(&clip.key, clip.facts.tenant.as_ref()),
+        };
         Ok(Some(through).filter(|_| total <= max))
     }
 }
@@ -94,6 +101,7 @@ impl Reading {
                     chunk.truncate(usize::try_from(self.left.end - self.left.start).unwrap_or(usize::MAX));
                     self.left.start += chunk.len() as u64;
                     self.through.inner.parts.metrics.source_read(chunk.len() as u64);
+                    self.through.account.source_read(chunk.len() as u64);
                     return Ok(Some((chunk, self)));
                 }
                 Ok(None) => self.answer = None,

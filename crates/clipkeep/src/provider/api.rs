@@ -59,11 +59,7 @@ impl Api {
             .timeout(ANSWER_TIMEOUT)
             .user_agent(concat!("clipkeep/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        // A key that is no header value was refused with the configuration.
-        let header = |key: &Secret<String>| HeaderValue::try_from(format!("{scheme} {}", key.expose())).ok();
-        let mut key = key.and_then(header);
-        key.iter_mut().for_each(|key| key.set_sensitive(true));
-        Ok(Self { provider, client, base: base.clone(), key })
+        Ok(Self { provider, client, base: base.clone(), key: key.and_then(|key| key_header(scheme, key)) })
     }
 
     pub(super) const fn has_key(&self) -> bool {
@@ -118,6 +114,14 @@ impl Api {
         };
         AskError::Unanswered { provider: self.provider, problem }
     }
+}
+
+/// What a key is sent as. A key that is no header value was refused with the
+/// configuration.
+pub(super) fn key_header(scheme: &str, key: &Secret<String>) -> Option<HeaderValue> {
+    let mut header = HeaderValue::try_from(format!("{scheme} {}", key.expose())).ok()?;
+    header.set_sensitive(true);
+    Some(header)
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {

@@ -1,5 +1,5 @@
 //! Providers: how each one's webhooks are believed and read, and how it is asked
-//! what became of a generation.
+//! what became of a generation. And the way to fal for what apps ask (`relay`).
 //!
 //! A provider is a file here and a line in [`Providers::new`], beside its module
 //! in the core's `hook`. Not the way into the catalogue, and not where clips are
@@ -7,6 +7,7 @@
 
 mod api;
 mod fal;
+mod relay;
 mod replicate;
 mod standard;
 
@@ -21,7 +22,10 @@ use clipkeep_core::{
 };
 use http::HeaderMap;
 
-pub use self::fal::{Fal, Submission, SubmitError, Submitted};
+pub use self::{
+    fal::{Fal, Submission, SubmitError, Submitted},
+    relay::{FalRelay, Outgoing, RelayError, unanswered},
+};
 use self::{replicate::Replicate, standard::Standard};
 use crate::jwks::JwksError;
 

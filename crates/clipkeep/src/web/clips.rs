@@ -1,6 +1,11 @@
 //! `GET|HEAD /v/{key}`: the link, the clip, the plan, the bytes.
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    ops::Range,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     body::Body,
@@ -22,11 +27,13 @@ use tokio::time::Instant;
 use super::{
     body::{self, Unopened},
     error::ApiError,
+    metered::{Asked, place_of, take_down},
     shelve,
 };
 use crate::{
     app::App,
     cache::{Shelved, Where},
+    usage::Answer,
 };
 
 /// When to come again for a clip that is on its way.
@@ -58,15 +65,19 @@ pub(super) async fn deliver(
     axum::extract::State(app): axum::extract::State<super::AppState>,
     request: axum::extract::Request,
 ) -> Response<Body> {
-    answer(&app, &request.into_parts().0).await
+    answer(&app, &request.into_parts().0, Ipv4Addr::UNSPECIFIED.into()).await.0
 }
 
 /// The answer to any request whose path starts with `/v/`.
-pub(super) async fn answer(app: &Arc<App>, request: &Parts) -> Response<Body> {
-    let began = Instant::now();
+pub(super) async fn answer(app: &Arc<App>, request: &Parts, from: IpAddr) -> (Response<Body>, Option<Answer>) {
+    let mut counted = None;
+    let asked = Asked { from, headers: &request.headers, link: None, began: Instant::now() };
     let mut response = match request.method {
-        Method::GET | Method::HEAD => match clip_response(app, request, began).await {
-            Ok(response) => response,
+        Method::GET | Method::HEAD => match clip_response(app, request, asked).await {
+            Ok((response, answer)) => {
+                counted = answer;
+                response
+            }
             Err(error) => without_body_for_head(&request.method, error.into_response()),
         },
         Method::OPTIONS => preflight(),
@@ -74,10 +85,14 @@ pub(super) async fn answer(app: &Arc<App>, request: &Parts) -> Response<Body> {
     };
     write_common(response.headers_mut());
     app.metrics.delivered(response.status().as_u16());
-    response
+    (response, counted)
 }
 
-async fn clip_response(app: &Arc<App>, request: &Parts, began: Instant) -> Result<Response<Body>, ApiError> {
+async fn clip_response(
+    app: &Arc<App>,
+    request: &Parts,
+    mut asked: Asked<'_>,
+) -> Result<(Response<Body>, Option<Answer>), ApiError> {
     let path = request.uri.path();
     // Keys hold no character that needs escaping: an escaped spelling is no key.
     let key: ClipKey = path["/v/".len()..].parse().map_err(|_| unknown())?;
@@ -92,7 +107,7 @@ async fn clip_response(app: &Arc<App>, request: &Parts, began: Instant) -> Resul
     loop {
         let (shelved, came) = match &found {
             Found::Clip(shelved, came) => (shelved, *came),
-            Found::Bare(content_type) => return Ok(bare(content_type)),
+            Found::Bare(content_type) => return Ok((bare(content_type), None)),
         };
         if link.is_none() && !shelved.public {
             return Err(refused(LinkError::Missing));
@@ -105,18 +120,22 @@ async fn clip_response(app: &Arc<App>, request: &Parts, began: Instant) -> Resul
         *response.headers_mut() = HeaderMap::with_capacity(24);
         *response.status_mut() = plan.status();
         write_headers(response.headers_mut(), &plan, shelved, came, &key, link.as_ref());
-        match body::open(app, &key, shelved, plan.into_body()).await {
+        let planned = plan.into_body();
+        let place = place_of(&planned, shelved);
+        match body::open(app, &key, shelved, planned).await {
             Ok(body) => *response.body_mut() = body,
             Err(Unopened::Failed(error)) => return Err(error),
-            Err(Unopened::Outdated) if began.elapsed() < FIRST_BYTE_TIMEOUT => {
+            Err(Unopened::Outdated) if asked.began.elapsed() < FIRST_BYTE_TIMEOUT => {
                 app.shelf.forget(&key);
                 found = look_up(app, &key, request, link.is_some()).await?;
                 continue;
             }
             Err(Unopened::Outdated) => return Err(come_again(&key)),
         }
-        response.headers_mut().insert("server-timing", server_timing(&[("total", began.elapsed())]));
-        return Ok(response);
+        response.headers_mut().insert("server-timing", server_timing(&[("total", asked.began.elapsed())]));
+        asked.link = link.as_ref().map(|link| link.expires);
+        let counted = place.and_then(|place| take_down(app, shelved, came, place, &asked));
+        return Ok((response, counted));
     }
 }
 

@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
-use clipkeep_core::problem::Code;
+use clipkeep_core::{hook::source_lifetime, problem::Code};
 use http_body_util::{BodyExt, Limited};
 use serde_json::json;
 use tokio::time::Instant;
@@ -28,7 +28,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 ///
 /// 200 leaves only after generation, clips and work are durable. Duplicates
 /// change nothing and get 200 too. The query of the hook URL may carry `model`,
-/// `prompt` or `prompt_hash`, `tenant`, `policy` and `public`.
+/// `prompt` or `prompt_hash`, `tenant`, `policy`, `public` and `source_lifetime`
+/// (seconds).
 #[utoipa::path(
     post, path = "/hooks/{provider}", tag = "hooks",
     params(("provider" = String, Path, description = "Who sends it: `fal`, `replicate` or `standard`")),
@@ -88,7 +89,8 @@ async fn receive(
     for note in &decoded.notes {
         tracing::info!(%request_id, slot = note.slot, reason = note.reason, "a file of the payload became no clip");
     }
-    Ok(app.hooks.record(decoded.record).await?)
+    let lifetime = source_lifetime(query).map_err(HookRefused::Query)?;
+    Ok(app.hooks.record(decoded.record.with_source_lifetime(lifetime)).await?)
 }
 
 async fn read(body: Body, max: u64) -> Result<bytes::Bytes, ApiError> {

@@ -1,10 +1,19 @@
 //! The listener: accepts connections, bounds them, and lets them end in peace.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::body::Body;
 use http::{Request, Response};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -16,7 +25,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::wire::Wire;
+use super::{metered::Metered, wire::Wire};
+use crate::usage::{self, Meter};
 
 /// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
@@ -29,8 +39,13 @@ const MAX_UNSENT: u32 = 64 * 1024;
 
 /// Answers one request. Never fails: a failure is an answer.
 pub(super) trait Answer: Send + Sync + 'static {
-    /// The answer to `request`.
-    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
+    /// The answer to a `request` from this address, and what is to be counted
+    /// of it.
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        from: IpAddr,
+    ) -> impl Future<Output = (Response<Body>, Option<usage::Answer>)> + Send;
 }
 
 /// Serves connections of `listener` until `stop`, at most `max_connections` at
@@ -50,23 +65,20 @@ pub(super) async fn serve<A: Answer>(
             place = Arc::clone(&places).acquire_owned() => place,
             () = stop.cancelled() => break,
         };
-        let stream = tokio::select! {
+        let (stream, from) = tokio::select! {
             accepted = accept(&listener) => accepted,
             () = stop.cancelled() => break,
         };
         // Either only makes things better: without them it works, too.
         let _ = stream.set_nodelay(true);
         let _ = SockRef::from(&stream).set_tcp_notsent_lowat(MAX_UNSENT);
-        let answer = Arc::clone(&answer);
-        let service = service_fn(move |request| {
-            let answer = Arc::clone(&answer);
-            async move { Ok::<_, Infallible>(answer.answer(request).await) }
-        });
+        let meter = Meter::default();
+        let service = metered(Arc::clone(&answer), from.ip(), meter.clone());
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
             .max_buf_size(MAX_HEAD)
-            .serve_connection(TokioIo::new(Wire::new(stream)), service);
+            .serve_connection(TokioIo::new(Wire::new(stream, meter)), service);
         let watched = graceful.watch(connection);
         tokio::spawn(async move {
             // A client that breaks off is its own business.
@@ -78,12 +90,27 @@ pub(super) async fn serve<A: Answer>(
     let _ = tokio::time::timeout(grace, graceful.shutdown()).await;
 }
 
+/// Answers a connection's requests with bodies that are counted.
+fn metered<A: Answer>(
+    answer: Arc<A>,
+    from: IpAddr,
+    meter: Meter,
+) -> impl Service<Request<Incoming>, Response = Response<Metered>, Error = Infallible, Future: Send> {
+    service_fn(move |request| {
+        let (answer, meter) = (Arc::clone(&answer), meter.clone());
+        async move {
+            let (response, counted) = answer.answer(request, from).await;
+            Ok(response.map(|body| Metered::new(body, counted, meter)))
+        }
+    })
+}
+
 /// The next connection. Errors of `accept` belong to one connection or to a
 /// shortage of file descriptors; neither is a reason to stop.
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return stream,
+            Ok(accepted) => return accepted,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(50)).await;

@@ -7,11 +7,13 @@ mod clips;
 mod error;
 mod hooks;
 mod listen;
+mod metered;
 mod ops;
+mod proxy;
 mod shelve;
 mod wire;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Router,
@@ -34,8 +36,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use self::api::HistoryRow;
 use self::error::ApiError;
-use crate::app::App;
 pub use crate::rows::{ClipRow, GenerationRow};
+use crate::{app::App, usage::Answer};
 
 type AppState = Arc<App>;
 
@@ -43,7 +45,7 @@ type AppState = Arc<App>;
 #[openapi(
     info(title = "clipkeep", description = "Keeps AI video: copies generated clips into your own bucket and serves them."),
     modifiers(&AdminToken),
-    tags((name = "hooks"), (name = "delivery"), (name = "generations"), (name = "clips"), (name = "links"), (name = "events"), (name = "ops"))
+    tags((name = "hooks"), (name = "proxy"), (name = "delivery"), (name = "generations"), (name = "clips"), (name = "links"), (name = "events"), (name = "usage"), (name = "ops"))
 )]
 struct ApiDoc;
 
@@ -61,6 +63,8 @@ fn documented() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(ApiDoc::openapi())
         // The providers call.
         .routes(routes!(hooks::receive_hook))
+        // The app calls fal.
+        .routes(routes!(proxy::ask_fal, proxy::call_fal, proxy::cancel_at_fal))
         // Viewers call; answered before this router, here for the document.
         .routes(routes!(clips::deliver))
         // The app calls, with a token.
@@ -74,6 +78,7 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(api::risk::list_at_risk))
         .routes(routes!(api::links::create_link))
         .routes(routes!(api::events::stream_events))
+        .routes(routes!(api::usage::get_usage))
         // Anybody calls.
         .routes(routes!(api::receipts::receipt_keys))
         // Operators call.
@@ -135,14 +140,41 @@ struct Front {
 
 impl listen::Answer for Front {
     /// Clips take the short way; all else goes through the router.
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>, from: IpAddr) -> (Response<Body>, Option<Answer>) {
         if request.uri().path().starts_with("/v/") {
-            return clips::answer(&self.app, &request.into_parts().0).await;
+            return clips::answer(&self.app, &request.into_parts().0, from).await;
         }
-        match self.router.clone().call(request.map(Body::new)).await {
-            Ok(response) => response,
-        }
+        (routed(&self.router, request, from).await, None)
     }
+}
+
+/// Who is at the other end of the connection.
+#[derive(Clone, Copy, Debug)]
+struct Peer(IpAddr);
+
+async fn routed(router: &Router, request: Request<Incoming>, peer: IpAddr) -> Response<Body> {
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(Peer(peer));
+    match router.clone().call(request).await {
+        Ok(response) => response,
+    }
+}
+
+/// fal's own paths at the root, for clients that take only a host.
+struct Gateway(Router);
+
+impl listen::Answer for Gateway {
+    async fn answer(&self, request: Request<Incoming>, from: IpAddr) -> (Response<Body>, Option<Answer>) {
+        (routed(&self.0, request, from).await, None)
+    }
+}
+
+/// Serves the gateway of `app` on `listener` until `stop`, then lets running
+/// requests end.
+pub async fn serve_gateway(app: AppState, listener: TcpListener, stop: CancellationToken) {
+    let (max_connections, grace) = (app.config.max_connections, app.config.shutdown_grace);
+    let router = Router::new().fallback(proxy::at_gateway).layer(from_fn(observe)).with_state(app);
+    listen::serve(listener, Arc::new(Gateway(router)), max_connections, stop, grace).await;
 }
 
 /// Serves `app` on `listener` until `stop`, then lets running requests end.
@@ -155,4 +187,5 @@ pub async fn serve(app: AppState, listener: TcpListener, stop: CancellationToken
     };
     let served = listen::serve(listener, front, app.config.max_connections, stop.clone(), app.config.shutdown_grace);
     tokio::join!(served, end_streams);
+    app.usage.flush().await;
 }

@@ -58,7 +58,7 @@ pub(super) async fn clips(
     Ok(page::page(all(client, &list.sql, &values, row::clip).await?, limit))
 }
 
-fn sql_value(value: &Value) -> &(dyn ToSql + Sync) {
+pub(super) fn sql_value(value: &Value) -> &(dyn ToSql + Sync) {
     match value {
         Value::Text(text) => text,
         Value::Int(int) => int,

@@ -14,6 +14,7 @@ mod submissions;
 mod tls;
 mod tokens;
 pub mod upkeep;
+mod usage;
 
 use std::time::Duration;
 

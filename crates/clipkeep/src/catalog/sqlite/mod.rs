@@ -15,6 +15,7 @@ pub mod risk;
 mod submissions;
 mod tokens;
 pub mod upkeep;
+mod usage;
 mod writer;
 
 use std::{path::Path, sync::Arc, time::Duration};

@@ -8,6 +8,7 @@ mod query;
 pub(super) mod receipts;
 pub(super) mod risk;
 mod submit;
+pub(super) mod usage;
 
 use crate::rows as model;
 pub use clips::HistoryRow;

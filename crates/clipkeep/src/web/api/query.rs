@@ -79,14 +79,14 @@ pub(crate) fn limit_of(limit: Option<u32>) -> Result<u32, ApiError> {
     if (1..=MAX_LIMIT).contains(&limit) { Ok(limit) } else { Err(bad("limit", "must be 1 to 1000")) }
 }
 
-fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
+pub(crate) fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
     name: &str,
     text: Option<String>,
 ) -> Result<Option<T>, ApiError> {
     text.map(|text| text.parse().map_err(|error: T::Err| bad(name, &error.to_string()))).transpose()
 }
 
-fn bad(name: &str, problem: &str) -> ApiError {
+pub(crate) fn bad(name: &str, problem: &str) -> ApiError {
     ApiError::new(Code::InvalidRequest, format!("{name}: {problem}"))
 }
 

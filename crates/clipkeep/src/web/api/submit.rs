@@ -178,9 +178,10 @@ impl From<SubmitError> for ApiError {
                 Self::new(Code::ProviderBusy, words).retry_after(secs)
             }
             SubmitError::Refused { code: 400..=499, .. } => Self::new(Code::ProviderRejected, words),
-            SubmitError::Refused { .. } | SubmitError::NotSent(_) => Self::new(Code::ProviderFailed, words),
+            SubmitError::Refused { .. } => Self::new(Code::ProviderFailed, words),
+            SubmitError::NotSent(_) => Self::new(Code::ProviderUnreachable, words),
             SubmitError::Unknown => {
-                Self::new(Code::ProviderFailed, format!("{words}; if it did, its webhook brings the generation"))
+                Self::new(Code::ProviderUnreachable, format!("{words}; if it did, its webhook brings the generation"))
             }
         }
     }

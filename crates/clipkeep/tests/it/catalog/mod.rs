@@ -15,6 +15,7 @@ mod submissions;
 mod taken;
 mod tokens;
 mod upkeep;
+mod usage;
 
 use std::sync::Arc;
 

@@ -217,7 +217,7 @@ async fn a_submit_that_broke_off_is_never_paid_for_twice() {
     for bytes in broken {
         let t = node(SimOptions::default(), &[("fal_queue_url", answering(bytes).await)]).await;
         let said = submit(&t, &wanted(), Some("k")).await;
-        assert_eq!((said.code, &said.body["code"]), (502, &json!("provider_failed")), "{bytes}");
+        assert_eq!((said.code, &said.body["code"]), (502, &json!("provider_unreachable")), "{bytes}");
         assert!(said.body["detail"].as_str().unwrap().contains("its webhook brings"), "{}", said.body);
         assert_eq!(submit(&t, &wanted(), Some("k")).await.code, 409);
         // As after a kill.

@@ -1,0 +1,99 @@
+//! `clipkeep usage`: what was delivered.
+
+use std::process::ExitCode;
+
+use clipkeep_core::{
+    config::Config,
+    id::{ClipKey, Tenant},
+    usage::Moment,
+};
+use serde_json::json;
+
+use super::output;
+use crate::{
+    catalog::{self, Catalog, UsageFilter, UsageGroup, UsageLine},
+    rows::UsageRow,
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Added up by clip, tenant, model, hour, day or month.
+    #[arg(long, default_value = "day")]
+    by: UsageGroup,
+    /// Of hours that begin at or after (2026-01-31T12:00:00Z, 2026-01-31 or 2026-01; UTC).
+    #[arg(long)]
+    from: Option<Moment>,
+    /// Of hours that begin before.
+    #[arg(long)]
+    to: Option<Moment>,
+    /// Of this tenant.
+    #[arg(long)]
+    tenant: Option<Tenant>,
+    /// Of this model.
+    #[arg(long)]
+    model: Option<String>,
+    /// Of this clip.
+    #[arg(long)]
+    key: Option<ClipKey>,
+    /// At most this many lines.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+}
+
+impl Args {
+    fn filter(&self) -> UsageFilter {
+        UsageFilter {
+            from: self.from.map(|moment| moment.0),
+            to: self.to.map(|moment| moment.0),
+            tenant: self.tenant.clone(),
+            model: self.model.clone(),
+            key: self.key.clone(),
+        }
+    }
+}
+
+pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::Result<ExitCode> {
+    let catalog = catalog::open::open_configured(&config).await?;
+    let page = catalog.usage(&args.filter(), args.by, None, args.limit).await?;
+    let total = total(&*catalog, args).await?;
+    if as_json {
+        let usage: Vec<UsageRow> = page.lines.into_iter().map(UsageRow::new).collect();
+        let total = UsageRow::new(total);
+        output::json(&json!({"by": args.by.as_str(), "usage": usage, "total": total, "is_cut": page.next.is_some()}))?;
+    } else if page.lines.is_empty() {
+        output::line("nothing was delivered");
+    } else {
+        print(args.by, &page.lines, &total);
+        if page.next.is_some() {
+            output::note(format!("there is more than {} lines; --limit shows up to 1000", args.limit));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn total(catalog: &dyn Catalog, args: &Args) -> anyhow::Result<UsageLine> {
+    let all = catalog.usage(&args.filter(), UsageGroup::All, None, 1).await?;
+    Ok(all.lines.into_iter().next().unwrap_or_else(UsageLine::nothing))
+}
+
+fn print(by: UsageGroup, lines: &[UsageLine], total: &UsageLine) {
+    let row = |name: String, line: &UsageLine| {
+        let counts = &line.counts;
+        let first_byte = UsageRow::new(line.clone()).first_byte_ms;
+        vec![
+            name,
+            counts.plays.to_string(),
+            output::size(counts.viewer_bytes),
+            counts.hits.to_string(),
+            counts.cold_fetches.to_string(),
+            output::size(counts.source_bytes),
+            counts.aborted_plays.to_string(),
+            first_byte.map_or_else(|| "-".to_owned(), |millis| format!("{millis:.1} ms")),
+        ]
+    };
+    let named = |line: &UsageLine| if line.name.is_empty() { "-".to_owned() } else { output::shorten(&line.name, 60) };
+    let mut rows: Vec<_> = lines.iter().map(|line| row(named(line), line)).collect();
+    rows.push(row("total".to_owned(), total));
+    let heading = by.as_str().to_uppercase();
+    output::table(&[&heading, "PLAYS", "SENT", "HITS", "COLD", "FROM SOURCES", "ABORTED", "FIRST BYTE"], &rows);
+}

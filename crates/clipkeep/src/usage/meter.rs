@@ -1,0 +1,143 @@
+//! What goes through a connection: how many of a clip's bytes the socket took.
+//!
+//! The HTTP server takes a body's bytes long before the socket does, so neither
+//! alone tells what was delivered. All that the server holds is offered with
+//! each write. What of it is no clip's (heads) comes before what is, since no
+//! head is queued while bytes of a body are. So the difference is exact.
+
+use std::{sync::Arc, time::Duration};
+
+use clipkeep_core::usage::Marks;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::{Usage, account::Account, viewing::Viewing};
+
+/// Where in its clip an answer's bytes stand.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// One after another, from `start`, in a clip of `len` bytes.
+    Range {
+        /// The first byte.
+        start: u64,
+        /// The clip's length.
+        len: u64,
+    },
+    /// Somehow: all of these marks, once it is complete.
+    Whole(Marks),
+}
+
+/// An answer that carries bytes of a clip.
+pub struct Answer {
+    pub(super) usage: Arc<Usage>,
+    pub(super) account: Arc<Account>,
+    pub(super) viewing: Arc<Viewing>,
+    pub(super) place: Place,
+    /// When the request came.
+    pub(super) began: Instant,
+    /// How many bytes it has, if known.
+    pub(super) expected: Option<u64>,
+    pub(super) handed: u64,
+    pub(super) sent: u64,
+    pub(super) is_play: bool,
+    pub(super) ended: bool,
+    /// It broke off for our reasons, not its viewer's.
+    pub(super) failed: bool,
+}
+
+impl Answer {
+    fn sent(&mut self, bytes: u64) {
+        if self.sent == 0 {
+            self.account.first_byte(micros(self.began.elapsed()));
+        }
+        self.account.sent(bytes);
+        self.sent += bytes;
+        if let (false, Place::Range { start, len }) = (self.is_play, &self.place) {
+            self.is_play = self.viewing.mark(Marks::of(&(*start..start.saturating_add(self.sent)), *len));
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        let whole = self.ended || self.expected.is_some_and(|expected| self.handed >= expected);
+        whole && !self.failed && self.sent == self.handed
+    }
+}
+
+impl Drop for Answer {
+    /// It is over, however it ended.
+    fn drop(&mut self) {
+        if let (true, Place::Whole(marks)) = (self.is_complete(), &self.place) {
+            self.viewing.mark(*marks);
+        }
+        let cut = !self.is_complete() && !self.failed && self.sent > 0;
+        self.usage.viewings.ended(&self.viewing, cut);
+    }
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[derive(Default)]
+struct State {
+    /// Bytes that the socket took.
+    written: u64,
+    /// Bytes of clips that the server took, and how many of them the socket did.
+    handed: u64,
+    sent: u64,
+    running: Option<Answer>,
+}
+
+/// One connection's meter, shared by its socket and its answers' bodies. An
+/// answer that is still running when the connection ends was cut off.
+#[derive(Clone, Default)]
+pub struct Meter(Arc<Mutex<State>>);
+
+impl Meter {
+    /// The first bytes of `answer` are about to be handed over: the one before
+    /// it is over.
+    pub fn begin(&self, answer: Answer) {
+        let before = self.0.lock().running.replace(answer);
+        drop(before);
+    }
+
+    /// The server took so many bytes of the running answer.
+    pub fn handed(&self, bytes: u64) {
+        let mut state = self.0.lock();
+        state.handed += bytes;
+        if let Some(answer) = &mut state.running {
+            answer.handed += bytes;
+        }
+    }
+
+    /// The running answer has no more bytes; if it `failed`, not all it should.
+    pub fn ended(&self, failed: bool) {
+        let done = {
+            let mut state = self.0.lock();
+            if let Some(answer) = &mut state.running {
+                answer.ended = true;
+                answer.failed = failed;
+            }
+            state.running.take_if(|answer| answer.is_complete())
+        };
+        drop(done);
+    }
+
+    /// Of `offered` bytes, which is all that the server holds, the socket took
+    /// `taken`.
+    pub fn wrote(&self, offered: u64, taken: u64) {
+        let done = {
+            let state = &mut *self.0.lock();
+            let others = (state.written + offered).saturating_sub(state.handed);
+            state.written += taken;
+            let sent = state.written.saturating_sub(others).min(state.handed);
+            let more = sent.saturating_sub(state.sent);
+            state.sent += more;
+            if let Some(answer) = state.running.as_mut().filter(|_| more > 0) {
+                answer.sent(more);
+            }
+            state.running.take_if(|answer| answer.is_complete())
+        };
+        drop(done);
+    }
+}

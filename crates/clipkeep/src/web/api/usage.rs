@@ -1,0 +1,105 @@
+//! Usage: who got how much.
+
+use axum::{
+    Json,
+    extract::{Query, State, rejection::QueryRejection},
+};
+use clipkeep_core::{problem::Code, usage::Moment};
+use data_encoding::BASE64URL_NOPAD;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::query::{bad, limit_of, parse};
+use crate::{
+    callers::Caller,
+    catalog::{UsageFilter, UsageGroup, UsageLine},
+    rows::UsageRow,
+    web::{AppState, auth::By, error::ApiError},
+};
+
+/// Which usage to tell, and how to add it up. All that are given must hold.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UsageQuery {
+    /// Of hours that begin at or after (RFC 3339, `2026-01-31` or `2026-01`; UTC).
+    from: Option<String>,
+    /// Of hours that begin before (the same).
+    to: Option<String>,
+    /// Of this tenant.
+    tenant: Option<String>,
+    /// Of this model, exactly.
+    model: Option<String>,
+    /// Of this clip.
+    key: Option<String>,
+    /// Added up by `clip`, `tenant`, `model`, `hour`, `day` or `month`; `day`
+    /// unless given.
+    by: Option<String>,
+    /// At most this many lines, 1 to 1000; 100 unless given.
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// A page of usage, by name.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct UsageList {
+    /// What it is added up by.
+    by: &'static str,
+    /// The lines.
+    usage: Vec<UsageRow>,
+    /// All of it, also what other pages show.
+    total: UsageRow,
+    /// Give it as `cursor` to get the next page; null on the last one.
+    next_cursor: Option<String>,
+}
+
+impl UsageQuery {
+    fn filter(&self) -> Result<UsageFilter, ApiError> {
+        let moment = |name, text: &Option<String>| parse::<Moment>(name, text.clone()).map(|m| m.map(|m| m.0));
+        Ok(UsageFilter {
+            from: moment("from", &self.from)?,
+            to: moment("to", &self.to)?,
+            tenant: parse("tenant", self.tenant.clone())?,
+            model: self.model.clone(),
+            key: parse("key", self.key.clone())?,
+        })
+    }
+}
+
+/// What was delivered: plays, bytes, hits, cold fetches. docs/usage.md says what
+/// each number means. A tenant's token sees its own.
+#[utoipa::path(get, path = "/api/v1/usage", tag = "usage", params(UsageQuery),
+    security(("admin_token" = [])),
+    responses((status = 200, body = UsageList), (status = 401, description = "No token"), (status = 403, description = "Another tenant's"), (status = 422, description = "A filter is not understood")))]
+pub(crate) async fn get_usage(
+    By(caller): By,
+    State(app): State<AppState>,
+    query: Result<Query<UsageQuery>, QueryRejection>,
+) -> Result<Json<UsageList>, ApiError> {
+    let Query(query) = query.map_err(|error| ApiError::new(Code::InvalidRequest, error.body_text()))?;
+    let (mut filter, limit) = (query.filter()?, limit_of(query.limit)?);
+    if let Caller::Tenant(own) = caller {
+        match filter.tenant.replace(own.clone()) {
+            Some(other) if other != own => {
+                return Err(ApiError::new(Code::Forbidden, "this token sees its own tenant's usage only"));
+            }
+            _ => {}
+        }
+    }
+    let group: UsageGroup = parse("by", query.by)?.unwrap_or_default();
+    let after =
+        query.cursor.as_deref().map(|text| read_cursor(text).ok_or_else(|| bad("cursor", "is not one of ours")));
+    let page = app.catalog.usage(&filter, group, after.transpose()?.as_deref(), limit).await?;
+    let total = app.catalog.usage(&filter, UsageGroup::All, None, 1).await?.lines.pop();
+    Ok(Json(UsageList {
+        by: group.as_str(),
+        usage: page.lines.into_iter().map(UsageRow::new).collect(),
+        total: UsageRow::new(total.unwrap_or_else(UsageLine::nothing)),
+        next_cursor: page.next.map(|name| BASE64URL_NOPAD.encode(name.as_bytes())),
+    }))
+}
+
+fn read_cursor(text: &str) -> Option<String> {
+    String::from_utf8(BASE64URL_NOPAD.decode(text.as_bytes()).ok()?).ok()
+}
