@@ -29,6 +29,9 @@ pub const WORDS: &[&str] = &[
     "object_lost",
     "damaged",
     "at_risk",
+    "shared",
+    "parted",
+    "spared",
 ];
 
 /// What a line of history tells.
@@ -61,6 +64,9 @@ pub fn sentence(entry: &HistoryEntry) -> String {
         "removed" => because("its object is gone from the store"),
         "object_lost" => because("its object is not what was stored; the clip starts over"),
         "damaged" => because("its stored bytes are damaged"),
+        "shared" => "these bytes were stored before: one object serves both clips".to_owned(),
+        "parted" => "it has an object of its own from now on".to_owned(),
+        "spared" => "its object stays, other clips refer to it".to_owned(),
         "at_risk" => because("at risk, the time of its source runs out"),
         other => {
             let text = because(&other.replace('_', " "));
@@ -197,6 +203,7 @@ mod tests {
             last_error: None,
             restarted_at: None,
             verified_at: None,
+            object_key: None,
         }
     }
 

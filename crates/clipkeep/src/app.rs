@@ -323,6 +323,7 @@ fn fill_settings(config: &Config, scratch: &Scratch) -> FillSettings {
         max_clip_size: config.max_clip_size,
         sweep_interval: config.sweep_interval,
         fast_start: config.fast_start,
+        share_objects: config.share_objects,
         spool: scratch.spool(),
     }
 }
@@ -338,6 +339,7 @@ fn sweep_settings(config: &Config) -> SweepSettings {
         gone_attempts: config.gone_attempts,
         poll_give_up: config.poll_give_up,
         at_risk_before: config.at_risk_before,
+        share_objects: config.share_objects,
     }
 }
 

@@ -98,6 +98,8 @@ pub struct Metrics {
     fills: Family<Outcome, Counter>,
     fill_seconds: Histogram,
     source_bytes: Counter,
+    shared_clips: Counter,
+    shared_bytes: Counter,
     deliveries: Family<Status, Counter>,
     events: Family<Outcome, Counter>,
     events_waiting: Family<AtEndpoint, Gauge<i64>>,
@@ -123,6 +125,8 @@ impl Metrics {
             fills: Family::default(),
             fill_seconds: Histogram::new([0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0]),
             source_bytes: Counter::default(),
+            shared_clips: Counter::default(),
+            shared_bytes: Counter::default(),
             deliveries: Family::default(),
             events: Family::default(),
             events_waiting: Family::default(),
@@ -150,6 +154,10 @@ impl Metrics {
         r.register("fills", "Ended fills by outcome", self.fills.clone());
         r.register_with_unit("fill", "Duration of ended fills", Unit::Seconds, self.fill_seconds.clone());
         r.register_with_unit("source_read", "Bytes read from sources", Unit::Bytes, self.source_bytes.clone());
+        let help = "Clips stored by the object of another clip with the same bytes";
+        r.register("shared_clips", help, self.shared_clips.clone());
+        let help = "Bytes of such clips, which did not go into the store again";
+        r.register_with_unit("shared", help, Unit::Bytes, self.shared_bytes.clone());
         r.register("deliveries", "Answers on /v/ by status", self.deliveries.clone());
         r.register("event_deliveries", "Attempts to tell an endpoint, by outcome", self.events.clone());
         r.register("events_waiting", "Events that an endpoint is told again", self.events_waiting.clone());
@@ -183,6 +191,12 @@ impl Metrics {
     /// Bytes came from a source.
     pub fn source_read(&self, bytes: u64) {
         self.source_bytes.inc_by(bytes);
+    }
+
+    /// A clip was stored by another one's object of so many bytes.
+    pub fn shared(&self, bytes: u64) {
+        self.shared_clips.inc();
+        self.shared_bytes.inc_by(bytes);
     }
 
     /// A generation was asked for at its provider.

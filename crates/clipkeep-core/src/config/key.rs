@@ -256,6 +256,9 @@ keys! {
     cache_size: Size("1MiB", "1024TiB"), "10GiB", "200GiB";
     /// Whether an MP4 with its index at the end is served with the index first.
     fast_start: Bool, "true", "false";
+    /// Whether clips of one tenant whose bytes are equal share one object. `auto` is yes, unless `final_url_template`
+    /// leads past our own `/v/`: then each clip's key must be there. Switched off, clips that share part again.
+    share_objects: Choice(&["auto", "true", "false"]), "auto", "false";
     /// How often the sweep looks for what is due or drifted.
     sweep_interval: Duration("10ms", "1d"), "60s", "5m";
     /// How long after its registration a generation is asked for at the provider, if no webhook came. For fal the model

@@ -179,6 +179,8 @@ pub struct Config {
     pub cache_size: u64,
     /// Whether an MP4 with its index at the end is served index first.
     pub fast_start: bool,
+    /// Whether clips of one tenant whose bytes are equal share one object.
+    pub share_objects: bool,
     /// How often the sweep looks.
     pub sweep_interval: Duration,
     /// How long after its registration a generation without a webhook is asked for.

@@ -15,13 +15,15 @@ pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
     let public_url = read.value("public_url", BaseUrl::parse);
     let store = read.value("store", parsed);
     let fill_concurrency = read.count("fill_concurrency");
+    let final_url_template = read.value("final_url_template", |text| UrlTemplate::parse(text, &public_url));
     let config = Config {
         listen: read.value("listen", parse::listen),
         data: read.value("data", parse::folder),
         database: read.value("database", parsed),
         s3: read.s3(&store),
         store,
-        final_url_template: read.value("final_url_template", |text| UrlTemplate::parse(text, &public_url)),
+        share_objects: read.share_objects(&final_url_template, &public_url),
+        final_url_template,
         public_url,
         policies: Policies {
             default: read.value("policy", parsed),
@@ -116,6 +118,17 @@ impl Reader {
         given(key).unwrap_or_else(|| Given {
             text: default_text(key, |other| given(other).map_or(other.default.to_owned(), |given| given.text)),
             origin: Origin::Default,
+        })
+    }
+
+    /// Shared objects have one name for several clips: only our own `/v/` knows.
+    fn share_objects(&mut self, template: &UrlTemplate, public_url: &BaseUrl) -> bool {
+        self.value("share_objects", |text| match text.trim() {
+            "auto" => Ok(template.is_ours(public_url)),
+            "true" if template.leads_past_us() => Err("cannot be on while final_url_template leads past our own /v/: \
+                     each clip's key must be in the bucket then"
+                .to_owned()),
+            text => parse::boolean(text).map_err(|_| "must be auto, true or false".to_owned()),
         })
     }
 

@@ -71,6 +71,8 @@ pub(crate) struct Ledger<'a> {
     pub(crate) lines: Vec<Line>,
     /// What the world is told, oldest first.
     pub(crate) events: Vec<Event>,
+    /// Clips whose tenant became known, and when.
+    pub(crate) tenanted: Vec<(ClipKey, Timestamp)>,
 }
 
 impl<'a> Ledger<'a> {
@@ -88,6 +90,7 @@ impl<'a> Ledger<'a> {
             taken: Taken::default(),
             lines: Vec::new(),
             events: Vec::new(),
+            tenanted: Vec::new(),
         }
     }
 
@@ -206,7 +209,7 @@ impl<'a> Ledger<'a> {
 
     /// Hands changed facts down to the generation's known clips. One whose fill
     /// was not started yet follows a changed policy.
-    fn retell(&mut self, id: &GenerationId, facts: &Facts, at: Timestamp) {
+    pub(super) fn retell(&mut self, id: &GenerationId, facts: &Facts, at: Timestamp) {
         let policy = self.policy(facts);
         for (clip, mark) in self.clips.values_mut().filter(|(clip, _)| is_of(clip, id)) {
             let untouched = clip.state == ClipState::Waiting && clip.attempts == 0;
@@ -215,6 +218,9 @@ impl<'a> Ledger<'a> {
             }
             if clip.facts.public != facts.public {
                 self.events.push(about(clip, EventType::ClipRevised, at));
+            }
+            if clip.facts.tenant != facts.tenant {
+                self.tenanted.push((clip.key.clone(), at));
             }
             clip.policy = policy;
             clip.facts = facts.clone();
@@ -293,6 +299,7 @@ impl<'a> Ledger<'a> {
             last_error: None,
             restarted_at: None,
             verified_at: None,
+            object_key: None,
         }
     }
 

@@ -20,6 +20,7 @@ mod restart;
 pub mod risk;
 mod row;
 mod rules;
+pub mod sharing;
 pub mod sqlite;
 pub mod submissions;
 mod taken;
@@ -103,7 +104,7 @@ impl CatalogError {
 }
 
 pub use self::due::{FRESH, Quota};
-use self::{outlook::Outlook, polls::Polls, risk::AtRisk, submissions::Submissions, tokens::Tokens};
+use self::{outlook::Outlook, polls::Polls, risk::AtRisk, sharing::Sharing, submissions::Submissions, tokens::Tokens};
 
 /// The catalogue's result.
 pub type Result<T, E = CatalogError> = std::result::Result<T, E>;
@@ -216,7 +217,7 @@ pub struct ClipPage {
 /// The catalogue.
 #[async_trait]
 pub trait Catalog:
-    AtRisk + Lookup + Outbox + Outlook + Polls + Submissions + Tokens + Upkeep + UsageBook + Send + Sync + 'static
+    AtRisk + Lookup + Outbox + Outlook + Polls + Sharing + Submissions + Tokens + Upkeep + UsageBook + Send + Sync + 'static
 {
     /// Commits verified webhooks together, durably, in one transaction:
     /// generations, clips, history and the work (a due clip *is* the work).

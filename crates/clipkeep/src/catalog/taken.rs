@@ -13,7 +13,7 @@ use clipkeep_core::{
 
 use super::{
     CatalogError,
-    merge::{ClipMark, GenerationId, GenerationMark, Ledger, Line, is_of, merge, without_nul},
+    merge::{GenerationId, GenerationMark, Ledger, Line, is_of, merge, without_nul},
 };
 
 /// What changed hands.
@@ -57,14 +57,13 @@ impl Ledger<'_> {
             *mark = GenerationMark::Changed;
         }
         let facts = known.facts.clone();
-        for (key, (clip, mark)) in self.clips.iter_mut().filter(|(_, (clip, _))| is_of(clip, &found)) {
+        for (key, (clip, _)) in self.clips.iter_mut().filter(|(_, (clip, _))| is_of(clip, &found)) {
             clip.provider = id.0.clone();
-            clip.facts = facts.clone();
-            *mark = (*mark).max(ClipMark::Retold);
             let detail = Some(id.0.to_string());
             self.lines.push(Line { key: key.clone(), at, event: "provider_known", detail });
             self.taken.clips.insert(key.clone());
         }
+        self.retell(id, &facts, at);
         self.taken.generations.insert(found);
         true
     }

@@ -12,6 +12,7 @@ mod receipt;
 mod serve;
 mod sweep;
 mod token;
+mod twice;
 mod usage;
 mod verify;
 

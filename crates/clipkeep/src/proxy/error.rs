@@ -34,6 +34,9 @@ pub enum ProxyError {
     /// 503: what came of a generation cannot be recorded; asking again is safe.
     #[error("recording what came of a generation")]
     Catalog(#[source] CatalogError),
+    /// 503: too many calls go on whose callers may have left.
+    #[error("too many calls to fal are under way")]
+    Busy,
     /// 503: the node stops.
     #[error("clipkeep is shutting down")]
     Stopping,

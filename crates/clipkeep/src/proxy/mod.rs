@@ -149,6 +149,10 @@ async fn detached(
     app: &App,
     work: impl Future<Output = Result<Response<Body>, ProxyError>> + Send + 'static,
 ) -> Result<Response<Body>, ProxyError> {
+    // Connections are bounded, but whoever leaves makes room for another.
+    if app.tasks.len() >= app.config.max_connections {
+        return Err(ProxyError::Busy);
+    }
     let task = app.tasks.spawn(until_stopped(app, work));
     task.await.map_err(|_| ProxyError::Panicked)?.ok_or(ProxyError::Stopping)?
 }

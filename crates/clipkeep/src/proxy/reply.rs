@@ -106,8 +106,8 @@ impl Whole {
             headers.insert(header::CONTENT_LENGTH, len.into());
             return Ok(response(self.status, headers, Body::from_stream(chunks)));
         };
-        let body = Body::from_stream(changed(chunks, Change::json(replace)));
-        Ok(response(self.status, without_lengths(self.headers), body))
+        let headers = without_replaced(without_lengths(self.headers), &replace);
+        Ok(response(self.status, headers, Body::from_stream(changed(chunks, Change::json(replace)))))
     }
 }
 
@@ -116,6 +116,18 @@ fn response(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
+}
+
+/// Without headers that hold what is replaced in the body, a `Link` for one.
+fn without_replaced(headers: HeaderMap, replace: &Replace) -> HeaderMap {
+    let holds = |text: &str| text.split([' ', ',', ';', '"', '<', '>']).any(|part| replace(part).is_some());
+    let mut kept = HeaderMap::with_capacity(headers.len());
+    for (name, value) in &headers {
+        if !value.to_str().is_ok_and(holds) {
+            kept.append(name, value.clone());
+        }
+    }
+    kept
 }
 
 pub(super) fn without_lengths(mut headers: HeaderMap) -> HeaderMap {

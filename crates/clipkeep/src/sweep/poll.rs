@@ -61,12 +61,14 @@ pub(super) async fn run(sweep: &Sweep, report: &mut PollReport) -> Result<(), Ca
     let (mut done, mut why) = (Ok(()), None);
     // Providers that refuse our key, and their words: they would refuse all others, too.
     let mut refusals = BTreeMap::new();
+    // What is put off is for a later round, however soon it is due.
+    let began = parts.clock.now();
     while report.asked < MOST && done.is_ok() {
         let now = parts.clock.now();
         // A node that is killed here must not keep them from the others for long.
         // One that is only slow is asked beside, which changes nothing.
         let hold = now.plus(parts.settings.lease);
-        let polls = parts.catalog.claim_polls(now, hold, BATCH).await?;
+        let polls = parts.catalog.claim_polls(began, hold, BATCH).await?;
         if polls.is_empty() {
             break;
         }

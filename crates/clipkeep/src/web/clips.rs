@@ -185,7 +185,7 @@ async fn look_up(app: &Arc<App>, key: &ClipKey, request: &Parts, signed: bool) -
     if let Some(shelved) = app.shelf.find(key) {
         let came = match &shelved.bytes {
             Where::Mapped(_) => CacheStatus::Hit,
-            Where::Store | Where::Source(_) => CacheStatus::Miss,
+            Where::Store(_) | Where::Source(_) => CacheStatus::Miss,
             Where::Coming(coming) if coming.is_complete() => CacheStatus::Hit,
             Where::Coming(_) => CacheStatus::Collapsed,
         };
@@ -211,7 +211,7 @@ async fn look_up(app: &Arc<App>, key: &ClipKey, request: &Parts, signed: bool) -
         Where::Mapped(_) => CacheStatus::Hit,
         Where::Coming(coming) if coming.is_complete() => CacheStatus::Hit,
         Where::Coming(_) if !first => CacheStatus::Collapsed,
-        Where::Coming(_) | Where::Store | Where::Source(_) => CacheStatus::Miss,
+        Where::Coming(_) | Where::Store(_) | Where::Source(_) => CacheStatus::Miss,
     };
     Ok(Found::Clip(shelved, came))
 }

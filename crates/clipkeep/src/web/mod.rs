@@ -34,7 +34,7 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub use self::api::HistoryRow;
+pub use self::api::{HistoryRow, RepeatRow};
 use self::error::ApiError;
 pub use crate::rows::{ClipRow, GenerationRow};
 use crate::{app::App, usage::Answer};
@@ -71,6 +71,7 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(api::generations::register_generation))
         .routes(routes!(api::generations::get_generation))
         .routes(routes!(api::clips::list_clips))
+        .routes(routes!(api::twice::list_twice))
         .routes(routes!(api::clips::get_clip, api::clips::delete_clip))
         .routes(routes!(api::clips::get_history))
         .routes(routes!(api::clips::fill_clip))

@@ -188,7 +188,9 @@ impl From<ProxyError> for ApiError {
             ProxyError::NotYours => Code::NotFound,
             ProxyError::NotJson => Code::UnsupportedMediaType,
             ProxyError::TooLarge { .. } => Code::TooLarge,
-            ProxyError::Stopping => Code::Unavailable,
+            ProxyError::Busy | ProxyError::Stopping => {
+                return Self::new(Code::Unavailable, error.to_string()).retry_after(5);
+            }
             ProxyError::Relay(RelayError::Timeout) => Code::ProviderTimeout,
             ProxyError::Relay(RelayError::Unreachable(_)) => Code::ProviderUnreachable,
             ProxyError::Relay(RelayError::NoKey) => Code::Unavailable,

@@ -10,6 +10,7 @@ pub mod queue;
 pub mod record;
 mod restored;
 pub mod risk;
+pub mod sharing;
 mod submissions;
 mod tls;
 mod tokens;

@@ -12,6 +12,7 @@ pub mod polls;
 pub mod queue;
 mod record;
 pub mod risk;
+pub mod sharing;
 mod submissions;
 mod tokens;
 pub mod upkeep;

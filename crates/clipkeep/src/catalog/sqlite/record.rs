@@ -16,6 +16,7 @@ use super::{
         taken::{found, may_take_over},
     },
     find::{all, clip, first},
+    sharing::tenanted,
 };
 
 /// Commits webhooks together.
@@ -98,6 +99,7 @@ fn write(tx: &Connection, ledger: &Ledger<'_>) -> Result<()> {
         const SQL: &str = "DELETE FROM generations WHERE provider = ?1 AND request_id = ?2";
         tx.prepare_cached(SQL)?.execute([provider.as_str(), request_id.as_str()])?;
     }
+    tenanted(tx, &ledger.tenanted)?;
     ledger.lines.iter().try_for_each(|line| tell(tx, line))?;
     ledger.events.iter().try_for_each(|event| announce(tx, event))
 }
@@ -226,7 +228,7 @@ fn write_source(tx: &Connection, row: &Clip) -> Result<()> {
         source_expires_at = :source_expires_at, kind = :kind, content_type = :content_type, state = 'waiting', \
         epoch = :epoch, due_at = :due_at, queue_at = :due_at, queued = 0, lease_node = NULL, lease_until = NULL, \
         fence = fence + 1, attempts = 0, misses = 0, at_risk_told = 0, last_error = NULL, restarted_at = :restarted_at, size = NULL, sha256 = NULL, sealed_kind = NULL, \
-        sealed_content_type = NULL, duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL \
+        sealed_content_type = NULL, duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL, was_sha256 = NULL \
         WHERE key = :key";
     tx.prepare_cached(SQL)?.execute(named_params! {
         ":key": row.key.as_str(),

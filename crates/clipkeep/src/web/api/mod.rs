@@ -8,7 +8,9 @@ mod query;
 pub(super) mod receipts;
 pub(super) mod risk;
 mod submit;
+pub(super) mod twice;
 pub(super) mod usage;
 
 use crate::rows as model;
 pub use clips::HistoryRow;
+pub use twice::RepeatRow;

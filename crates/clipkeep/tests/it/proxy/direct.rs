@@ -12,7 +12,7 @@ use fal_sim::{Media, Outage};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{call, clean, generation, media, of_fal, play, sim, start};
+use super::{call, clean, generation, media, of_fal, play, problem, sim, start};
 use crate::support::app::TestApp;
 
 async fn run(t: &TestApp, input: &Value) -> reqwest::Response {
@@ -69,9 +69,11 @@ async fn sources_are_replaced_wherever_they_stand_however_they_are_written() {
     let t = start(&[("public", "true")]).await;
     let (source, input, body) = odd_result(&t);
     let answer = Outage::status(200, &body).header("x-fal-request-id", "odd-1").header("x-fal-billable-units", "3");
+    let answer = answer.header("link", &format!("<{source}>; rel=preload")).header("x-output", &source);
     t.sim.set_outages(vec![answer.on("/run")]);
     let reply = run(&t, &json!({"prompt": "odd"})).await;
     assert_eq!(reply.headers()["x-fal-billable-units"], "3");
+    assert!(reply.headers().get("link").is_none() && reply.headers().get("x-output").is_none());
     let text = reply.text().await.unwrap();
     let ours = format!("{}/v/odd-1.mp4", t.url);
     let escaped = source.replace('/', "\\/").replace("files", "fi\\u006Ces");
@@ -168,6 +170,31 @@ async fn i10_an_app_that_leaves_does_not_lose_what_it_paid_for() {
     assert!(left.is_err(), "it left");
     assert_eq!(t.sim.calls().len(), 1);
     assert_eq!(clip_of(&t, "a left fox").await.facts.input, Some(prompt));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i07_apps_that_leave_cannot_pile_up_calls() {
+    let t = start(&[("max_connections", "3")]).await;
+    t.sim.set_outages(vec![Outage::stall(1_500).times(3)]);
+    let input = json!({"prompt": "x"});
+    for asked in 1..=3 {
+        let leaves = async {
+            while t.sim.calls().len() < asked {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            _ = run(&t, &input) => panic!("it stalls"),
+            () = leaves => {}
+        }
+    }
+    let refused = run(&t, &input).await;
+    assert_eq!(problem(refused).await, (503, "unavailable".to_owned()));
+    let began = tokio::time::Instant::now();
+    while run(&t, &input).await.status() != 200 {
+        assert!(began.elapsed() < Duration::from_secs(30));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
