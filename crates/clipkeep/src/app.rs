@@ -6,7 +6,7 @@ use clipkeep_core::{
     address::SourceRules,
     config::{Config, StoreUrl},
     event::{Event, EventType, Position},
-    generation::{Clip, HookRecord},
+    generation::Clip,
     id::ClipKey,
     receipt::ReceiptKey,
     state::ClipState,
@@ -25,11 +25,10 @@ use crate::{
     },
     clock::SystemClock,
     fill::{self, FillEngine, FillParts, FillSettings, local},
-    jwks::JwksCache,
     keys,
     links::Links,
     outbox::{self, Feed, OutboxParts, OutboxSettings},
-    provider::{FalQueue, FalRelay},
+    provider::{FalRelay, Providers},
     scratch::{Role, Scratch},
     source::{SourceClient, SourceSettings},
     store::{Store, StoreError, StoreTarget, UploadLimits},
@@ -67,8 +66,8 @@ pub struct App {
     pub engine: FillEngine,
     /// What looks after the rest in the background.
     pub sweep: Sweep,
-    /// fal's webhook keys.
-    pub jwks: JwksCache,
+    /// Who generates: how their webhooks are believed, and how they are asked.
+    pub providers: Arc<Providers>,
     /// The way to fal for what apps ask.
     pub relay: FalRelay,
     /// Places for calls to fal, which may go on without their callers.
@@ -133,7 +132,7 @@ impl App {
             usage: Arc::clone(&usage),
         });
         let hooks = Arc::new(HookWriter::start(Arc::clone(&catalog), HookLimits::default()));
-        let max_result = usize::try_from(config.hook_max_body).unwrap_or(usize::MAX);
+        let providers = Arc::new(Providers::new(&config)?);
         let sweep = Sweep::new(SweepParts {
             settings: sweep_settings(&config),
             store: Arc::clone(&store),
@@ -141,11 +140,10 @@ impl App {
             catalog: Arc::clone(&catalog),
             hooks: Arc::clone(&hooks),
             engine: engine.clone(),
-            fal: FalQueue::new(config.fal_queue_url.clone(), config.fal_key.as_ref(), max_result)?,
+            providers: Arc::clone(&providers),
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
         });
-        let client = tls::client_builder().build()?;
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
         // Commands that fill use sources, too.
         tasks.spawn({
@@ -170,9 +168,9 @@ impl App {
         Ok(Arc::new(Self {
             hooks,
             sweep,
+            providers,
             relay: FalRelay::new(&config)?,
             calls: Arc::new(Semaphore::new(config.max_connections)),
-            jwks: JwksCache::new(config.fal_jwks_url.to_string(), client),
             final_urls: FinalUrls::new(&config),
             shelf: Shelf::new(SHELF_MEMORY),
             tasks,
@@ -267,11 +265,6 @@ impl App {
         self.scratch.spool()
     }
 
-    /// Adds what the node knows of a webhook's clips: how long sources live here.
-    pub fn complete_record(&self, record: HookRecord) -> HookRecord {
-        record.with_source_lifetime(self.config.source_expires_after)
-    }
-
     /// Ends in order: no new fills, running ones end or let go, then the last
     /// commits are written.
     pub async fn close(&self) {
@@ -339,7 +332,6 @@ fn sweep_settings(config: &Config) -> SweepSettings {
         gone_attempts: config.gone_attempts,
         poll_give_up: config.poll_give_up,
         at_risk_before: config.at_risk_before,
-        source_lifetime: config.source_expires_after,
         share_objects: config.share_objects,
     }
 }

@@ -31,7 +31,15 @@ pub use raw::Layers;
 pub use units::{DurationText, SizeText, UnitError};
 pub use warning::Warning;
 
-use crate::{endpoint::Endpoint, policy::Policies, retention::Retention, secret::Secret, state::text_enum};
+use crate::{
+    endpoint::Endpoint,
+    hook::standard::{NamedKey, WebhookKey},
+    lifetime::SourceLifetimes,
+    policy::Policies,
+    retention::Retention,
+    secret::Secret,
+    state::text_enum,
+};
 
 text_enum! {
     /// What is kept of a prompt.
@@ -107,8 +115,8 @@ pub struct Config {
     pub source_first_byte_timeout: Duration,
     /// How long a source may send nothing in the middle of its answer.
     pub source_stall_timeout: Duration,
-    /// How long a source lives if nothing better is known; none is for ever.
-    pub source_expires_after: Option<Duration>,
+    /// How long sources live: the keys `source_expires_after`, `source_lifetimes`.
+    pub source_lifetimes: SourceLifetimes,
     /// The fal API key; none if there is none.
     pub fal_key: Option<Secret<String>>,
     /// fal's queue.
@@ -125,6 +133,14 @@ pub struct Config {
     pub rewrite_results: bool,
     /// Where fal publishes its webhook keys.
     pub fal_jwks_url: url::Url,
+    /// What Replicate's webhooks are signed with; none if it sends none.
+    pub replicate_webhook_secret: Vec<WebhookKey>,
+    /// The Replicate API token; none if there is none.
+    pub replicate_token: Option<Secret<String>>,
+    /// Replicate's API.
+    pub replicate_api_url: BaseUrl,
+    /// What other providers' webhooks are signed with.
+    pub standard_webhook_secrets: Vec<NamedKey>,
     /// Where apps are told what happened.
     pub event_endpoints: Vec<Endpoint>,
     /// What events are signed with; none if it is to be made.

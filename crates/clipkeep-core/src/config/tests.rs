@@ -44,7 +44,7 @@ fn nothing_given_is_the_documented_default() {
     assert_eq!(config.final_url_template.fill(&key), "http://127.0.0.1:8787/v/a.mp4");
     assert_eq!(config.policies, Policies::default());
     assert_eq!(config.max_clip_size, 20 << 30);
-    assert!(config.source_expires_after.is_none() && config.admin_token.is_none() && !config.public);
+    assert!(config.source_lifetimes == SourceLifetimes::default() && config.admin_token.is_none() && !config.public);
     assert!(config.warnings().is_empty(), "{:?}", config.warnings());
 }
 

@@ -4,6 +4,7 @@
 //! and one transaction; no transaction outlives its call. A lookup that finds
 //! nothing answers `None`.
 
+mod cells;
 mod due;
 mod ending;
 pub mod family;
@@ -24,6 +25,8 @@ mod row;
 mod rules;
 pub mod sharing;
 pub mod sqlite;
+pub mod submissions;
+mod taken;
 pub mod tenants;
 pub mod tokens;
 mod told;
@@ -110,8 +113,8 @@ impl CatalogError {
 
 pub use self::due::{FRESH, Quota};
 use self::{
-    outlook::Outlook, polls::Polls, revocations::Revocations, risk::AtRisk, sharing::Sharing, tenants::Tenants,
-    tokens::Tokens,
+    outlook::Outlook, polls::Polls, revocations::Revocations, risk::AtRisk, sharing::Sharing, submissions::Submissions,
+    tenants::Tenants, tokens::Tokens,
 };
 
 /// The catalogue's result.
@@ -237,6 +240,7 @@ pub trait Catalog:
     + Polls
     + Revocations
     + Sharing
+    + Submissions
     + Tenants
     + Tokens
     + Upkeep
@@ -257,6 +261,10 @@ pub trait Catalog:
     /// Where the provider is to write into our own store, nothing replaces that
     /// before it is `lost` or `rejected`; saying it again then starts it over.
     /// The policy and due time of a new clip come from the merged facts.
+    ///
+    /// Objects that were found in the store without anybody having told of them
+    /// (`adopted`) become those of the first provider that tells of their id: its
+    /// generation takes their facts and clips over, and what is stored stays so.
     ///
     /// Answers in the order of `hooks`. `KeyTaken` for one fails the batch; the
     /// caller then commits one by one.

@@ -71,6 +71,7 @@ pub async fn open_configured(config: &Config) -> Result<Arc<dyn Catalog>, OpenEr
         policies: config.policies.clone(),
         prompts,
         poll_after: config.poll_after,
+        lifetimes: config.source_lifetimes.clone(),
         own_urls: OwnUrls::new(&config.public_url, &config.final_url_template),
     };
     open(&database, rules).await

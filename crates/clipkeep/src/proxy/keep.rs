@@ -58,7 +58,6 @@ pub(super) fn read_whole(app: &App, call: &'static str, request_id: &RequestId, 
 /// Records what an answer says, as a webhook would have been; answers what
 /// stands for the sources in it.
 pub(super) async fn record(app: &App, record: HookRecord) -> Result<Option<Replace>, CatalogError> {
-    let record = app.complete_record(record);
     let outcome = match insist(|| app.hooks.record(record.clone())).await {
         // Another provider's generation has its name: its clips are not these.
         Err(taken @ CatalogError::KeyTaken { .. }) => {

@@ -44,8 +44,8 @@ type AppState = Arc<App>;
 
 fn documented() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(document::ApiDoc::openapi())
-        // The provider calls.
-        .routes(routes!(hooks::receive_fal))
+        // The providers call.
+        .routes(routes!(hooks::receive_hook))
         // The app calls fal.
         .routes(routes!(proxy::ask_fal, proxy::call_fal, proxy::cancel_at_fal))
         // Viewers call; answered before this router, here for the document.

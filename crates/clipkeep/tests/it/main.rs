@@ -24,6 +24,7 @@ mod memory;
 mod nodes;
 mod outbox;
 mod provenance;
+mod providers;
 mod proxy;
 mod receipts;
 mod schema;

@@ -13,6 +13,7 @@ mod restored;
 mod revocations;
 pub mod risk;
 pub mod sharing;
+mod submissions;
 pub mod tenants;
 mod tls;
 mod tokens;

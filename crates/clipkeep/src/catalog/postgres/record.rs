@@ -9,7 +9,7 @@ use clipkeep_core::{
     generation::{Clip, Generation, HookRecord},
     id::ClipKey,
 };
-use deadpool_postgres::{GenericClient, Object};
+use deadpool_postgres::{GenericClient, Object, Transaction};
 use serde_json::{Value, json};
 
 use super::{
@@ -18,6 +18,8 @@ use super::{
         merge::{ClipMark, GenerationId, GenerationMark, Ledger, Line},
         row::{self, select_clips, select_generations},
         rules::Rules,
+        submissions::SubmitCall,
+        taken::{found, may_take_over},
         words::{Entry, entries},
     },
     find::all,
@@ -31,9 +33,16 @@ const TRIES: usize = 5;
 
 /// Commits webhooks together.
 pub(super) async fn hooks(mut client: Object, rules: &Rules, hooks: &[HookRecord]) -> Result<Vec<HookOutcome>> {
-    let ids = hooks.iter().map(|hook| (hook.provider.clone(), hook.request_id.clone())).collect();
+    let ids: BTreeSet<_> = hooks.iter().map(|hook| (hook.provider.clone(), hook.request_id.clone())).collect();
     let keys: Vec<&str> = hooks.iter().flat_map(|hook| &hook.clips).map(|clip| clip.key.as_str()).collect();
-    again(&mut client, rules, &ids, &keys, |ledger| ledger.hooks(hooks)).await
+    match again(&mut client, rules, &ids, &keys, |ledger| ledger.hooks(hooks)).await {
+        // Only now look for what may be taken over.
+        Err(error) if may_take_over(&error) => {
+            let ids = ids.iter().map(found).chain(ids.iter().cloned()).collect();
+            again(&mut client, rules, &ids, &keys, |ledger| ledger.hooks(hooks)).await
+        }
+        done => done,
+    }
 }
 
 /// Registers a generation.
@@ -42,14 +51,48 @@ pub(super) async fn register(client: Object, rules: &Rules, registration: &Regis
     judged(client, rules, id, |ledger| ledger.register(registration)).await
 }
 
-/// Judges news of one generation by what is known of it.
+/// Judges news of one generation by what is known of it, and of what it may take
+/// over.
 pub(super) async fn judged<T>(
     mut client: Object,
     rules: &Rules,
     id: GenerationId,
     judge: impl Fn(&mut Ledger<'_>) -> T,
 ) -> Result<T> {
-    again(&mut client, rules, &BTreeSet::from([id]), &[], |ledger| Ok(judge(ledger))).await
+    again(&mut client, rules, &BTreeSet::from([found(&id), id]), &[], |ledger| Ok(judge(ledger))).await
+}
+
+/// The generation, and what it may take over.
+fn registered(registration: &Registration) -> BTreeSet<GenerationId> {
+    let id = (registration.provider.clone(), registration.request_id.clone());
+    BTreeSet::from([found(&id), id])
+}
+
+/// Registers a generation, and that it came of this call.
+pub(super) async fn register_submit(
+    mut client: Object,
+    rules: &Rules,
+    call: &SubmitCall,
+    registration: &Registration,
+) -> Result<Generation> {
+    const SQL: &str = "UPDATE submissions SET provider = $3, request_id = $4 WHERE caller = $1 AND key = $2";
+    let ids = registered(registration);
+    let mut tries = 1;
+    loop {
+        let once = async |client: &mut Object| {
+            let tx = client.transaction().await?;
+            let generation = within(&tx, rules, &ids, &[], &|ledger| Ok(ledger.register(registration))).await?;
+            let (provider, request_id) = (registration.provider.as_str(), registration.request_id.as_str());
+            let statement = tx.prepare_cached(SQL).await?;
+            tx.execute(&statement, &[&call.caller, &call.key, &provider, &request_id]).await?;
+            tx.commit().await?;
+            Ok(generation)
+        };
+        match once(&mut client).await {
+            Err(error) if tries < TRIES && may_run_again(&error) => tries += 1,
+            done => return done,
+        }
+    }
 }
 
 /// Runs the transaction until nobody overtakes it. Rows that exist are locked
@@ -79,14 +122,26 @@ async fn once<T>(
     judge: &impl Fn(&mut Ledger<'_>) -> Result<T>,
 ) -> Result<T> {
     let tx = client.transaction().await?;
+    let judged = within(&tx, rules, ids, keys, judge).await?;
+    tx.commit().await?;
+    Ok(judged)
+}
+
+/// Judges and writes within a transaction.
+async fn within<T>(
+    tx: &Transaction<'_>,
+    rules: &Rules,
+    ids: &BTreeSet<GenerationId>,
+    keys: &[&str],
+    judge: &impl Fn(&mut Ledger<'_>) -> Result<T>,
+) -> Result<T> {
     let providers: Vec<&str> = ids.iter().map(|(provider, _)| provider.as_str()).collect();
     let requests: Vec<&str> = ids.iter().map(|(_, request_id)| request_id.as_str()).collect();
-    let generations = all(&tx, LOCK_GENERATIONS, &[&providers, &requests], row::generation).await?;
-    let clips = all(&tx, LOCK_CLIPS, &[&providers, &requests, &keys], row::clip).await?;
+    let generations = all(tx, LOCK_GENERATIONS, &[&providers, &requests], row::generation).await?;
+    let clips = all(tx, LOCK_CLIPS, &[&providers, &requests, &keys], row::clip).await?;
     let mut ledger = Ledger::new(rules, generations, clips);
     let judged = judge(&mut ledger)?;
-    write(&tx, &ledger).await?;
-    tx.commit().await?;
+    write(tx, &ledger).await?;
     Ok(judged)
 }
 
@@ -146,6 +201,13 @@ const WORDS: &str = "INSERT INTO clip_words (key, created_at, words) \
 
 const PARENTS: &str = "INSERT INTO parents (provider, request_id, parent) SELECT provider, request_id, parent \
     FROM json_populate_recordset(NULL::parents, $1::text::json) ON CONFLICT DO NOTHING";
+const TAKEN_CLIPS: &str = "UPDATE clips c SET provider = n.provider, slot = n.slot, source_url = n.source_url, \
+    source_expires_at = n.source_expires_at FROM json_populate_recordset(NULL::clips, $1::text::json) n \
+    WHERE c.key = n.key";
+
+const GONE_GENERATIONS: &str = "DELETE FROM generations g USING \
+    json_populate_recordset(NULL::generations, $1::text::json) n \
+    WHERE g.provider = n.provider AND g.request_id = n.request_id";
 
 const LINES: &str = "INSERT INTO history (key, at, event, detail) SELECT key, at, event, detail \
     FROM json_populate_recordset(NULL::history, $1::text::json)";
@@ -163,6 +225,10 @@ async fn write(tx: &impl GenericClient, ledger: &Ledger<'_>) -> Result<()> {
     put(tx, REPLACED_CLIPS, clips(ClipMark::Replaced)).await?;
     put(tx, WORDS, entries(ledger).iter().map(words_row).collect()).await?;
     put_new(tx, PARENTS, ledger.parents.iter().map(parent_row).collect()).await?;
+    put(tx, TAKEN_CLIPS, ledger.taken_clips().map(clip_row).collect()).await?;
+    let gone = ledger.taken.generations.iter();
+    put(tx, GONE_GENERATIONS, gone.map(|(provider, id)| json!({"provider": provider, "request_id": id})).collect())
+        .await?;
     tenanted(tx, &ledger.tenanted).await?;
     put(tx, LINES, ledger.lines.iter().map(line_row).collect()).await?;
     put(tx, EVENTS, ledger.events.iter().map(event_row).collect()).await

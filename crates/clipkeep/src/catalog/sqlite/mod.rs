@@ -15,6 +15,7 @@ mod record;
 mod revocations;
 pub mod risk;
 pub mod sharing;
+mod submissions;
 pub mod tenants;
 mod tokens;
 pub mod upkeep;

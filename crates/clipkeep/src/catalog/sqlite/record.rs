@@ -14,6 +14,7 @@ use super::{
         merge::{ClipMark, GenerationId, GenerationMark, Ledger, Line},
         row::{self, select_clips, select_generations},
         rules::Rules,
+        taken::{found, may_take_over},
         words::entries,
     },
     find::{all, clip, first},
@@ -23,9 +24,21 @@ use super::{
 
 /// Commits webhooks together.
 pub(super) fn hooks(tx: &Connection, rules: &Rules, hooks: &[HookRecord]) -> Result<Vec<HookOutcome>> {
+    match record(tx, rules, hooks, false) {
+        Err(error) if may_take_over(&error) => record(tx, rules, hooks, true),
+        done => done,
+    }
+}
+
+/// The same; looks for what may be taken over only if it is to.
+fn record(tx: &Connection, rules: &Rules, hooks: &[HookRecord], takes_over: bool) -> Result<Vec<HookOutcome>> {
     let (mut generations, mut clips) = (Vec::new(), Vec::new());
     for hook in hooks {
-        load(tx, &(hook.provider.clone(), hook.request_id.clone()), &mut generations, &mut clips)?;
+        let id = (hook.provider.clone(), hook.request_id.clone());
+        load(tx, &id, &mut generations, &mut clips)?;
+        if takes_over {
+            load(tx, &found(&id), &mut generations, &mut clips)?;
+        }
         for new in &hook.clips {
             clips.extend(clip(tx, &new.key)?);
         }
@@ -51,6 +64,7 @@ pub(super) fn judged<T>(
 ) -> Result<T> {
     let (mut generations, mut clips) = (Vec::new(), Vec::new());
     load(tx, id, &mut generations, &mut clips)?;
+    load(tx, &found(id), &mut generations, &mut clips)?;
     let mut ledger = Ledger::new(rules, generations, clips);
     let judged = judge(&mut ledger);
     write(tx, &ledger)?;
@@ -93,6 +107,13 @@ fn write(tx: &Connection, ledger: &Ledger<'_>) -> Result<()> {
     }
     words::write(tx, entries(ledger))?;
     ledger.parents.iter().try_for_each(|(id, parent)| write_parent(tx, id, parent))?;
+    for clip in ledger.taken_clips() {
+        write_owner(tx, clip)?;
+    }
+    for (provider, request_id) in &ledger.taken.generations {
+        const SQL: &str = "DELETE FROM generations WHERE provider = ?1 AND request_id = ?2";
+        tx.prepare_cached(SQL)?.execute([provider.as_str(), request_id.as_str()])?;
+    }
     tenanted(tx, &ledger.tenanted)?;
     ledger.lines.iter().try_for_each(|line| tell(tx, line))?;
     ledger.events.iter().try_for_each(|event| announce(tx, event))
@@ -212,6 +233,16 @@ fn write_facts(tx: &Connection, row: &Clip) -> Result<()> {
         ":policy": row.policy.as_str(),
         ":due_at": row.due_at.map(|time| time.millis()),
     })?;
+    Ok(())
+}
+
+/// Writes down whose a clip is that was taken over.
+fn write_owner(tx: &Connection, row: &Clip) -> Result<()> {
+    const SQL: &str =
+        "UPDATE clips SET provider = ?2, slot = ?3, source_url = ?4, source_expires_at = ?5 WHERE key = ?1";
+    let expires_at = row.source_expires_at.map(|time| time.millis());
+    let params = (row.key.as_str(), row.provider.as_str(), &row.slot, row.source_url.expose(), expires_at);
+    tx.prepare_cached(SQL)?.execute(params)?;
     Ok(())
 }
 

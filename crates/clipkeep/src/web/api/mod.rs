@@ -10,6 +10,7 @@ mod query;
 pub(super) mod receipts;
 pub(super) mod revocations;
 pub(super) mod risk;
+mod submit;
 pub(super) mod tokens;
 pub(super) mod twice;
 pub(super) mod usage;

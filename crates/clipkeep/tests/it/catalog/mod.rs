@@ -15,6 +15,8 @@ mod revocations;
 mod risk;
 mod schema;
 mod sharing;
+mod submissions;
+mod taken;
 mod tenants;
 mod tokens;
 mod upkeep;

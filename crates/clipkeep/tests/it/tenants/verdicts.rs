@@ -31,7 +31,7 @@ use Verdict::{AdminOnly, Export, Fal, List, Named, Open, Register, Row, Stream, 
 
 /// All operations.
 pub(super) const VERDICTS: &[(&str, &str, Verdict)] = &[
-    ("post", "/hooks/fal", Open),
+    ("post", "/hooks/{provider}", Open),
     ("get", "/fal/proxy", Fal),
     ("post", "/fal/proxy", Fal),
     ("put", "/fal/proxy", Fal),
