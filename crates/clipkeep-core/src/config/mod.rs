@@ -29,7 +29,9 @@ pub use raw::Layers;
 pub use units::{DurationText, SizeText, UnitError};
 pub use warning::Warning;
 
-use crate::{endpoint::Endpoint, policy::Policies, retention::Retention, secret::Secret, state::text_enum};
+use crate::{
+    cost::GenerationPrice, endpoint::Endpoint, policy::Policies, retention::Retention, secret::Secret, state::text_enum,
+};
 
 text_enum! {
     /// What is kept of a prompt.
@@ -163,6 +165,10 @@ pub struct Config {
     pub drift_interval: Duration,
     /// How long a provider may take to put a clip into our own store.
     pub adopt_within: Duration,
+    /// Files with further price lists.
+    pub price_lists: Vec<PathBuf>,
+    /// What generations cost.
+    pub generation_prices: Vec<GenerationPrice>,
     /// How log lines look.
     pub log_format: LogFormat,
     /// How many client connections may be open at once.

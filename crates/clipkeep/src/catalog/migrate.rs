@@ -18,6 +18,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { version: 5, sql: include_str!("../../migrations/sqlite/0005_history.sql") },
     Migration { version: 8, sql: include_str!("../../migrations/sqlite/0008_tokens.sql") },
     Migration { version: 12, sql: include_str!("../../migrations/sqlite/0012_usage.sql") },
+    Migration { version: 14, sql: include_str!("../../migrations/sqlite/0014_costs.sql") },
 ];
 
 pub(crate) const POSTGRES: &[Migration] = &[
@@ -28,6 +29,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { version: 5, sql: include_str!("../../migrations/postgres/0005_history.sql") },
     Migration { version: 8, sql: include_str!("../../migrations/postgres/0008_tokens.sql") },
     Migration { version: 12, sql: include_str!("../../migrations/postgres/0012_usage.sql") },
+    Migration { version: 14, sql: include_str!("../../migrations/postgres/0014_costs.sql") },
 ];
 
 /// The database was made by a newer clipkeep; this one must not touch it.

@@ -4,6 +4,7 @@
 //! and one transaction; no transaction outlives its call. A lookup that finds
 //! nothing answers `None`.
 
+pub mod costs;
 mod due;
 mod ending;
 pub mod group;
@@ -38,6 +39,7 @@ use clipkeep_core::{
 };
 
 pub use self::{
+    costs::{CostBook, GeneratedLine, Names, OperationsRow, StoredLine},
     ending::Attempt,
     lookup::{Holder, Lookup, Outline},
     outbox::Outbox,
@@ -214,7 +216,7 @@ pub struct ClipPage {
 /// The catalogue.
 #[async_trait]
 pub trait Catalog:
-    AtRisk + Lookup + Outbox + Outlook + Polls + Tokens + Upkeep + UsageBook + Send + Sync + 'static
+    AtRisk + CostBook + Lookup + Outbox + Outlook + Polls + Tokens + Upkeep + UsageBook + Send + Sync + 'static
 {
     /// Commits verified webhooks together, durably, in one transaction:
     /// generations, clips, history and the work (a due clip *is* the work).

@@ -1,5 +1,7 @@
 //! The command line: flags → library call → print.
 
+mod chart;
+mod costs;
 mod demo;
 mod doctor;
 mod events;
@@ -61,6 +63,8 @@ enum Command {
     Verify(verify::Args),
     /// Show what was delivered: plays, bytes, hits, cold fetches.
     Usage(usage::Args),
+    /// Show what clips cost, on several price lists side by side.
+    Costs(costs::Args),
     /// Print the admin token.
     Token,
     /// Check configuration, database, store, webhook keys and clock.
@@ -138,6 +142,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::Explain(args) => explain::run(config, args, cli.json).await,
             Command::Link(args) => link::run(&config, args, cli.json).await,
             Command::Verify(args) => verify::run(config, args, cli.json).await,
+            Command::Costs(args) => costs::run(config, args, cli.json).await,
             Command::Usage(args) => usage::run(config, args, cli.json).await,
             Command::Token => token::run(&config, cli.json),
             Command::Doctor => doctor::run(config, cli.json).await,
@@ -157,7 +162,7 @@ fn needs_folder(command: &Command, config: &Config) -> bool {
         Command::Token => config.admin_token.is_none(),
         Command::Link(_) => config.link_keys.is_none(),
         Command::Events(args) if args.is_secret() => config.event_secret.is_none(),
-        Command::Find(_) | Command::Events(_) | Command::Explain(_) | Command::Usage(_) => database,
+        Command::Find(_) | Command::Events(_) | Command::Explain(_) | Command::Usage(_) | Command::Costs(_) => database,
         Command::Verify(args) if args.is_offline() => false,
         Command::Verify(_) => database || store,
         Command::Sweep(args) if args.only_lists() => database,

@@ -31,7 +31,7 @@ impl Bed {
         let folder = tempfile::tempdir().unwrap();
         let catalog = open(&Database::Sqlite(folder.path().join("c.db")), Rules::default()).await.unwrap();
         let clock = Arc::new(Hands(Mutex::new(now.parse().unwrap())));
-        let usage = Usage::new(catalog.clone(), clock.clone(), Arc::new(Metrics::new()), "n");
+        let usage = Usage::new(catalog.clone(), Arc::default(), clock.clone(), Arc::new(Metrics::new()), "n");
         let account = usage.account(&"a.mp4".parse().unwrap(), Some(&"acme".parse().unwrap()));
         Self { usage, clock, catalog, account, _folder: folder }
     }

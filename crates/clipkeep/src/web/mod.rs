@@ -76,6 +76,7 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(api::links::create_link))
         .routes(routes!(api::events::stream_events))
         .routes(routes!(api::usage::get_usage))
+        .routes(routes!(api::costs::get_costs))
         // Anybody calls.
         .routes(routes!(api::receipts::receipt_keys))
         // Operators call.

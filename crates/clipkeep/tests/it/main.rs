@@ -8,6 +8,7 @@ mod cached;
 mod catalog;
 mod cli;
 mod cold;
+mod costs;
 mod crash;
 mod day;
 mod delivery;
