@@ -54,7 +54,7 @@ async fn costs_are_told_side_by_side() {
     assert_eq!(t.api("/api/v1/costs?tenant=nobody&by=clip").await["costs"], Value::Array(Vec::new()));
     for wrong in ["by=hour", "by=week", "list=none", "from=yesterday", "cursor=%25"] {
         let request = t.client.get(format!("{}/api/v1/costs?{wrong}", t.url)).bearer_auth(&t.token);
-        assert_eq!(request.send().await.unwrap().status(), 422, "{wrong}");
+        assert_eq!(request.send().await.unwrap().status(), 400, "{wrong}");
     }
 }
 

@@ -60,7 +60,7 @@ pub(crate) struct CostList {
 /// tenant's token sees its own.
 #[utoipa::path(get, path = "/api/v1/costs", tag = "usage", params(CostsQuery),
     security(("admin_token" = [])),
-    responses((status = 200, body = CostList), (status = 401, description = "No token"), (status = 403, description = "Another tenant's"), (status = 422, description = "A filter is not understood")))]
+    responses((status = 200, body = CostList), (status = 401, description = "No token"), (status = 403, description = "Another tenant's"), (status = 400, description = "A filter is not understood")))]
 pub(crate) async fn get_costs(
     By(caller): By,
     State(app): State<AppState>,

@@ -90,7 +90,7 @@ pub(super) fn own(caller: Caller, mut filter: UsageFilter) -> Result<UsageFilter
 /// each number means. A tenant's token sees its own.
 #[utoipa::path(get, path = "/api/v1/usage", tag = "usage", params(UsageQuery),
     security(("admin_token" = [])),
-    responses((status = 200, body = UsageList), (status = 401, description = "No token"), (status = 403, description = "Another tenant's"), (status = 422, description = "A filter is not understood")))]
+    responses((status = 200, body = UsageList), (status = 401, description = "No token"), (status = 403, description = "Another tenant's"), (status = 400, description = "A filter is not understood")))]
 pub(crate) async fn get_usage(
     By(caller): By,
     State(app): State<AppState>,
