@@ -95,6 +95,8 @@ pub enum Bringer {
     Webhook,
     /// The provider itself, when it was asked.
     Poll,
+    /// The provider itself, when the app asked through our proxy.
+    Proxy,
     /// A line of a table that was imported.
     Import,
     /// An object in our own store, there or awaited.
@@ -219,12 +221,19 @@ pub struct Clip {
     pub restarted_at: Option<Timestamp>,
     /// When its stored bytes were last read and found to be what they should.
     pub verified_at: Option<Timestamp>,
+    /// The clip under whose key its stored bytes are; none is its own.
+    pub object_key: Option<ClipKey>,
 }
 
 impl Clip {
     /// Since when its bytes are being sought.
     pub fn sought_since(&self) -> Timestamp {
         self.restarted_at.unwrap_or(self.created_at)
+    }
+
+    /// Under which key its stored bytes are.
+    pub fn object(&self) -> &ClipKey {
+        self.object_key.as_ref().unwrap_or(&self.key)
     }
 }
 

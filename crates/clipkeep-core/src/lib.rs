@@ -23,6 +23,7 @@ pub mod policy;
 pub mod probe;
 pub mod problem;
 pub mod prompt;
+pub mod proxy;
 pub mod receipt;
 pub mod retention;
 pub mod secret;

@@ -44,6 +44,12 @@ text_enum! {
         MethodNotAllowed = "method_not_allowed",
         /// 415: the body is of a media type that is not accepted here.
         UnsupportedMediaType = "unsupported_media_type",
+        /// 412: a call that shall go to a host that is not the provider's.
+        ForbiddenTarget = "forbidden_target",
+        /// 502: the provider could not be reached, or broke off.
+        ProviderUnreachable = "provider_unreachable",
+        /// 504: the provider did not answer in time.
+        ProviderTimeout = "provider_timeout",
     }
 }
 
@@ -63,6 +69,9 @@ impl Code {
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::ForbiddenTarget => StatusCode::PRECONDITION_FAILED,
+            Self::ProviderUnreachable => StatusCode::BAD_GATEWAY,
+            Self::ProviderTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 
@@ -84,6 +93,9 @@ impl Code {
             Self::Internal => "Internal error",
             Self::MethodNotAllowed => "Method not allowed",
             Self::UnsupportedMediaType => "Unsupported media type",
+            Self::ForbiddenTarget => "The target is not allowed",
+            Self::ProviderUnreachable => "The provider cannot be reached",
+            Self::ProviderTimeout => "The provider did not answer in time",
         }
     }
 }
@@ -178,6 +190,7 @@ mod tests {
             ("forbidden_link", 403),
             ("expired_link", 403),
             ("unauthorized", 401),
+            ("forbidden", 403),
             ("invalid_request", 400),
             ("invalid_signature", 401),
             ("too_large", 413),
@@ -186,6 +199,9 @@ mod tests {
             ("internal", 500),
             ("method_not_allowed", 405),
             ("unsupported_media_type", 415),
+            ("forbidden_target", 412),
+            ("provider_unreachable", 502),
+            ("provider_timeout", 504),
         ];
         let actual: Vec<_> = Code::ALL.iter().map(|code| (code.as_str(), code.status().as_u16())).collect();
         assert_eq!(actual, contract);

@@ -28,6 +28,9 @@ pub const WORDS: &[&str] = &[
     "object_lost",
     "damaged",
     "at_risk",
+    "shared",
+    "parted",
+    "spared",
 ];
 
 /// What a line of history tells.
@@ -59,6 +62,9 @@ pub fn sentence(entry: &HistoryEntry) -> String {
         "removed" => because("its object is gone from the store"),
         "object_lost" => because("its object is not what was stored; the clip starts over"),
         "damaged" => because("its stored bytes are damaged"),
+        "shared" => "these bytes were stored before: one object serves both clips".to_owned(),
+        "parted" => "it has an object of its own from now on".to_owned(),
+        "spared" => "its object stays, other clips refer to it".to_owned(),
         "at_risk" => because("at risk, the time of its source runs out"),
         other => {
             let text = because(&other.replace('_', " "));
@@ -88,6 +94,7 @@ pub fn brought(by: Bringer, slot: &str, was: Option<GenerationStatus>) -> String
             "; asked for at the provider, as its webhook lacked the result".to_owned()
         }
         Bringer::Poll => "; asked for at the provider, as no webhook came".to_owned(),
+        Bringer::Proxy => "; by its result, as the app asked for it through the proxy".to_owned(),
         Bringer::Import => match slot.rsplit_once('/') {
             Some((_, line)) => format!("; imported (line {line})"),
             None => "; imported".to_owned(),
@@ -194,6 +201,7 @@ mod tests {
             last_error: None,
             restarted_at: None,
             verified_at: None,
+            object_key: None,
         }
     }
 
@@ -235,6 +243,7 @@ mod tests {
         assert_eq!(told(Bringer::Webhook, None), "; by its webhook");
         assert!(told(Bringer::Poll, Some(GenerationStatus::Pending)).ends_with("as no webhook came"));
         assert!(told(Bringer::Poll, Some(GenerationStatus::ResultMissing)).ends_with("lacked the result"));
+        assert!(told(Bringer::Proxy, None).ends_with("through the proxy"));
         assert_eq!(told(Bringer::Import, None), "; imported (line 12)");
         assert_eq!(told(Bringer::Store, None), "");
     }

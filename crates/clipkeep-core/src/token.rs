@@ -39,6 +39,8 @@ pub struct TokenInfo {
     pub tenant: Option<Tenant>,
     /// When it was made.
     pub created_at: Timestamp,
+    /// When it was used, to a few minutes.
+    pub last_used_at: Option<Timestamp>,
     /// Since when it is not valid any more.
     pub revoked_at: Option<Timestamp>,
 }

@@ -13,6 +13,7 @@ use clipkeep_core::{
     state::ClipState,
     time::{Clock, Timestamp},
 };
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -28,7 +29,7 @@ use crate::{
     jwks::JwksCache,
     keys,
     outbox::{self, Feed, OutboxParts, OutboxSettings},
-    provider::FalQueue,
+    provider::{FalQueue, FalRelay},
     scratch::{Role, Scratch},
     source::{SourceClient, SourceSettings},
     store::{Store, StoreError, StoreTarget, UploadLimits},
@@ -68,6 +69,10 @@ pub struct App {
     pub sweep: Sweep,
     /// fal's webhook keys.
     pub jwks: JwksCache,
+    /// The way to fal for what apps ask.
+    pub relay: FalRelay,
+    /// Places for calls to fal, which may go on without their callers.
+    pub calls: Arc<Semaphore>,
     /// What signs links.
     pub links: LinkKeys,
     /// What signs receipts.
@@ -178,13 +183,15 @@ impl App {
         Ok(Arc::new(Self {
             hooks,
             sweep,
+            relay: FalRelay::new(&config)?,
+            calls: Arc::new(Semaphore::new(config.max_connections)),
             jwks: JwksCache::new(config.fal_jwks_url.to_string(), client),
             final_urls: FinalUrls::new(&config),
             shelf: Shelf::new(SHELF_MEMORY),
             tasks,
             cache,
             stopping,
-            callers: Callers::new(keys.admin_token, Arc::clone(&catalog)),
+            callers: Callers::new(keys.admin_token, Arc::clone(&catalog), Arc::clone(&clock)),
             receipts: keys.receipt_key.expose().parse()?,
             scratch,
             feed: Feed::new(told_before),
@@ -333,6 +340,7 @@ fn fill_settings(config: &Config, scratch: &Scratch) -> FillSettings {
         max_clip_size: config.max_clip_size,
         sweep_interval: config.sweep_interval,
         fast_start: config.fast_start,
+        share_objects: config.share_objects,
         spool: scratch.spool(),
     }
 }
@@ -349,6 +357,7 @@ fn sweep_settings(config: &Config) -> SweepSettings {
         poll_give_up: config.poll_give_up,
         at_risk_before: config.at_risk_before,
         source_lifetime: config.source_expires_after,
+        share_objects: config.share_objects,
     }
 }
 

@@ -18,6 +18,7 @@ pub mod keys;
 pub mod operations;
 pub mod outbox;
 pub mod provider;
+pub mod proxy;
 mod receipts;
 pub mod rows;
 pub mod scratch;

@@ -18,10 +18,10 @@ pub(crate) fn receipt(
     config: &Config,
     now: Timestamp,
 ) -> Option<Receipt> {
+    let object = store.object_key(clip.object()).as_str().to_owned();
     let (Some(sealed), Some(stored_at), ClipState::Stored) = (clip.sealed, clip.stored_at, clip.state) else {
         return None;
     };
-    let object = store.object_key(&clip.key).as_str().to_owned();
     let stored_in = match &config.store {
         StoreUrl::Folder(_) => StoredIn::Folder { object },
         StoreUrl::S3 { bucket, .. } => StoredIn::Bucket { bucket: bucket.clone(), object },

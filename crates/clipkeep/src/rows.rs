@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::{catalog::UsageLine, final_urls::FinalUrls};
+use crate::{callers::Caller, catalog::UsageLine, final_urls::FinalUrls};
 
 /// A clip's metadata row.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -120,6 +120,14 @@ impl ClipRow {
             attempts: clip.attempts,
             last_error: clip.last_error,
             source_url: None,
+        }
+    }
+
+    /// The row as `caller` sees it.
+    pub fn seen_by(caller: &Caller, clip: Clip, urls: &FinalUrls) -> Self {
+        match caller {
+            Caller::Admin => Self::for_admin(clip, urls),
+            Caller::Tenant(_) => Self::new(clip, urls),
         }
     }
 

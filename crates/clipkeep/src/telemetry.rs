@@ -45,6 +45,17 @@ struct Status {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfCall {
+    call: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    call: &'static str,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct State {
     state: &'static str,
 }
@@ -87,6 +98,8 @@ pub struct Metrics {
     fills: Family<Outcome, Counter>,
     fill_seconds: Histogram,
     source_bytes: Counter,
+    shared_clips: Counter,
+    shared_bytes: Counter,
     deliveries: Family<Status, Counter>,
     events: Family<Outcome, Counter>,
     events_waiting: Family<AtEndpoint, Gauge<i64>>,
@@ -95,6 +108,8 @@ pub struct Metrics {
     fills_running: Gauge<i64>,
     clips_at_risk: Gauge<i64>,
     polls: Family<Outcome, Counter>,
+    proxied: Family<Answered, Counter>,
+    unkept: Family<OfCall, Counter>,
     swept: Family<Outcome, Counter>,
     usage: UsageMetrics,
     up: Gauge<u64, AtomicU64>,
@@ -110,6 +125,8 @@ impl Metrics {
             fills: Family::default(),
             fill_seconds: Histogram::new([0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0]),
             source_bytes: Counter::default(),
+            shared_clips: Counter::default(),
+            shared_bytes: Counter::default(),
             deliveries: Family::default(),
             events: Family::default(),
             events_waiting: Family::default(),
@@ -118,6 +135,8 @@ impl Metrics {
             fills_running: Gauge::default(),
             clips_at_risk: Gauge::default(),
             polls: Family::default(),
+            proxied: Family::default(),
+            unkept: Family::default(),
             swept: Family::default(),
             usage: UsageMetrics::default(),
             up: Gauge::default(),
@@ -135,6 +154,10 @@ impl Metrics {
         r.register("fills", "Ended fills by outcome", self.fills.clone());
         r.register_with_unit("fill", "Duration of ended fills", Unit::Seconds, self.fill_seconds.clone());
         r.register_with_unit("source_read", "Bytes read from sources", Unit::Bytes, self.source_bytes.clone());
+        let help = "Clips stored by the object of another clip with the same bytes";
+        r.register("shared_clips", help, self.shared_clips.clone());
+        let help = "Bytes of such clips, which did not go into the store again";
+        r.register_with_unit("shared", help, Unit::Bytes, self.shared_bytes.clone());
         r.register("deliveries", "Answers on /v/ by status", self.deliveries.clone());
         r.register("event_deliveries", "Attempts to tell an endpoint, by outcome", self.events.clone());
         r.register("events_waiting", "Events that an endpoint is told again", self.events_waiting.clone());
@@ -144,6 +167,10 @@ impl Metrics {
         let help = "Clips that are not stored and whose source is about to vanish, by the last sweep";
         r.register("clips_at_risk", help, self.clips_at_risk.clone());
         r.register("polls", "Generations asked for at their provider, by outcome", self.polls.clone());
+        let help = "Calls that passed to fal, by what they are and fal's status (0: not passed, or not answered)";
+        r.register("proxy_calls", help, self.proxied.clone());
+        let help = "Answers of fal's that were passed on without being kept: look into the log";
+        r.register("proxy_unkept", help, self.unkept.clone());
         r.register("swept", "What the sweep found and did, by outcome", self.swept.clone());
         self.usage.register(r);
         r.register("up", "1 while the node runs", self.up.clone());
@@ -166,9 +193,25 @@ impl Metrics {
         self.source_bytes.inc_by(bytes);
     }
 
+    /// A clip was stored by another one's object of so many bytes.
+    pub fn shared(&self, bytes: u64) {
+        self.shared_clips.inc();
+        self.shared_bytes.inc_by(bytes);
+    }
+
     /// A generation was asked for at its provider.
     pub fn polled(&self, outcome: &'static str) {
         self.polls.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// A call passed to fal, or did not (0).
+    pub fn proxied(&self, call: &'static str, status: u16) {
+        self.proxied.get_or_create(&Answered { call, status }).inc();
+    }
+
+    /// An answer was passed on without being kept.
+    pub fn passed_unkept(&self, call: &'static str) {
+        self.unkept.get_or_create(&OfCall { call }).inc();
     }
 
     /// The sweep found or did so much of one thing.

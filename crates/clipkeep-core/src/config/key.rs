@@ -175,6 +175,19 @@ keys! {
     fal_key: Secret("visible ASCII characters"), "", "key-id:key-secret";
     /// fal's queue: where `/fal/proxy` submits to and where the sweep asks after generations.
     fal_queue_url: Text("an http or https URL"), "https://queue.fal.run", "https://queue.falrun.com";
+    /// fal's direct calls: where `/fal/proxy` sends what goes to `fal.run`.
+    fal_run_url: Text("an http or https URL"), "https://fal.run", "https://falrun.com";
+    /// fal's uploads and tokens: where `/fal/proxy` sends what goes to `rest.fal.ai`.
+    fal_rest_url: Text("an http or https URL"), "https://rest.fal.ai", "https://rest.alpha.fal.ai";
+    /// The address and port of a second listener, the gateway, for fal clients that take only a host (`FAL_RUN_HOST`):
+    /// fal's queue and direct calls at its root. Empty is none. They speak https alone: put a TLS-terminating proxy in
+    /// front. A host whose first label is `queue` is the queue, any other takes direct calls.
+    fal_gateway_listen: Text("`address:port`"), "", "127.0.0.1:8788";
+    /// Networks whose clients may use `/fal/proxy` and the gateway without a token, and so spend the fal key's money.
+    /// Judged by the address that connects: behind a proxy of your own that is the proxy's.
+    proxy_networks: List("`ADDRESS` or `ADDRESS/BITS`"), "", "10.1.0.0/16, fd00:1::/64";
+    /// Whether results that pass through `/fal/proxy` or the gateway hold our URLs in place of the provider's.
+    rewrite_results: Bool, "true", "false";
     /// Where fal publishes the keys that its webhooks are signed with.
     fal_jwks_url: Text("an http or https URL"), "https://rest.fal.ai/.well-known/jwks.json",
         "https://rest.alpha.fal.ai/.well-known/jwks.json";
@@ -190,7 +203,8 @@ keys! {
     receipt_key: Secret("32 bytes in base64"), "", "QEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFlaW1xdXl8=";
     /// How far a webhook's timestamp may be from our clock, to either side. Whole seconds.
     hook_tolerance: Duration("1s", "1h"), "300s", "60s";
-    /// The largest webhook body that is accepted.
+    /// The largest webhook body that is accepted. A result that passes through `/fal/proxy` is recorded up to this
+    /// length, long strings not counted.
     hook_max_body: Size("1KiB", "1GiB"), "16MiB", "64MiB";
     /// The largest clip that is accepted.
     max_clip_size: Size("1", "5TiB"), "20GiB", "2GiB";
@@ -225,6 +239,9 @@ keys! {
     cache_size: Size("1MiB", "1024TiB"), "10GiB", "200GiB";
     /// Whether an MP4 with its index at the end is served with the index first.
     fast_start: Bool, "true", "false";
+    /// Whether clips of one tenant whose bytes are equal share one object. `auto` is yes, unless `final_url_template`
+    /// leads past our own `/v/`: then each clip's key must be there. Switched off, clips that share part again.
+    share_objects: Choice(&["auto", "true", "false"]), "auto", "false";
     /// How often the sweep looks for what is due or drifted.
     sweep_interval: Duration("10ms", "1d"), "60s", "5m";
     /// How long after its registration a generation is asked for at the provider, if no webhook came. The model must be

@@ -9,6 +9,7 @@ mod docs;
 mod error;
 mod host;
 mod key;
+mod network;
 mod parse;
 mod place;
 mod raw;
@@ -23,6 +24,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use host::{HostPattern, HostPatternError};
 pub use key::{ENV_PREFIX, KEYS, Key, Kind, is_reserved_env};
+pub use network::{Network, NetworkError};
 pub(crate) use parse::web_url;
 pub use place::{BaseUrl, DatabaseUrl, PlaceError, S3Settings, StoreUrl, UrlTemplate};
 pub use raw::Layers;
@@ -109,6 +111,16 @@ pub struct Config {
     pub fal_key: Option<Secret<String>>,
     /// fal's queue.
     pub fal_queue_url: BaseUrl,
+    /// fal's direct calls.
+    pub fal_run_url: BaseUrl,
+    /// fal's uploads and tokens.
+    pub fal_rest_url: BaseUrl,
+    /// Where the gateway listens; none if there is none.
+    pub fal_gateway_listen: Option<SocketAddr>,
+    /// The networks that need no token to call fal through us.
+    pub proxy_networks: Vec<Network>,
+    /// Whether results that pass hold our URLs.
+    pub rewrite_results: bool,
     /// Where fal publishes its webhook keys.
     pub fal_jwks_url: url::Url,
     /// Where apps are told what happened.
@@ -153,6 +165,8 @@ pub struct Config {
     pub cache_size: u64,
     /// Whether an MP4 with its index at the end is served index first.
     pub fast_start: bool,
+    /// Whether clips of one tenant whose bytes are equal share one object.
+    pub share_objects: bool,
     /// How often the sweep looks.
     pub sweep_interval: Duration,
     /// How long after its registration a generation without a webhook is asked for.

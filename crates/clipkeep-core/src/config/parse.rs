@@ -37,6 +37,14 @@ pub(super) fn listen(text: &str) -> Result<SocketAddr, Problem> {
     text.parse().map_err(|_| "must be an IP address and a port".to_owned())
 }
 
+/// Empty is none.
+pub(super) fn listen_or_none(text: &str) -> Result<Option<SocketAddr>, Problem> {
+    match text.trim() {
+        "" => Ok(None),
+        text => listen(text).map(Some),
+    }
+}
+
 pub(super) fn folder(text: &str) -> Result<std::path::PathBuf, Problem> {
     match text {
         "" => Err("must not be empty".to_owned()),

@@ -210,6 +210,16 @@ impl UrlTemplate {
         Ok(Self { before: before.to_owned(), after: after.to_owned() })
     }
 
+    /// Whether its URLs lead to our own `/v/`, as far as one can tell.
+    pub(super) fn is_ours(&self, public_url: &BaseUrl) -> bool {
+        self.before == format!("{public_url}/v/")
+    }
+
+    /// Whether its URLs cannot lead to our own `/v/`, whatever stands in front.
+    pub(super) fn leads_past_us(&self) -> bool {
+        !self.before.ends_with("/v/")
+    }
+
     /// The URL of one clip. A clip key needs no percent-encoding.
     pub fn fill(&self, key: &crate::id::ClipKey) -> String {
         format!("{}{key}{}", self.before, self.after)
@@ -268,6 +278,15 @@ mod tests {
         let key = "a.mp4".parse().unwrap();
         assert_eq!(template.fill(&key), "https://clips.example.com/app/v/a.mp4");
         assert!(UrlTemplate::parse("https://cdn.example.com/?clip={key}", &public).is_ok());
+        assert!(template.is_ours(&public) && !template.leads_past_us());
+        for (text, leads_past_us) in [
+            ("https://cdn.example.com/v/{key}", false),
+            ("https://cdn.example.com/{key}", true),
+            ("https://x/?v={key}", true),
+        ] {
+            let template = UrlTemplate::parse(text, &public).unwrap();
+            assert_eq!((template.is_ours(&public), template.leads_past_us()), (false, leads_past_us), "{text}");
+        }
         for bad in ["{public_url}/v", "/v/{key}", "https://{key}/x", "https://x/{key}/{key}", "https://x/{id}/{key}"] {
             assert!(UrlTemplate::parse(bad, &public).is_err(), "{bad}");
         }

@@ -15,13 +15,15 @@ pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
     let public_url = read.value("public_url", BaseUrl::parse);
     let store = read.value("store", parsed);
     let fill_concurrency = read.count("fill_concurrency");
+    let final_url_template = read.value("final_url_template", |text| UrlTemplate::parse(text, &public_url));
     let config = Config {
         listen: read.value("listen", parse::listen),
         data: read.value("data", parse::folder),
         database: read.value("database", parsed),
         s3: read.s3(&store),
         store,
-        final_url_template: read.value("final_url_template", |text| UrlTemplate::parse(text, &public_url)),
+        share_objects: read.share_objects(&final_url_template, &public_url),
+        final_url_template,
         public_url,
         policies: Policies {
             default: read.value("policy", parsed),
@@ -45,6 +47,11 @@ pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
         source_expires_after: read.duration_or_never("source_expires_after"),
         fal_key: read.value("fal_key", |text| parse::secret(text, 1)),
         fal_queue_url: read.value("fal_queue_url", BaseUrl::parse),
+        fal_run_url: read.value("fal_run_url", BaseUrl::parse),
+        fal_rest_url: read.value("fal_rest_url", BaseUrl::parse),
+        fal_gateway_listen: read.value("fal_gateway_listen", parse::listen_or_none),
+        proxy_networks: read.value("proxy_networks", |text| parse::list(text, parsed)),
+        rewrite_results: read.value("rewrite_results", parse::boolean),
         fal_jwks_url: read.value("fal_jwks_url", parse::web_url),
         event_endpoints: read.value("event_endpoints", parse::endpoints),
         event_secret: read.value("event_secret", parse::event_secret),
@@ -106,6 +113,17 @@ impl Reader {
         given(key).unwrap_or_else(|| Given {
             text: default_text(key, |other| given(other).map_or(other.default.to_owned(), |given| given.text)),
             origin: Origin::Default,
+        })
+    }
+
+    /// Shared objects have one name for several clips: only our own `/v/` knows.
+    fn share_objects(&mut self, template: &UrlTemplate, public_url: &BaseUrl) -> bool {
+        self.value("share_objects", |text| match text.trim() {
+            "auto" => Ok(template.is_ours(public_url)),
+            "true" if template.leads_past_us() => Err("cannot be on while final_url_template leads past our own /v/: \
+                     each clip's key must be in the bucket then"
+                .to_owned()),
+            text => parse::boolean(text).map_err(|_| "must be auto, true or false".to_owned()),
         })
     }
 

@@ -18,6 +18,22 @@ fn flags(pairs: &[(&'static str, &str)]) -> Layers {
 }
 
 #[test]
+fn objects_are_shared_where_our_own_urls_lead_to_them() {
+    let read = |flags: &[(&'static str, &str)]| {
+        let flags = flags.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        Config::from_layers(Layers::new().with_flags(flags))
+    };
+    let cdn = ("final_url_template", "https://cdn.example.com/{key}");
+    let before_us = ("final_url_template", "https://cdn.example.com/v/{key}");
+    let shares = |flags: &[_]| read(flags).unwrap().share_objects;
+    assert!(shares(&[]) && shares(&[("public_url", "https://clips.example.com")]));
+    assert!(!shares(&[("share_objects", "false")]) && shares(&[("share_objects", "true")]));
+    assert!(!shares(&[cdn]) && !shares(&[before_us]) && shares(&[before_us, ("share_objects", "true")]));
+    let refused = read(&[cdn, ("share_objects", "true")]).unwrap_err().to_string();
+    assert!(refused.contains("share_objects (--share-objects)") && refused.contains("final_url_template"), "{refused}");
+}
+
+#[test]
 fn nothing_given_is_the_documented_default() {
     let config = read(Layers::new()).unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.1:8787");
@@ -225,6 +241,9 @@ fn what_is_probably_not_meant_is_warned_of() {
     assert_eq!(warnings(&[("public_url", "http://clips.example.com")]), [Warning::PublicUrlPlainHttp]);
     assert_eq!(warnings(&[("fal_jwks_url", "http://fal.example.com/jwks")]), [Warning::FalOverPlainHttp]);
     assert_eq!(warnings(&[("fal_jwks_url", "http://localhost:1/jwks")]), []);
+    assert_eq!(warnings(&[("fal_rest_url", "http://fal.example.com")]), [Warning::FalOverPlainHttp]);
+    assert_eq!(warnings(&[("proxy_networks", "10.0.0.0/8, 0.0.0.0/0")]), [Warning::ProxyOpenToAll]);
+    assert_eq!(warnings(&[("fal_gateway_listen", "127.0.0.1:1")]), [Warning::GatewayWithoutKey]);
     assert_eq!(warnings(&[("database", "postgres://db/keep")]), [Warning::SecretsPerNode]);
     let example = Key::named("admin_token").unwrap().example;
     assert_eq!(warnings(&[("admin_token", example)]), [Warning::ExampleSecret]);

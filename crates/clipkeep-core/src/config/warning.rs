@@ -4,7 +4,7 @@ use std::fmt;
 
 use url::{Host, Url};
 
-use super::{Config, DatabaseUrl, Key};
+use super::{BaseUrl, Config, DatabaseUrl, Key, Network};
 use crate::secret::Secret;
 
 /// One thing to look at, in words for whoever wrote the configuration.
@@ -18,6 +18,10 @@ pub enum Warning {
     PublicUrlPlainHttp,
     /// The fal key or fal's webhook keys would go over the wire in the clear.
     FalOverPlainHttp,
+    /// Anybody who reaches the node spends the fal key's money.
+    ProxyOpenToAll,
+    /// The gateway could call nobody.
+    GatewayWithoutKey,
     /// Several nodes would each make secrets of their own.
     SecretsPerNode,
     /// Several nodes would each sign events with a secret of their own.
@@ -45,9 +49,13 @@ impl Warning {
                 "public_url is plain http beyond this machine: signed links and the admin token can be read on the way"
             }
             Self::FalOverPlainHttp => {
-                "fal_queue_url or fal_jwks_url is plain http beyond this machine: the fal key can be read and webhooks \
-                 can be forged on the way"
+                "a fal_…_url is plain http beyond this machine: the fal key can be read and webhooks can be forged on \
+                 the way"
             }
+            Self::ProxyOpenToAll => {
+                "proxy_networks holds a network of all addresses: anybody who reaches this node generates at your cost"
+            }
+            Self::GatewayWithoutKey => "fal_gateway_listen is set, but fal_key is not: no call can pass",
             Self::SecretsPerNode => {
                 "database is PostgreSQL, but link_keys, admin_token and receipt_key are not all given: each node makes \
                  its own, and one node's links and receipts are refused by the others"
@@ -83,12 +91,14 @@ pub(super) fn of(config: &Config) -> Vec<Warning> {
     };
     let postgres = matches!(config.database, DatabaseUrl::Postgres(_));
     let tells = !config.event_endpoints.is_empty();
-    let fal = [config.fal_queue_url.to_url(), config.fal_jwks_url.clone()];
+    let bases = [&config.fal_queue_url, &config.fal_run_url, &config.fal_rest_url].map(BaseUrl::to_url);
     let checks = [
         (Warning::PrivateSourcesOnPublicAddress, config.source_allow_private && !config.listen.ip().is_loopback()),
         (Warning::PublicUrlUnspecified, unspecified),
         (Warning::PublicUrlPlainHttp, !unspecified && is_open_http(&public_url)),
-        (Warning::FalOverPlainHttp, fal.iter().any(is_open_http)),
+        (Warning::FalOverPlainHttp, bases.iter().chain([&config.fal_jwks_url]).any(is_open_http)),
+        (Warning::ProxyOpenToAll, config.proxy_networks.iter().any(Network::is_all)),
+        (Warning::GatewayWithoutKey, config.fal_gateway_listen.is_some() && config.fal_key.is_none()),
         (Warning::SecretsPerNode, postgres && makes_secrets(config)),
         (Warning::EventSecretPerNode, postgres && tells && config.event_secret.is_none()),
         (Warning::EventsOverPlainHttp, config.event_endpoints.iter().any(|endpoint| is_open_http(endpoint.expose()))),

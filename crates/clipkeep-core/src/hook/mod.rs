@@ -11,4 +11,4 @@ mod json;
 mod query;
 mod redact;
 
-pub use query::{HookQuery, QueryError, callback_query};
+pub use query::{HookQuery, QueryError, callback_query, source_lifetime};

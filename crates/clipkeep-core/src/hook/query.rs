@@ -1,5 +1,7 @@
 //! What an app tells of a generation in its webhook URL's query.
 
+use std::time::Duration;
+
 use crate::{generation::Facts, id::Tenant, percent, policy::Policy, prompt::prompt_hash};
 
 /// The most bytes of prompt that are kept.
@@ -99,6 +101,18 @@ pub fn callback_query(facts: &Facts) -> String {
         percent::encode(&value, &mut query);
     }
     query
+}
+
+/// How long the sources of a webhook's clips live, where its URL says so: the
+/// proxy knows it when it names the URL.
+///
+/// # Errors
+/// If it is no number of seconds.
+pub fn source_lifetime(raw_query: &str) -> Result<Option<Duration>, QueryError> {
+    let text = parameter(raw_query, "source_lifetime")?;
+    let secs = text.map(|text| text.parse::<u32>()).transpose();
+    let secs = secs.map_err(|_| QueryError::new("source_lifetime", "must be a number of seconds"))?;
+    Ok(secs.map(|secs| Duration::from_secs(secs.into())))
 }
 
 /// The value of the parameter `name`, decoded; `None` where absent or empty.
@@ -244,6 +258,13 @@ mod tests {
         assert_eq!(callback_query(&Facts::default()), "");
         let odd = Facts { model: Some("a model".to_owned()), ..Facts::default() };
         assert_eq!(callback_query(&odd), "");
+    }
+
+    #[test]
+    fn a_url_may_say_how_long_sources_live() {
+        assert_eq!(source_lifetime("model=a&source_lifetime=3600"), Ok(Some(Duration::from_secs(3600))));
+        assert_eq!(source_lifetime("model=a"), Ok(None));
+        assert_eq!(source_lifetime("source_lifetime=1h").unwrap_err().name, "source_lifetime");
     }
 
     #[test]

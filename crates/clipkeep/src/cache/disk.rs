@@ -42,6 +42,8 @@ impl Weighter<ClipKey, Arc<Held>> for BySize {
 pub struct Object {
     /// The clip.
     pub key: ClipKey,
+    /// Under which clip's key its bytes are in the bucket.
+    pub object: ClipKey,
     /// Its content epoch.
     pub epoch: i64,
     /// Its length in bytes.
@@ -51,7 +53,8 @@ pub struct Object {
 impl Object {
     fn stored(clip: Clip) -> Option<Self> {
         let sealed = clip.sealed.filter(|_| clip.state == ClipState::Stored)?;
-        Some(Self { key: clip.key, epoch: clip.epoch, size: sealed.size })
+        let object = clip.object_key.unwrap_or_else(|| clip.key.clone());
+        Some(Self { key: clip.key, object, epoch: clip.epoch, size: sealed.size })
     }
 }
 
@@ -143,10 +146,11 @@ impl DiskCache {
         self.held.insert(object.key.clone(), Arc::new(Held { copy: Arc::clone(&copy), size: object.size }));
         let (store, requests) = (Arc::clone(&self.store), Arc::clone(&self.requests));
         let (key, size, held) = (object.key.clone(), object.size, Arc::downgrade(&self.held));
+        let of = object.object.clone();
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
             let brought = tokio::select! {
-                brought = read_through(&store, &requests, &key, size, &copy) => brought,
+                brought = read_through(&store, &requests, &of, size, &copy) => brought,
                 () = stop.cancelled() => Ok(()),
             };
             if let Err(error) = brought {

@@ -52,8 +52,8 @@ pub struct Shelved {
 pub enum Where {
     /// In a local file: all of them.
     Mapped(Bytes),
-    /// In the bucket.
-    Store,
+    /// In the bucket, under this clip's key.
+    Store(ClipKey),
     /// On their way.
     Coming(Coming),
     /// Still at the source alone, as far as this node knows.
@@ -112,7 +112,7 @@ impl Shelved {
         match &self.bytes {
             Where::Coming(coming) => coming.viewer().is_some(),
             Where::Source(_) => self.since.elapsed() < AT_SOURCE,
-            Where::Mapped(_) | Where::Store => true,
+            Where::Mapped(_) | Where::Store(_) => true,
         }
     }
 }
@@ -203,7 +203,7 @@ mod tests {
             sized: true,
             public: false,
             fast: None,
-            bytes: Where::Store,
+            bytes: Where::Store(key(0)),
             account: Account::of_test(key(0)),
             since,
         })

@@ -68,6 +68,8 @@ pub(crate) struct Ledger<'a> {
     pub(crate) lines: Vec<Line>,
     /// What the world is told, oldest first.
     pub(crate) events: Vec<Event>,
+    /// Clips whose tenant became known, and when.
+    pub(crate) tenanted: Vec<(ClipKey, Timestamp)>,
 }
 
 impl<'a> Ledger<'a> {
@@ -84,6 +86,7 @@ impl<'a> Ledger<'a> {
             clips: clips.into_iter().map(by_key).collect(),
             lines: Vec::new(),
             events: Vec::new(),
+            tenanted: Vec::new(),
         }
     }
 
@@ -210,6 +213,9 @@ impl<'a> Ledger<'a> {
             if clip.facts.public != facts.public {
                 self.events.push(about(clip, EventType::ClipRevised, at));
             }
+            if clip.facts.tenant != facts.tenant {
+                self.tenanted.push((clip.key.clone(), at));
+            }
             clip.policy = policy;
             clip.facts = facts.clone();
             *mark = (*mark).max(ClipMark::Retold);
@@ -283,6 +289,7 @@ impl<'a> Ledger<'a> {
             last_error: None,
             restarted_at: None,
             verified_at: None,
+            object_key: None,
         }
     }
 

@@ -21,7 +21,9 @@ mod restart;
 pub mod risk;
 mod row;
 mod rules;
+pub mod sharing;
 pub mod sqlite;
+pub mod tenants;
 pub mod tokens;
 mod upkeep;
 pub mod usage;
@@ -103,7 +105,7 @@ impl CatalogError {
 }
 
 pub use self::due::{FRESH, Quota};
-use self::{outlook::Outlook, polls::Polls, risk::AtRisk, tokens::Tokens};
+use self::{outlook::Outlook, polls::Polls, risk::AtRisk, sharing::Sharing, tenants::Tenants, tokens::Tokens};
 
 /// The catalogue's result.
 pub type Result<T, E = CatalogError> = std::result::Result<T, E>;
@@ -216,7 +218,20 @@ pub struct ClipPage {
 /// The catalogue.
 #[async_trait]
 pub trait Catalog:
-    AtRisk + CostBook + Lookup + Outbox + Outlook + Polls + Tokens + Upkeep + UsageBook + Send + Sync + 'static
+    AtRisk
+    + CostBook
+    + Lookup
+    + Outbox
+    + Outlook
+    + Polls
+    + Sharing
+    + Tenants
+    + Tokens
+    + Upkeep
+    + UsageBook
+    + Send
+    + Sync
+    + 'static
 {
     /// Commits verified webhooks together, durably, in one transaction:
     /// generations, clips, history and the work (a due clip *is* the work).

@@ -28,6 +28,7 @@ macro_rules! clip_columns {
          c.source_expires_at, c.kind, c.content_type, c.epoch, c.created_at, c.stored_at, c.due_at, \
          c.attempts, c.misses, c.view, c.version, c.last_error, c.fence, c.size, c.sha256, c.sealed_kind, c.sealed_content_type, \
          c.duration, c.width, c.height, c.fps, c.codec, c.restarted_at, c.verified_at, \
+         c.object_key, \
          g.model, g.prompt, g.prompt_hash, g.tenant, g.policy AS own_policy, g.input, g.seed, g.public"
     };
 }
@@ -82,14 +83,14 @@ pub(crate) trait Columns {
 }
 
 /// A row with what is needed to say where an unreadable cell stands.
-struct Cells<'a, R> {
+pub(super) struct Cells<'a, R> {
     row: &'a R,
     table: &'static str,
     key: String,
 }
 
 impl<'a, R: Columns> Cells<'a, R> {
-    fn of(row: &'a R, table: &'static str, key_column: &'static str) -> Result<Self> {
+    pub(super) fn of(row: &'a R, table: &'static str, key_column: &'static str) -> Result<Self> {
         let mut cells = Self { row, table, key: String::new() };
         cells.key = cells.must(key_column, cells.text(key_column))?;
         Ok(cells)
@@ -100,11 +101,11 @@ impl<'a, R: Columns> Cells<'a, R> {
     }
 
     /// The value of a column that is never null.
-    fn must<T>(&self, column: &'static str, value: Result<Option<T>>) -> Result<T> {
+    pub(super) fn must<T>(&self, column: &'static str, value: Result<Option<T>>) -> Result<T> {
         value?.ok_or_else(|| self.bad(column))
     }
 
-    fn text(&self, column: &'static str) -> Result<Option<String>> {
+    pub(super) fn text(&self, column: &'static str) -> Result<Option<String>> {
         self.row.text(column).map_err(|Unreadable| self.bad(column))
     }
 
@@ -112,16 +113,16 @@ impl<'a, R: Columns> Cells<'a, R> {
         self.row.real(column).map_err(|Unreadable| self.bad(column))
     }
 
-    fn number<T: TryFrom<i64>>(&self, column: &'static str) -> Result<Option<T>> {
+    pub(super) fn number<T: TryFrom<i64>>(&self, column: &'static str) -> Result<Option<T>> {
         let number = self.row.int(column).map_err(|Unreadable| self.bad(column))?;
         number.map(T::try_from).transpose().map_err(|_| self.bad(column))
     }
 
-    fn time(&self, column: &'static str) -> Result<Option<Timestamp>> {
+    pub(super) fn time(&self, column: &'static str) -> Result<Option<Timestamp>> {
         Ok(self.number(column)?.map(Timestamp::from_millis))
     }
 
-    fn name<T: FromStr>(&self, column: &'static str) -> Result<Option<T>> {
+    pub(super) fn name<T: FromStr>(&self, column: &'static str) -> Result<Option<T>> {
         self.text(column)?.map(|text| text.parse()).transpose().map_err(|_| self.bad(column))
     }
 
@@ -213,6 +214,7 @@ pub(crate) fn clip(row: &impl Columns) -> Result<Clip> {
         last_error: cells.text("last_error")?,
         restarted_at: cells.time("restarted_at")?,
         verified_at: cells.time("verified_at")?.filter(|at| at.millis() != 0),
+        object_key: cells.name("object_key")?,
     })
 }
 
@@ -279,7 +281,7 @@ pub(crate) fn holder(row: &impl Columns) -> Result<Option<Holder>> {
     Ok(node.zip(until).map(|(node, until)| Holder { node, until }))
 }
 
-/// Reads `id, name, tenant, created_at, revoked_at`.
+/// Reads `id, name, tenant, created_at, last_used_at, revoked_at`.
 pub(crate) fn token(row: &impl Columns) -> Result<TokenInfo> {
     let cells = Cells::of(row, "tokens", "id")?;
     Ok(TokenInfo {
@@ -287,6 +289,7 @@ pub(crate) fn token(row: &impl Columns) -> Result<TokenInfo> {
         name: cells.must("name", cells.text("name"))?,
         tenant: cells.name("tenant")?,
         created_at: cells.must("created_at", cells.time("created_at"))?,
+        last_used_at: cells.time("last_used_at")?,
         revoked_at: cells.time("revoked_at")?,
     })
 }
@@ -335,11 +338,15 @@ pub(crate) fn backlog(row: &impl Columns) -> Result<Backlog> {
     Ok(Backlog { endpoint: cells.key.clone(), waiting, parked, oldest: cells.time("oldest")? })
 }
 
-/// Reads `key, epoch, size, sha256, stored_at, verified_at, source_url`.
+/// Reads `key, epoch, size, sha256, stored_at, verified_at, source_url, object_key, owner_state`.
 pub(crate) fn object(row: &impl Columns) -> Result<StoredObject> {
     let cells = Cells::of(row, "clips", "key")?;
+    let (key, object_key) = (cells.must("key", cells.name("key"))?, cells.name("object_key")?);
+    let owner: Option<ClipState> = cells.name("owner_state")?;
     Ok(StoredObject {
-        key: cells.must("key", cells.name("key"))?,
+        object: object_key.unwrap_or_else(|| ClipKey::clone(&key)),
+        has_owner: owner == Some(ClipState::Stored),
+        key,
         epoch: cells.must("epoch", cells.number("epoch"))?,
         size: cells.must("size", cells.number("size"))?,
         sha256: cells.must("sha256", cells.text("sha256"))?,

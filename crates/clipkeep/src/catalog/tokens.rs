@@ -14,10 +14,14 @@ pub trait Tokens {
     /// The token with this hash, if it was not revoked.
     async fn token(&self, hash: &str) -> Result<Option<TokenInfo>>;
 
-    /// All tokens, oldest first, revoked ones too.
-    async fn tokens(&self) -> Result<Vec<TokenInfo>>;
+    /// Tokens, newest first, revoked ones too; with `after`, those that come
+    /// after the one with this id.
+    async fn tokens(&self, after: Option<&str>, limit: u32) -> Result<Vec<TokenInfo>>;
 
     /// Revokes a token; one that was revoked before stays so since then.
     /// Answers whether there is one.
     async fn revoke_token(&self, id: &str, at: Timestamp) -> Result<bool>;
+
+    /// A token was used.
+    async fn token_used(&self, id: &str, at: Timestamp) -> Result<()>;
 }

@@ -26,6 +26,11 @@ pub enum Deletion {
 pub struct StoredObject {
     /// The clip.
     pub key: ClipKey,
+    /// Under which clip's key its bytes are.
+    pub object: ClipKey,
+    /// Whether that is another clip, which is stored, too: whoever looks after
+    /// that one looks after the object.
+    pub has_owner: bool,
     /// Its content epoch.
     pub epoch: i64,
     /// Bytes.
@@ -84,8 +89,8 @@ pub trait Upkeep: Send + Sync {
 
     /// The object of this stored content epoch is gone or damaged: the clip is
     /// `waiting` under the next epoch, due at `due`, its attempts start over, and
-    /// what was sealed is forgotten. `false` if it is another epoch, or stored
-    /// no more.
+    /// what was sealed is forgotten; and so are all clips that share the object.
+    /// `false` if it is another epoch, or stored no more.
     async fn object_lost(&self, key: &ClipKey, epoch: i64, at: Timestamp, due: Timestamp, why: &str) -> Result<bool>;
 
     /// How many leases ran out whose clips nobody took over yet.

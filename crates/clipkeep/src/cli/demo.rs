@@ -220,7 +220,7 @@ async fn verify(stage: &Stage, client: &reqwest::Client, clips: &[Clip], as_json
         while let Some(chunk) = response.chunk().await? {
             len += chunk.len() as u64;
         }
-        let sha256 = stage.app.store.hash(&clip.key).await?.sha256;
+        let sha256 = stage.app.store.hash(clip.object()).await?.sha256;
         let in_row = clip.sealed.as_ref().map(|sealed| (sealed.size, sealed.sha256.as_str()));
         let ok = clip.state == ClipState::Stored
             && response.status().is_success()

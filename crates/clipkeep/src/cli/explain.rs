@@ -35,6 +35,7 @@ pub(super) struct Args {
 struct Story {
     clip: Clip,
     history: Vec<HistoryEntry>,
+    shares: u64,
     next: String,
 }
 
@@ -42,6 +43,8 @@ struct Story {
 struct StoryRow {
     #[serde(flatten)]
     row: ClipRow,
+    /// How many other clips are served by the same object.
+    shares: u64,
     history: Vec<HistoryRow>,
     next: String,
 }
@@ -91,18 +94,22 @@ async fn story(catalog: &dyn Catalog, clip: Clip, urls: &FinalUrls, now: Timesta
     let holder = catalog.holder(&clip.key).await?;
     let held = holder.as_ref().map(|holder| (holder.node.as_str(), holder.until));
     let next = story::next(&clip, history.last(), held, &urls.of(&clip.key), now);
-    Ok(Story { clip, history, next })
+    let shares = catalog.sharers(&clip.key).await?;
+    Ok(Story { clip, history, shares, next })
 }
 
 impl Story {
     fn into_row(self, urls: &FinalUrls) -> StoryRow {
         let history = self.history.into_iter().map(HistoryRow::from).collect();
-        StoryRow { row: ClipRow::new(self.clip, urls), history, next: self.next }
+        StoryRow { row: ClipRow::new(self.clip, urls), shares: self.shares, history, next: self.next }
     }
 
     fn print(&self) {
         output::line(heading(&self.clip));
         output::line(origin(&self.clip));
+        if self.shares > 0 {
+            output::line(format!("its object serves {} with the same bytes", output::count(self.shares, "other clip")));
+        }
         output::line("");
         let mut before: Option<Timestamp> = None;
         for entry in &self.history {

@@ -12,7 +12,7 @@ use clipkeep_core::{
 };
 use serde_json::json;
 
-use super::output;
+use super::{output, twice};
 use crate::{
     app::FinalUrls,
     catalog::{self, ClipFilter},
@@ -38,6 +38,10 @@ pub(super) struct Args {
     /// In this state.
     #[arg(long)]
     state: Option<ClipState>,
+    /// What was generated more than once: bytes that one tenant has several
+    /// times, newest first. `--tenant` and `--limit` go with it.
+    #[arg(long, conflicts_with_all = ["what", "prompt", "prompt_hash", "model", "state"])]
+    twice: bool,
     /// At most this many.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: u32,
@@ -45,6 +49,9 @@ pub(super) struct Args {
 
 pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::Result<ExitCode> {
     let catalog = catalog::open::open_configured(&config).await?;
+    if args.twice {
+        return twice::run(&*catalog, args.tenant.as_ref(), args.limit, as_json).await;
+    }
     let clips = match args.what.as_deref().and_then(|text| text.parse::<ClipKey>().ok()) {
         Some(key) if args.is_bare() => match catalog.clip(&key).await? {
             Some(clip) => vec![clip],

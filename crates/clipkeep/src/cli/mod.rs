@@ -14,6 +14,7 @@ mod receipt;
 mod serve;
 mod sweep;
 mod token;
+mod twice;
 mod usage;
 mod verify;
 
@@ -65,8 +66,8 @@ enum Command {
     Usage(usage::Args),
     /// Show what clips cost, on several price lists side by side.
     Costs(costs::Args),
-    /// Print the admin token.
-    Token,
+    /// Print the admin token; or make, list, revoke tokens of tenants and admins.
+    Token(token::Args),
     /// Check configuration, database, store, webhook keys and clock.
     Doctor,
 }
@@ -144,7 +145,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::Verify(args) => verify::run(config, args, cli.json).await,
             Command::Costs(args) => costs::run(config, args, cli.json).await,
             Command::Usage(args) => usage::run(config, args, cli.json).await,
-            Command::Token => token::run(&config, cli.json),
+            Command::Token(args) => token::run(&config, args, cli.json).await,
             Command::Doctor => doctor::run(config, cli.json).await,
         }
     })?;
@@ -159,7 +160,8 @@ fn needs_folder(command: &Command, config: &Config) -> bool {
     match command {
         // These may make it; the doctor says so.
         Command::Serve | Command::Demo(_) | Command::Import(_) | Command::Doctor => false,
-        Command::Token => config.admin_token.is_none(),
+        Command::Token(args) if args.is_admins() => config.admin_token.is_none(),
+        Command::Token(_) => database,
         Command::Link(_) => config.link_keys.is_none(),
         Command::Events(args) if args.is_secret() => config.event_secret.is_none(),
         Command::Find(_) | Command::Events(_) | Command::Explain(_) | Command::Usage(_) | Command::Costs(_) => database,

@@ -17,21 +17,40 @@ pub(super) async fn run(config: Config, as_json: bool) -> anyhow::Result<ExitCod
         .await
         .with_context(|| format!("listening on {} (listen): is another program there?", config.listen))?;
     let address = listener.local_addr()?;
+    let gateway = gateway(&config).await?;
+    let gateway_address = gateway.as_ref().map(TcpListener::local_addr).transpose()?;
     let app = App::open(config, Role::Node).await?;
     if as_json {
-        output::json(&json!({"listening": address.to_string(), "public_url": app.config.public_url.as_str()}))?;
+        let gateway = gateway_address.map(|address| address.to_string());
+        let public_url = app.config.public_url.as_str();
+        output::json(&json!({"listening": address.to_string(), "gateway": gateway, "public_url": public_url}))?;
     } else {
         output::line(format!("clipkeep listens on http://{address}"));
+        if let Some(address) = gateway_address {
+            output::line(format!("the gateway to fal listens on http://{address}"));
+        }
     }
-    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "serving");
+    tracing::info!(%address, gateway = gateway_address.map(tracing::field::display), version = env!("CARGO_PKG_VERSION"), "serving");
     let node = Arc::clone(&app);
     let fills = app.tasks.spawn(async move { node.run().await });
-    web::serve(Arc::clone(&app), listener, stop).await;
+    let serve_gateway = async {
+        if let Some(listener) = gateway {
+            web::serve_gateway(Arc::clone(&app), listener, stop.clone()).await;
+        }
+    };
+    tokio::join!(web::serve(Arc::clone(&app), listener, stop.clone()), serve_gateway);
     tracing::info!("stopping");
     app.close().await;
     fills.await.context("the fill loop")?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// The gateway's listener, if there is to be one.
+async fn gateway(config: &Config) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = config.fal_gateway_listen else { return Ok(None) };
+    let bound = TcpListener::bind(address).await;
+    bound.map(Some).with_context(|| format!("listening on {address} (fal_gateway_listen): is another program there?"))
 }
 
 /// Takes as many open files as the system lets us have: each viewer and each

@@ -238,7 +238,7 @@ impl Run {
 }
 
 async fn read(store: &Store, row: &StoredObject) -> Read {
-    match store.hash(&row.key).await {
+    match store.hash(&row.object).await {
         Ok(found) if found.size != row.size => {
             Read::Damaged(format!("has {} bytes instead of {}", found.size, row.size))
         }

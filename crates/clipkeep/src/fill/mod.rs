@@ -8,6 +8,7 @@
 //! - `task` is one fill, top to bottom.
 //! - `fetch` brings the source's bytes into the local file.
 //! - `settle` turns what was read into a confirmed object and a `stored` row.
+//! - `share` lets a clip refer to bytes that are stored already.
 //! - `adopt` does the same for what the provider wrote into the store itself.
 //! - `lease` holds the right to do so.
 //! - `remove` ends a clip.
@@ -23,6 +24,7 @@ mod pace;
 mod registry;
 mod remove;
 mod settle;
+mod share;
 mod task;
 mod through;
 
@@ -44,7 +46,7 @@ use self::{
 };
 pub use self::{
     registry::{FillEnd, FillHandle},
-    remove::delete,
+    remove::{Stays, delete, objects as remove_objects},
     through::Through,
 };
 use crate::{
@@ -88,6 +90,8 @@ pub struct FillSettings {
     pub sweep_interval: Duration,
     /// Whether MP4s are served with their `moov` first.
     pub fast_start: bool,
+    /// Whether clips of one tenant whose bytes are equal share one object.
+    pub share_objects: bool,
     /// Where clips are kept while they are on their way.
     pub spool: PathBuf,
 }

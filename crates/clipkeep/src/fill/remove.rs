@@ -1,4 +1,4 @@
-//! The end of a clip: its row first, then its object.
+//! The end of a clip: its row first, then its object, unless others refer to it.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use clipkeep_core::{id::ClipKey, time::Timestamp};
 
 use crate::{
     catalog::{Catalog, CatalogError, Deletion},
-    store::Store,
+    store::{Store, StoreError},
 };
 
 /// How long the store may take before the sweep is left to remove an object.
@@ -29,7 +29,7 @@ pub async fn delete(
     if told == Deletion::Unknown {
         return Ok(told);
     }
-    match tokio::time::timeout(PATIENCE, store.delete(key)).await {
+    match tokio::time::timeout(PATIENCE, objects(catalog, store, key)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
             let error = &error as &dyn std::error::Error;
@@ -38,4 +38,24 @@ pub async fn delete(
         Err(_) => tracing::warn!(clip = %key, "the store is slow: a deleted clip's object stays until the sweep"),
     }
     Ok(told)
+}
+
+/// Why a deleted clip's object stays for now.
+#[derive(Debug, thiserror::Error)]
+pub enum Stays {
+    /// The catalogue did not say who refers to it.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The store did not remove it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Removes the objects of a deleted clip that no other clip refers to. Nobody
+/// can begin to: see [`crate::catalog::sharing`].
+pub async fn objects(catalog: &dyn Catalog, store: &Store, key: &ClipKey) -> Result<(), Stays> {
+    for object in catalog.removals(key).await? {
+        store.delete(&object).await?;
+    }
+    Ok(())
 }

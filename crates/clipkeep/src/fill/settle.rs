@@ -18,6 +18,7 @@ use super::{
     attempt::Ongoing,
     fetch::random,
     local::{Ended, LocalCopy, Order},
+    share,
     task::FillError,
 };
 use crate::{
@@ -28,7 +29,8 @@ use crate::{
 };
 
 /// What an earlier fill of this clip left behind: its uploads are aborted; if
-/// it got as far as a complete object, that is confirmed and the clip stored.
+/// it got as far as a complete object, or another clip has its bytes, that is
+/// confirmed and the clip stored.
 /// Answers whether it was.
 pub(super) async fn recover(inner: &Inner, ongoing: &Ongoing) -> Result<bool, FillError> {
     let claim = &ongoing.claim;
@@ -37,10 +39,10 @@ pub(super) async fn recover(inner: &Inner, ongoing: &Ongoing) -> Result<bool, Fi
         return Ok(false);
     }
     parts.store.abort_stale(key).await?;
-    let Some(sealed) = &claim.clip.sealed else { return Ok(false) };
+    let Some(sealed) = &claim.clip.sealed else { return share::with_twin(inner, ongoing).await };
     let there = parts.store.head(key).await?.is_some_and(|object| object.size == sealed.size);
     if !there || !matches(inner, claim, sealed).await? {
-        return Ok(false);
+        return share::with_twin(inner, ongoing).await;
     }
     if claim.clip.source_url.is_own_store() {
         adopt::complete(inner, claim).await?;
@@ -88,6 +90,21 @@ pub(super) async fn publish(
         decide_view(inner, claim, file).await?;
     }
     parts.catalog.seal(&claim.lease, sealed, parts.clock.now()).await?;
+    let staged = match share::find(inner, ongoing).await {
+        Ok(None) => staged,
+        Ok(Some(twin)) => {
+            // First, so that a kill leaves no upload that nobody ends.
+            staged.abort().await;
+            if share::refer(inner, ongoing, &twin).await? {
+                return Ok(());
+            }
+            parts.store.stage(key, &sealed.media.content_type, file).await?
+        }
+        Err(error) => {
+            staged.abort().await;
+            return Err(error);
+        }
+    };
     match staged.publish().await {
         Ok(_) => {}
         // Other bytes stand in the way, under the name of a clip that is not
@@ -110,7 +127,7 @@ pub(super) async fn publish(
 }
 
 /// Whoever lost the lease must not touch what its successor may have put there.
-async fn still_held(inner: &Inner, claim: &Claim) -> Result<(), FillError> {
+pub(super) async fn still_held(inner: &Inner, claim: &Claim) -> Result<(), FillError> {
     let parts = &inner.parts;
     Ok(parts.catalog.renew(&claim.lease, parts.clock.now().plus(parts.settings.lease)).await?)
 }

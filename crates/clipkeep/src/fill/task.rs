@@ -3,9 +3,10 @@
 use std::{path::PathBuf, sync::Arc};
 
 use clipkeep_core::{
-    generation::Sealed,
+    generation::{Clip, Sealed},
     media_type::MediaType,
     sniff::{SNIFF_LEN, Sniffed, sniff},
+    state::ClipState,
     verdict::Verdict,
 };
 use tokio::task::JoinHandle;
@@ -83,7 +84,12 @@ pub(super) async fn run(inner: &Inner, claim: Claim, running: &Running) -> FillE
     let claim = &ongoing.claim;
     let result = fill(inner, &ongoing, running).await;
     let end = settle::conclude(inner, &ongoing, result).await;
-    if matches!(end, FillEnd::Stored | FillEnd::Lost | FillEnd::Rejected) {
+    let over = match end {
+        FillEnd::Stored | FillEnd::Lost | FillEnd::Rejected => true,
+        FillEnd::LetGo => is_over(inner, claim).await,
+        FillEnd::Later | FillEnd::Nothing => false,
+    };
+    if over {
         // Nobody goes on with what an attempt kept.
         let path = spooled(inner, claim);
         let removed = tokio::task::spawn_blocking(move || local::remove(&path)).await;
@@ -93,6 +99,14 @@ pub(super) async fn run(inner: &Inner, claim: Claim, running: &Running) -> FillE
     }
     inner.parts.metrics.fill_ended(&end, began.elapsed());
     end
+}
+
+/// Whether a clip that was let go needs no further attempt: it was deleted, or
+/// stored elsewhere; or here, if the lease was seen to be over before the write
+/// that ended it was answered.
+async fn is_over(inner: &Inner, claim: &Claim) -> bool {
+    let open = |clip: Clip| matches!(clip.state, ClipState::Waiting | ClipState::Filling);
+    inner.parts.catalog.clip(&claim.lease.key).await.is_ok_and(|clip| !clip.is_some_and(open))
 }
 
 /// Where the clip's copy is while it is filled.

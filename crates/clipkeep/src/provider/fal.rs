@@ -95,11 +95,7 @@ impl FalQueue {
             .timeout(ANSWER_TIMEOUT)
             .user_agent(concat!("clipkeep/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        // A key that is no header value was refused with the configuration.
-        let header = |key: &Secret<String>| HeaderValue::try_from(format!("Key {}", key.expose())).ok();
-        let mut key = key.and_then(header);
-        key.iter_mut().for_each(|key| key.set_sensitive(true));
-        Ok(Self { client, base, key, max_result })
+        Ok(Self { client, base, key: key.and_then(key_header), max_result })
     }
 
     /// Asks how far a generation of `model` is and, if it is over, what came of
@@ -143,6 +139,14 @@ impl FalQueue {
         }
         Ok(Said { code, body: body.freeze(), after })
     }
+}
+
+/// What the key is sent as. A key that is no header value was refused with the
+/// configuration.
+pub(super) fn key_header(key: &Secret<String>) -> Option<HeaderValue> {
+    let mut header = HeaderValue::try_from(format!("Key {}", key.expose())).ok()?;
+    header.set_sensitive(true);
+    Some(header)
 }
 
 /// One answer.

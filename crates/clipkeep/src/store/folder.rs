@@ -134,6 +134,22 @@ impl Folder {
         }
     }
 
+    pub(super) async fn copy(&self, from: &ObjectKey, to: &ObjectKey) -> Result<()> {
+        let (root, staged) = (self.root.clone(), self.staged(to).0);
+        let (object, copy) = (self.path(from), self.path(to));
+        let copied = blocking(move || {
+            fs::hard_link(object, &staged)?;
+            fs::rename(&staged, copy)?;
+            // Two names of one file already: then nothing was moved.
+            match fs::remove_file(staged) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+            File::open(root)?.sync_all()
+        });
+        copied.await.map_err(|e| from_disk("copying", from, &e))
+    }
+
     pub(super) async fn read(&self, key: &ObjectKey, range: Range<u64>) -> Result<ByteStream> {
         let path = self.path(key);
         let opened = blocking(move || {

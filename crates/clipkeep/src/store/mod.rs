@@ -155,6 +155,21 @@ impl Store {
         self.head_object(&self.object_key(key)).await
     }
 
+    /// Puts `from`'s object, of `size` bytes, under the key `to` as well, in
+    /// place of what may be there. A bucket copies it by itself; a folder gives
+    /// it another name.
+    pub async fn copy(&self, from: &ClipKey, to: &ClipKey, size: u64) -> Result<()> {
+        let (from, to) = (self.object_key(from), self.object_key(to));
+        match &self.0 {
+            Place::Folder(folder) => folder.copy(&from, &to).await?,
+            Place::S3(s3) => s3.copy(&from, &to).await?,
+        }
+        match self.head_object(&to).await?.map_or(0, |object| object.size) {
+            found if found == size => Ok(()),
+            found => Err(StoreError::Damaged { key: to, expected: size, found }),
+        }
+    }
+
     /// Removes a clip's object. That it was not there is fine.
     pub async fn delete(&self, key: &ClipKey) -> Result<()> {
         self.delete_object(&self.object_key(key)).await

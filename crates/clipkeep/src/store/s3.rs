@@ -104,6 +104,10 @@ impl S3 {
         }
     }
 
+    pub(super) async fn copy(&self, from: &ObjectKey, to: &ObjectKey) -> Result<()> {
+        self.client.copy(from.path(), to.path()).await.map_err(|e| from_client("copying", from, &e))
+    }
+
     pub(super) async fn read(&self, key: &ObjectKey, range: Range<u64>) -> Result<ByteStream> {
         if range.is_empty() {
             return Ok(stream::empty().boxed());

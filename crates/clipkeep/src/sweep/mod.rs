@@ -7,6 +7,7 @@
 //! there is: it has a pace of its own, beside the rounds.
 
 pub mod drift;
+pub mod parting;
 mod poll;
 pub mod retention;
 mod risk;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     drift::{Drift, DriftError, DriftReport, DriftSettings},
+    parting::PartingReport,
     retention::{RetentionReport, RetentionWalk},
     tombstones::TombstoneReport,
 };
@@ -59,6 +61,8 @@ pub struct SweepSettings {
     pub at_risk_before: Duration,
     /// How long a source lives, if nothing better is known.
     pub source_lifetime: Option<Duration>,
+    /// Whether clips may share objects; if not, those that do part.
+    pub share_objects: bool,
 }
 
 /// What the sweep works with.
@@ -101,6 +105,8 @@ pub struct Report {
     pub retention: RetentionReport,
     /// Deleted clips' objects.
     pub tombstones: TombstoneReport,
+    /// Clips that shared an object and should not.
+    pub partings: PartingReport,
     /// Steps that could not be finished.
     pub unfinished: Vec<&'static str>,
 }
@@ -176,6 +182,7 @@ impl Sweep {
     async fn remove(&self, report: &mut Report) {
         let unfinished = &mut report.unfinished;
         step("retention", unfinished, self.retain(&mut report.retention)).await;
+        step("partings", unfinished, self.part(&mut report.partings)).await;
         step("tombstones", unfinished, self.bury(&mut report.tombstones)).await;
     }
 
@@ -185,6 +192,12 @@ impl Sweep {
         let step =
             walk.step(&**catalog, store, &settings.retention, clock.now(), settings.lease, RETENTION_PAGES).await;
         step.map(|done| *report = done)
+    }
+
+    async fn part(&self, report: &mut PartingReport) -> Result<(), CatalogError> {
+        let SweepParts { settings, catalog, store, clock, .. } = &self.parts;
+        let all = !settings.share_objects;
+        parting::run(&**catalog, store, all, clock.now(), settings.lease).await.map(|done| *report = done)
     }
 
     async fn bury(&self, report: &mut TombstoneReport) -> Result<(), CatalogError> {
@@ -262,8 +275,8 @@ impl Report {
     /// One line for a round that did something.
     fn log(&self) {
         let (polls, risk) = (&self.polls, &self.risk);
-        let (old, buried) = (self.retention.deleted, self.tombstones.removed);
-        if polls.asked + risk.told + old + buried == 0 && self.unfinished.is_empty() {
+        let (old, buried, parted) = (self.retention.deleted, self.tombstones.removed, self.partings.parted);
+        if polls.asked + risk.told + old + buried + parted == 0 && self.unfinished.is_empty() {
             return;
         }
         tracing::info!(
@@ -279,6 +292,7 @@ impl Report {
             at_risk = risk.at_risk,
             too_old = old,
             objects_removed = buried,
+            parted,
             unfinished = self.unfinished.join(","),
             "swept"
         );

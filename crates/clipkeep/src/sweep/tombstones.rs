@@ -11,7 +11,8 @@ use tokio::time::timeout;
 
 use crate::{
     catalog::{Catalog, CatalogError},
-    store::{Store, StoreError},
+    fill::{Stays, remove_objects},
+    store::Store,
 };
 
 const PAGE: u32 = 500;
@@ -34,7 +35,7 @@ pub async fn run(catalog: &dyn Catalog, store: &Store, now: Timestamp) -> Result
     let mut report = TombstoneReport::default();
     loop {
         let page = catalog.tombstones(now, PAGE).await?;
-        let removals = page.iter().map(async |key| match timeout(PATIENCE, remove(store, key)).await {
+        let removals = page.iter().map(async |key| match timeout(PATIENCE, remove(catalog, store, key)).await {
             Ok(Ok(())) => catalog.removed(key, now).await.map(|()| true),
             Ok(Err(error)) => {
                 let error = &error as &dyn std::error::Error;
@@ -57,7 +58,7 @@ pub async fn run(catalog: &dyn Catalog, store: &Store, now: Timestamp) -> Result
     }
 }
 
-async fn remove(store: &Store, key: &ClipKey) -> Result<(), StoreError> {
+async fn remove(catalog: &dyn Catalog, store: &Store, key: &ClipKey) -> Result<(), Stays> {
     store.abort_stale(key).await?;
-    store.delete(key).await
+    remove_objects(catalog, store, key).await
 }

@@ -1,10 +1,12 @@
 //! Who may use the API.
 
+use std::net::IpAddr;
+
 use axum::{
     extract::{FromRequestParts, State},
     http::{HeaderMap, header, request::Parts},
 };
-use clipkeep_core::problem::Code;
+use clipkeep_core::{id::Tenant, problem::Code};
 
 use super::{AppState, error::ApiError};
 use crate::{app::App, callers::Caller};
@@ -34,6 +36,20 @@ fn token(value: &str, schemes: Schemes) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     let is_key = schemes == Schemes::BearerOrKey && scheme.eq_ignore_ascii_case("key");
     (is_key || scheme.eq_ignore_ascii_case("bearer")).then(|| token.trim())
+}
+
+/// Who may call fal through us, at our cost: whoever has a token, and whoever
+/// calls from one of `proxy_networks`. Answers the one tenant that may be spoken
+/// for, if it is only one.
+pub(super) async fn fal_caller(app: &App, headers: &HeaderMap, peer: IpAddr) -> Result<Option<Tenant>, ApiError> {
+    let is_open = || app.config.proxy_networks.iter().any(|network| network.holds(peer));
+    match caller(app, headers, Schemes::BearerOrKey).await {
+        Ok(Caller::Admin) => Ok(None),
+        Ok(Caller::Tenant(tenant)) => Ok(Some(tenant)),
+        // What else stands there is another service's, which the app passes on.
+        Err(error) if error.code() == Code::Unauthorized && is_open() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Who calls, as a handler takes it.

@@ -60,8 +60,8 @@ pub(super) async fn open(app: &App, key: &ClipKey, shelved: &Shelved, planned: P
     }
     match &shelved.bytes {
         Where::Mapped(file) => Ok(mapped(file, stretches)),
-        Where::Store => {
-            let chunks = stretches.into_iter().map(|stretch| stored(&app.store, key, stretch));
+        Where::Store(object) => {
+            let chunks = stretches.into_iter().map(|stretch| stored(&app.store, object, stretch));
             started(key, stream::iter(chunks.collect::<Vec<_>>()).flatten().boxed()).await
         }
         Where::Source(through) => {

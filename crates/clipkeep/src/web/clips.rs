@@ -49,6 +49,9 @@ const COME_AGAIN_SECS: u32 = 2;
         ("kid" = Option<String>, Query, description = "Which key signed"),
         ("download" = Option<String>, Query, description = "The file name to save it under"),
         ("signature" = Option<String>, Query, description = "See docs/signing.md"),
+        ("Range" = Option<String>, Header, description = "RFC 9110: one range of bytes, or several"),
+        ("If-Match" = Option<String>, Header, description = "RFC 9110"),
+        ("If-None-Match" = Option<String>, Header, description = "RFC 9110"),
     ),
     responses(
         (status = 200, description = "The clip", content_type = "video/mp4"),
@@ -185,7 +188,7 @@ async fn look_up(app: &Arc<App>, key: &ClipKey, request: &Parts, signed: bool) -
     if let Some(shelved) = app.shelf.find(key) {
         let came = match &shelved.bytes {
             Where::Mapped(_) => CacheStatus::Hit,
-            Where::Store | Where::Source(_) => CacheStatus::Miss,
+            Where::Store(_) | Where::Source(_) => CacheStatus::Miss,
             Where::Coming(coming) if coming.is_complete() => CacheStatus::Hit,
             Where::Coming(_) => CacheStatus::Collapsed,
         };
@@ -211,7 +214,7 @@ async fn look_up(app: &Arc<App>, key: &ClipKey, request: &Parts, signed: bool) -
         Where::Mapped(_) => CacheStatus::Hit,
         Where::Coming(coming) if coming.is_complete() => CacheStatus::Hit,
         Where::Coming(_) if !first => CacheStatus::Collapsed,
-        Where::Coming(_) | Where::Store | Where::Source(_) => CacheStatus::Miss,
+        Where::Coming(_) | Where::Store(_) | Where::Source(_) => CacheStatus::Miss,
     };
     Ok(Found::Clip(shelved, came))
 }

@@ -10,8 +10,9 @@ use axum::{
 };
 use clipkeep_core::{
     hook::{
-        HookQuery,
+        HookQuery, QueryError,
         fal::{self, HookError, SignedHeaders},
+        source_lifetime,
     },
     problem::Code,
 };
@@ -29,7 +30,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 ///
 /// 200 leaves only after generation, clips and work are durable. Duplicates
 /// change nothing and get 200 too. The query of the hook URL may carry `model`,
-/// `prompt` or `prompt_hash`, `tenant`, `policy` and `public`.
+/// `prompt` or `prompt_hash`, `tenant`, `policy`, `public` and `source_lifetime`
+/// (seconds).
 #[utoipa::path(
     post, path = "/hooks/fal", tag = "hooks",
     request_body(content = String, content_type = "application/json", description = "fal's webhook body, or {request_id, result}"),
@@ -73,13 +75,15 @@ async fn receive(app: &AppState, query: &str, headers: &HeaderMap, body: Body) -
     let signed = SignedHeaders::read(headers, app.clock.now(), app.config.hook_tolerance).map_err(refuse)?;
     let body = read(body, app.config.hook_max_body).await?;
     let request_id = verify(app, &signed, &body).await?;
-    let query = HookQuery::parse(query).map_err(|e| ApiError::new(Code::InvalidRequest, e.to_string()))?;
+    let bad = |error: QueryError| ApiError::new(Code::InvalidRequest, error.to_string());
+    let source_lifetime = source_lifetime(query).map_err(bad)?;
+    let query = HookQuery::parse(query).map_err(bad)?;
     let decoded = fal::decode(&body, Some(&request_id), &query, app.clock.now())
         .map_err(|e| ApiError::new(Code::InvalidRequest, e.to_string()))?;
     for note in &decoded.notes {
         tracing::info!(request_id, slot = note.slot, reason = note.reason, "a file of the payload became no clip");
     }
-    let record = app.complete_record(decoded.record);
+    let record = app.complete_record(decoded.record.with_source_lifetime(source_lifetime));
     Ok(app.hooks.record(record).await?)
 }
 

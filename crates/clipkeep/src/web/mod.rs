@@ -4,11 +4,14 @@ mod api;
 mod auth;
 mod body;
 mod clips;
+mod document;
 mod error;
 mod hooks;
+mod json;
 mod listen;
 mod metered;
 mod ops;
+mod proxy;
 mod shelve;
 mod wire;
 
@@ -20,6 +23,7 @@ use axum::{
     extract::{MatchedPath, Request},
     http::{HeaderValue, Response, header},
     middleware::{Next, from_fn},
+    response::IntoResponse as _,
     routing::get,
 };
 use clipkeep_core::problem::Code;
@@ -27,47 +31,29 @@ use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
-use utoipa::{
-    Modify, OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
-};
+use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub use self::api::HistoryRow;
+pub use self::api::{HistoryRow, RepeatRow, TokenRow};
 use self::error::ApiError;
 pub use crate::rows::{ClipRow, GenerationRow};
 use crate::{app::App, usage::Answer};
 
 type AppState = Arc<App>;
 
-#[derive(OpenApi)]
-#[openapi(
-    info(title = "clipkeep", description = "Keeps AI video: copies generated clips into your own bucket and serves them."),
-    modifiers(&AdminToken),
-    tags((name = "hooks"), (name = "delivery"), (name = "generations"), (name = "clips"), (name = "links"), (name = "events"), (name = "usage"), (name = "ops"))
-)]
-struct ApiDoc;
-
-struct AdminToken;
-
-impl Modify for AdminToken {
-    fn modify(&self, doc: &mut utoipa::openapi::OpenApi) {
-        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
-        let components = doc.components.get_or_insert_default();
-        components.add_security_scheme("admin_token", SecurityScheme::Http(scheme));
-    }
-}
-
 fn documented() -> OpenApiRouter<AppState> {
-    OpenApiRouter::with_openapi(ApiDoc::openapi())
+    OpenApiRouter::with_openapi(document::ApiDoc::openapi())
         // The provider calls.
         .routes(routes!(hooks::receive_fal))
+        // The app calls fal.
+        .routes(routes!(proxy::ask_fal, proxy::call_fal, proxy::cancel_at_fal))
         // Viewers call; answered before this router, here for the document.
         .routes(routes!(clips::deliver))
         // The app calls, with a token.
         .routes(routes!(api::generations::register_generation))
         .routes(routes!(api::generations::get_generation))
         .routes(routes!(api::clips::list_clips))
+        .routes(routes!(api::twice::list_twice))
         .routes(routes!(api::clips::get_clip, api::clips::delete_clip))
         .routes(routes!(api::clips::get_history))
         .routes(routes!(api::clips::fill_clip))
@@ -80,6 +66,8 @@ fn documented() -> OpenApiRouter<AppState> {
         // Anybody calls.
         .routes(routes!(api::receipts::receipt_keys))
         // Operators call.
+        .routes(routes!(api::tokens::list_tokens, api::tokens::create_token))
+        .routes(routes!(api::tokens::revoke_token))
         .routes(routes!(ops::healthz))
         .routes(routes!(ops::readyz))
         .routes(routes!(ops::metrics))
@@ -87,12 +75,12 @@ fn documented() -> OpenApiRouter<AppState> {
 
 /// The OpenAPI document of this version.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    documented().to_openapi()
+    document::complete(documented().to_openapi())
 }
 
 fn router(app: AppState) -> Router {
     let (router, document) = documented().split_for_parts();
-    let document = bytes::Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
+    let document = bytes::Bytes::from(serde_json::to_vec(&document::complete(document)).unwrap_or_default());
     router
         .route(
             "/openapi.json",
@@ -102,8 +90,17 @@ fn router(app: AppState) -> Router {
         .method_not_allowed_fallback(|| {
             std::future::ready(ApiError::new(Code::MethodNotAllowed, "this path does not take that method"))
         })
+        .layer(from_fn(readable))
         .layer(from_fn(observe))
         .with_state(app)
+}
+
+/// What a path names is text: one that is none names nothing here.
+async fn readable(request: Request, next: Next) -> Response<Body> {
+    if percent_encoding::percent_decode_str(request.uri().path()).decode_utf8().is_err() {
+        return ApiError::new(Code::NotFound, "there is nothing at this path").into_response();
+    }
+    next.run(request).await
 }
 
 /// Gives each request an id, and the log a line for it: method, route pattern,
@@ -142,10 +139,37 @@ impl listen::Answer for Front {
         if request.uri().path().starts_with("/v/") {
             return clips::answer(&self.app, &request.into_parts().0, from).await;
         }
-        match self.router.clone().call(request.map(Body::new)).await {
-            Ok(response) => (response, None),
-        }
+        (routed(&self.router, request, from).await, None)
     }
+}
+
+/// Who is at the other end of the connection.
+#[derive(Clone, Copy, Debug)]
+struct Peer(IpAddr);
+
+async fn routed(router: &Router, request: Request<Incoming>, peer: IpAddr) -> Response<Body> {
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(Peer(peer));
+    match router.clone().call(request).await {
+        Ok(response) => response,
+    }
+}
+
+/// fal's own paths at the root, for clients that take only a host.
+struct Gateway(Router);
+
+impl listen::Answer for Gateway {
+    async fn answer(&self, request: Request<Incoming>, from: IpAddr) -> (Response<Body>, Option<Answer>) {
+        (routed(&self.0, request, from).await, None)
+    }
+}
+
+/// Serves the gateway of `app` on `listener` until `stop`, then lets running
+/// requests end.
+pub async fn serve_gateway(app: AppState, listener: TcpListener, stop: CancellationToken) {
+    let (max_connections, grace) = (app.config.max_connections, app.config.shutdown_grace);
+    let router = Router::new().fallback(proxy::at_gateway).layer(from_fn(observe)).with_state(app);
+    listen::serve(listener, Arc::new(Gateway(router)), max_connections, stop, grace).await;
 }
 
 /// Serves `app` on `listener` until `stop`, then lets running requests end.

@@ -10,15 +10,15 @@ use serde_json::json;
 use super::AppState;
 
 /// The process runs.
-#[utoipa::path(get, path = "/healthz", tag = "ops", responses((status = 200, description = "The process runs")))]
+#[utoipa::path(get, path = "/healthz", tag = "ops", responses((status = 200, description = "The process runs", content_type = "application/json", body = Object)))]
 pub(super) async fn healthz() -> impl IntoResponse {
     axum::Json(json!({"status": "ok"}))
 }
 
 /// The node can do its work: the catalogue answers and it is not stopping.
 #[utoipa::path(get, path = "/readyz", tag = "ops", responses(
-    (status = 200, description = "Ready"),
-    (status = 503, description = "Not ready, and why"),
+    (status = 200, description = "Ready", content_type = "application/json", body = Object),
+    (status = 503, description = "Not ready, and why", content_type = "application/json", body = Object),
 ))]
 pub(super) async fn readyz(State(app): State<AppState>) -> Response {
     let why = if app.stopping.is_cancelled() {
@@ -37,7 +37,7 @@ pub(super) async fn readyz(State(app): State<AppState>) -> Response {
 }
 
 /// Prometheus metrics, in the OpenMetrics text format.
-#[utoipa::path(get, path = "/metrics", tag = "ops", responses((status = 200, description = "OpenMetrics text")))]
+#[utoipa::path(get, path = "/metrics", tag = "ops", responses((status = 200, description = "OpenMetrics text", content_type = "application/openmetrics-text", body = String)))]
 pub(super) async fn metrics(State(app): State<AppState>) -> Response {
     let counts = app.catalog.count_by_state().await.unwrap_or_default();
     app.metrics.observe(&counts, app.engine.running());

@@ -96,7 +96,7 @@ fn representation(clip: &Clip, epoch: i64, len: u64, content_type: &str, fast: O
 }
 
 async fn stored(app: &App, clip: &Clip, sealed: &Sealed) -> Result<Shelved, ApiError> {
-    let bytes = match app.store.local_path(&clip.key) {
+    let bytes = match app.store.local_path(clip.object()) {
         Some(path) => Where::Mapped(map(path, sealed.size, &clip.key).await?),
         None => in_bucket(app, clip, sealed.size).await,
     };
@@ -114,10 +114,10 @@ async fn stored(app: &App, clip: &Clip, sealed: &Sealed) -> Result<Shelved, ApiE
 
 /// From this node's disk, where the object is or may come to.
 async fn in_bucket(app: &App, clip: &Clip, size: u64) -> Where {
-    let object = Object { key: clip.key.clone(), epoch: clip.epoch, size };
+    let object = Object { key: clip.key.clone(), object: clip.object().clone(), epoch: clip.epoch, size };
     match app.cache.copy(&object).await {
         Some(copy) => Where::Coming(Coming::of(&copy, &copy.viewer())),
-        None => Where::Store,
+        None => Where::Store(object.object),
     }
 }
 
@@ -126,7 +126,7 @@ pub(super) fn is_public(app: &App, clip: &Clip) -> bool {
 }
 
 async fn stored_view(app: &App, clip: &Clip, len: u64) -> Result<Option<Fast>, ApiError> {
-    let mut object = Stored { store: &app.store, key: &clip.key };
+    let mut object = Stored { store: &app.store, key: clip.object() };
     let unreadable = |error| ApiError::unavailable("the store did not answer", error);
     let at = match clip.view {
         Some(View::Plain) => return Ok(None),

@@ -285,7 +285,7 @@ async fn check(day: &Day, catalog: &dyn Catalog, store: &Store) {
             panic!("{key} is {}: {:#?}\n{}", clip.state, catalog.history(&clip.key).await.unwrap(), day.log_of(clip));
         }
         let (sealed, source) = (clip.sealed.as_ref().unwrap(), day.sim.media(clip.source_url.expose()).unwrap());
-        let object = store.hash(&clip.key).await.unwrap();
+        let object = store.hash(clip.object()).await.unwrap();
         assert_eq!((sealed.size, &sealed.sha256), (source.len(), &source.sha256()), "{key}");
         assert_eq!((object.size, object.sha256), (source.len(), source.sha256()), "{key}");
         let stored = told[key].iter().filter(|kind| **kind == EventType::ClipStored).count();

@@ -1,62 +1,15 @@
 //! A source behind real TLS, as providers have it.
 
-use std::{path::Path, process::Command, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use fal_sim::{Media, Sim, SimOptions};
 use parking_lot::Mutex;
 use serde_json::Value;
-use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
+
+use crate::support::{
+    node::{Node, NodeConfig},
+    tls::{certificate, front},
 };
-use tokio_rustls::{
-    TlsAcceptor,
-    rustls::{
-        ServerConfig,
-        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    },
-};
-
-use crate::support::node::{Node, NodeConfig};
-
-/// A certificate of its own for 127.0.0.1, in `dir`.
-fn certificate(dir: &Path, name: &str) -> TlsAcceptor {
-    let (key, cert) = (dir.join(format!("{name}.key")), dir.join(format!("{name}.pem")));
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
-        .args(["-subj", "/CN=source", "-addext", "subjectAltName=IP:127.0.0.1"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .arg("-keyout")
-        .arg(&key)
-        .arg("-out")
-        .arg(&cert)
-        .output()
-        .expect("the tests need openssl");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    clipkeep::tls::choose_ring();
-    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(
-        vec![CertificateDer::from_pem_file(&cert).unwrap()],
-        PrivateKeyDer::from_pem_file(&key).unwrap(),
-    );
-    TlsAcceptor::from(Arc::new(config.unwrap()))
-}
-
-/// TLS in front of `upstream`, with a certificate that can be changed.
-async fn front(upstream: String, acceptor: Arc<Mutex<TlsAcceptor>>) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let (acceptor, upstream) = (acceptor.lock().clone(), upstream.clone());
-            tokio::spawn(async move {
-                let Ok(mut outer) = acceptor.accept(stream).await else { return };
-                let mut inner = TcpStream::connect(upstream).await.unwrap();
-                let _ = copy_bidirectional(&mut outer, &mut inner).await;
-            });
-        }
-    });
-    port
-}
 
 async fn until(node: &Node, key: &str, done: impl Fn(&Value) -> bool) -> Value {
     let began = tokio::time::Instant::now();

@@ -61,6 +61,7 @@ fn rooms_know_only_what_lies_below_them() {
         ("outbox", &["crate::web", "crate::app", "crate::cli", "crate::sweep"]),
         ("fill", &["crate::web", "crate::app", "crate::cli", "crate::sweep"]),
         ("provider", &["crate::catalog", "crate::web", "crate::app", "crate::store", "crate::source", "crate::fill"]),
+        ("proxy", &["crate::web", "crate::cli", "crate::sweep", "crate::outbox", "crate::source", "crate::store"]),
         ("sweep", &["crate::web", "crate::app", "crate::cli"]),
         ("import", &["crate::web", "crate::cli"]),
         ("usage", &["crate::web", "crate::app", "crate::store", "crate::source", "crate::fill", "crate::cli"]),

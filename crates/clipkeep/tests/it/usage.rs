@@ -190,6 +190,7 @@ async fn a_tenants_token_sees_its_own_usage_only() {
         name: "acme's".to_owned(),
         tenant: "acme".parse().ok(),
         created_at: t.app.clock.now(),
+        last_used_at: None,
         revoked_at: None,
     };
     t.app.catalog.create_token(&info, &token_hash(&token)).await.unwrap();

@@ -11,6 +11,8 @@ pub mod queue;
 pub mod record;
 mod restored;
 pub mod risk;
+pub mod sharing;
+pub mod tenants;
 mod tls;
 mod tokens;
 pub mod upkeep;

@@ -209,7 +209,12 @@ pub(super) async fn end(client: &impl GenericClient, lease: &Lease, ending: &End
         stored_at = CASE $3 WHEN 'stored' THEN $4 ELSE stored_at END, \
         kind = CASE $3 WHEN 'stored' THEN sealed_kind ELSE kind END, \
         content_type = CASE $3 WHEN 'stored' THEN sealed_content_type ELSE content_type END \
-        WHERE key = $1 AND fence = $2 AND state = 'filling' RETURNING key, provider, request_id), \
+        WHERE key = $1 AND fence = $2 AND state = 'filling' RETURNING key, provider, request_id, tenant, sha256), \
+        repeated AS (INSERT INTO repeats (tenant, sha256, newest_at) SELECT coalesce(e.tenant, ''), e.sha256, $4 \
+        FROM ended e WHERE $3 = 'stored' AND EXISTS (SELECT 1 FROM clips t \
+        WHERE coalesce(t.tenant, '') = coalesce(e.tenant, '') AND t.sha256 = e.sha256 AND t.key <> e.key \
+        AND t.state IN ('stored', 'filling')) ON CONFLICT (tenant, sha256) \
+        DO UPDATE SET newest_at = greatest(repeats.newest_at, excluded.newest_at)), \
         announced AS (INSERT INTO events (at, type, provider, request_id, key, detail) \
         SELECT $4, $10, provider, request_id, key, $6 FROM ended WHERE $10::text IS NOT NULL) \
         INSERT INTO history (key, at, event, detail, bytes) SELECT key, $4, $8, $6, $11 FROM ended";

@@ -20,6 +20,7 @@ use super::{
     },
     find::all,
     pool::{Overtaken, may_run_again},
+    sharing::tenanted,
 };
 use crate::catalog::CatalogError;
 
@@ -34,9 +35,19 @@ pub(super) async fn hooks(mut client: Object, rules: &Rules, hooks: &[HookRecord
 }
 
 /// Registers a generation.
-pub(super) async fn register(mut client: Object, rules: &Rules, registration: &Registration) -> Result<Generation> {
-    let ids = BTreeSet::from([(registration.provider.clone(), registration.request_id.clone())]);
-    again(&mut client, rules, &ids, &[], |ledger| Ok(ledger.register(registration))).await
+pub(super) async fn register(client: Object, rules: &Rules, registration: &Registration) -> Result<Generation> {
+    let id = (registration.provider.clone(), registration.request_id.clone());
+    judged(client, rules, id, |ledger| ledger.register(registration)).await
+}
+
+/// Judges news of one generation by what is known of it.
+pub(super) async fn judged<T>(
+    mut client: Object,
+    rules: &Rules,
+    id: GenerationId,
+    judge: impl Fn(&mut Ledger<'_>) -> T,
+) -> Result<T> {
+    again(&mut client, rules, &BTreeSet::from([id]), &[], |ledger| Ok(judge(ledger))).await
 }
 
 /// Runs the transaction until nobody overtakes it. Rows that exist are locked
@@ -123,8 +134,8 @@ const REPLACED_CLIPS: &str = "UPDATE clips c SET model = n.model, prompt_hash = 
     kind = n.kind, content_type = n.content_type, state = 'waiting', epoch = n.epoch, due_at = n.due_at, \
     queue_at = n.due_at, queued = FALSE, lease_node = NULL, lease_until = NULL, fence = c.fence + 1, attempts = 0, \
     misses = 0, at_risk_told = FALSE, last_error = NULL, restarted_at = n.restarted_at, size = NULL, sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, \
-    duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL \
-    FROM json_populate_recordset(NULL::clips, $1::text::json) n WHERE c.key = n.key";
+    duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL, \
+    was_sha256 = NULL FROM json_populate_recordset(NULL::clips, $1::text::json) n WHERE c.key = n.key";
 
 const LINES: &str = "INSERT INTO history (key, at, event, detail) SELECT key, at, event, detail \
     FROM json_populate_recordset(NULL::history, $1::text::json)";
@@ -140,6 +151,7 @@ async fn write(tx: &impl GenericClient, ledger: &Ledger<'_>) -> Result<()> {
     put(tx, NEW_CLIPS, clips(ClipMark::New)).await?;
     put(tx, RETOLD_CLIPS, clips(ClipMark::Retold)).await?;
     put(tx, REPLACED_CLIPS, clips(ClipMark::Replaced)).await?;
+    tenanted(tx, &ledger.tenanted).await?;
     put(tx, LINES, ledger.lines.iter().map(line_row).collect()).await?;
     put(tx, EVENTS, ledger.events.iter().map(event_row).collect()).await
 }

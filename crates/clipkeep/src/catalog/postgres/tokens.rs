@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use clipkeep_core::{time::Timestamp, token::TokenInfo};
 
 use super::{
-    super::{Result, row, tokens::Tokens},
+    super::{Result, page, row, tokens::Tokens},
     PostgresCatalog,
     find::{all, first},
     pool::on,
@@ -27,14 +27,16 @@ impl Tokens for PostgresCatalog {
     }
 
     async fn token(&self, hash: &str) -> Result<Option<TokenInfo>> {
-        const SQL: &str =
-            "SELECT id, name, tenant, created_at, revoked_at FROM tokens WHERE hash = $1 AND revoked_at IS NULL";
+        const SQL: &str = "SELECT id, name, tenant, created_at, last_used_at, revoked_at FROM tokens WHERE hash = $1 AND revoked_at IS NULL";
         on(&self.pool, "looking a token up", async |client| first(&client, SQL, &[&hash], row::token).await).await
     }
 
-    async fn tokens(&self) -> Result<Vec<TokenInfo>> {
-        const SQL: &str = "SELECT id, name, tenant, created_at, revoked_at FROM tokens ORDER BY created_at, id";
-        on(&self.pool, "listing tokens", async |client| all(&client, SQL, &[], row::token).await).await
+    async fn tokens(&self, after: Option<&str>, limit: u32) -> Result<Vec<TokenInfo>> {
+        const SQL: &str = "SELECT id, name, tenant, created_at, last_used_at, revoked_at FROM tokens \
+            WHERE $1::text IS NULL OR (created_at, id) < (SELECT created_at, id FROM tokens WHERE id = $1) \
+            ORDER BY created_at DESC, id DESC LIMIT $2";
+        let limit = i64::from(page::size(limit));
+        on(&self.pool, "listing tokens", async |client| all(&client, SQL, &[&after, &limit], row::token).await).await
     }
 
     async fn revoke_token(&self, id: &str, at: Timestamp) -> Result<bool> {
@@ -44,5 +46,14 @@ impl Tokens for PostgresCatalog {
             Ok(client.execute(&statement, &[&id, &at.millis()]).await? > 0)
         };
         on(&self.pool, "revoking a token", revoke).await
+    }
+
+    async fn token_used(&self, id: &str, at: Timestamp) -> Result<()> {
+        const SQL: &str = "UPDATE tokens SET last_used_at = greatest(last_used_at, $2) WHERE id = $1";
+        let note = async |client: deadpool_postgres::Object| {
+            let statement = client.prepare_cached(SQL).await?;
+            Ok(client.execute(&statement, &[&id, &at.millis()]).await.map(drop)?)
+        };
+        on(&self.pool, "noting a token's use", note).await
     }
 }

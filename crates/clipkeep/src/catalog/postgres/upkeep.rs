@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use clipkeep_core::{id::ClipKey, state::ClipState, time::Timestamp};
-use deadpool_postgres::GenericClient;
+use deadpool_postgres::{GenericClient, Object};
 use tokio_postgres::types::ToSql;
 
 use super::{
@@ -14,14 +14,17 @@ use super::{
     },
     PostgresCatalog,
     find::{all, first},
-    pool::on,
+    pool::{may_run_again, on},
+    sharing::{TRIES, again, lock, look_after},
 };
 
 /// What a row says of its object; a `WHERE` follows.
 macro_rules! select_objects {
     ($tail:literal) => {
         concat!(
-            "SELECT key, epoch, size, sha256, stored_at, verified_at, source_url FROM clips WHERE state = 'stored' ",
+            "SELECT key, epoch, size, sha256, stored_at, verified_at, source_url, object_key, \
+             (SELECT o.state FROM clips o WHERE o.key = clips.object_key) AS owner_state \
+             FROM clips WHERE state = 'stored' ",
             $tail
         )
     };
@@ -45,23 +48,31 @@ pub const TOMBSTONES: &str =
     "SELECT key FROM clips WHERE remove_at IS NOT NULL AND remove_at <= $1 ORDER BY remove_at, key LIMIT $2";
 
 const DELETE: &str = "WITH gone AS (UPDATE clips SET state = 'deleted', due_at = NULL, queue_at = NULL, \
-    queued = FALSE, lease_node = NULL, lease_until = NULL, fence = fence + 1, remove_at = $3, deleted_at = $2 \
+    queued = FALSE, lease_node = NULL, lease_until = NULL, fence = fence + 1, remove_at = $3, deleted_at = $2, \
+    part_at = NULL \
     WHERE key = $1 AND state <> 'deleted' RETURNING key, provider, request_id), \
     announced AS (INSERT INTO events (at, type, provider, request_id, key, detail) \
     SELECT $2, 'clip.deleted', provider, request_id, key, $4 FROM gone) \
     INSERT INTO history (key, at, event, detail) SELECT key, $2, 'deleted', $4 FROM gone";
 
-const REMOVED: &str = "WITH gone AS (UPDATE clips SET remove_at = NULL WHERE key = $1 AND remove_at <= $2 RETURNING key) \
-    INSERT INTO history (key, at, event) SELECT key, $2, 'removed' FROM gone";
+const REMOVED: &str = "WITH gone AS (UPDATE clips SET remove_at = NULL WHERE key = $1 AND remove_at <= $2 \
+    RETURNING key, object_key) INSERT INTO history (key, at, event) SELECT key, $2, CASE \
+    WHEN EXISTS (SELECT 1 FROM clips r WHERE r.state = 'stored' AND r.object_key = coalesce(gone.object_key, gone.key)) \
+    OR EXISTS (SELECT 1 FROM clips r WHERE r.state = 'stored' AND r.key = gone.object_key) \
+    THEN 'spared' ELSE 'removed' END FROM gone";
 
-const OBJECT_LOST: &str = "WITH again AS (UPDATE clips SET state = 'waiting', due_at = $5, queue_at = $5, queued = FALSE, \
-    epoch = epoch + 1, attempts = 0, misses = 0, at_risk_told = FALSE, last_error = $4, restarted_at = $3, stored_at = NULL, \
-    verified_at = 0, size = NULL, sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, duration = NULL, \
-    width = NULL, height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL \
-    WHERE key = $1 AND epoch = $2 AND state = 'stored' RETURNING key, provider, request_id), \
+/// Starts all clips over whose bytes are under `$1`.
+const OBJECT_LOST: &str = "WITH these AS (SELECT key FROM clips WHERE state = 'stored' \
+    AND (object_key = $1 OR (key = $1 AND object_key IS NULL)) ORDER BY key FOR NO KEY UPDATE), \
+    again AS (UPDATE clips c SET state = 'waiting', due_at = $4, queue_at = $4, queued = FALSE, \
+    epoch = c.epoch + 1, attempts = 0, misses = 0, at_risk_told = FALSE, last_error = $3, restarted_at = $2, \
+    stored_at = NULL, verified_at = 0, was_sha256 = c.sha256, object_key = NULL, part_at = NULL, size = NULL, \
+    sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, duration = NULL, width = NULL, height = NULL, \
+    fps = NULL, codec = NULL, view = NULL, version = NULL \
+    FROM these WHERE c.key = these.key RETURNING c.key, c.provider, c.request_id), \
     announced AS (INSERT INTO events (at, type, provider, request_id, key) \
-    SELECT $3, 'clip.revised', provider, request_id, key FROM again) \
-    INSERT INTO history (key, at, event, detail) SELECT key, $3, 'object_lost', $4 FROM again";
+    SELECT $2, 'clip.revised', provider, request_id, key FROM again) \
+    INSERT INTO history (key, at, event, detail) SELECT key, $2, 'object_lost', $3 FROM again";
 
 const DAMAGED: &str = "INSERT INTO history (key, at, event, detail) \
     SELECT key, $3, 'damaged', $4 FROM clips c WHERE key = $1 AND epoch = $2 AND state = 'stored' \
@@ -97,6 +108,33 @@ async fn delete(
     }
     let known = first(client, KNOWN, &[&key.as_str()], |_| Ok(())).await?;
     Ok(known.map_or(Deletion::Unknown, |()| Deletion::Already))
+}
+
+/// What one clip's object being lost means for all that share it. None joins
+/// them while the row that names the object is locked.
+async fn object_lost(
+    client: &mut Object,
+    (key, epoch): (&ClipKey, i64),
+    at: Timestamp,
+    due: Timestamp,
+    why: &str,
+) -> Result<bool> {
+    const OBJECT: &str = "SELECT coalesce(object_key, key) AS key FROM clips \
+        WHERE key = $1 AND epoch = $2 AND state = 'stored'";
+    let tx = client.transaction().await?;
+    let object = async || first(&tx, OBJECT, &[&key.as_str(), &epoch], row::key).await;
+    let Some(found) = object().await? else { return Ok(false) };
+    lock(&tx, &[found.as_str()]).await?;
+    match object().await? {
+        Some(still) if still == found => {}
+        // It parted, or somebody was faster.
+        _ => return Ok(false),
+    }
+    let params: &[&(dyn ToSql + Sync)] = &[&found.as_str(), &at.millis(), &why, &due.millis()];
+    execute(&tx, OBJECT_LOST, params).await?;
+    look_after(&tx, found.as_str(), at).await?;
+    tx.commit().await?;
+    Ok(true)
 }
 
 #[async_trait]
@@ -148,8 +186,7 @@ impl Upkeep for PostgresCatalog {
 
     async fn object_lost(&self, key: &ClipKey, epoch: i64, at: Timestamp, due: Timestamp, why: &str) -> Result<bool> {
         let why = without_nul(why);
-        let params: &[&(dyn ToSql + Sync)] = &[&key.as_str(), &epoch, &at.millis(), &why, &due.millis()];
-        let lose = async |client| execute(&client, OBJECT_LOST, params).await.map(|told| told > 0);
+        let lose = async |mut client| again!(object_lost(&mut client, (key, epoch), at, due, &why));
         on(&self.pool, "starting a clip over", lose).await
     }
 

@@ -13,6 +13,8 @@ pub mod polls;
 pub mod queue;
 mod record;
 pub mod risk;
+pub mod sharing;
+pub mod tenants;
 mod tokens;
 pub mod upkeep;
 mod usage;

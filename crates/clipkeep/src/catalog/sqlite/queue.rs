@@ -15,6 +15,7 @@ use super::{
     },
     find::{all, first},
     record::{tell, tell_with_bytes},
+    sharing,
 };
 
 /// Who takes leases, when, and until when.
@@ -192,6 +193,7 @@ pub(super) fn end(tx: &Connection, lease: &Lease, ending: &Ending) -> Result<()>
             SELECT ?2, ?3, provider, request_id, key, ?4 FROM clips WHERE key = ?1";
         tx.prepare_cached(ANNOUNCE)?.execute((key, attempt.at.millis(), kind.as_str(), why))?;
     }
+    sharing::note_repeat(tx, &lease.key)?;
     let line = Line { key: lease.key.clone(), at: attempt.at, event, detail: why.clone() };
     tell_with_bytes(tx, &line, Some(attempt.bytes()))
 }

@@ -15,6 +15,7 @@ use super::{
         rules::Rules,
     },
     find::{all, clip, first},
+    sharing::tenanted,
 };
 
 /// Commits webhooks together.
@@ -35,12 +36,22 @@ pub(super) fn hooks(tx: &Connection, rules: &Rules, hooks: &[HookRecord]) -> Res
 /// Registers a generation.
 pub(super) fn register(tx: &Connection, rules: &Rules, registration: &Registration) -> Result<Generation> {
     let id = (registration.provider.clone(), registration.request_id.clone());
+    judged(tx, rules, &id, |ledger| ledger.register(registration))
+}
+
+/// Judges news of one generation by what is known of it.
+pub(super) fn judged<T>(
+    tx: &Connection,
+    rules: &Rules,
+    id: &GenerationId,
+    judge: impl FnOnce(&mut Ledger<'_>) -> T,
+) -> Result<T> {
     let (mut generations, mut clips) = (Vec::new(), Vec::new());
-    load(tx, &id, &mut generations, &mut clips)?;
+    load(tx, id, &mut generations, &mut clips)?;
     let mut ledger = Ledger::new(rules, generations, clips);
-    let generation = ledger.register(registration);
+    let judged = judge(&mut ledger);
     write(tx, &ledger)?;
-    Ok(generation)
+    Ok(judged)
 }
 
 fn load(
@@ -77,6 +88,7 @@ fn write(tx: &Connection, ledger: &Ledger<'_>) -> Result<()> {
         write_facts(tx, clip)?;
         write_source(tx, clip)?;
     }
+    tenanted(tx, &ledger.tenanted)?;
     ledger.lines.iter().try_for_each(|line| tell(tx, line))?;
     ledger.events.iter().try_for_each(|event| announce(tx, event))
 }
@@ -195,7 +207,7 @@ fn write_source(tx: &Connection, row: &Clip) -> Result<()> {
         source_expires_at = :source_expires_at, kind = :kind, content_type = :content_type, state = 'waiting', \
         epoch = :epoch, due_at = :due_at, queue_at = :due_at, queued = 0, lease_node = NULL, lease_until = NULL, \
         fence = fence + 1, attempts = 0, misses = 0, at_risk_told = 0, last_error = NULL, restarted_at = :restarted_at, size = NULL, sha256 = NULL, sealed_kind = NULL, \
-        sealed_content_type = NULL, duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL \
+        sealed_content_type = NULL, duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL, was_sha256 = NULL \
         WHERE key = :key";
     tx.prepare_cached(SQL)?.execute(named_params! {
         ":key": row.key.as_str(),

@@ -13,21 +13,33 @@ use super::{
     SqliteCatalog,
     find::{all, first},
     record::tell,
+    sharing::look_after,
 };
+
+/// What a row says of its object; the rest of a statement follows.
+macro_rules! select_objects {
+    ($tail:literal) => {
+        concat!(
+            "SELECT key, epoch, size, sha256, stored_at, verified_at, source_url, object_key, \
+             (SELECT o.state FROM clips o WHERE o.key = clips.object_key) AS owner_state FROM clips ",
+            $tail
+        )
+    };
+}
 
 /// Reads stored rows by key. The plus keeps SQLite from the index of states,
 /// from which it would have to sort.
-pub const STORED_OBJECTS: &str = "SELECT key, epoch, size, sha256, stored_at, verified_at, source_url FROM clips \
-    WHERE +state = 'stored' AND key > ?1 ORDER BY key LIMIT ?2";
+pub const STORED_OBJECTS: &str = select_objects!("WHERE +state = 'stored' AND key > ?1 ORDER BY key LIMIT ?2");
 
 /// Reads the oldest stored rows.
 pub const AGED: &str = "SELECT key, created_at, model, tenant FROM clips \
     WHERE state = 'stored' AND created_at < ?1 AND (created_at, key) > (?2, ?3) ORDER BY created_at, key LIMIT ?4";
 
 /// Finds what is to be verified. Left to itself SQLite would sort.
-pub const UNVERIFIED: &str = "SELECT key, epoch, size, sha256, stored_at, verified_at, source_url \
-    FROM clips INDEXED BY clips_verified \
-    WHERE state = 'stored' AND verified_at < ?1 AND (verified_at, key) > (?2, ?3) ORDER BY verified_at, key LIMIT ?4";
+pub const UNVERIFIED: &str = select_objects!(
+    "INDEXED BY clips_verified \
+    WHERE state = 'stored' AND verified_at < ?1 AND (verified_at, key) > (?2, ?3) ORDER BY verified_at, key LIMIT ?4"
+);
 
 /// Finds tombstones whose objects are to be removed.
 pub const TOMBSTONES: &str =
@@ -42,7 +54,8 @@ fn announce(tx: &Connection, key: &ClipKey, at: Timestamp, kind: EventType, why:
 
 fn delete(tx: &Connection, key: &ClipKey, at: Timestamp, remove_at: Timestamp, why: &str) -> Result<Deletion> {
     const SQL: &str = "UPDATE clips SET state = 'deleted', due_at = NULL, queue_at = NULL, queued = 0, \
-        lease_node = NULL, lease_until = NULL, fence = fence + 1, remove_at = ?2, deleted_at = ?3 \
+        lease_node = NULL, lease_until = NULL, fence = fence + 1, remove_at = ?2, deleted_at = ?3, \
+        part_at = NULL \
         WHERE key = ?1 AND state <> 'deleted'";
     const KNOWN: &str = "SELECT 1 FROM clips WHERE key = ?1";
     if tx.prepare_cached(SQL)?.execute((key.as_str(), remove_at.millis(), at.millis()))? == 0 {
@@ -56,25 +69,36 @@ fn delete(tx: &Connection, key: &ClipKey, at: Timestamp, remove_at: Timestamp, w
 }
 
 fn removed(tx: &Connection, key: &ClipKey, at: Timestamp) -> Result<()> {
-    const SQL: &str = "UPDATE clips SET remove_at = NULL WHERE key = ?1 AND remove_at <= ?2";
-    if tx.prepare_cached(SQL)?.execute((key.as_str(), at.millis()))? == 0 {
-        return Ok(());
-    }
-    tell(tx, &Line { key: key.clone(), at, event: "removed", detail: None })
+    const SQL: &str = "UPDATE clips SET remove_at = NULL WHERE key = ?1 AND remove_at <= ?2 \
+        RETURNING EXISTS (SELECT 1 FROM clips r WHERE r.state = 'stored' \
+        AND r.object_key = coalesce(clips.object_key, clips.key)) \
+        OR EXISTS (SELECT 1 FROM clips r WHERE r.state = 'stored' AND r.key = clips.object_key)";
+    let spared: Option<bool> = first(tx, SQL, (key.as_str(), at.millis()), |row| Ok(row.get(0)?))?;
+    let Some(spared) = spared else { return Ok(()) };
+    let event = if spared { "spared" } else { "removed" };
+    tell(tx, &Line { key: key.clone(), at, event, detail: None })
 }
 
 fn object_lost(tx: &Connection, key: &ClipKey, epoch: i64, at: Timestamp, due: Timestamp, why: &str) -> Result<bool> {
-    const SQL: &str = "UPDATE clips SET state = 'waiting', due_at = ?5, queue_at = ?5, queued = 0, epoch = epoch + 1, \
-        attempts = 0, misses = 0, at_risk_told = 0, last_error = ?4, restarted_at = ?3, stored_at = NULL, verified_at = 0, \
+    const OBJECT: &str =
+        "SELECT coalesce(object_key, key) FROM clips WHERE key = ?1 AND epoch = ?2 AND state = 'stored'";
+    const OF_IT: &str = "SELECT key FROM clips WHERE key = ?1 AND object_key IS NULL AND state = 'stored' \
+        UNION ALL SELECT key FROM clips WHERE object_key = ?1 AND state = 'stored'";
+    const SQL: &str = "UPDATE clips SET state = 'waiting', due_at = ?4, queue_at = ?4, queued = 0, epoch = epoch + 1, \
+        attempts = 0, misses = 0, at_risk_told = 0, last_error = ?3, restarted_at = ?2, stored_at = NULL, verified_at = 0, \
+        was_sha256 = sha256, object_key = NULL, part_at = NULL, \
         size = NULL, sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, duration = NULL, width = NULL, \
-        height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL \
-        WHERE key = ?1 AND epoch = ?2 AND state = 'stored'";
-    let why = without_nul(why);
-    if tx.prepare_cached(SQL)?.execute((key.as_str(), epoch, at.millis(), &why, due.millis()))? == 0 {
+        height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL WHERE key = ?1";
+    let Some(object) = first(tx, OBJECT, (key.as_str(), epoch), |row| Ok(row.get::<_, String>(0)?))? else {
         return Ok(false);
+    };
+    let why = without_nul(why);
+    for key in all(tx, OF_IT, [&object], |row| row::key(row))? {
+        tx.prepare_cached(SQL)?.execute((key.as_str(), at.millis(), &why, due.millis()))?;
+        announce(tx, &key, at, EventType::ClipRevised, None)?;
+        tell(tx, &Line { key, at, event: "object_lost", detail: Some(why.clone()) })?;
     }
-    announce(tx, key, at, EventType::ClipRevised, None)?;
-    tell(tx, &Line { key: key.clone(), at, event: "object_lost", detail: Some(why) })?;
+    look_after(tx, &object, at)?;
     Ok(true)
 }
 
@@ -137,8 +161,7 @@ impl Upkeep for SqliteCatalog {
     }
 
     async fn stored_object(&self, key: &ClipKey) -> Result<Option<StoredObject>> {
-        const SQL: &str = "SELECT key, epoch, size, sha256, stored_at, verified_at, source_url FROM clips \
-            WHERE key = ?1 AND state = 'stored'";
+        const SQL: &str = select_objects!("WHERE key = ?1 AND state = 'stored'");
         let key = key.clone();
         let read = move |db: &Connection| first(db, SQL, [key.as_str()], |row| row::object(row));
         self.readers.read("finding a stored clip", read).await

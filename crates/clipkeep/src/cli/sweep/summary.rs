@@ -48,9 +48,9 @@ impl Summary {
 
     /// Whether there was nothing to do, and nothing to say of it.
     fn is_nothing(&self) -> bool {
-        let sweep::Report { polls, risk, retention, tombstones, unfinished } = &self.round;
+        let sweep::Report { polls, risk, retention, tombstones, partings, unfinished } = &self.round;
         let done = self.stored + self.lost + self.rejected + self.later + polls.asked + polls.unasked + risk.at_risk;
-        let removed = retention.deleted + tombstones.removed + tombstones.failed;
+        let removed = retention.deleted + tombstones.removed + tombstones.failed + partings.parted + partings.failed;
         let is_well = |drift: &DriftReport| {
             let DriftReport { missing, wrong_size, orphans, found_again, leftovers, uploads, .. } = drift;
             let (left, failed) = (drift.leases + drift.copies, drift.failed);
@@ -86,7 +86,7 @@ impl Summary {
     }
 
     fn print_round(&self) {
-        let sweep::Report { polls, risk, retention, tombstones, .. } = &self.round;
+        let sweep::Report { polls, risk, retention, tombstones, partings, .. } = &self.round;
         let mut asked = format!(
             "generations  {} asked for: {} completed, {} failed, {} given up, {} running, {} put off",
             polls.asked, polls.completed, polls.failed, polls.given_up, polls.running, polls.later
@@ -102,6 +102,10 @@ impl Summary {
             output::count(retention.deleted, "clip"),
             output::count(tombstones.removed, "object")
         ));
+        if partings.parted + partings.failed > 0 {
+            let (parted, failed) = (output::count(partings.parted, "clip"), partings.failed);
+            output::line(format!("sharing      {parted} got an object of their own, {failed} not yet"));
+        }
     }
 }
 

@@ -12,7 +12,10 @@ use clipkeep_core::{
 use futures_util::TryStreamExt;
 
 use super::{Drift, DriftReport, EXAMPLES, PAGE, Result, is_ours, is_too_much};
-use crate::{catalog::CatalogError, store::Listed};
+use crate::{
+    catalog::{CatalogError, sharing::Named},
+    store::Listed,
+};
 
 /// An object that is a clip's by its name.
 struct Object<'a> {
@@ -43,15 +46,16 @@ impl Drift<'_> {
         report.objects += batch.len() as u64;
         report.strangers += (batch.len() - ours.len()) as u64;
         let keys: Vec<ClipKey> = ours.iter().map(|object| object.key.clone()).collect();
-        let states: HashMap<_, _> = self.catalog.states(&keys).await?.into_iter().collect();
+        let named = self.catalog.named(&keys).await?.into_iter();
+        let named: HashMap<_, _> = named.map(|named| (named.key.clone(), named)).collect();
         let of = ours.len();
         let (mut orphans, mut found_again) = (Vec::new(), Vec::new());
         for object in ours {
-            match states.get(&object.key) {
+            match named.get(&object.key) {
                 None => orphans.push(object),
-                Some(ClipState::Lost) => found_again.push(object),
+                Some(Named { state: ClipState::Lost, .. }) => found_again.push(object),
                 // Put there by a fill that was cut off very late.
-                Some(ClipState::Deleted) => {
+                Some(named) if named.is_spare && self.is_left(named, &object).await? => {
                     if self.settings.look_only || self.delete(&object.key, report).await {
                         report.leftovers += 1;
                     }
@@ -70,6 +74,18 @@ impl Drift<'_> {
             self.remove(&orphans, of, report).await?;
         }
         Ok(())
+    }
+
+    /// Whether an object that is no clip's now will be none's. A deleted clip
+    /// never comes back; one whose bytes are elsewhere might, so its object must
+    /// be old, and is asked after once more.
+    async fn is_left(&self, named: &Named, object: &Object<'_>) -> Result<bool> {
+        if named.state == ClipState::Deleted {
+            return Ok(true);
+        }
+        let age = self.clock.now().since(object.listed.modified);
+        let again = self.catalog.named(std::slice::from_ref(&object.key)).await?;
+        Ok(age >= self.settings.orphan_age && again.first() == Some(named))
     }
 
     /// Registers objects, each of the generation that its name tells, so that a

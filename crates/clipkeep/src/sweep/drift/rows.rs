@@ -1,6 +1,6 @@
 //! Rows whose objects are missing, or of another size.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use clipkeep_core::state::ClipState;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -13,6 +13,14 @@ const HEADS: usize = 16;
 /// So few may all be lost.
 const FEWEST: usize = 2;
 
+/// Keeps one row for each object that is to be looked at: what is found out of it
+/// concerns all clips that share it. One that its own clip's row tells of is
+/// looked at there.
+fn one_for_each_object(page: &mut Vec<StoredObject>) {
+    let mut shared = HashSet::new();
+    page.retain(|row| row.object == row.key || (!row.has_owner && shared.insert(row.object.clone())));
+}
+
 impl Drift<'_> {
     pub(super) async fn rows(&self, report: &mut DriftReport) -> Result<()> {
         let mut after = None;
@@ -22,15 +30,18 @@ impl Drift<'_> {
             after = Some(last.key.clone());
             let (now, all) = (self.clock.now(), page.len());
             page.retain(|row| now.since(row.stored_at) >= self.settings.grace);
+            let compared = page.len();
+            report.rows += compared as u64;
+            report.young += (all - compared) as u64;
+            one_for_each_object(&mut page);
             let of = page.len();
-            report.rows += of as u64;
-            report.young += (all - of) as u64;
             let mut lost = self.without_object(page).await?;
             // Some may have been deleted in the meantime.
             let keys: Vec<_> = lost.iter().map(|(row, _)| row.key.clone()).collect();
             let states: HashMap<_, _> = self.catalog.states(&keys).await?.into_iter().collect();
             lost.retain(|(row, _)| states.get(&row.key) == Some(&ClipState::Stored));
-            let nothing_left = lost.len() == of && of > FEWEST && self.store_is_empty().await?;
+            let all_lost = !lost.is_empty() && lost.len() == of;
+            let nothing_left = all_lost && compared > FEWEST && self.store_is_empty().await?;
             if self.settings.brake && (nothing_left || is_too_much(lost.len(), of)) {
                 let missing = lost.len();
                 tracing::error!(missing, of, "most objects are missing: is `store` the right one? nothing is done");
@@ -52,11 +63,11 @@ impl Drift<'_> {
     /// Those of a page whose object is not what the row says, and what size it
     /// has instead.
     async fn without_object(&self, page: Vec<StoredObject>) -> Result<Vec<(StoredObject, Option<u64>)>> {
-        let keys: Vec<_> = page.iter().map(|row| row.key.clone()).collect();
+        let keys: Vec<_> = page.iter().filter(|row| row.object == row.key).map(|row| row.key.clone()).collect();
         let sizes = self.store.sizes(&keys).await?;
-        let suspects = page.into_iter().filter(|row| sizes.get(&row.key) != Some(&row.size));
+        let suspects = page.into_iter().filter(|row| sizes.get(&row.object) != Some(&row.size));
         let asked = stream::iter(suspects).map(|row| async move {
-            let found = self.store.head(&row.key).await?.map(|object| object.size);
+            let found = self.store.head(&row.object).await?.map(|object| object.size);
             Ok::<_, super::DriftError>((row, found))
         });
         let wrong = |(row, found): &(StoredObject, Option<u64>)| std::future::ready(*found != Some(row.size));

@@ -5,7 +5,12 @@ use axum::{
     extract::{Path, Query, State},
     http::StatusCode,
 };
-use clipkeep_core::{generation::HistoryEntry, id::ClipKey, problem::Code, state::ClipState};
+use clipkeep_core::{
+    generation::{Clip, HistoryEntry},
+    id::ClipKey,
+    problem::Code,
+    state::ClipState,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -14,8 +19,10 @@ use super::{
     query::{ClipQuery, write_cursor},
 };
 use crate::{
+    app::App,
+    callers::Caller,
     catalog::Deletion,
-    web::{AppState, auth::Admin, error::ApiError},
+    web::{AppState, auth::By, error::ApiError},
 };
 
 /// A page of clips, newest first.
@@ -67,45 +74,47 @@ pub(crate) struct FillStarted {
 
 /// Lists clips, newest first.
 #[utoipa::path(get, path = "/api/v1/clips", tag = "clips", params(ClipQuery),
-    security(("admin_token" = [])),
-    responses((status = 200, body = ClipList), (status = 401, description = "No admin token"), (status = 422, description = "A filter is not understood")))]
+    security(("token" = [])),
+    responses((status = 200, body = ClipList), (status = 401, description = "No valid token"), (status = 400, description = "A filter is not understood")))]
 pub(crate) async fn list_clips(
-    _: Admin,
+    By(caller): By,
     State(app): State<AppState>,
     query: Result<Query<ClipQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<ClipList>, ApiError> {
     let Query(query) = query.map_err(|error| ApiError::new(Code::InvalidRequest, error.body_text()))?;
-    let page = query.read()?;
+    let mut page = query.read()?;
+    if !caller.narrow(&mut page.filter.tenant) {
+        return Ok(Json(ClipList { clips: Vec::new(), next_cursor: None }));
+    }
     let found = app.catalog.clips(&page.filter, page.after.as_ref(), page.limit).await?;
-    let clips = found.clips.into_iter().map(|clip| ClipRow::for_admin(clip, &app.final_urls)).collect();
+    let clips = found.clips.into_iter().map(|clip| ClipRow::seen_by(&caller, clip, &app.final_urls)).collect();
     Ok(Json(ClipList { clips, next_cursor: found.next.as_ref().map(write_cursor) }))
 }
 
 /// A clip's row.
 #[utoipa::path(get, path = "/api/v1/clips/{key}", tag = "clips", params(("key" = String, Path, description = "The clip's key")),
-    security(("admin_token" = [])),
-    responses((status = 200, body = ClipRow), (status = 401, description = "No admin token"), (status = 404, description = "No such clip")))]
+    security(("token" = [])),
+    responses((status = 200, body = ClipRow), (status = 401, description = "No valid token"), (status = 404, description = "No such clip")))]
 pub(crate) async fn get_clip(
-    _: Admin,
+    By(caller): By,
     State(app): State<AppState>,
     Path(key): Path<String>,
 ) -> Result<Json<ClipRow>, ApiError> {
-    let key = parse_key(&key)?;
-    let clip = app.catalog.clip(&key).await?.ok_or_else(|| no_such_clip(&key))?;
-    Ok(Json(ClipRow::for_admin(clip, &app.final_urls)))
+    let clip = clip_for(&caller, &app, &key).await?;
+    Ok(Json(ClipRow::seen_by(&caller, clip, &app.final_urls)))
 }
 
 /// Deletes a clip for good: its object, every copy, and the effect of its links
 /// (410). The row stays, so that nothing brings it back.
 #[utoipa::path(delete, path = "/api/v1/clips/{key}", tag = "clips", params(("key" = String, Path, description = "The clip's key")),
-    security(("admin_token" = [])),
-    responses((status = 204, description = "It is deleted, now or before"), (status = 401, description = "No admin token"), (status = 404, description = "No such clip")))]
+    security(("token" = [])),
+    responses((status = 204, description = "It is deleted, now or before"), (status = 401, description = "No valid token"), (status = 404, description = "No such clip")))]
 pub(crate) async fn delete_clip(
-    _: Admin,
+    By(caller): By,
     State(app): State<AppState>,
     Path(key): Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    let key = parse_key(&key)?;
+    let Clip { key, .. } = clip_for(&caller, &app, &key).await?;
     match app.delete(&key, "by request").await? {
         Deletion::Deleted | Deletion::Already => Ok(StatusCode::NO_CONTENT),
         Deletion::Unknown => Err(no_such_clip(&key)),
@@ -114,33 +123,29 @@ pub(crate) async fn delete_clip(
 
 /// What happened to a clip, oldest first.
 #[utoipa::path(get, path = "/api/v1/clips/{key}/history", tag = "clips", params(("key" = String, Path, description = "The clip's key")),
-    security(("admin_token" = [])),
-    responses((status = 200, body = HistoryList), (status = 401, description = "No admin token"), (status = 404, description = "No such clip")))]
+    security(("token" = [])),
+    responses((status = 200, body = HistoryList), (status = 401, description = "No valid token"), (status = 404, description = "No such clip")))]
 pub(crate) async fn get_history(
-    _: Admin,
+    By(caller): By,
     State(app): State<AppState>,
     Path(key): Path<String>,
 ) -> Result<Json<HistoryList>, ApiError> {
-    let key = parse_key(&key)?;
+    let Clip { key, .. } = clip_for(&caller, &app, &key).await?;
     let entries = app.catalog.history(&key).await?;
-    if entries.is_empty() {
-        return Err(no_such_clip(&key));
-    }
     Ok(Json(HistoryList { history: entries.into_iter().map(HistoryRow::from).collect() }))
 }
 
 /// Starts a clip's fill now, whatever its policy, or joins the running one.
 #[utoipa::path(post, path = "/api/v1/clips/{key}/fill", tag = "clips", params(("key" = String, Path, description = "The clip's key")),
-    security(("admin_token" = [])),
-    responses((status = 202, body = FillStarted), (status = 401, description = "No admin token"), (status = 404, description = "No such clip")))]
+    security(("token" = [])),
+    responses((status = 202, body = FillStarted), (status = 401, description = "No valid token"), (status = 404, description = "No such clip")))]
 pub(crate) async fn fill_clip(
-    _: Admin,
+    By(caller): By,
     State(app): State<AppState>,
     Path(key): Path<String>,
 ) -> Result<(StatusCode, Json<FillStarted>), ApiError> {
-    let key = parse_key(&key)?;
-    let clip = app.catalog.clip(&key).await?.ok_or_else(|| no_such_clip(&key))?;
-    let open = matches!(clip.state, ClipState::Waiting | ClipState::Filling);
+    let Clip { key, state, .. } = clip_for(&caller, &app, &key).await?;
+    let open = matches!(state, ClipState::Waiting | ClipState::Filling);
     if open {
         app.engine.join(&key);
     }
@@ -148,10 +153,17 @@ pub(crate) async fn fill_clip(
     Ok((StatusCode::ACCEPTED, Json(FillStarted { key: key.into(), fill })))
 }
 
-pub(crate) fn parse_key(text: &str) -> Result<ClipKey, ApiError> {
+fn parse_key(text: &str) -> Result<ClipKey, ApiError> {
     text.parse().map_err(|_| ApiError::new(Code::NotFound, "no clip has that name; keys look like {request_id}.mp4"))
 }
 
-pub(crate) fn no_such_clip(key: &ClipKey) -> ApiError {
+/// The clip of that name, if the caller may know of it.
+pub(crate) async fn clip_for(caller: &Caller, app: &App, key: &str) -> Result<Clip, ApiError> {
+    let key = parse_key(key)?;
+    let clip = app.catalog.clip(&key).await?.filter(|clip| caller.sees_clip(clip));
+    clip.ok_or_else(|| no_such_clip(&key))
+}
+
+fn no_such_clip(key: &ClipKey) -> ApiError {
     ApiError::new(Code::NotFound, format!("no clip is named {key}"))
 }

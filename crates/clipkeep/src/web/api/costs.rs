@@ -34,13 +34,16 @@ pub(crate) struct CostsQuery {
     /// Of this model, exactly.
     model: Option<String>,
     /// Of this clip.
+    #[param(pattern = r"^[A-Za-z0-9._~-]+\.[A-Za-z0-9]+$", max_length = 160)]
     key: Option<String>,
     /// On this price list only.
     list: Option<String>,
     /// Added up by `clip`, `tenant`, `model`, `prompt`, `day` or `month`; `day`
     /// unless given.
+    #[param(pattern = "^(clip|tenant|model|prompt|day|month)$")]
     by: Option<String>,
     /// At most this many lines, 1 to 1000; 100 unless given.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
@@ -59,8 +62,8 @@ pub(crate) struct CostList {
 /// several price lists side by side. docs/costs.md says how it is reckoned. A
 /// tenant's token sees its own.
 #[utoipa::path(get, path = "/api/v1/costs", tag = "usage", params(CostsQuery),
-    security(("admin_token" = [])),
-    responses((status = 200, body = CostList), (status = 401, description = "No token"), (status = 403, description = "Another tenant's"), (status = 400, description = "A filter is not understood")))]
+    security(("token" = [])),
+    responses((status = 200, body = CostList), (status = 401, description = "No valid token"), (status = 403, description = "Another tenant's"), (status = 400, description = "A filter is not understood")))]
 pub(crate) async fn get_costs(
     By(caller): By,
     State(app): State<AppState>,

@@ -9,7 +9,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use clipkeep_core::{event::Position, problem::Code};
+use clipkeep_core::{
+    event::{Event, Position},
+    problem::Code,
+};
 use futures_util::stream;
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -17,15 +20,22 @@ use utoipa::IntoParams;
 
 use crate::{
     app::App,
+    callers::Caller,
     catalog::CatalogError,
     outbox,
-    web::{AppState, auth::Admin, error::ApiError},
+    web::{
+        AppState,
+        auth::{self, By, Schemes},
+        error::ApiError,
+    },
 };
 
 /// How often a silent stream shows that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How many events are read at once.
 const BATCH: u32 = 50;
+/// The same where most of them are others'.
+const BATCH_OF_OWN: u32 = 200;
 /// How soon a client whose stream broke shall come again, in milliseconds.
 const COME_AGAIN: u32 = 2000;
 
@@ -43,13 +53,13 @@ pub(crate) struct EventQuery {
 /// again with `Last-Event-ID` misses nothing; without it the stream starts now.
 #[utoipa::path(get, path = "/api/v1/events", tag = "events", params(EventQuery,
     ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was seen")),
-    security(("admin_token" = [])),
+    security(("token" = [])),
     responses((status = 200, description = "Events, as they happen", content_type = "text/event-stream", body = String),
-        (status = 400, description = "No such id"), (status = 401, description = "No admin token"),
+        (status = 400, description = "No such id"), (status = 401, description = "No valid token"),
         (status = 409, description = "The id was never given: the database is not the one that it came from"),
         (status = 503, description = "Too many streams on this node")))]
 pub(crate) async fn stream_events(
-    _: Admin,
+    By(caller): By,
     State(app): State<AppState>,
     headers: HeaderMap,
     query: Result<Query<EventQuery>, axum::extract::rejection::QueryRejection>,
@@ -69,7 +79,8 @@ pub(crate) async fn stream_events(
     };
     // The id alone: who breaks off before the first event can go on from here.
     let hello = format!("retry: {COME_AGAIN}\nid: {after}\n\n");
-    let listener = Listener { heard: app.feed.listen(), app, after, hello: Some(hello), _place: place };
+    let listener =
+        Listener { heard: app.feed.listen(), app, caller, headers, after, hello: Some(hello), _place: place };
     let chunks = stream::unfold(listener, Listener::next);
     let mut response = Body::from_stream(chunks).into_response();
     let headers = response.headers_mut();
@@ -88,6 +99,9 @@ fn never_given(position: Position) -> String {
 struct Listener {
     app: Arc<App>,
     heard: watch::Receiver<Position>,
+    caller: Caller,
+    /// What the caller showed: it may be revoked while the stream runs.
+    headers: HeaderMap,
     after: Position,
     hello: Option<String>,
     _place: OwnedSemaphorePermit,
@@ -106,6 +120,9 @@ impl Listener {
     async fn read(&mut self) -> Option<String> {
         loop {
             self.heard.mark_unchanged();
+            if !self.is_welcome().await {
+                return None;
+            }
             match self.batch().await {
                 Ok(text) if !text.is_empty() => return Some(text),
                 Ok(_) => {}
@@ -123,20 +140,38 @@ impl Listener {
         }
     }
 
+    /// Whether the caller's token still is what it was.
+    async fn is_welcome(&self) -> bool {
+        let now = auth::caller(&self.app, &self.headers, Schemes::Bearer).await;
+        now.is_ok_and(|caller| caller == self.caller)
+    }
+
     /// The next events, up to what there is.
     async fn batch(&mut self) -> Result<String, CatalogError> {
         let App { catalog, final_urls, .. } = &*self.app;
         let mut text = String::new();
         while text.is_empty() {
-            let events = catalog.events(self.after, BATCH).await?;
+            let events = self.own_events().await?;
             let Some((last, _)) = events.last() else { break };
             let last = *last;
-            for (position, event) in events.iter().filter(|(_, event)| event.kind.is_for_apps()) {
+            let told = events.iter().filter_map(|(position, event)| Some((position, event.as_ref()?)));
+            for (position, event) in told.filter(|(_, event)| event.kind.is_for_apps()) {
                 let data = outbox::text(&**catalog, final_urls, event).await?;
                 text.push_str(&format!("id: {position}\nevent: {}\ndata: {data}\n\n", event.kind));
             }
             self.after = last;
         }
         Ok(text)
+    }
+
+    /// What happened next, and which of it the caller may know of.
+    async fn own_events(&self) -> Result<Vec<(Position, Option<Event>)>, CatalogError> {
+        match self.caller.tenant() {
+            Some(tenant) => self.app.catalog.own_events(tenant, self.after, BATCH_OF_OWN).await,
+            None => {
+                let events = self.app.catalog.events(self.after, BATCH).await?;
+                Ok(events.into_iter().map(|(position, event)| (position, Some(event))).collect())
+            }
+        }
     }
 }

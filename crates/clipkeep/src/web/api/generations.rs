@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State, rejection::JsonRejection},
+    extract::{Path, State},
 };
 use clipkeep_core::{
     generation::{Bringer, Facts, Generation, HookRecord, NewClip},
@@ -20,8 +20,9 @@ use utoipa::ToSchema;
 
 use super::model::{ClipRow, GenerationRow};
 use crate::{
+    callers::Caller,
     catalog::{ClipFilter, Registration},
-    web::{AppState, auth::Admin, error::ApiError},
+    web::{AppState, auth::By, error::ApiError, json::JsonObject},
 };
 
 /// What an app tells of a generation. Each field is kept from whoever said it
@@ -30,18 +31,23 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(crate) struct RegisterRequest {
     /// Who generates; `fal` unless given.
+    #[schema(pattern = "^[a-z0-9-]+$", max_length = 32)]
     provider: Option<String>,
     /// The provider's id of it.
+    #[schema(pattern = "^[A-Za-z0-9._~-]+$", max_length = 128)]
     request_id: String,
     /// The model's endpoint id.
     model: Option<String>,
     /// The prompt.
     prompt: Option<String>,
     /// Lower-case hex SHA-256 of the prompt after NFC and trimming.
+    #[schema(pattern = "^[0-9A-Fa-f]{64}$")]
     prompt_hash: Option<String>,
-    /// Whose it is.
+    /// Whose it is; a tenant's token can say only its own.
+    #[schema(pattern = "^[A-Za-z0-9._~:@|/+-]+$", max_length = 128)]
     tenant: Option<String>,
     /// `eager`, `deferred` or `on_demand`.
+    #[schema(pattern = "^(eager|deferred|on_demand)$")]
     policy: Option<String>,
     /// The whole model input. Its `prompt` and `seed` are used where those
     /// fields are not given.
@@ -52,35 +58,48 @@ pub(crate) struct RegisterRequest {
     public: Option<bool>,
     /// Whether the provider writes its clip straight into our store, under the
     /// clip's key. It is waited for (`adopt_within`), hashed, probed, recorded.
+    /// For admins alone.
     #[serde(default)]
     adopt: bool,
     /// The file ending of the clip that is adopted; `mp4` unless given.
+    #[schema(pattern = "^[A-Za-z0-9]+$", max_length = 8)]
     ending: Option<String>,
 }
 
 /// Registers a generation, before or after its webhook came.
 #[utoipa::path(post, path = "/api/v1/generations", tag = "generations", request_body = RegisterRequest,
-    security(("admin_token" = [])),
-    responses((status = 200, body = GenerationRow), (status = 401, description = "No admin token"), (status = 422, description = "Not understood")))]
+    security(("token" = [])),
+    responses((status = 200, body = GenerationRow), (status = 400, description = "Not understood"), (status = 401, description = "No valid token"),
+        (status = 403, description = "`adopt` by a tenant"), (status = 404, description = "A tenant speaks of a generation that is not its own"),
+        (status = 409, description = "The clip's key is taken")))]
 pub(crate) async fn register_generation(
-    _: Admin,
+    By(caller): By,
     State(app): State<AppState>,
-    body: Result<Json<RegisterRequest>, JsonRejection>,
+    JsonObject(body): JsonObject<RegisterRequest>,
 ) -> Result<Json<GenerationRow>, ApiError> {
-    let Json(body) = body.map_err(|error| ApiError::new(Code::InvalidRequest, error.body_text()))?;
     let (adopt, ending) = (body.adopt, body.ending.clone());
-    let registration = body.read(&app)?;
+    let mut registration = body.read(&app)?;
+    // Another's is spoken of as one that is not there.
+    if !caller.narrow(&mut registration.facts.tenant) {
+        return Err(missing());
+    }
     let generation = if adopt {
+        if caller != Caller::Admin {
+            // Who could name any object of the store could read it.
+            return Err(ApiError::new(Code::Forbidden, "adopt: is for admins"));
+        }
         let adopting = adopting(registration, ending.as_deref().unwrap_or("mp4"))?;
         app.catalog.record_hooks(std::slice::from_ref(&adopting)).await?;
         app.engine.wake();
         app.catalog.generation(&adopting.request_id).await?.ok_or_else(missing)?
     } else if ending.is_some() {
         return Err(ApiError::new(Code::InvalidRequest, "ending: is for adopt alone"));
+    } else if let Some(tenant) = caller.tenant() {
+        app.catalog.register_own(tenant, &registration).await?.ok_or_else(missing)?
     } else {
         app.catalog.register(&registration).await?
     };
-    Ok(Json(with_clips(&app, generation).await?))
+    Ok(Json(with_clips(&caller, &app, generation).await?))
 }
 
 /// A generation whose clip the provider writes into our store.
@@ -118,24 +137,27 @@ fn missing() -> ApiError {
 
 /// A generation with its clips.
 #[utoipa::path(get, path = "/api/v1/generations/{request_id}", tag = "generations",
-    params(("request_id" = String, Path, description = "The provider's id of it")), security(("admin_token" = [])),
-    responses((status = 200, body = GenerationRow), (status = 401, description = "No admin token"), (status = 404, description = "No such generation")))]
+    params(("request_id" = String, Path, description = "The provider's id of it")), security(("token" = [])),
+    responses((status = 200, body = GenerationRow), (status = 401, description = "No valid token"), (status = 404, description = "No such generation")))]
 pub(crate) async fn get_generation(
-    _: Admin,
+    By(caller): By,
     State(app): State<AppState>,
     Path(request_id): Path<String>,
 ) -> Result<Json<GenerationRow>, ApiError> {
     let request_id: RequestId = request_id.parse().map_err(|_| missing())?;
-    let generation = app.catalog.generation(&request_id).await?.ok_or_else(missing)?;
-    Ok(Json(with_clips(&app, generation).await?))
+    let generation = match caller.tenant() {
+        None => app.catalog.generation(&request_id).await?,
+        Some(tenant) => app.catalog.own_generation(tenant, &request_id).await?,
+    };
+    Ok(Json(with_clips(&caller, &app, generation.ok_or_else(missing)?).await?))
 }
 
-async fn with_clips(app: &AppState, generation: Generation) -> Result<GenerationRow, ApiError> {
+async fn with_clips(caller: &Caller, app: &AppState, generation: Generation) -> Result<GenerationRow, ApiError> {
     let filter = ClipFilter { request_id: Some(generation.request_id.clone()), ..ClipFilter::default() };
     let mut page = app.catalog.clips(&filter, None, super::query::MAX_LIMIT).await?;
-    page.clips.retain(|clip| clip.provider == generation.provider);
+    page.clips.retain(|clip| clip.provider == generation.provider && caller.sees_clip(clip));
     page.clips.sort_by_key(|clip| clip.index);
-    let clips = page.clips.into_iter().map(|clip| ClipRow::for_admin(clip, &app.final_urls)).collect();
+    let clips = page.clips.into_iter().map(|clip| ClipRow::seen_by(caller, clip, &app.final_urls)).collect();
     Ok(GenerationRow::new(generation, clips, &app.final_urls))
 }
 

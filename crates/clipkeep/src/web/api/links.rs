@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use axum::{
     Json,
-    extract::{Path, State, rejection::JsonRejection},
+    extract::{Path, State},
     http::StatusCode,
 };
-use clipkeep_core::{config::DurationText, problem::Code, state::ClipState};
+use clipkeep_core::{config::DurationText, generation::Clip, problem::Code, state::ClipState};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::clips::{no_such_clip, parse_key};
-use crate::web::{AppState, auth::Admin, error::ApiError};
+use super::clips::clip_for;
+use crate::web::{AppState, auth::By, error::ApiError, json::JsonObject};
 
 /// What link is wanted.
 #[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
@@ -20,19 +20,23 @@ use crate::web::{AppState, auth::Admin, error::ApiError};
 pub(crate) struct LinkRequest {
     /// How long it shall hold: seconds, or text such as `24h`. Rounded up to
     /// the link window. The node's `link_ttl` unless given.
-    #[schema(value_type = Option<String>, example = "24h")]
+    #[schema(example = "24h")]
     expires_in: Option<Span>,
     /// `public`, the only audience so far.
-    #[schema(example = "public")]
+    #[schema(pattern = "^public$", example = "public")]
     audience: Option<String>,
     /// The file name to save it under.
+    #[schema(max_length = 255)]
     download: Option<String>,
 }
 
-#[derive(Debug, Deserialize, Serialize)]
+/// Seconds, or text such as `24h`.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(untagged)]
 enum Span {
+    /// Seconds.
     Secs(u64),
+    /// A number and `ms`, `s`, `m`, `h` or `d`.
     Text(String),
 }
 
@@ -50,22 +54,20 @@ pub(crate) struct LinkRow {
 
 /// Signs a link for a clip, stored yet or not.
 #[utoipa::path(post, path = "/api/v1/clips/{key}/links", tag = "links", params(("key" = String, Path, description = "The clip's key")),
-    request_body = Option<LinkRequest>, security(("admin_token" = [])),
-    responses((status = 201, body = LinkRow), (status = 401, description = "No admin token"), (status = 404, description = "No such clip"),
-        (status = 410, description = "The clip is lost, rejected or deleted"), (status = 422, description = "Not understood")))]
+    request_body = Option<LinkRequest>, security(("token" = [])),
+    responses((status = 201, body = LinkRow), (status = 401, description = "No valid token"), (status = 404, description = "No such clip"),
+        (status = 410, description = "The clip is lost, rejected or deleted"), (status = 400, description = "Not understood")))]
 pub(crate) async fn create_link(
-    _: Admin,
+    By(caller): By,
     State(app): State<AppState>,
     Path(key): Path<String>,
-    body: Result<Option<Json<LinkRequest>>, JsonRejection>,
+    body: Option<JsonObject<LinkRequest>>,
 ) -> Result<(StatusCode, Json<LinkRow>), ApiError> {
-    let key = parse_key(&key)?;
-    let wanted =
-        body.map_err(|e| ApiError::new(Code::InvalidRequest, e.body_text()))?.map(|Json(b)| b).unwrap_or_default();
+    let wanted = body.map(|JsonObject(body)| body).unwrap_or_default();
     let span = wanted.span(app.config.link_ttl, app.config.link_max_ttl)?;
-    let clip = app.catalog.clip(&key).await?.ok_or_else(|| no_such_clip(&key))?;
-    if matches!(clip.state, ClipState::Lost | ClipState::Rejected | ClipState::Deleted) {
-        return Err(ApiError::new(Code::Gone, format!("{key} is {}", clip.state)));
+    let Clip { key, state, .. } = clip_for(&caller, &app, &key).await?;
+    if matches!(state, ClipState::Lost | ClipState::Rejected | ClipState::Deleted) {
+        return Err(ApiError::new(Code::Gone, format!("{key} is {state}")));
     }
     let link = app.sign_link(&key, span, wanted.download.as_deref());
     let row = LinkRow { url: link.url, expires: link.expires.secs(), expires_at: link.expires.to_string() };

@@ -8,7 +8,11 @@ pub(super) mod links;
 mod query;
 pub(super) mod receipts;
 pub(super) mod risk;
+pub(super) mod tokens;
+pub(super) mod twice;
 pub(super) mod usage;
 
 use crate::rows as model;
 pub use clips::HistoryRow;
+pub use tokens::TokenRow;
+pub use twice::RepeatRow;

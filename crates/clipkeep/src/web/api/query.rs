@@ -20,22 +20,29 @@ const DEFAULT_LIMIT: u32 = 100;
 #[serde(deny_unknown_fields)]
 pub(crate) struct ClipQuery {
     /// Of this generation.
+    #[param(pattern = "^[A-Za-z0-9._~-]+$", max_length = 128)]
     pub(crate) request_id: Option<String>,
     /// Of this model, exactly.
     pub(crate) model: Option<String>,
     /// With exactly this prompt (after NFC and trimming).
     pub(crate) prompt: Option<String>,
     /// With this prompt hash.
+    #[param(pattern = "^[0-9A-Fa-f]{64}$")]
     pub(crate) prompt_hash: Option<String>,
     /// Of this tenant.
+    #[param(pattern = "^[A-Za-z0-9._~:@|/+-]+$", max_length = 128)]
     pub(crate) tenant: Option<String>,
     /// In this state.
+    #[param(pattern = "^(waiting|filling|stored|lost|rejected|deleted)$")]
     pub(crate) state: Option<String>,
     /// Created at or after (RFC 3339).
+    #[param(format = DateTime)]
     pub(crate) created_after: Option<String>,
     /// Created before (RFC 3339).
+    #[param(format = DateTime)]
     pub(crate) created_before: Option<String>,
     /// At most this many, 1 to 1000; 100 unless given.
+    #[param(minimum = 1, maximum = 1000)]
     pub(crate) limit: Option<u32>,
     /// `next_cursor` of the page before.
     pub(crate) cursor: Option<String>,
@@ -57,9 +64,15 @@ impl ClipQuery {
         {
             return Err(bad("prompt", "is not the prompt of prompt_hash"));
         }
+        if given_hash
+            .as_ref()
+            .is_some_and(|hash| hash.len() != 64 || !hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        {
+            return Err(bad("prompt_hash", "must be 64 hex digits"));
+        }
         let filter = ClipFilter {
             request_id: parse("request_id", self.request_id)?,
-            model: self.model,
+            model: self.model.map(|model| holdable("model", model)).transpose()?,
             prompt_hash: hash_of_prompt.or(given_hash),
             tenant: parse("tenant", self.tenant)?,
             state: parse("state", self.state)?,
@@ -84,6 +97,11 @@ pub(crate) fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
     text: Option<String>,
 ) -> Result<Option<T>, ApiError> {
     text.map(|text| text.parse().map_err(|error: T::Err| bad(name, &error.to_string()))).transpose()
+}
+
+/// Text that a database can be asked for: PostgreSQL's holds no NUL.
+pub(crate) fn holdable(name: &str, text: String) -> Result<String, ApiError> {
+    if text.contains('\0') { Err(bad(name, "must not hold NUL")) } else { Ok(text) }
 }
 
 pub(crate) fn bad(name: &str, problem: &str) -> ApiError {

@@ -14,10 +14,10 @@ use clipkeep_core::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::clips::{no_such_clip, parse_key};
+use super::clips::clip_for;
 use crate::{
     receipts::receipt,
-    web::{AppState, auth::Admin, error::ApiError},
+    web::{AppState, auth::By, error::ApiError},
 };
 
 /// A signed receipt: a JSON Web Signature in flattened form.
@@ -36,17 +36,16 @@ pub(crate) struct ReceiptAnswer {
 
 /// The receipt of a stored clip: that its bytes are those its source gave.
 #[utoipa::path(get, path = "/api/v1/clips/{key}/receipt", tag = "clips", params(("key" = String, Path, description = "The clip's key")),
-    security(("admin_token" = [])),
-    responses((status = 200, body = ReceiptAnswer), (status = 401, description = "No admin token"), (status = 404, description = "No such clip"),
+    security(("token" = [])),
+    responses((status = 200, body = ReceiptAnswer), (status = 401, description = "No valid token"), (status = 404, description = "No such clip"),
         (status = 409, description = "The clip is not stored yet"), (status = 410, description = "The clip is lost, rejected or deleted")))]
 pub(crate) async fn get_receipt(
-    _: Admin,
+    By(caller): By,
     State(app): State<AppState>,
     Path(key): Path<String>,
 ) -> Result<Json<ReceiptAnswer>, ApiError> {
-    let key = parse_key(&key)?;
-    let clip = app.catalog.clip(&key).await?.ok_or_else(|| no_such_clip(&key))?;
-    let state = clip.state;
+    let clip = clip_for(&caller, &app, &key).await?;
+    let (key, state) = (clip.key.clone(), clip.state);
     let history = app.catalog.history(&key).await?;
     let receipt = receipt(clip, &history, &app.store, &app.config, app.clock.now());
     let receipt = receipt.ok_or_else(|| match state {

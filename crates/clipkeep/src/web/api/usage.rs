@@ -9,7 +9,7 @@ use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::query::{bad, limit_of, parse};
+use super::query::{bad, holdable, limit_of, parse};
 use crate::{
     callers::Caller,
     catalog::{UsageFilter, UsageGroup, UsageLine},
@@ -27,15 +27,19 @@ pub(crate) struct UsageQuery {
     /// Of hours that begin before (the same).
     to: Option<String>,
     /// Of this tenant.
+    #[param(pattern = "^[A-Za-z0-9._~:@|/+-]+$", max_length = 128)]
     tenant: Option<String>,
     /// Of this model, exactly.
     model: Option<String>,
     /// Of this clip.
+    #[param(pattern = r"^[A-Za-z0-9._~-]+\.[A-Za-z0-9]+$", max_length = 160)]
     key: Option<String>,
     /// Added up by `clip`, `tenant`, `model`, `prompt`, `hour`, `day` or
     /// `month`; `day` unless given.
+    #[param(pattern = "^(clip|tenant|model|prompt|hour|day|month)$")]
     by: Option<String>,
     /// At most this many lines, 1 to 1000; 100 unless given.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
@@ -70,7 +74,7 @@ impl Narrow {
             from: moment("from", self.from)?,
             to: moment("to", self.to)?,
             tenant: parse("tenant", self.tenant)?,
-            model: self.model,
+            model: self.model.map(|model| holdable("model", model)).transpose()?,
             key: parse("key", self.key)?,
         })
     }
@@ -89,8 +93,8 @@ pub(super) fn own(caller: Caller, mut filter: UsageFilter) -> Result<UsageFilter
 /// What was delivered: plays, bytes, hits, cold fetches. docs/usage.md says what
 /// each number means. A tenant's token sees its own.
 #[utoipa::path(get, path = "/api/v1/usage", tag = "usage", params(UsageQuery),
-    security(("admin_token" = [])),
-    responses((status = 200, body = UsageList), (status = 401, description = "No token"), (status = 403, description = "Another tenant's"), (status = 400, description = "A filter is not understood")))]
+    security(("token" = [])),
+    responses((status = 200, body = UsageList), (status = 401, description = "No valid token"), (status = 403, description = "Another tenant's"), (status = 400, description = "A filter is not understood")))]
 pub(crate) async fn get_usage(
     By(caller): By,
     State(app): State<AppState>,
@@ -115,5 +119,6 @@ pub(crate) async fn get_usage(
 /// The name after which a page starts.
 pub(super) fn read_cursor(text: &str) -> Result<String, ApiError> {
     let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok();
-    bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(|| bad("cursor", "is not one of ours"))
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|text| !text.contains('\0'));
+    text.ok_or_else(|| bad("cursor", "is not one of ours"))
 }

@@ -31,7 +31,7 @@ fn pages() -> [Option<Cursor>; 2] {
     [None, Some(Cursor { created_at: at(15_000), key: key("r15000.mp4") })]
 }
 
-fn sqlite_plan(bed: &Bed, sql: &str, values: &[Value]) -> String {
+pub(super) fn sqlite_plan(bed: &Bed, sql: &str, values: &[Value]) -> String {
     let Database::Sqlite(path) = &bed.database else { panic!("not SQLite") };
     let db = rusqlite::Connection::open(path).unwrap();
     let mut explain = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
@@ -63,6 +63,8 @@ async fn sqlite_picks_by_an_index_that_is_in_order() {
     let three = [Value::Int(1), Value::Int(1), Value::Int(1)];
     let two = &three[..2];
     let walk = [Value::Int(9), Value::Int(1), Value::Text("a".into()), Value::Int(1)];
+    let repeats =
+        [Value::Int(9), Value::Text("t".into()), Value::Text("x".into()), Value::Int(1), Value::Text("t".into())];
     for (sql, values, index) in [
         (sqlite::queue::PROMOTE, &three[..], "clips_deferred"),
         (sqlite::queue::PROMOTE, &three[..], "clips_fresh"),
@@ -83,6 +85,13 @@ async fn sqlite_picks_by_an_index_that_is_in_order() {
         (sqlite::upkeep::STORED_OBJECTS, &[Value::Text("a".into()), Value::Int(1)], "sqlite_autoindex_clips_1"),
         (sqlite::upkeep::AGED, &walk[..], "clips_state"),
         (sqlite::upkeep::UNVERIFIED, &walk[..], "clips_verified"),
+        (sqlite::sharing::TWIN, &walk[2..3], "clips_bytes"),
+        (sqlite::sharing::REMOVALS, &walk[2..3], "clips_object"),
+        (sqlite::sharing::PART, two, "clips_object"),
+        (sqlite::sharing::CLAIM_PARTINGS, &three[..], "clips_part_at"),
+        (sqlite::sharing::REPEATS, &repeats[..4], "repeats_newest"),
+        (sqlite::sharing::REPEATS_OF, &repeats[..], "repeats_tenant"),
+        (sqlite::sharing::MEMBERS, &[Value::Text("t".into()), Value::Text("x".into()), Value::Int(1)], "clips_bytes"),
     ] {
         let plan = sqlite_plan(&bed, sql, values);
         assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
@@ -102,16 +111,22 @@ const MANY: &str = "
         CASE WHEN n % 20 = 0 THEN 'waiting' ELSE 'stored' END,
         CASE WHEN n % 60 = 0 THEN 'deferred' ELSE 'eager' END, 'm' || n % 100, 'h' || n % 5000,
         't' || n % 100, 1, 1800000000000 + n * 1000, CASE WHEN n % 20 = 0 THEN n END,
-        CASE WHEN n % 20 = 0 THEN n END, n % 40 = 0, 0, 0, 'x', 1, n % 1000
+        CASE WHEN n % 20 = 0 THEN n END, n % 40 = 0, 0, 0, 'x' || n % 15000, 1, n % 1000
     FROM generate_series(1, 20000) n;
+    INSERT INTO repeats (tenant, sha256, newest_at)
+    SELECT 't' || n % 100, 'x' || n, n * 1000 FROM generate_series(1, 20000) n;
     ANALYZE;";
 
-async fn postgres_plan(client: &tokio_postgres::Client, sql: &str, values: &[&(dyn ToSql + Sync)]) -> String {
+pub(super) async fn postgres_plan(
+    client: &tokio_postgres::Client,
+    sql: &str,
+    values: &[&(dyn ToSql + Sync)],
+) -> String {
     let rows = client.query(&format!("EXPLAIN {sql}"), values).await.unwrap();
     rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n")
 }
 
-async fn postgres_with_many() -> tokio_postgres::Client {
+pub(super) async fn postgres_with_many() -> tokio_postgres::Client {
     let bed = Bed::postgres().await;
     bed.open().await;
     bed.execute(MANY).await;
@@ -144,7 +159,7 @@ async fn postgres_picks_by_an_index_that_is_in_order() {
     let client = postgres_with_many().await;
     let (now, limit, node, long_ago) = (1_000_000_i64, 16_i64, "node", -1_i64);
     let (since, key) = (1_800_000_100_000_i64, "r15000.mp4");
-    let cases: [(&str, &[&(dyn ToSql + Sync)], &str); 15] = [
+    let cases: [(&str, &[&(dyn ToSql + Sync)], &str); 20] = [
         (postgres::queue::PROMOTE, &[&now, &now, &limit], "clips_deferred"),
         (postgres::queue::PROMOTE, &[&now, &now, &limit], "clips_fresh"),
         (postgres::queue::CLAIM_NEWEST, &[&now, &limit, &node, &now, &long_ago], "clips_fresh"),
@@ -160,6 +175,11 @@ async fn postgres_picks_by_an_index_that_is_in_order() {
         (postgres::upkeep::STORED_OBJECTS, &[&key, &limit], "clips_pkey"),
         (postgres::upkeep::AGED, &[&i64::MAX, &since, &key, &limit], "clips_"),
         (postgres::upkeep::UNVERIFIED, &[&i64::MAX, &0_i64, &key, &limit], "clips_verified"),
+        (postgres::sharing::TWIN, &[&key], "clips_bytes"),
+        (postgres::sharing::REMOVALS, &[&key], "clips_object"),
+        (postgres::sharing::CLAIM_PARTINGS, &[&now, &now, &limit], "clips_part_at"),
+        (postgres::sharing::REPEATS, &[&now, &"t", &"x", &limit], "repeats_newest"),
+        (postgres::sharing::REPEATS_OF, &[&now, &"t", &"x", &limit, &"t9"], "repeats_tenant"),
     ];
     for (sql, values, index) in cases {
         let plan = postgres_plan(&client, sql, values).await;

@@ -1,6 +1,11 @@
 //! Tokens, by their hashes.
 
-use clipkeep::callers::{Caller, Callers};
+use std::sync::Arc;
+
+use clipkeep::{
+    callers::{Caller, Callers},
+    clock::SystemClock,
+};
 use clipkeep_core::{
     secret::Secret,
     token::{TOKEN_BYTES, TokenInfo, token_hash, token_text},
@@ -12,7 +17,14 @@ on_both![a_token_is_known_by_its_hash_until_it_is_revoked, callers_are_told_apar
 
 fn info(id: &str, tenant: Option<&str>) -> TokenInfo {
     let tenant = tenant.map(|tenant| tenant.parse().unwrap());
-    TokenInfo { id: id.to_owned(), name: "a name".to_owned(), tenant, created_at: at(1), revoked_at: None }
+    TokenInfo {
+        id: id.to_owned(),
+        name: "a name".to_owned(),
+        tenant,
+        created_at: at(1),
+        last_used_at: None,
+        revoked_at: None,
+    }
 }
 
 async fn a_token_is_known_by_its_hash_until_it_is_revoked(bed: Bed) {
@@ -27,13 +39,19 @@ async fn a_token_is_known_by_its_hash_until_it_is_revoked(bed: Bed) {
     assert!(catalog.revoke_token("a", at(9)).await.unwrap());
     assert!(!catalog.revoke_token("nobody", at(9)).await.unwrap());
     assert_eq!(catalog.token("hash-a").await.unwrap(), None);
-    let revoked = TokenInfo { revoked_at: Some(at(5)), ..acme };
-    assert_eq!(catalog.tokens().await.unwrap(), [revoked, admin]);
+    catalog.token_used("a", at(7)).await.unwrap();
+    catalog.token_used("a", at(6)).await.unwrap();
+    let revoked = TokenInfo { revoked_at: Some(at(5)), last_used_at: Some(at(7)), ..acme };
+    assert_eq!(catalog.tokens(None, 10).await.unwrap(), [admin.clone(), revoked.clone()]);
+    assert_eq!(catalog.tokens(None, 1).await.unwrap(), [admin]);
+    assert_eq!(catalog.tokens(Some("b"), 10).await.unwrap(), [revoked]);
+    assert_eq!(catalog.tokens(Some("a"), 10).await.unwrap(), []);
 }
 
 async fn callers_are_told_apart(bed: Bed) {
     let catalog = bed.open().await;
-    let callers = Callers::new(Secret::new("the-admin-token-of-the-node".to_owned()), catalog.clone());
+    let callers =
+        Callers::new(Secret::new("the-admin-token-of-the-node".to_owned()), catalog.clone(), Arc::new(SystemClock));
     let token = |byte: u8| token_text(&[byte; TOKEN_BYTES]);
     catalog.create_token(&info("a", Some("acme")), &token_hash(&token(1))).await.unwrap();
     catalog.create_token(&info("b", None), &token_hash(&token(2))).await.unwrap();

@@ -9,3 +9,4 @@ pub(crate) mod node;
 pub(crate) mod postgres;
 pub(crate) mod raw;
 pub(crate) mod receiver;
+pub(crate) mod tls;

@@ -12,14 +12,19 @@ use crate::{cli::clipkeep, cold::all};
 const ENV: [(&str, &str); 2] = [("CLIPKEEP_LEASE", "60s"), ("CLIPKEEP_RETENTION", "tenant=trial:1d")];
 
 fn media() -> Media {
-    Media::named("silent.mp4")
+    of(0)
+}
+
+/// The bytes of a bed's clips: no two are alike.
+fn of(number: u64) -> Media {
+    Media::padded(100_000, number)
 }
 
 /// Clips that were stored an hour ago, and a node that fills nothing any more.
 async fn bed(clips: &[(&str, &str)]) -> Bed {
     let bed = Bed::folder(&[]).await;
-    for (id, query) in clips {
-        bed.store_as(id, &media(), query).await;
+    for (number, (id, query)) in (0..).zip(clips) {
+        bed.store_as(id, &of(number), query).await;
     }
     bed.t.app.engine.close(Duration::ZERO).await;
     execute(&bed, "UPDATE clips SET stored_at = stored_at - 3600000");

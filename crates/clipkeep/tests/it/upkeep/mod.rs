@@ -6,6 +6,7 @@ mod command;
 mod delete;
 mod drift;
 mod retention;
+mod sharing;
 mod verify;
 
 use std::{sync::Arc, time::Duration};

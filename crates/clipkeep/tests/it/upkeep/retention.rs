@@ -26,17 +26,17 @@ async fn clips_over_their_age_are_deleted_by_tenant_and_model(bed: Bed) {
 
     let rules = "tenant=museum:never, tenant=trial:30d, model=draft*:7d, *:365d";
     let bed = Bed::folder(&[("retention", rules.to_owned())]).await;
-    let media = Media::named("silent.mp4");
-    for (id, query) in [
+    let media = |seed| Media::padded(100_000, seed);
+    for (seed, (id, query)) in (0..).zip([
         ("museum", "?tenant=museum&model=draft"),
         ("trial", "?tenant=trial&model=draft"),
         ("draft", "?model=draft/fast"),
         ("rest", ""),
-    ] {
-        bed.store_as(id, &media, query).await;
+    ]) {
+        bed.store_as(id, &media(seed), query).await;
     }
     // Waits: no clip that is kept.
-    let source = bed.t.sim.add_file("a.mp4", media);
+    let source = bed.t.sim.add_file("a.mp4", media(9));
     bed.t.hook("waits", &source, "?model=draft&policy=on_demand").await;
     for (days, gone, deleted) in [(6, None, 0), (8, Some("draft"), 1), (31, Some("trial"), 1), (366, Some("rest"), 1)] {
         assert_eq!(step(&bed, days).await.deleted, deleted, "{days}");

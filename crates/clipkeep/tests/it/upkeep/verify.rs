@@ -14,6 +14,7 @@ use crate::{
 
 in_both![
     a_corrupt_byte_is_found_and_mended,
+    a_corrupt_byte_of_a_shared_object_is_found_and_mended_for_all,
     a_damaged_clip_whose_source_is_gone_is_lost_only_when_mended,
     damage_to_an_adopted_clip_is_never_taken_for_its_source,
 ];
@@ -42,6 +43,25 @@ async fn run(bed: &Bed, args: &[&str]) -> (i32, Vec<(String, String)>, Value) {
     let word = |line: &Value, name: &str| line[name].as_str().unwrap().to_owned();
     let problems = lines.iter().map(|line| (word(line, "key"), word(line, "problem"))).collect();
     (out.status.code().unwrap(), problems, summary)
+}
+
+async fn a_corrupt_byte_of_a_shared_object_is_found_and_mended_for_all(bed: Bed) {
+    let media = Media::padded(900_000, 2);
+    for id in ["a", "b", "c"] {
+        bed.store(id, &media).await;
+    }
+    assert_eq!(run(&bed, &["--all"]).await.2["right"], 3);
+    bed.raw.corrupt("a.mp4").await;
+    let (code, mut problems, _) = run(&bed, &["--all"]).await;
+    problems.sort();
+    let keys: Vec<_> = problems.iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!((code, keys), (1, vec!["a.mp4", "b.mp4", "c.mp4"]));
+    assert_eq!(run(&bed, &["b.mp4", "--mend"]).await.2["damaged"], 1);
+    for key in ["a.mp4", "b.mp4", "c.mp4"] {
+        assert_eq!(bed.t.until(key, ClipState::Stored).await.epoch, 2);
+        assert!(bed.get(key).await.bytes().await.unwrap() == all(&media), "{key}");
+    }
+    assert_eq!(run(&bed, &["--all"]).await.2["right"], 3);
 }
 
 async fn a_corrupt_byte_is_found_and_mended(bed: Bed) {
@@ -114,7 +134,7 @@ async fn damage_to_an_adopted_clip_is_never_taken_for_its_source(bed: Bed) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_run_goes_on_where_it_was() {
     const CLIPS: u64 = 30;
-    let bed = Bed::folder(&[]).await;
+    let bed = Bed::folder(&[("share_objects", "false".to_owned())]).await;
     let media = Media::padded(8 << 20, 1);
     let source = bed.t.sim.add_file("a.mp4", media);
     for n in 0..CLIPS {

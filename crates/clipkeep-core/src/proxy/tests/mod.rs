@@ -1,0 +1,4 @@
+mod capture;
+mod headers;
+mod stream;
+mod target;

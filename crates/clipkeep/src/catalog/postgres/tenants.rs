@@ -1,0 +1,65 @@
+//! One tenant's rows.
+
+use async_trait::async_trait;
+use clipkeep_core::{
+    event::{Event, Position},
+    generation::{Clip, Generation},
+    id::{RequestId, Tenant},
+    time::Timestamp,
+};
+
+use super::{
+    super::{
+        Registration, Result, page,
+        row::{self, select_clips, select_generations},
+        tenants::{Tenants, own_event, register_own},
+    },
+    PostgresCatalog,
+    find::{all, first},
+    pool::on,
+    record,
+};
+
+/// Lists one tenant's clips at risk, soonest first.
+pub const AT_RISK: &str = select_clips!(
+    "WHERE c.tenant = $1 AND c.state NOT IN ('stored', 'lost', 'rejected', 'deleted') \
+    AND c.source_expires_at IS NOT NULL AND c.source_expires_at <= $2 ORDER BY c.source_expires_at, c.key LIMIT $3"
+);
+
+/// Reads what happened, and whose it is, in an order that later transactions do
+/// not disturb.
+pub const EVENTS: &str = "SELECT e.tx, e.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, g.tenant \
+    FROM events e LEFT JOIN generations g ON g.request_id = e.request_id AND g.provider = e.provider \
+    WHERE (e.tx, e.id) > ($1, $2) AND e.tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint \
+    ORDER BY e.tx, e.id LIMIT $3";
+
+#[async_trait]
+impl Tenants for PostgresCatalog {
+    async fn register_own(&self, tenant: &Tenant, registration: &Registration) -> Result<Option<Generation>> {
+        let id = (registration.provider.clone(), registration.request_id.clone());
+        let register =
+            |client| record::judged(client, &self.rules, id, |ledger| register_own(ledger, tenant, registration));
+        on(&self.pool, "registering a generation", register).await
+    }
+
+    async fn own_generation(&self, tenant: &Tenant, request_id: &RequestId) -> Result<Option<Generation>> {
+        const SQL: &str =
+            select_generations!("WHERE request_id = $1 AND tenant = $2 ORDER BY created_at, provider LIMIT 1");
+        let (id, tenant) = (request_id.as_str(), tenant.as_str());
+        let find = async |client| first(&client, SQL, &[&id, &tenant], row::generation).await;
+        on(&self.pool, "finding a generation", find).await
+    }
+
+    async fn own_at_risk(&self, tenant: &Tenant, until: Timestamp, limit: u32) -> Result<Vec<Clip>> {
+        let (tenant, limit) = (tenant.as_str(), i64::from(page::size(limit)));
+        let list = async |client| all(&client, AT_RISK, &[&tenant, &until.millis(), &limit], row::clip).await;
+        on(&self.pool, "listing clips at risk", list).await
+    }
+
+    async fn own_events(&self, tenant: &Tenant, after: Position, limit: u32) -> Result<Vec<(Position, Option<Event>)>> {
+        let limit = i64::from(page::size(limit));
+        let read =
+            async |client| all(&client, EVENTS, &[&after.tx, &after.id, &limit], |row| own_event(row, tenant)).await;
+        on(&self.pool, "reading events", read).await
+    }
+}

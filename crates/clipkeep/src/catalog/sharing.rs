@@ -1,0 +1,238 @@
+//! Same bytes once: clips of one tenant whose bytes are equal share an object,
+//! which stands under the key of one of them.
+//!
+//! The rule on which all of this rests: while a stored clip refers to another
+//! clip's key, that clip is `stored` with an object of its own, or `deleted`. A
+//! deleted clip never comes back, so an object whose name is a tombstone's, and
+//! that no stored clip refers to, is referred to by none ever after: it may be
+//! removed at any time, by anyone.
+
+use async_trait::async_trait;
+use clipkeep_core::{
+    id::{ClipKey, Tenant},
+    state::ClipState,
+    time::Timestamp,
+};
+
+use super::{
+    Attempt, Lease, Result, page,
+    row::{Cells, Columns},
+};
+
+/// A stored clip that holds the bytes of another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Twin {
+    /// The clip.
+    pub key: ClipKey,
+    /// Under which clip's key its bytes are.
+    pub object: ClipKey,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// A stored clip that is to get an object of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parting {
+    /// The clip.
+    pub key: ClipKey,
+    /// Its content epoch.
+    pub epoch: i64,
+    /// Under which clip's key its bytes are so far.
+    pub object: ClipKey,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// What the object under a clip's key is to the catalogue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The key.
+    pub key: ClipKey,
+    /// Where its clip stands.
+    pub state: ClipState,
+    /// No clip's bytes are under this key: its clip is deleted, or its bytes are
+    /// elsewhere, and nobody refers to it.
+    pub is_spare: bool,
+}
+
+/// Bytes that one tenant was given more than once, and that are stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Repeat {
+    /// Whose they are.
+    pub tenant: Option<Tenant>,
+    /// Lower-case hex.
+    pub sha256: String,
+    /// Bytes.
+    pub size: u64,
+    /// How many stored clips have them.
+    pub clips: u64,
+    /// How many objects hold them.
+    pub objects: u64,
+    /// When they were last stored.
+    pub newest_at: Timestamp,
+    /// The first of these clips by key.
+    pub examples: Vec<RepeatClip>,
+}
+
+impl Repeat {
+    /// How many bytes less the store holds because they share objects.
+    pub fn saved(&self) -> u64 {
+        self.size.saturating_mul(self.clips.saturating_sub(self.objects))
+    }
+}
+
+/// One of the clips with the same bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepeatClip {
+    /// Its name.
+    pub key: ClipKey,
+    /// Its model.
+    pub model: Option<String>,
+    /// Its prompt, unless only the hash is kept.
+    pub prompt: Option<String>,
+    /// The prompt's hash.
+    pub prompt_hash: Option<String>,
+    /// The seed.
+    pub seed: Option<i64>,
+    /// When it was first heard of.
+    pub created_at: Timestamp,
+}
+
+/// Where a page of repeats starts: after this one, newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepeatCursor {
+    /// The last one's `newest_at`.
+    pub newest_at: Timestamp,
+    /// The last one's tenant, empty for none.
+    pub tenant: String,
+    /// The last one's checksum.
+    pub sha256: String,
+}
+
+/// A page of repeats, newest first.
+#[derive(Clone, Debug)]
+pub struct RepeatPage {
+    /// The repeats; those that are none any more are left out.
+    pub repeats: Vec<Repeat>,
+    /// Where the next page starts, if there is one.
+    pub next: Option<RepeatCursor>,
+}
+
+/// How many clips of a repeat are told of by name.
+pub(super) const EXAMPLES: u32 = 10;
+
+/// Sharing objects.
+#[async_trait]
+pub trait Sharing: Send + Sync {
+    /// A stored clip of the same tenant with the bytes that this clip is sealed
+    /// with; or that it had before their object was lost, unless a version of
+    /// its source was shown to viewers since.
+    async fn twin(&self, key: &ClipKey) -> Result<Option<Twin>>;
+
+    /// The row becomes `stored` with its twin's object, and the lease ends; it is
+    /// sealed as its twin is, if it is not yet. `false`, and nothing happens, if
+    /// the twin is no longer what it was.
+    async fn mark_shared(&self, lease: &Lease, twin: &Twin, attempt: Attempt) -> Result<bool>;
+
+    /// The objects that may be removed now that this clip is deleted: the one
+    /// under its key, and the one it shared, as far as nobody refers to them.
+    async fn removals(&self, key: &ClipKey) -> Result<Vec<ClipKey>>;
+
+    /// Of these keys, those that have a row. At most a thousand.
+    async fn named(&self, keys: &[ClipKey]) -> Result<Vec<Named>>;
+
+    /// How many other stored clips refer to the object of this one.
+    async fn sharers(&self, key: &ClipKey) -> Result<u64>;
+
+    /// Lets clips that share part at `now`, so many at most; answers how many.
+    async fn part(&self, now: Timestamp, limit: u32) -> Result<u64>;
+
+    /// Claims clips that are to part by `now`; others see them again at `until`.
+    async fn claim_partings(&self, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<Parting>>;
+
+    /// The clip's bytes are under its own key now. Those that it shared are
+    /// looked after at `remove_at`, should they be a deleted clip's. `false` if
+    /// it is no longer what it was.
+    async fn parted(&self, parting: &Parting, at: Timestamp, remove_at: Timestamp) -> Result<bool>;
+
+    /// A page of what was generated more than once, newest first; of this tenant
+    /// alone, if one is given.
+    async fn repeats(&self, tenant: Option<&Tenant>, after: Option<&RepeatCursor>, limit: u32) -> Result<RepeatPage>;
+}
+
+/// Reads `key, object_key, size`.
+pub(super) fn twin(row: &impl Columns) -> Result<Twin> {
+    let cells = Cells::of(row, "clips", "key")?;
+    Ok(Twin {
+        key: cells.must("key", cells.name("key"))?,
+        object: cells.must("object_key", cells.name("object_key"))?,
+        size: cells.must("size", cells.number("size"))?,
+    })
+}
+
+/// Reads `key, epoch, object_key, size`.
+pub(super) fn parting(row: &impl Columns) -> Result<Parting> {
+    let Twin { key, object, size } = twin(row)?;
+    let cells = Cells::of(row, "clips", "key")?;
+    Ok(Parting { key, epoch: cells.must("epoch", cells.number("epoch"))?, object, size })
+}
+
+/// Reads `key, state, spare`.
+pub(super) fn named(row: &impl Columns) -> Result<Named> {
+    let cells = Cells::of(row, "clips", "key")?;
+    Ok(Named {
+        key: cells.must("key", cells.name("key"))?,
+        state: cells.must("state", cells.name("state"))?,
+        is_spare: cells.must::<i64>("spare", cells.number("spare"))? != 0,
+    })
+}
+
+/// Reads `sha256, tenant, newest_at`: which bytes came again, and when.
+pub(super) fn cursor(row: &impl Columns) -> Result<RepeatCursor> {
+    let cells = Cells::of(row, "repeats", "sha256")?;
+    Ok(RepeatCursor {
+        newest_at: cells.must("newest_at", cells.time("newest_at"))?,
+        tenant: cells.must("tenant", cells.text("tenant"))?,
+        sha256: cells.must("sha256", cells.text("sha256"))?,
+    })
+}
+
+/// Reads `sha256, size, clips, objects`; none, if nothing repeats.
+pub(super) fn repeat(row: &impl Columns, of: &RepeatCursor, examples: Vec<RepeatClip>) -> Result<Option<Repeat>> {
+    let cells = Cells::of(row, "repeats", "sha256")?;
+    let clips = cells.must("clips", cells.number("clips"))?;
+    if clips < 2 {
+        return Ok(None);
+    }
+    Ok(Some(Repeat {
+        tenant: of.tenant.parse().ok(),
+        sha256: of.sha256.clone(),
+        size: cells.must("size", cells.number("size"))?,
+        clips,
+        objects: cells.must("objects", cells.number("objects"))?,
+        newest_at: of.newest_at,
+        examples,
+    }))
+}
+
+/// Reads `key, model, prompt, prompt_hash, seed, created_at`.
+pub(super) fn example(row: &impl Columns) -> Result<RepeatClip> {
+    let cells = Cells::of(row, "clips", "key")?;
+    Ok(RepeatClip {
+        key: cells.must("key", cells.name("key"))?,
+        model: cells.text("model")?,
+        prompt: cells.text("prompt")?,
+        prompt_hash: cells.text("prompt_hash")?,
+        seed: cells.number("seed")?,
+        created_at: cells.must("created_at", cells.time("created_at"))?,
+    })
+}
+
+/// Cuts what was read of one more than `limit` to a page, and tells where the
+/// next one starts.
+pub(super) fn cut(found: &mut Vec<RepeatCursor>, limit: u32) -> Option<RepeatCursor> {
+    let wanted = page::size(limit) as usize;
+    let more = found.len() > wanted;
+    found.truncate(wanted);
+    found.last().filter(|_| more).cloned()
+}

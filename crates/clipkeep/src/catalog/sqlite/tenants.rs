@@ -1,0 +1,62 @@
+//! One tenant's rows.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use clipkeep_core::{
+    event::{Event, Position},
+    generation::{Clip, Generation},
+    id::{RequestId, Tenant},
+    time::Timestamp,
+};
+
+use super::{
+    super::{
+        Registration, Result, page,
+        row::{self, select_clips, select_generations},
+        tenants::{Tenants, own_event, register_own},
+    },
+    SqliteCatalog,
+    find::{all, first},
+    record,
+};
+
+/// Lists one tenant's clips at risk, soonest first.
+pub const AT_RISK: &str = select_clips!(
+    "WHERE c.tenant = ?1 AND c.state NOT IN ('stored', 'lost', 'rejected', 'deleted') \
+    AND c.source_expires_at IS NOT NULL AND c.source_expires_at <= ?2 ORDER BY c.source_expires_at, c.key LIMIT ?3"
+);
+
+/// Reads what happened, and whose it is.
+pub const EVENTS: &str = "SELECT e.tx, e.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, g.tenant \
+    FROM events e LEFT JOIN generations g ON g.request_id = e.request_id AND g.provider = e.provider \
+    WHERE e.id > ?1 ORDER BY e.id LIMIT ?2";
+
+#[async_trait]
+impl Tenants for SqliteCatalog {
+    async fn register_own(&self, tenant: &Tenant, registration: &Registration) -> Result<Option<Generation>> {
+        let (tenant, registration, rules) = (tenant.clone(), registration.clone(), Arc::clone(&self.rules));
+        let id = (registration.provider.clone(), registration.request_id.clone());
+        let register = move |tx: &rusqlite::Connection| {
+            record::judged(tx, &rules, &id, |ledger| register_own(ledger, &tenant, &registration))
+        };
+        self.writer.write("registering a generation", register).await
+    }
+
+    async fn own_generation(&self, tenant: &Tenant, request_id: &RequestId) -> Result<Option<Generation>> {
+        const SQL: &str =
+            select_generations!("WHERE request_id = ?1 AND tenant = ?2 ORDER BY created_at, provider LIMIT 1");
+        let params = [request_id.to_string(), tenant.to_string()];
+        self.readers.read("finding a generation", move |db| first(db, SQL, params, |row| row::generation(row))).await
+    }
+
+    async fn own_at_risk(&self, tenant: &Tenant, until: Timestamp, limit: u32) -> Result<Vec<Clip>> {
+        let params = (tenant.to_string(), until.millis(), page::size(limit));
+        self.readers.read("listing clips at risk", move |db| all(db, AT_RISK, params, |row| row::clip(row))).await
+    }
+
+    async fn own_events(&self, tenant: &Tenant, after: Position, limit: u32) -> Result<Vec<(Position, Option<Event>)>> {
+        let (tenant, params) = (tenant.clone(), (after.id, page::size(limit)));
+        self.readers.read("reading events", move |db| all(db, EVENTS, params, |row| own_event(row, &tenant))).await
+    }
+}

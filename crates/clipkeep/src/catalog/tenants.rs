@@ -1,0 +1,64 @@
+//! What a tenant may see and touch, where a filter on what was found is not
+//! enough.
+
+use async_trait::async_trait;
+use clipkeep_core::{
+    event::{Event, Position},
+    generation::{Clip, Facts, Generation},
+    id::{RequestId, Tenant},
+    time::Timestamp,
+};
+
+use super::{
+    CatalogError, Registration, Result,
+    merge::{GenerationMark, Ledger},
+    row::{self, Columns},
+};
+
+/// The part of the catalogue that knows of one tenant's rows alone.
+#[async_trait]
+pub trait Tenants {
+    /// [`super::Catalog::register`] for a tenant: the generation is its own.
+    /// `None`, and nothing is written, if it is known and not the tenant's; two
+    /// that register at once are judged one after the other.
+    async fn register_own(&self, tenant: &Tenant, registration: &Registration) -> Result<Option<Generation>>;
+
+    /// The tenant's generation with this id. Should two providers have given
+    /// it, the older one.
+    async fn own_generation(&self, tenant: &Tenant, request_id: &RequestId) -> Result<Option<Generation>>;
+
+    /// [`super::risk::AtRisk::at_risk`] of a tenant's clips.
+    async fn own_at_risk(&self, tenant: &Tenant, until: Timestamp, limit: u32) -> Result<Vec<Clip>>;
+
+    /// [`super::Outbox::events`] for a tenant: of what is not its own there is
+    /// only the position.
+    async fn own_events(&self, tenant: &Tenant, after: Position, limit: u32) -> Result<Vec<(Position, Option<Event>)>>;
+}
+
+/// Takes in a registration by a tenant, unless the generation is another's or
+/// nobody's.
+pub(super) fn register_own(
+    ledger: &mut Ledger<'_>,
+    tenant: &Tenant,
+    registration: &Registration,
+) -> Option<Generation> {
+    let Registration { provider, request_id, facts, .. } = registration;
+    let is_it = |known: &&Generation| known.provider == *provider && known.request_id == *request_id;
+    let known = ledger.generations(GenerationMark::Known).find(is_it);
+    if known.is_some_and(|known| known.facts.tenant.as_ref() != Some(tenant)) {
+        return None;
+    }
+    let facts = Facts { tenant: Some(tenant.clone()), ..facts.clone() };
+    Some(ledger.register(&Registration { facts, ..registration.clone() }))
+}
+
+/// Reads an event and the `tenant` of its generation.
+pub(super) fn own_event(row: &impl Columns, tenant: &Tenant) -> Result<(Position, Option<Event>)> {
+    let (position, event) = row::event(row)?;
+    let whose = row.text("tenant").map_err(|_| CatalogError::BadRow {
+        table: "generations",
+        key: event.request_id.to_string(),
+        column: "tenant",
+    })?;
+    Ok((position, (whose.as_deref() == Some(tenant.as_str())).then_some(event)))
+}

@@ -1,0 +1,47 @@
+//! The same bytes once: a clip whose bytes are stored already, for the same
+//! tenant, refers to that object instead of having one of its own.
+
+use super::{Inner, attempt::Ongoing, settle, task::FillError};
+use crate::catalog::sharing::Twin;
+
+/// A twin of the claimed clip whose object is in the store, if there is one.
+/// Two nodes that store the same bytes at the same time may not see each other:
+/// then there are two objects, as without this.
+pub(super) async fn find(inner: &Inner, ongoing: &Ongoing) -> Result<Option<Twin>, FillError> {
+    let (parts, claim) = (&inner.parts, &ongoing.claim);
+    let key = &claim.lease.key;
+    if !parts.settings.share_objects || claim.clip.source_url.is_own_store() {
+        return Ok(None);
+    }
+    let Some(twin) = parts.catalog.twin(key).await? else { return Ok(None) };
+    let object = parts.store.head(&twin.object).await?;
+    if object.is_none_or(|object| object.size != twin.size) {
+        return Ok(None);
+    }
+    // Damaged bytes of its own, or a stranger's: nobody will ask for them.
+    if parts.store.head(key).await?.is_some() {
+        settle::still_held(inner, claim).await?;
+        parts.store.delete(key).await?;
+    }
+    Ok(Some(twin))
+}
+
+/// Stores the claimed clip by its twin's object. All that makes it so is one
+/// transaction, which sees to it that the twin is still stored; `false`, and
+/// nothing happened, if it is not.
+pub(super) async fn refer(inner: &Inner, ongoing: &Ongoing, twin: &Twin) -> Result<bool, FillError> {
+    let parts = &inner.parts;
+    let shared = parts.catalog.mark_shared(&ongoing.claim.lease, twin, ongoing.ended(inner)).await?;
+    if shared {
+        parts.metrics.shared(twin.size);
+    }
+    Ok(shared)
+}
+
+/// Both, if nothing is staged.
+pub(super) async fn with_twin(inner: &Inner, ongoing: &Ongoing) -> Result<bool, FillError> {
+    match find(inner, ongoing).await? {
+        Some(twin) => refer(inner, ongoing, &twin).await,
+        None => Ok(false),
+    }
+}

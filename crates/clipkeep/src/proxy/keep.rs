@@ -1,0 +1,117 @@
+//! What is learned of a call, written into the catalogue; and what the app is
+//! given in place of the source's URLs.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use clipkeep_core::{
+    generation::{Bringer, Clip, Facts, HookRecord},
+    hook::fal::{self, Stage},
+    id::{Provider, RequestId},
+    state::{ClipState, GenerationStatus},
+};
+
+use super::reply::{Replace, Whole};
+use crate::{
+    app::App,
+    catalog::{CatalogError, ClipFilter, HookOutcome, Registration},
+};
+
+/// How often a write is tried before the app's answer stops waiting for it.
+const TRIES: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(250);
+/// A generation has no more clips than that.
+const MAX_CLIPS: u32 = 256;
+
+/// Registers a generation, durably, unless the catalogue stays away.
+pub(super) async fn register(app: &App, request_id: &RequestId, facts: &Facts) -> Result<(), CatalogError> {
+    let provider = Provider::fal();
+    let registration =
+        Registration { provider, request_id: request_id.clone(), facts: facts.clone(), at: app.clock.now() };
+    insist(|| app.catalog.register(&registration)).await.map(drop)
+}
+
+/// What an answer says of a generation, ready to be recorded; `None` if it says
+/// nothing that lasts.
+pub(super) fn read(app: &App, request_id: &RequestId, code: u16, body: &[u8]) -> Option<HookRecord> {
+    if fal::result_stage(code, body) != Stage::Ended {
+        return None;
+    }
+    let decoded = fal::fetched(request_id, code, body, app.clock.now()).ok()?;
+    for note in &decoded.notes {
+        tracing::info!(%request_id, slot = note.slot, reason = note.reason, "a file of the result became no clip");
+    }
+    let is_over = matches!(decoded.record.status, GenerationStatus::Completed | GenerationStatus::Failed);
+    is_over.then_some(HookRecord { by: Bringer::Proxy, ..decoded.record })
+}
+
+/// The same of an answer that is all there, if it is not too long to be read.
+pub(super) fn read_whole(app: &App, call: &'static str, request_id: &RequestId, whole: &Whole) -> Option<HookRecord> {
+    let Some(copy) = &whole.copy else {
+        app.metrics.passed_unkept(call);
+        tracing::error!(%request_id, "a result that passed is larger than hook_max_body, and was not recorded");
+        return None;
+    };
+    read(app, request_id, whole.status.as_u16(), copy)
+}
+
+/// Records what an answer says, as a webhook would have been; answers what
+/// stands for the sources in it.
+pub(super) async fn record(app: &App, record: HookRecord) -> Result<Option<Replace>, CatalogError> {
+    let record = app.complete_record(record);
+    let outcome = match insist(|| app.hooks.record(record.clone())).await {
+        // Another provider's generation has its name: its clips are not these.
+        Err(taken @ CatalogError::KeyTaken { .. }) => {
+            tracing::error!(error = &taken as &dyn std::error::Error, "a result cannot be kept");
+            return Ok(None);
+        }
+        outcome => outcome?,
+    };
+    if matches!(&outcome, HookOutcome::Recorded { clips } if !clips.is_empty()) {
+        app.engine.wake();
+    }
+    if record.clips.is_empty() {
+        return Ok(None);
+    }
+    let filter = ClipFilter { request_id: Some(record.request_id.clone()), ..ClipFilter::default() };
+    let page = insist(|| app.catalog.clips(&filter, None, MAX_CLIPS)).await?;
+    Ok(Some(replacing(app, &record, page.clips.into_iter().filter(|clip| clip.provider == record.provider))))
+}
+
+/// The clips' own URLs in place of their sources: those that the rows have, and
+/// those that this answer has, which differ where the provider ran it again.
+fn replacing(app: &App, record: &HookRecord, clips: impl Iterator<Item = Clip>) -> Replace {
+    let mut urls = HashMap::new();
+    for clip in clips {
+        let url = url_of(app, &clip);
+        let told = record.clips.iter().filter(|told| told.key == clip.key).map(|told| &told.source_url);
+        for source in told.chain([&clip.source_url]) {
+            urls.insert(source.expose().to_owned(), url.clone());
+        }
+    }
+    Arc::new(move |text: &str| urls.get(text).cloned())
+}
+
+/// A URL under which the clip plays, as far as it will.
+fn url_of(app: &App, clip: &Clip) -> String {
+    let is_over = matches!(clip.state, ClipState::Lost | ClipState::Rejected | ClipState::Deleted);
+    if is_over || clip.facts.public.unwrap_or(app.config.public) {
+        return app.final_urls.of(&clip.key);
+    }
+    app.sign_link(&clip.key, app.config.link_ttl, None).url
+}
+
+/// Tries again, while it is the database that is away.
+async fn insist<T, F: Future<Output = Result<T, CatalogError>>>(work: impl Fn() -> F) -> Result<T, CatalogError> {
+    let mut pause = PAUSE;
+    for _ in 1..TRIES {
+        match work().await {
+            Err(error @ CatalogError::Unavailable { .. }) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "trying again to keep what passes");
+            }
+            done => return done,
+        }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+    }
+    work().await
+}

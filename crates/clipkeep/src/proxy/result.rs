@@ -1,0 +1,33 @@
+//! What came of a generation, fetched by the app.
+
+use axum::body::Body;
+use clipkeep_core::id::RequestId;
+use http::Response;
+
+use super::{Passing, ProxyError, keep};
+use crate::app::App;
+
+/// Fetches a result, and records it as its webhook would have been. Where that
+/// cannot be done now the app is told to ask again: the result stays at fal.
+pub(super) async fn fetch(app: &App, request_id: &RequestId, call: Passing) -> Result<Response<Body>, ProxyError> {
+    let follow = call.follow.clone();
+    let coming = call.send(app).await?;
+    if !coming.is_json() {
+        return Ok(coming.pass(None));
+    }
+    let most = usize::try_from(app.config.hook_max_body).unwrap_or(usize::MAX);
+    let whole = coming.collect(app.scratch().to_owned(), most).await?;
+    let Some(record) = keep::read_whole(app, "result", request_id, &whole) else {
+        return whole.pass(follow).await;
+    };
+    let replace = match keep::record(app, record).await {
+        Ok(replace) => replace,
+        Err(error) if app.config.rewrite_results => return Err(ProxyError::Catalog(error)),
+        Err(error) => {
+            app.metrics.passed_unkept("result");
+            tracing::error!(%request_id, error = &error as &dyn std::error::Error, "a result was not recorded");
+            None
+        }
+    };
+    whole.pass(replace.filter(|_| app.config.rewrite_results)).await
+}

@@ -1,0 +1,77 @@
+//! Clips that share an object and should not: the tenant of one became known, or
+//! sharing was switched off. Each gets an object of its own, copied in the store.
+
+use std::{error::Error, time::Duration};
+
+use clipkeep_core::time::Timestamp;
+use futures_util::{StreamExt, stream};
+use serde::Serialize;
+
+use crate::{
+    catalog::{Catalog, CatalogError, sharing::Parting},
+    store::Store,
+};
+
+/// How many are claimed at once.
+const PAGE: u32 = 100;
+/// How many copies run at once.
+const AT_ONCE: usize = 4;
+/// How long one who claimed them has for it.
+const HOLD: Duration = Duration::from_secs(600);
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PartingReport {
+    /// Clips that have an object of their own now.
+    pub parted: u64,
+    /// Those whose copy failed; they are served as before, and tried again.
+    pub failed: u64,
+}
+
+/// Lets clips part that are to, or all that share, if `all`. Dropping the future
+/// is safe: a copy that no row speaks of yet is made anew, in its own place.
+pub async fn run(
+    catalog: &dyn Catalog,
+    store: &Store,
+    all: bool,
+    now: Timestamp,
+    lease: Duration,
+) -> Result<PartingReport, CatalogError> {
+    let mut report = PartingReport::default();
+    loop {
+        if all {
+            catalog.part(now, PAGE).await?;
+        }
+        let page = catalog.claim_partings(now, now.plus(HOLD), PAGE).await?;
+        let last = page.len() < PAGE as usize;
+        let mut parting =
+            stream::iter(page.iter().map(|clip| part(catalog, store, clip, now, lease)).collect::<Vec<_>>())
+                .buffer_unordered(AT_ONCE);
+        while let Some(parted) = parting.next().await {
+            match parted? {
+                Some(true) => report.parted += 1,
+                Some(false) => {}
+                None => report.failed += 1,
+            }
+        }
+        if last {
+            return Ok(report);
+        }
+    }
+}
+
+/// Bytes first, then the row. `None` if the store did not copy them.
+async fn part(
+    catalog: &dyn Catalog,
+    store: &Store,
+    clip: &Parting,
+    now: Timestamp,
+    lease: Duration,
+) -> Result<Option<bool>, CatalogError> {
+    if let Err(error) = store.copy(&clip.object, &clip.key, clip.size).await {
+        tracing::warn!(clip = %clip.key, error = &error as &dyn Error, "a clip goes on sharing its object for now");
+        return Ok(None);
+    }
+    // By then every node has heard, and reads it from its own place.
+    catalog.parted(clip, now, now.plus(lease * 2)).await.map(Some)
+}

@@ -1,0 +1,76 @@
+//! A tenant's token speaks for that tenant, and hears of its own alone.
+
+use clipkeep_core::{
+    state::ClipState,
+    time::Clock,
+    token::{TOKEN_BYTES, TokenInfo, token_hash, token_text},
+};
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+
+use super::{generation, problem, start, submit};
+use crate::support::app::TestApp;
+
+const QUEUE: &str = "https://queue.fal.run/fal-ai/veo3";
+
+/// A token of this tenant's.
+pub(crate) async fn token_of(t: &TestApp, tenant: &str, number: u8) -> String {
+    let token = token_text(&[number; TOKEN_BYTES]);
+    let info = TokenInfo {
+        id: tenant.to_owned(),
+        name: "app".to_owned(),
+        tenant: Some(tenant.parse().unwrap()),
+        created_at: clipkeep::clock::SystemClock.now(),
+        last_used_at: None,
+        revoked_at: None,
+    };
+    t.app.catalog.create_token(&info, &token_hash(&token)).await.unwrap();
+    token
+}
+
+fn call(t: &TestApp, token: &str, method: Method, target: &str) -> RequestBuilder {
+    let request = t.client.request(method, format!("{}/fal/proxy", t.url)).header("x-fal-target-url", target);
+    request.header("authorization", format!("Key {token}"))
+}
+
+fn tenant_of(generation: &clipkeep_core::generation::Generation) -> Option<&str> {
+    generation.facts.tenant.as_ref().map(|tenant| tenant.as_str())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_45_a_tenants_token_speaks_for_that_tenant_whatever_a_header_says() {
+    let t = start(&[]).await;
+    let acme = token_of(&t, "acme", 1).await;
+    let request =
+        call(&t, &acme, Method::POST, QUEUE).header("x-clipkeep-tenant", "other").json(&json!({"prompt": "x"}));
+    let reply: Value = request.send().await.unwrap().json().await.unwrap();
+    assert_eq!(tenant_of(&generation(&t, &reply["request_id"]).await.unwrap()), Some("acme"));
+    assert!(t.sim.calls()[0].query.contains("tenant%3Dacme"), "{:?}", t.sim.calls());
+    let request = call(&t, &acme, Method::POST, "https://fal.run/fal-ai/veo3").header("x-clipkeep-tenant", "other");
+    let reply = request.json(&json!({"prompt": "x"})).send().await.unwrap();
+    let id = json!(reply.headers()["x-fal-request-id"].to_str().unwrap());
+    assert_eq!(tenant_of(&generation(&t, &id).await.unwrap()), Some("acme"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_45_a_tenant_hears_of_its_own_generations_alone() {
+    let t = start(&[]).await;
+    let (acme, other) = (token_of(&t, "acme", 1).await, token_of(&t, "other", 2).await);
+    let request = call(&t, &acme, Method::POST, QUEUE).json(&json!({"prompt": "x"}));
+    let own: Value = request.send().await.unwrap().json().await.unwrap();
+    let nobodys = submit(&t, "fal-ai/veo3", &json!({"prompt": "x"})).await;
+    let id = own["request_id"].as_str().unwrap();
+    t.until(&format!("{id}.mp4"), ClipState::Stored).await;
+    let asked = t.sim.calls().len();
+    for (token, id) in [(&other, id), (&other, "r-unknown"), (&acme, nobodys["request_id"].as_str().unwrap())] {
+        for (method, path) in
+            [(Method::GET, ""), (Method::GET, "/status"), (Method::GET, "/status/stream"), (Method::PUT, "/cancel")]
+        {
+            let reply = call(&t, token, method, &format!("{QUEUE}/requests/{id}{path}")).send().await.unwrap();
+            assert_eq!(problem(reply).await, (404, "not_found".to_owned()), "{id}{path}");
+        }
+    }
+    assert_eq!(t.sim.calls().len(), asked, "fal was not even asked");
+    let mine = call(&t, &acme, Method::GET, &format!("{QUEUE}/requests/{id}")).send().await.unwrap();
+    assert_eq!(mine.status(), 200);
+}

@@ -1,0 +1,75 @@
+//! Registering by tenants: what is another's, or nobody's, is as if unknown.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::{World, on_both};
+
+on_both![
+    a_tenant_registers_for_itself_alone,
+    tenants_that_race_for_one_id_learn_nothing_of_each_other,
+    an_admin_registers_for_whomever,
+];
+
+async fn register(world: &World, who: &str, body: Value) -> (StatusCode, Value) {
+    let answer = world.call(who, Method::POST, "/api/v1/generations").json(&body).send().await.unwrap();
+    (answer.status(), answer.json().await.unwrap())
+}
+
+async fn a_tenant_registers_for_itself_alone(world: World) {
+    for (id, body) in [
+        ("beta-stored", json!({"request_id": "beta-stored", "prompt": "mine", "public": true})),
+        ("beta-stored", json!({"request_id": "beta-stored", "tenant": "beta"})),
+        ("nobody-waiting", json!({"request_id": "nobody-waiting", "policy": "eager"})),
+        ("fresh", json!({"request_id": "fresh", "tenant": "beta"})),
+    ] {
+        let before = world.rows(id).await;
+        let (status, problem) = register(&world, "alpha", body.clone()).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{body} {problem}");
+        assert_eq!(problem["detail"], "no generation has that request_id");
+        assert_eq!(world.rows(id).await, before, "{body}");
+    }
+    let (status, problem) = register(&world, "alpha", json!({"request_id": "fresh", "adopt": true})).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::FORBIDDEN, &json!("forbidden")));
+    for _ in 0..2 {
+        let (status, row) = register(&world, "alpha", json!({"request_id": "fresh", "prompt": "p"})).await;
+        assert_eq!((status, &row["tenant"], &row["prompt"]), (StatusCode::OK, &json!("alpha"), &json!("p")));
+    }
+    // Another provider's generation of that id is another generation.
+    let other = json!({"request_id": "beta-stored", "provider": "replicate", "prompt": "mine"});
+    let (status, row) = register(&world, "alpha", other).await;
+    assert_eq!((status, &row["clips"]), (StatusCode::OK, &json!([])));
+    let path = "/api/v1/generations/beta-stored";
+    for (who, prompt) in [("alpha", "mine"), ("beta", "a prompt of beta"), ("admin", "a prompt of beta")] {
+        let row: Value = world.call(who, Method::GET, path).send().await.unwrap().json().await.unwrap();
+        assert_eq!(row["prompt"], prompt, "{who}");
+    }
+    world.t.stop().await;
+}
+
+async fn tenants_that_race_for_one_id_learn_nothing_of_each_other(world: World) {
+    for round in 0..20 {
+        let body = |who: &str| json!({"request_id": format!("race-{round}"), "prompt": format!("of {who}")});
+        let (a, b) = tokio::join!(register(&world, "alpha", body("alpha")), register(&world, "beta", body("beta")),);
+        let (winner, (won, row), (lost, problem)) = match a.0.is_success() {
+            true => ("alpha", a, b),
+            false => ("beta", b, a),
+        };
+        assert_eq!((won, lost), (StatusCode::OK, StatusCode::NOT_FOUND), "{row} {problem}");
+        assert_eq!(row["prompt"], format!("of {winner}"));
+        assert!(!problem.to_string().contains(winner), "{problem}");
+        let loser = if winner == "alpha" { "beta" } else { "alpha" };
+        assert!(!world.rows(&format!("race-{round}")).await.contains(loser));
+    }
+    world.t.stop().await;
+}
+
+async fn an_admin_registers_for_whomever(world: World) {
+    let (status, row) = register(&world, "admin", json!({"request_id": "given", "tenant": "beta"})).await;
+    assert_eq!((status, &row["tenant"]), (StatusCode::OK, &json!("beta")));
+    for (who, expected) in [("beta", 200), ("alpha", 404)] {
+        let answer = world.call(who, Method::GET, "/api/v1/generations/given").send().await.unwrap();
+        assert_eq!(answer.status(), expected, "{who}");
+    }
+    world.t.stop().await;
+}
