@@ -143,22 +143,21 @@ impl Usage {
     }
 
     /// Takes a delivery down; its bytes are counted as they leave.
-    pub fn deliver(self: &Arc<Self>, delivery: Delivery<'_>) -> Option<Answer> {
+    pub fn deliver(&self, delivery: Delivery<'_>) -> Option<Answer> {
         if !self.counting.load(Ordering::Relaxed) {
             return None;
         }
         let Delivery { account, viewer, place, len, hit, began } = delivery;
         account.answered(hit);
+        let viewing = self.viewings.join(account, &viewer);
         Some(Answer {
-            usage: Arc::clone(self),
-            viewing: self.viewings.join(account, &viewer),
-            account: Arc::clone(account),
+            is_tracked: !viewing.is_play(),
+            viewing,
             place,
             began,
             expected: len,
             handed: 0,
             sent: 0,
-            is_play: false,
             ended: false,
             failed: false,
         })
