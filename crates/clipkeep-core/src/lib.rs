@@ -7,6 +7,7 @@
 pub mod address;
 pub mod backoff;
 pub mod config;
+pub mod cost;
 pub mod delivery;
 pub mod endpoint;
 pub mod event;

@@ -120,7 +120,13 @@ impl App {
         if scratch.role() == Role::Node {
             store.clear_staging().await?;
         }
-        let usage = Usage::new(Arc::clone(&catalog), Arc::clone(&clock), Arc::clone(&metrics), &node_name());
+        let usage = Usage::new(
+            Arc::clone(&catalog),
+            store.operations(),
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+            &node_name(),
+        );
         let engine = FillEngine::new(FillParts {
             node: node_name(),
             settings: fill_settings(&config, &scratch),

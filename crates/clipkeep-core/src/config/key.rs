@@ -278,6 +278,12 @@ keys! {
     /// How long a provider may take to put a clip into our own store that was registered with `adopt`, before the clip
     /// is lost.
     adopt_within: Duration("1s", "365d"), "1h", "15m";
+    /// Files with further price lists (docs/costs.md), beside `aws-s3-standard` and `cloudflare-r2`.
+    price_lists: List("files"), "", "/etc/clipkeep/my-prices.toml";
+    /// What generations cost, first match wins: an amount for each, or with `/s` for each second of their clips, in the
+    /// price lists' currency. In a model pattern `*` stands for any run of characters.
+    generation_prices: List("`model=PATTERN:AMOUNT` or `model=PATTERN:AMOUNT/s`"), "",
+        "model=fal-ai/veo3*:0.40/s, model=*:0.05";
     /// How log lines look; `auto` is text on a terminal and JSON elsewhere.
     log_format: Choice(&["auto", "text", "json"]), "auto", "json";
     /// How many client connections may be open at once.

@@ -32,6 +32,7 @@ pub use units::{DurationText, SizeText, UnitError};
 pub use warning::Warning;
 
 use crate::{
+    cost::GenerationPrice,
     endpoint::Endpoint,
     hook::standard::{NamedKey, WebhookKey},
     lifetime::SourceLifetimes,
@@ -197,6 +198,10 @@ pub struct Config {
     pub drift_interval: Duration,
     /// How long a provider may take to put a clip into our own store.
     pub adopt_within: Duration,
+    /// Files with further price lists.
+    pub price_lists: Vec<PathBuf>,
+    /// What generations cost.
+    pub generation_prices: Vec<GenerationPrice>,
     /// How log lines look.
     pub log_format: LogFormat,
     /// How many client connections may be open at once.

@@ -7,6 +7,7 @@ use std::{net::SocketAddr, time::Duration};
 use url::Url;
 
 use crate::{
+    cost::GenerationPrice,
     endpoint::Endpoint,
     id::{Provider, Tenant},
     lifetime::LifetimeRule,
@@ -171,6 +172,14 @@ pub(super) fn retention_rule(text: &str) -> Result<RetentionRule, Problem> {
     }
 }
 
+pub(super) fn generation_price(text: &str) -> Result<GenerationPrice, Problem> {
+    let shape = || "must look like model=PATTERN:0.05 or model=PATTERN:0.40/s".to_owned();
+    let (model, price) = text.strip_prefix("model=").and_then(|rest| rest.rsplit_once(':')).ok_or_else(shape)?;
+    let (amount, per_second) = price.strip_suffix("/s").map_or((price, false), |amount| (amount, true));
+    let price = amount.trim().parse().map_err(|_| "has an amount that is none; it looks like 0.05".to_owned())?;
+    if model.is_empty() { Err(shape()) } else { Ok(GenerationPrice { model: model.to_owned(), price, per_second }) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,6 +206,19 @@ mod tests {
         for bad in ["", "24h", "provider=:24h", "provider=a b:24h", "model=x:soon", "model=x:0s", "tenant=x:1h", "*:1h"]
         {
             assert!(lifetime_rule(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_generation_price_is_for_each_or_for_a_second() {
+        let price = generation_price("model=fal-ai/veo3:fast*:0.40/s").unwrap();
+        assert_eq!(
+            (price.model.as_str(), price.price.to_string(), price.per_second),
+            ("fal-ai/veo3:fast*", "0.40".into(), true)
+        );
+        assert!(!generation_price("model=*:1").unwrap().per_second);
+        for bad in ["", "model=:1", "*:1", "model=m:-1", "model=m:1/h", "model=m:1e2", "tenant=a:1"] {
+            assert!(generation_price(bad).is_err(), "{bad}");
         }
     }
 

@@ -89,6 +89,8 @@ pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
         at_risk_before: read.duration("at_risk_before"),
         drift_interval: read.duration("drift_interval"),
         adopt_within: read.duration("adopt_within"),
+        price_lists: read.value("price_lists", |text| parse::list(text, parse::folder)),
+        generation_prices: read.value("generation_prices", |text| parse::list(text, parse::generation_price)),
         log_format: read.value("log_format", parsed),
         max_connections: read.count("max_connections"),
     };

@@ -5,6 +5,7 @@
 //! nothing answers `None`.
 
 mod cells;
+pub mod costs;
 mod due;
 mod ending;
 pub mod family;
@@ -48,6 +49,7 @@ use clipkeep_core::{
 };
 
 pub use self::{
+    costs::{CostBook, GeneratedLine, Names, OperationsRow, StoredLine},
     ending::Attempt,
     family::Family,
     lookup::{Holder, Lookup, Outline},
@@ -233,6 +235,7 @@ pub struct ClipPage {
 #[async_trait]
 pub trait Catalog:
     AtRisk
+    + CostBook
     + Family
     + Lookup
     + Outbox

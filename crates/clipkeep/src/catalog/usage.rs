@@ -11,7 +11,7 @@ use clipkeep_core::{
 };
 
 use super::{
-    Result,
+    OperationsRow, Result,
     page::{Statement, Value, size},
     row::{Columns, Unreadable},
 };
@@ -30,6 +30,8 @@ pub struct UsageBatch {
     pub at: Timestamp,
     /// What was counted.
     pub rows: Vec<UsageRow>,
+    /// Requests to the bucket.
+    pub operations: Vec<OperationsRow>,
 }
 
 /// What usage is added up by.
@@ -43,6 +45,8 @@ pub enum UsageGroup {
     Tenant,
     /// By model.
     Model,
+    /// By prompt, as its hash.
+    Prompt,
     /// By hour.
     Hour,
     /// By day.
@@ -54,14 +58,14 @@ pub enum UsageGroup {
 
 /// No such group.
 #[derive(Debug, thiserror::Error)]
-#[error("usage is added up by clip, tenant, model, hour, day or month")]
+#[error("usage is added up by clip, tenant, model, prompt, hour, day or month")]
 pub struct UnknownGroup;
 
 impl std::str::FromStr for UsageGroup {
     type Err = UnknownGroup;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let known = [Self::Clip, Self::Tenant, Self::Model, Self::Hour, Self::Day, Self::Month];
+        let known = [Self::Clip, Self::Tenant, Self::Model, Self::Prompt, Self::Hour, Self::Day, Self::Month];
         known.into_iter().find(|group| group.as_str() == text).ok_or(UnknownGroup)
     }
 }
@@ -74,6 +78,7 @@ impl UsageGroup {
             Self::Clip => "clip",
             Self::Tenant => "tenant",
             Self::Model => "model",
+            Self::Prompt => "prompt",
             Self::Hour => "hour",
             Self::Day => "day",
             Self::Month => "month",
@@ -87,6 +92,8 @@ impl UsageGroup {
             (Self::Tenant, _) => "u.tenant",
             (Self::Model, '$') => "coalesce(c.model, '') COLLATE \"C\"",
             (Self::Model, _) => "coalesce(c.model, '')",
+            (Self::Prompt, '$') => "coalesce(c.prompt_hash, '') COLLATE \"C\"",
+            (Self::Prompt, _) => "coalesce(c.prompt_hash, '')",
             (Self::Hour, '$') => {
                 "to_char(to_timestamp(u.hour / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:00:00\"Z\"') COLLATE \"C\""
             }
@@ -166,7 +173,7 @@ const SUMS: &str = "CAST(sum(u.plays) AS BIGINT) AS plays, CAST(sum(u.viewer_byt
 pub(super) fn list(filter: &UsageFilter, group: UsageGroup, after: Option<&str>, limit: u32, mark: char) -> Statement {
     let name = group.expression(mark);
     let mut list = Statement { sql: format!("SELECT {name} AS name, {SUMS}"), values: Vec::new() };
-    if group == UsageGroup::Model || filter.model.is_some() {
+    if matches!(group, UsageGroup::Model | UsageGroup::Prompt) || filter.model.is_some() {
         list.sql.push_str("LEFT JOIN clips c ON c.key = u.key ");
     }
     list.sql.push_str("WHERE ");

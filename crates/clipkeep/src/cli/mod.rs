@@ -1,5 +1,7 @@
 //! The command line: flags → library call → print.
 
+mod chart;
+mod costs;
 mod demo;
 mod doctor;
 mod events;
@@ -67,6 +69,8 @@ enum Command {
     Verify(verify::Args),
     /// Show what was delivered: plays, bytes, hits, cold fetches.
     Usage(usage::Args),
+    /// Show what clips cost, on several price lists side by side.
+    Costs(costs::Args),
     /// Print the admin token; or make, list, revoke tokens of tenants and admins.
     Token(token::Args),
     /// Check configuration, database, store, webhook keys and clock.
@@ -144,6 +148,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::Explain(args) => explain::run(config, args, cli.json).await,
             Command::Link(args) => link::run(&config, args, cli.json).await,
             Command::Verify(args) => verify::run(config, args, cli.json).await,
+            Command::Costs(args) => costs::run(config, args, cli.json).await,
             Command::Usage(args) => usage::run(config, args, cli.json).await,
             Command::Token(args) => token::run(&config, args, cli.json).await,
             Command::Doctor => doctor::run(config, cli.json).await,
@@ -167,7 +172,7 @@ fn needs_folder(command: &Command, config: &Config) -> bool {
                 || (args.needs(Audience::Internal) && config.internal_link_keys.is_none())
         }
         Command::Events(args) if args.is_secret() => config.event_secret.is_none(),
-        Command::Find(_) | Command::Events(_) | Command::Explain(_) | Command::Usage(_) => database,
+        Command::Find(_) | Command::Events(_) | Command::Explain(_) | Command::Usage(_) | Command::Costs(_) => database,
         Command::Verify(args) if args.is_offline() => false,
         Command::Verify(_) => database || store,
         Command::Sweep(args) if args.only_lists() => database,

@@ -1,6 +1,6 @@
 //! `clipkeep usage`: what was delivered.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clipkeep_core::{
     config::Config,
@@ -9,7 +9,10 @@ use clipkeep_core::{
 };
 use serde_json::json;
 
-use super::output;
+use super::{
+    chart::{self, Bar, Chart, Page},
+    output,
+};
 use crate::{
     catalog::{self, Catalog, UsageFilter, UsageGroup, UsageLine},
     rows::UsageRow,
@@ -17,7 +20,7 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Added up by clip, tenant, model, hour, day or month.
+    /// Added up by clip, tenant, model, prompt, hour, day or month.
     #[arg(long, default_value = "day")]
     by: UsageGroup,
     /// Of hours that begin at or after (2026-01-31T12:00:00Z, 2026-01-31 or 2026-01; UTC).
@@ -35,6 +38,9 @@ pub(super) struct Args {
     /// Of this clip.
     #[arg(long)]
     key: Option<ClipKey>,
+    /// Write a page with charts to this file, too.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// At most this many lines.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: u32,
@@ -56,6 +62,9 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
     let catalog = catalog::open::open_configured(&config).await?;
     let page = catalog.usage(&args.filter(), args.by, None, args.limit).await?;
     let total = total(&*catalog, args).await?;
+    if let Some(path) = &args.html {
+        chart::write(path, &page_of(args.by, &page.lines, &total))?;
+    }
     if as_json {
         let usage: Vec<UsageRow> = page.lines.into_iter().map(UsageRow::new).collect();
         let total = UsageRow::new(total);
@@ -64,6 +73,8 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
         output::line("nothing was delivered");
     } else {
         print(args.by, &page.lines, &total);
+        let bars = page.lines.iter().map(|line| bar(line, line.counts.viewer_bytes));
+        chart::print("Sent to viewers", &bars.collect::<Vec<_>>());
         if page.next.is_some() {
             output::note(format!("there is more than {} lines; --limit shows up to 1000", args.limit));
         }
@@ -76,7 +87,17 @@ async fn total(catalog: &dyn Catalog, args: &Args) -> anyhow::Result<UsageLine> 
     Ok(all.lines.into_iter().next().unwrap_or_else(UsageLine::nothing))
 }
 
-fn print(by: UsageGroup, lines: &[UsageLine], total: &UsageLine) {
+fn named(line: &UsageLine) -> String {
+    if line.name.is_empty() { "-".to_owned() } else { output::shorten(&line.name, 60) }
+}
+
+fn bar(line: &UsageLine, amount: u64) -> Bar {
+    Bar { name: named(line), amount: amount.into(), text: output::size(amount) }
+}
+
+const HEADINGS: [&str; 7] = ["PLAYS", "SENT", "HITS", "COLD", "FROM SOURCES", "ABORTED", "FIRST BYTE"];
+
+fn rows(lines: &[UsageLine], total: &UsageLine) -> Vec<Vec<String>> {
     let row = |name: String, line: &UsageLine| {
         let counts = &line.counts;
         let first_byte = UsageRow::new(line.clone()).first_byte_ms;
@@ -91,9 +112,32 @@ fn print(by: UsageGroup, lines: &[UsageLine], total: &UsageLine) {
             first_byte.map_or_else(|| "-".to_owned(), |millis| format!("{millis:.1} ms")),
         ]
     };
-    let named = |line: &UsageLine| if line.name.is_empty() { "-".to_owned() } else { output::shorten(&line.name, 60) };
     let mut rows: Vec<_> = lines.iter().map(|line| row(named(line), line)).collect();
     rows.push(row("total".to_owned(), total));
+    rows
+}
+
+fn print(by: UsageGroup, lines: &[UsageLine], total: &UsageLine) {
     let heading = by.as_str().to_uppercase();
-    output::table(&[&heading, "PLAYS", "SENT", "HITS", "COLD", "FROM SOURCES", "ABORTED", "FIRST BYTE"], &rows);
+    let headings: Vec<&str> = std::iter::once(heading.as_str()).chain(HEADINGS).collect();
+    output::table(&headings, &rows(lines, total));
+}
+
+fn page_of(by: UsageGroup, lines: &[UsageLine], total: &UsageLine) -> Page {
+    let chart = |title: &str, amount: fn(&UsageLine) -> u64, text: fn(u64) -> String| Chart {
+        title: title.to_owned(),
+        bars: lines
+            .iter()
+            .map(|line| Bar { name: named(line), amount: amount(line).into(), text: text(amount(line)) })
+            .collect(),
+    };
+    Page {
+        title: format!("Usage by {}", by.as_str()),
+        charts: vec![
+            chart("Sent to viewers", |line| line.counts.viewer_bytes, output::size),
+            chart("Plays", |line| line.counts.plays, |plays| plays.to_string()),
+        ],
+        headings: std::iter::once(by.as_str().to_uppercase()).chain(HEADINGS.map(str::to_owned)).collect(),
+        rows: rows(lines, total),
+    }
 }

@@ -8,6 +8,7 @@
 //! one object», and the store's own check is the second.
 
 mod ask;
+mod counted;
 mod error;
 mod folder;
 mod hash;
@@ -32,7 +33,7 @@ pub use self::{
     probe::ProbeFailure,
 };
 use self::{folder::Folder, key::Prefix, s3::S3};
-use crate::fill::local::LocalCopy;
+use crate::{fill::local::LocalCopy, operations::Operations};
 
 /// An object's bytes as they come. An early end is an error, never a clean end.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
@@ -111,6 +112,14 @@ impl Store {
                 Place::S3(Arc::new(S3::open(&bucket, prefix, settings, limits)?))
             }
         }))
+    }
+
+    /// The requests to the bucket; none leave for a folder.
+    pub fn operations(&self) -> Arc<Operations> {
+        match &self.0 {
+            Place::Folder(_) => Arc::default(),
+            Place::S3(s3) => Arc::clone(&s3.operations),
+        }
     }
 
     /// The name of a clip's object.

@@ -10,14 +10,17 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::{
     BackoffConfig, ClientOptions, GetOptions, GetRange, ObjectStore, ObjectStoreExt, RetryConfig,
     aws::{AmazonS3, AmazonS3Builder},
-    client::{HttpClient, HttpConnector, ReqwestConnector},
+    client::{HttpClient, HttpConnector},
 };
 use tokio::sync::Semaphore;
 
 use clipkeep_core::config::S3Settings;
 
-use super::{ByteStream, ObjectKey, ObjectMeta, Result, StoreError, UploadLimits, error::from_client, key::Prefix};
-use crate::tls;
+use super::{
+    ByteStream, ObjectKey, ObjectMeta, Result, StoreError, UploadLimits, counted::Counted, error::from_client,
+    key::Prefix,
+};
+use crate::{operations::Operations, tls};
 
 /// How long one try of a request may stand still. A part must fit in it.
 const STALL: Duration = Duration::from_secs(120);
@@ -31,6 +34,8 @@ pub(super) struct S3 {
     pub(super) prefix: Prefix,
     /// For the requests the client does not know.
     pub(super) http: HttpClient,
+    /// The requests that left.
+    pub(super) operations: Arc<Operations>,
     pub(super) bucket_url: String,
     pub(super) region: String,
     pub(super) part_size: u64,
@@ -47,11 +52,14 @@ impl S3 {
         let endpoint = settings.endpoint.unwrap_or_else(|| format!("https://s3.{region}.amazonaws.com"));
         let endpoint = endpoint.trim_end_matches('/').to_owned();
         let options = client_options(&endpoint);
+        let operations = Arc::<Operations>::default();
+        let counted = Counted(Arc::clone(&operations));
         let builder = AmazonS3Builder::new()
             .with_bucket_name(bucket)
             .with_region(&region)
             .with_endpoint(&endpoint)
             .with_client_options(options.clone())
+            .with_http_connector(counted.clone())
             .with_retry(retries())
             // A single DELETE is understood everywhere, the bulk one is not.
             .with_disable_bulk_delete(true);
@@ -67,7 +75,8 @@ impl S3 {
         Ok(Self {
             client: builder.build().map_err(unusable)?,
             prefix,
-            http: ReqwestConnector::default().connect(&options).map_err(unusable)?,
+            http: counted.connect(&options).map_err(unusable)?,
+            operations,
             bucket_url: format!("{endpoint}/{bucket}"),
             region,
             part_size,

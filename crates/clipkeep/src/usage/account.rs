@@ -3,7 +3,10 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    atomic::{
+        AtomicBool, AtomicU64, AtomicUsize,
+        Ordering::{Relaxed, SeqCst},
+    },
 };
 
 use clipkeep_core::{
@@ -15,6 +18,8 @@ use tokio::sync::Notify;
 
 /// From how many accounts on they are not left to gather until the next look.
 const MANY: usize = 8192;
+/// Among how many places the threads are spread.
+const SHARDS: usize = 4;
 
 /// The accounts in which something was counted since the last look.
 #[derive(Default)]
@@ -49,6 +54,13 @@ pub struct Account {
     /// read, and each look clears this before it reads the counts, both in one
     /// order that all threads see: nothing is left behind.
     listed: AtomicBool,
+    shards: [Shard; SHARDS],
+}
+
+/// Numbers that few threads write, so that they seldom wait for one another.
+#[derive(Default)]
+#[repr(align(128))]
+struct Shard {
     plays: AtomicU64,
     viewer_bytes: AtomicU64,
     hits: AtomicU64,
@@ -59,67 +71,8 @@ pub struct Account {
     first_bytes: AtomicU64,
 }
 
-impl Account {
-    pub(super) fn new(key: ClipKey, tenant: Option<Tenant>, touched: Arc<Touched>) -> Arc<Self> {
-        let zero = || AtomicU64::new(0);
-        Arc::new(Self {
-            key,
-            tenant,
-            touched,
-            listed: AtomicBool::new(false),
-            plays: zero(),
-            viewer_bytes: zero(),
-            hits: zero(),
-            cold_fetches: zero(),
-            source_bytes: zero(),
-            aborted_plays: zero(),
-            first_byte_micros: zero(),
-            first_bytes: zero(),
-        })
-    }
-
-    /// One that nobody looks at.
-    #[cfg(test)]
-    pub(crate) fn of_test(key: ClipKey) -> Arc<Self> {
-        Self::new(key, None, Arc::default())
-    }
-
-    fn add(self: &Arc<Self>, counter: &AtomicU64, by: u64) {
-        counter.fetch_add(by, SeqCst);
-        if !self.listed.load(SeqCst) && !self.listed.swap(true, SeqCst) {
-            self.touched.add(Arc::clone(self));
-        }
-    }
-
-    /// Bytes came from the source.
-    pub fn source_read(self: &Arc<Self>, bytes: u64) {
-        self.add(&self.source_bytes, bytes);
-    }
-
-    pub(super) fn answered(self: &Arc<Self>, hit: bool) {
-        self.add(if hit { &self.hits } else { &self.cold_fetches }, 1);
-    }
-
-    pub(super) fn sent(self: &Arc<Self>, bytes: u64) {
-        self.add(&self.viewer_bytes, bytes);
-    }
-
-    pub(super) fn first_byte(self: &Arc<Self>, micros: u64) {
-        self.first_byte_micros.fetch_add(micros, SeqCst);
-        self.add(&self.first_bytes, 1);
-    }
-
-    pub(super) fn played(self: &Arc<Self>) {
-        self.add(&self.plays, 1);
-    }
-
-    pub(super) fn aborted(self: &Arc<Self>) {
-        self.add(&self.aborted_plays, 1);
-    }
-
-    /// What was counted since this was asked last.
-    pub(super) fn take(&self) -> Counts {
-        self.listed.store(false, SeqCst);
+impl Shard {
+    fn take(&self) -> Counts {
         let take = |counter: &AtomicU64| counter.swap(0, SeqCst);
         Counts {
             plays: take(&self.plays),
@@ -131,6 +84,68 @@ impl Account {
             first_byte_micros: take(&self.first_byte_micros),
             first_bytes: take(&self.first_bytes),
         }
+    }
+}
+
+/// This thread's place among the shards.
+fn place() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static PLACE: usize = NEXT.fetch_add(1, Relaxed) % SHARDS;
+    }
+    PLACE.with(|place| *place)
+}
+
+impl Account {
+    pub(super) fn new(key: ClipKey, tenant: Option<Tenant>, touched: Arc<Touched>) -> Arc<Self> {
+        Arc::new(Self { key, tenant, touched, listed: AtomicBool::new(false), shards: Default::default() })
+    }
+
+    /// One that nobody looks at.
+    #[cfg(test)]
+    pub(crate) fn of_test(key: ClipKey) -> Arc<Self> {
+        Self::new(key, None, Arc::default())
+    }
+
+    fn add(self: &Arc<Self>, by: u64, counter: fn(&Shard) -> &AtomicU64) {
+        counter(&self.shards[place()]).fetch_add(by, SeqCst);
+        if !self.listed.load(SeqCst) && !self.listed.swap(true, SeqCst) {
+            self.touched.add(Arc::clone(self));
+        }
+    }
+
+    /// Bytes came from the source.
+    pub fn source_read(self: &Arc<Self>, bytes: u64) {
+        self.add(bytes, |shard| &shard.source_bytes);
+    }
+
+    pub(super) fn answered(self: &Arc<Self>, hit: bool) {
+        self.add(1, if hit { |shard| &shard.hits } else { |shard| &shard.cold_fetches });
+    }
+
+    pub(super) fn sent(self: &Arc<Self>, bytes: u64) {
+        self.add(bytes, |shard| &shard.viewer_bytes);
+    }
+
+    pub(super) fn first_byte(self: &Arc<Self>, micros: u64) {
+        self.add(micros, |shard| &shard.first_byte_micros);
+        self.add(1, |shard| &shard.first_bytes);
+    }
+
+    pub(super) fn played(self: &Arc<Self>) {
+        self.add(1, |shard| &shard.plays);
+    }
+
+    pub(super) fn aborted(self: &Arc<Self>) {
+        self.add(1, |shard| &shard.aborted_plays);
+    }
+
+    /// What was counted since this was asked last.
+    pub(super) fn take(&self) -> Counts {
+        self.listed.store(false, SeqCst);
+        let mut sum = Counts::default();
+        self.shards.iter().for_each(|shard| sum += shard.take());
+        sum
     }
 }
 

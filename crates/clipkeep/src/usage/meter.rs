@@ -11,7 +11,7 @@ use clipkeep_core::usage::Marks;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{Usage, account::Account, viewing::Viewing};
+use super::viewing::Viewing;
 
 /// Where in its clip an answer's bytes stand.
 #[derive(Clone, Debug)]
@@ -29,8 +29,6 @@ pub enum Place {
 
 /// An answer that carries bytes of a clip.
 pub struct Answer {
-    pub(super) usage: Arc<Usage>,
-    pub(super) account: Arc<Account>,
     pub(super) viewing: Arc<Viewing>,
     pub(super) place: Place,
     /// When the request came.
@@ -39,7 +37,8 @@ pub struct Answer {
     pub(super) expected: Option<u64>,
     pub(super) handed: u64,
     pub(super) sent: u64,
-    pub(super) is_play: bool,
+    /// Whether the viewing waits for its end.
+    pub(super) is_tracked: bool,
     pub(super) ended: bool,
     /// It broke off for our reasons, not its viewer's.
     pub(super) failed: bool,
@@ -48,12 +47,15 @@ pub struct Answer {
 impl Answer {
     fn sent(&mut self, bytes: u64) {
         if self.sent == 0 {
-            self.account.first_byte(micros(self.began.elapsed()));
+            self.viewing.account.first_byte(micros(self.began.elapsed()));
         }
-        self.account.sent(bytes);
+        self.viewing.account.sent(bytes);
         self.sent += bytes;
-        if let (false, Place::Range { start, len }) = (self.is_play, &self.place) {
-            self.is_play = self.viewing.mark(Marks::of(&(*start..start.saturating_add(self.sent)), *len));
+        match &self.place {
+            Place::Range { start, len } if !self.viewing.is_play() => {
+                self.viewing.mark(Marks::of(&(*start..start.saturating_add(self.sent)), *len));
+            }
+            _ => self.viewing.touch(),
         }
     }
 
@@ -70,7 +72,9 @@ impl Drop for Answer {
             self.viewing.mark(*marks);
         }
         let cut = !self.is_complete() && !self.failed && self.sent > 0;
-        self.usage.viewings.ended(&self.viewing, cut);
+        if self.is_tracked {
+            self.viewing.ended(cut);
+        }
     }
 }
 
@@ -94,19 +98,27 @@ struct State {
 pub struct Meter(Arc<Mutex<State>>);
 
 impl Meter {
-    /// The first bytes of `answer` are about to be handed over: the one before
-    /// it is over.
-    pub fn begin(&self, answer: Answer) {
-        let before = self.0.lock().running.replace(answer);
+    /// The server took the first bytes of `answer`: the one before it is over.
+    /// Whether they are all is in `ended`.
+    pub fn begin(&self, mut answer: Answer, bytes: u64, ended: bool) {
+        answer.handed = bytes;
+        answer.ended = ended;
+        let before = {
+            let mut state = self.0.lock();
+            state.handed += bytes;
+            state.running.replace(answer)
+        };
         drop(before);
     }
 
-    /// The server took so many bytes of the running answer.
-    pub fn handed(&self, bytes: u64) {
+    /// The server took more bytes of the running answer; the last ones if it
+    /// has `ended`.
+    pub fn handed(&self, bytes: u64, ended: bool) {
         let mut state = self.0.lock();
         state.handed += bytes;
         if let Some(answer) = &mut state.running {
             answer.handed += bytes;
+            answer.ended = ended;
         }
     }
 

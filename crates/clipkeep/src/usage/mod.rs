@@ -39,7 +39,8 @@ pub use self::{
 };
 use self::{account::Touched, viewing::Viewings};
 use crate::{
-    catalog::{Catalog, CatalogError, UsageBatch},
+    catalog::{Catalog, CatalogError, OperationsRow, UsageBatch},
+    operations::Operations,
     telemetry::Metrics,
 };
 
@@ -59,6 +60,7 @@ struct Book {
     /// The hour in which the counting since the last look began.
     hour: Timestamp,
     waiting: Waiting,
+    operations: BTreeMap<Timestamp, (u64, u64)>,
 }
 
 /// The batch that is being written. It stays as it is until it is known to be
@@ -94,6 +96,7 @@ pub struct Usage {
     node: String,
     counting: AtomicBool,
     touched: Arc<Touched>,
+    operations: Arc<Operations>,
     viewings: Viewings,
     book: Mutex<Book>,
     sender: tokio::sync::Mutex<Sender>,
@@ -102,12 +105,18 @@ pub struct Usage {
 
 impl Usage {
     /// Nothing counted yet. `node` is made unique by what is added to it.
-    pub fn new(catalog: Arc<dyn Catalog>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>, node: &str) -> Arc<Self> {
+    pub fn new(
+        catalog: Arc<dyn Catalog>,
+        operations: Arc<Operations>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        node: &str,
+    ) -> Arc<Self> {
         let mut own = [0; 8];
         // Without randomness the name is the process's, which is unique for a day.
         let _ = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut own);
         let node = format!("{node}:{}:{}", clock.now().millis(), HEXLOWER.encode(&own));
-        let book = Book { hour: hour_of(clock.now()), waiting: Waiting::new() };
+        let book = Book { hour: hour_of(clock.now()), waiting: Waiting::new(), operations: BTreeMap::new() };
         Arc::new(Self {
             catalog,
             clock,
@@ -115,6 +124,7 @@ impl Usage {
             node,
             counting: AtomicBool::new(true),
             touched: Arc::default(),
+            operations,
             viewings: Viewings::new(),
             book: Mutex::new(book),
             sender: tokio::sync::Mutex::default(),
@@ -133,22 +143,21 @@ impl Usage {
     }
 
     /// Takes a delivery down; its bytes are counted as they leave.
-    pub fn deliver(self: &Arc<Self>, delivery: Delivery<'_>) -> Option<Answer> {
+    pub fn deliver(&self, delivery: Delivery<'_>) -> Option<Answer> {
         if !self.counting.load(Ordering::Relaxed) {
             return None;
         }
         let Delivery { account, viewer, place, len, hit, began } = delivery;
         account.answered(hit);
+        let viewing = self.viewings.join(account, &viewer);
         Some(Answer {
-            usage: Arc::clone(self),
-            viewing: self.viewings.join(account, &viewer),
-            account: Arc::clone(account),
+            is_tracked: !viewing.is_play(),
+            viewing,
             place,
             began,
             expected: len,
             handed: 0,
             sent: 0,
-            is_play: false,
             ended: false,
             failed: false,
         })
@@ -200,6 +209,11 @@ impl Usage {
                     *book.waiting.entry(id).or_default() += counts;
                 }
             }
+            let (writes, reads) = self.operations.take();
+            if writes + reads > 0 {
+                let sums = book.operations.entry(book.hour).or_default();
+                *sums = (sums.0 + writes, sums.1 + reads);
+            }
             book.hour = hour_of(self.clock.now());
         }
         self.metrics.used(&all);
@@ -214,13 +228,13 @@ impl Usage {
         let sender = &mut *self.sender.lock().await;
         loop {
             if sender.batch.is_none() {
-                let rows = self.next_rows();
-                if rows.is_empty() {
+                let (rows, operations) = (self.next_rows(), self.next_operations());
+                if rows.is_empty() && operations.is_empty() {
                     return Ok(());
                 }
                 sender.seq += 1;
                 let (node, at) = (self.node.clone(), self.clock.now());
-                sender.batch = Some(UsageBatch { node, seq: sender.seq, at, rows });
+                sender.batch = Some(UsageBatch { node, seq: sender.seq, at, rows, operations });
             }
             if let Some(batch) = &sender.batch {
                 self.catalog.add_usage(batch).await?;
@@ -239,6 +253,11 @@ impl Usage {
             }
         }
         rows
+    }
+
+    fn next_operations(&self) -> Vec<OperationsRow> {
+        let hours = std::mem::take(&mut self.book.lock().operations);
+        hours.into_iter().map(|(hour, (writes, reads))| OperationsRow { hour, writes, reads }).collect()
     }
 
     async fn write_or_warn(&self) {

@@ -31,7 +31,7 @@ impl Bed {
         let folder = tempfile::tempdir().unwrap();
         let catalog = open(&Database::Sqlite(folder.path().join("c.db")), Rules::default()).await.unwrap();
         let clock = Arc::new(Hands(Mutex::new(now.parse().unwrap())));
-        let usage = Usage::new(catalog.clone(), clock.clone(), Arc::new(Metrics::new()), "n");
+        let usage = Usage::new(catalog.clone(), Arc::default(), clock.clone(), Arc::new(Metrics::new()), "n");
         let account = usage.account(&"a.mp4".parse().unwrap(), Some(&"acme".parse().unwrap()));
         Self { usage, clock, catalog, account, _folder: folder }
     }
@@ -57,9 +57,7 @@ impl Bed {
     /// its head has 300.
     fn send(&self, meter: &Meter, viewer: u8, range: std::ops::Range<u64>, taken: u64) {
         let len = range.end - range.start;
-        meter.begin(self.answer(viewer, range));
-        meter.handed(len);
-        meter.ended(false);
+        meter.begin(self.answer(viewer, range), len, true);
         let mut left = 300 + len;
         for step in [300, taken / 3, taken - taken / 3] {
             meter.wrote(left, step);
@@ -103,9 +101,8 @@ async fn what_the_connection_carries_beside_clips_is_not_counted() {
 async fn an_answer_is_counted_while_it_runs() {
     let bed = Bed::new("2026-01-01T00:00:00Z").await;
     let meter = Meter::default();
-    meter.begin(bed.answer(1, 0..LEN));
-    meter.handed(LEN);
-    meter.ended(false);
+    meter.begin(bed.answer(1, 0..LEN), 500_000, false);
+    meter.handed(500_000, true);
     meter.wrote(LEN + 300, 300 + 200_000);
     let counts = bed.total().await;
     assert_eq!((counts.viewer_bytes, counts.plays, counts.aborted_plays), (200_000, 0, 0));
@@ -121,10 +118,10 @@ async fn a_seek_is_no_abort_and_going_away_is_one() {
     bed.send(&first, 1, 0..LEN, 100_000);
     drop(first);
     // The viewer asks for another place; the judgement waits for that.
-    second.begin(bed.answer(1, 500_000..LEN));
+    second.begin(bed.answer(1, 500_000..LEN), 0, false);
     bed.usage.viewings.judge(true);
     assert_eq!(bed.total().await.aborted_plays, 0);
-    second.handed(500_000);
+    second.handed(500_000, true);
     second.wrote(500_300, 100_300);
     drop(second);
     assert_eq!(bed.total().await.aborted_plays, 1, "he saw a fifth");

@@ -6,7 +6,10 @@ use std::{
     collections::VecDeque,
     hash::{BuildHasher, RandomState},
     net::IpAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -41,42 +44,88 @@ struct State {
     marks: Marks,
     /// Answers that are on their way.
     running: u32,
-    is_play: bool,
     is_aborted: bool,
 }
 
+/// Viewings that were cut off, in the order in which they are to be judged.
+type Cut = Mutex<VecDeque<(Instant, Arc<Viewing>)>>;
+
 /// One viewer's watching of one clip.
 pub(super) struct Viewing {
-    account: Arc<Account>,
-    state: Mutex<(State, Instant)>,
+    pub(super) account: Arc<Account>,
+    cut: Arc<Cut>,
+    /// When something of it came last.
+    seen: Seen,
+    /// Once it is a play, nothing else of it is of interest.
+    is_play: AtomicBool,
+    state: Mutex<State>,
+}
+
+/// A moment that many threads look at and few change: whole seconds.
+struct Seen {
+    began: Instant,
+    secs: AtomicU64,
+}
+
+impl Seen {
+    fn now(&self) {
+        let now = self.began.elapsed().as_secs();
+        if self.secs.load(Relaxed) < now {
+            self.secs.store(now, Relaxed);
+        }
+    }
+
+    fn ago(&self) -> Duration {
+        Duration::from_secs(self.began.elapsed().as_secs().saturating_sub(self.secs.load(Relaxed)))
+    }
 }
 
 impl Viewing {
-    /// These marks were delivered, too. Answers whether it need not be told of
-    /// more: it is a play.
-    pub(super) fn mark(&self, marks: Marks) -> bool {
-        let (state, _) = &mut *self.state.lock();
-        state.marks = state.marks.and(marks);
-        if !state.is_play && state.marks.is_play() {
-            state.is_play = true;
-            self.account.played();
-        }
-        state.is_play
+    /// Whether it is a play already.
+    pub(super) fn is_play(&self) -> bool {
+        self.is_play.load(Relaxed)
     }
 
-    /// An answer is over. Answers whether it may have been the last one of a
-    /// viewing that was cut off.
-    fn ended(&self, cut: bool) -> bool {
-        let (state, seen) = &mut *self.state.lock();
-        state.running = state.running.saturating_sub(1);
-        *seen = Instant::now();
-        cut && !state.is_play && !state.is_aborted
+    /// These marks were delivered, too.
+    pub(super) fn mark(&self, marks: Marks) {
+        let state = &mut *self.state.lock();
+        state.marks = state.marks.and(marks);
+        if state.marks.is_play() && !self.is_play.swap(true, Relaxed) {
+            self.account.played();
+        }
+    }
+
+    /// Something of it came.
+    pub(super) fn touch(&self) {
+        self.seen.now();
+    }
+
+    /// An answer that [`Viewings::join`] took in is over.
+    pub(super) fn ended(self: &Arc<Self>, cut: bool) {
+        self.touch();
+        let is_aborted = {
+            let state = &mut *self.state.lock();
+            state.running = state.running.saturating_sub(1);
+            state.is_aborted
+        };
+        if !cut || self.is_play() || is_aborted {
+            return;
+        }
+        // It may have been its last one.
+        let first = {
+            let mut queue = self.cut.lock();
+            queue.push_back((Instant::now() + AWAY, Arc::clone(self)));
+            if queue.len() > VIEWINGS { queue.pop_front() } else { None }
+        };
+        if let Some((_, viewing)) = first {
+            viewing.judge();
+        }
     }
 
     /// Nothing came after the cut: it was aborted, unless something did come.
     fn judge(&self) {
-        let (state, _) = &mut *self.state.lock();
-        if state.running == 0 && !state.is_play && !state.is_aborted {
+        let state = &mut *self.state.lock();
+        if state.running == 0 && !self.is_play() && !state.is_aborted {
             state.is_aborted = true;
             self.account.aborted();
         }
@@ -87,28 +136,38 @@ impl Viewing {
 pub(super) struct Viewings {
     known: Cache<u64, Arc<Viewing>>,
     hash: RandomState,
-    cut: Mutex<VecDeque<(Instant, Arc<Viewing>)>>,
+    cut: Arc<Cut>,
 }
 
 impl Viewings {
     pub(super) fn new() -> Self {
-        Self { known: Cache::new(VIEWINGS), hash: RandomState::new(), cut: Mutex::default() }
+        Self { known: Cache::new(VIEWINGS), hash: RandomState::new(), cut: Arc::default() }
     }
 
-    /// The viewing that an answer to `viewer` belongs to; it runs from here on.
+    /// The viewing that an answer to `viewer` belongs to. Unless it is a play,
+    /// the answer runs from here on, until it has ended.
     pub(super) fn join(&self, account: &Arc<Account>, viewer: &Viewer<'_>) -> Arc<Viewing> {
         let who = self.who(&account.key, viewer);
-        let now = Instant::now();
         if let Some(viewing) = self.known.get(&who) {
-            let (state, seen) = &mut *viewing.state.lock();
-            if state.running > 0 || now - *seen < PAUSE {
+            if viewing.is_play() && viewing.seen.ago() < PAUSE {
+                viewing.touch();
+                return viewing;
+            }
+            let mut state = viewing.state.lock();
+            if !viewing.is_play() && (state.running > 0 || viewing.seen.ago() < PAUSE) {
                 state.running += 1;
-                *seen = now;
-                return Arc::clone(&viewing);
+                viewing.touch();
+                drop(state);
+                return viewing;
             }
         }
-        let state = State { running: 1, ..State::default() };
-        let viewing = Arc::new(Viewing { account: Arc::clone(account), state: Mutex::new((state, now)) });
+        let viewing = Arc::new(Viewing {
+            account: Arc::clone(account),
+            cut: Arc::clone(&self.cut),
+            seen: Seen { began: Instant::now(), secs: AtomicU64::new(0) },
+            is_play: AtomicBool::new(false),
+            state: Mutex::new(State { running: 1, ..State::default() }),
+        });
         self.known.insert(who, Arc::clone(&viewing));
         viewing
     }
@@ -117,21 +176,6 @@ impl Viewings {
         let field = |name| viewer.headers.get(name).map(http::HeaderValue::as_bytes);
         let fields = [field(header::USER_AGENT), field(header::HeaderName::from_static("x-forwarded-for"))];
         self.hash.hash_one((key.as_str(), viewer.from, viewer.link, fields))
-    }
-
-    /// An answer of a viewing is over.
-    pub(super) fn ended(&self, viewing: &Arc<Viewing>, cut: bool) {
-        if !viewing.ended(cut) {
-            return;
-        }
-        let first = {
-            let mut queue = self.cut.lock();
-            queue.push_back((Instant::now() + AWAY, Arc::clone(viewing)));
-            if queue.len() > VIEWINGS { queue.pop_front() } else { None }
-        };
-        if let Some((_, viewing)) = first {
-            viewing.judge();
-        }
     }
 
     /// Judges the viewings that were cut long enough ago; or all, at the end.

@@ -41,12 +41,10 @@ impl Metered {
 
     fn count(&mut self, polled: Option<&Result<Frame<Bytes>, axum::Error>>) {
         let Some(Ok(frame)) = polled else { return self.meter.ended(polled.is_some()) };
-        if let Some(answer) = self.answer.take() {
-            self.meter.begin(answer);
-        }
-        self.meter.handed(frame.data_ref().map_or(0, |data| data.len() as u64));
-        if self.body.is_end_stream() {
-            self.meter.ended(false);
+        let (bytes, ended) = (frame.data_ref().map_or(0, |data| data.len() as u64), self.body.is_end_stream());
+        match self.answer.take() {
+            Some(answer) => self.meter.begin(answer, bytes, ended),
+            None => self.meter.handed(bytes, ended),
         }
     }
 }

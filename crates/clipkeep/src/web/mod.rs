@@ -68,6 +68,7 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(api::revocations::revoke))
         .routes(routes!(api::events::stream_events))
         .routes(routes!(api::usage::get_usage))
+        .routes(routes!(api::costs::get_costs))
         // Anybody calls.
         .routes(routes!(api::receipts::receipt_keys))
         // Operators call.

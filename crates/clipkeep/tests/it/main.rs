@@ -10,6 +10,7 @@ mod catalog;
 mod cli;
 mod clients;
 mod cold;
+mod costs;
 mod crash;
 mod day;
 mod delivery;

@@ -48,7 +48,8 @@ pub const TOMBSTONES: &str =
     "SELECT key FROM clips WHERE remove_at IS NOT NULL AND remove_at <= $1 ORDER BY remove_at, key LIMIT $2";
 
 const DELETE: &str = "WITH gone AS (UPDATE clips SET state = 'deleted', due_at = NULL, queue_at = NULL, \
-    queued = FALSE, lease_node = NULL, lease_until = NULL, fence = fence + 1, remove_at = $3, part_at = NULL \
+    queued = FALSE, lease_node = NULL, lease_until = NULL, fence = fence + 1, remove_at = $3, deleted_at = $2, \
+    part_at = NULL \
     WHERE key = $1 AND state <> 'deleted' RETURNING key, provider, request_id), \
     announced AS (INSERT INTO events (at, type, provider, request_id, key, detail) \
     SELECT $2, 'clip.deleted', provider, request_id, key, $4 FROM gone), \

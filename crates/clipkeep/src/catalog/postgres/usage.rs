@@ -8,7 +8,7 @@ use tokio_postgres::types::ToSql;
 
 use super::{
     super::{
-        Result,
+        OperationsRow, Result,
         usage::{self, REMEMBERED, UsageBatch, UsageBook, UsageFilter, UsageGroup, UsagePage},
     },
     PostgresCatalog,
@@ -34,6 +34,9 @@ const ADD: &str = "INSERT INTO usage AS u (hour, key, tenant, plays, viewer_byte
     aborted_plays = u.aborted_plays + excluded.aborted_plays, \
     first_byte_micros = u.first_byte_micros + excluded.first_byte_micros, \
     first_bytes = u.first_bytes + excluded.first_bytes";
+
+const ADD_OPERATIONS: &str = "INSERT INTO operations AS o (hour, writes, reads) VALUES ($1, $2, $3) \
+    ON CONFLICT (hour) DO UPDATE SET writes = o.writes + excluded.writes, reads = o.reads + excluded.reads";
 
 #[async_trait]
 impl UsageBook for PostgresCatalog {
@@ -62,6 +65,10 @@ async fn add(mut client: Object, batch: &UsageBatch) -> Result<()> {
     }
     if batch.seq == 1 {
         tx.execute(FORGET, &[&batch.at.minus(REMEMBERED).millis()]).await?;
+    }
+    for OperationsRow { hour, writes, reads } in &batch.operations {
+        let values: [&(dyn ToSql + Sync); 3] = [&hour.millis(), &writes.cast_signed(), &reads.cast_signed()];
+        tx.execute(ADD_OPERATIONS, &values).await?;
     }
     let rows: Vec<Value> = batch.rows.iter().map(row).collect();
     let statement = tx.prepare_cached(ADD).await?;

@@ -55,10 +55,11 @@ fn announce(tx: &Connection, key: &ClipKey, at: Timestamp, kind: EventType, why:
 
 fn delete(tx: &Connection, key: &ClipKey, at: Timestamp, remove_at: Timestamp, why: &str) -> Result<Deletion> {
     const SQL: &str = "UPDATE clips SET state = 'deleted', due_at = NULL, queue_at = NULL, queued = 0, \
-        lease_node = NULL, lease_until = NULL, fence = fence + 1, remove_at = ?2, part_at = NULL \
+        lease_node = NULL, lease_until = NULL, fence = fence + 1, remove_at = ?2, deleted_at = ?3, \
+        part_at = NULL \
         WHERE key = ?1 AND state <> 'deleted'";
     const KNOWN: &str = "SELECT 1 FROM clips WHERE key = ?1";
-    if tx.prepare_cached(SQL)?.execute((key.as_str(), remove_at.millis()))? == 0 {
+    if tx.prepare_cached(SQL)?.execute((key.as_str(), remove_at.millis(), at.millis()))? == 0 {
         let known = first(tx, KNOWN, [key.as_str()], |_| Ok(()))?;
         return Ok(known.map_or(Deletion::Unknown, |()| Deletion::Already));
     }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, params_from_iter};
 
 use super::{
     super::{
-        Result,
+        OperationsRow, Result,
         usage::{self, REMEMBERED, UsageBatch, UsageBook, UsageFilter, UsageGroup, UsagePage},
     },
     SqliteCatalog,
@@ -27,6 +27,9 @@ const ADD: &str = "INSERT INTO usage (hour, key, tenant, plays, viewer_bytes, hi
     aborted_plays = aborted_plays + excluded.aborted_plays, \
     first_byte_micros = first_byte_micros + excluded.first_byte_micros, \
     first_bytes = first_bytes + excluded.first_bytes";
+
+const ADD_OPERATIONS: &str = "INSERT INTO operations (hour, writes, reads) VALUES (?1, ?2, ?3) \
+    ON CONFLICT (hour) DO UPDATE SET writes = writes + excluded.writes, reads = reads + excluded.reads";
 
 #[async_trait]
 impl UsageBook for SqliteCatalog {
@@ -55,6 +58,10 @@ fn add(tx: &Connection, batch: &UsageBatch) -> Result<()> {
     }
     if batch.seq == 1 {
         tx.prepare_cached(FORGET)?.execute([batch.at.minus(REMEMBERED).millis()])?;
+    }
+    for OperationsRow { hour, writes, reads } in &batch.operations {
+        let values = (hour.millis(), writes.cast_signed(), reads.cast_signed());
+        tx.prepare_cached(ADD_OPERATIONS)?.execute(values)?;
     }
     let mut add = tx.prepare_cached(ADD)?;
     for UsageRow { hour, key, tenant, counts } in &batch.rows {

@@ -1,6 +1,7 @@
 //! `/api/v1/…`: thin resources over the catalogue, and their OpenAPI.
 
 pub(super) mod clips;
+pub(super) mod costs;
 pub(super) mod events;
 pub(super) mod export;
 pub(super) mod generations;

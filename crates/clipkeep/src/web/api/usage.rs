@@ -34,9 +34,9 @@ pub(crate) struct UsageQuery {
     /// Of this clip.
     #[param(pattern = r"^[A-Za-z0-9._~-]+\.[A-Za-z0-9]+$", max_length = 160)]
     key: Option<String>,
-    /// Added up by `clip`, `tenant`, `model`, `hour`, `day` or `month`; `day`
-    /// unless given.
-    #[param(pattern = "^(clip|tenant|model|hour|day|month)$")]
+    /// Added up by `clip`, `tenant`, `model`, `prompt`, `hour`, `day` or
+    /// `month`; `day` unless given.
+    #[param(pattern = "^(clip|tenant|model|prompt|hour|day|month)$")]
     by: Option<String>,
     /// At most this many lines, 1 to 1000; 100 unless given.
     #[param(minimum = 1, maximum = 1000)]
@@ -58,17 +58,36 @@ pub(crate) struct UsageList {
     next_cursor: Option<String>,
 }
 
-impl UsageQuery {
-    fn filter(&self) -> Result<UsageFilter, ApiError> {
-        let moment = |name, text: &Option<String>| parse::<Moment>(name, text.clone()).map(|m| m.map(|m| m.0));
+/// What narrows usage and costs.
+pub(super) struct Narrow {
+    pub(super) from: Option<String>,
+    pub(super) to: Option<String>,
+    pub(super) tenant: Option<String>,
+    pub(super) model: Option<String>,
+    pub(super) key: Option<String>,
+}
+
+impl Narrow {
+    pub(super) fn filter(self) -> Result<UsageFilter, ApiError> {
+        let moment = |name, text| parse::<Moment>(name, text).map(|moment| moment.map(|moment| moment.0));
         Ok(UsageFilter {
-            from: moment("from", &self.from)?,
-            to: moment("to", &self.to)?,
-            tenant: parse("tenant", self.tenant.clone())?,
-            model: self.model.clone().map(|model| holdable("model", model)).transpose()?,
-            key: parse("key", self.key.clone())?,
+            from: moment("from", self.from)?,
+            to: moment("to", self.to)?,
+            tenant: parse("tenant", self.tenant)?,
+            model: self.model.map(|model| holdable("model", model)).transpose()?,
+            key: parse("key", self.key)?,
         })
     }
+}
+
+/// The filter, for what the caller may see.
+pub(super) fn own(caller: Caller, mut filter: UsageFilter) -> Result<UsageFilter, ApiError> {
+    if let Caller::Tenant(own) = caller
+        && filter.tenant.replace(own.clone()).is_some_and(|other| other != own)
+    {
+        return Err(ApiError::new(Code::Forbidden, "this token sees its own tenant's only"));
+    }
+    Ok(filter)
 }
 
 /// What was delivered: plays, bytes, hits, cold fetches. docs/usage.md says what
@@ -82,19 +101,12 @@ pub(crate) async fn get_usage(
     query: Result<Query<UsageQuery>, QueryRejection>,
 ) -> Result<Json<UsageList>, ApiError> {
     let Query(query) = query.map_err(|error| ApiError::new(Code::InvalidRequest, error.body_text()))?;
-    let (mut filter, limit) = (query.filter()?, limit_of(query.limit)?);
-    if let Caller::Tenant(own) = caller {
-        match filter.tenant.replace(own.clone()) {
-            Some(other) if other != own => {
-                return Err(ApiError::new(Code::Forbidden, "this token sees its own tenant's usage only"));
-            }
-            _ => {}
-        }
-    }
-    let group: UsageGroup = parse("by", query.by)?.unwrap_or_default();
-    let after =
-        query.cursor.as_deref().map(|text| read_cursor(text).ok_or_else(|| bad("cursor", "is not one of ours")));
-    let page = app.catalog.usage(&filter, group, after.transpose()?.as_deref(), limit).await?;
+    let UsageQuery { from, to, tenant, model, key, by, limit, cursor } = query;
+    let filter = own(caller, Narrow { from, to, tenant, model, key }.filter()?)?;
+    let limit = limit_of(limit)?;
+    let group: UsageGroup = parse("by", by)?.unwrap_or_default();
+    let after = cursor.as_deref().map(read_cursor).transpose()?;
+    let page = app.catalog.usage(&filter, group, after.as_deref(), limit).await?;
     let total = app.catalog.usage(&filter, UsageGroup::All, None, 1).await?.lines.pop();
     Ok(Json(UsageList {
         by: group.as_str(),
@@ -104,6 +116,9 @@ pub(crate) async fn get_usage(
     }))
 }
 
-fn read_cursor(text: &str) -> Option<String> {
-    String::from_utf8(BASE64URL_NOPAD.decode(text.as_bytes()).ok()?).ok().filter(|text| !text.contains('\0'))
+/// The name after which a page starts.
+pub(super) fn read_cursor(text: &str) -> Result<String, ApiError> {
+    let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok();
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|text| !text.contains('\0'));
+    text.ok_or_else(|| bad("cursor", "is not one of ours"))
 }

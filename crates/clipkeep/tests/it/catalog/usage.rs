@@ -33,7 +33,7 @@ fn row(at: &str, clip: &str, tenant: &str, bytes: u64) -> UsageRow {
 }
 
 fn batch(node: &str, seq: i64, rows: Vec<UsageRow>) -> UsageBatch {
-    UsageBatch { node: node.to_owned(), seq, at: hour("2026-01-31T23:59:59Z"), rows }
+    UsageBatch { node: node.to_owned(), seq, at: hour("2026-01-31T23:59:59Z"), rows, operations: Vec::new() }
 }
 
 async fn names(catalog: &dyn Catalog, filter: &UsageFilter, group: UsageGroup) -> Vec<(String, u64)> {

@@ -1,0 +1,15 @@
+-- What storing costs: until when a clip's bytes were kept; the bucket's
+-- operations; and which budgets were told of.
+-- Twin of ../postgres/0012_costs.sql.
+
+ALTER TABLE clips ADD COLUMN deleted_at INTEGER;
+
+UPDATE clips SET deleted_at = (SELECT max(at) FROM history h WHERE h.key = clips.key AND h.event = 'deleted')
+WHERE state = 'deleted';
+
+-- Requests to the bucket in an hour, over all nodes.
+CREATE TABLE operations (
+    hour   INTEGER PRIMARY KEY NOT NULL,
+    writes INTEGER NOT NULL,
+    reads  INTEGER NOT NULL
+) STRICT;

@@ -1,0 +1,163 @@
+//! `clipkeep costs`: what clips cost.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::bail;
+use clipkeep_core::{
+    config::Config,
+    cost::{Cost, Money},
+    id::{ClipKey, Tenant},
+    time::Clock,
+    usage::Moment,
+};
+
+use super::{
+    chart::{self, Bar, Chart, Page},
+    output,
+};
+use crate::{
+    catalog::{self, UsageFilter, UsageGroup},
+    clock::SystemClock,
+    costs::{CostOnList, CostQuery, CostReport, CostRow, price_lists, report},
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Added up by clip, tenant, model, prompt, day or month.
+    #[arg(long, default_value = "day")]
+    by: UsageGroup,
+    /// From this moment on (2026-01-31T12:00:00Z, 2026-01-31 or 2026-01; UTC); the month's start unless given.
+    #[arg(long)]
+    from: Option<Moment>,
+    /// Up to this moment; the month's end unless given.
+    #[arg(long)]
+    to: Option<Moment>,
+    /// Of this tenant.
+    #[arg(long)]
+    tenant: Option<Tenant>,
+    /// Of this model.
+    #[arg(long)]
+    model: Option<String>,
+    /// Of this clip.
+    #[arg(long)]
+    key: Option<ClipKey>,
+    /// On this price list only.
+    #[arg(long)]
+    list: Option<String>,
+    /// Write a page with charts to this file, too.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// At most this many lines.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+}
+
+pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::Result<ExitCode> {
+    let catalog = catalog::open::open_configured(&config).await?;
+    let mut lists = price_lists(&config)?;
+    if let Some(wanted) = &args.list {
+        let known: Vec<String> = lists.iter().map(|list| list.name.clone()).collect();
+        lists.retain(|list| list.name == *wanted);
+        if lists.is_empty() {
+            bail!("there is no price list {wanted}; hint: there are {}", known.join(", "));
+        }
+    }
+    let query = CostQuery {
+        filter: UsageFilter {
+            from: args.from.map(|moment| moment.0),
+            to: args.to.map(|moment| moment.0),
+            tenant: args.tenant.clone(),
+            model: args.model.clone(),
+            key: args.key.clone(),
+        },
+        group: args.by,
+        lists: &lists,
+        generations: &config.generation_prices,
+        after: None,
+        limit: args.limit,
+    };
+    let report = report(&*catalog, SystemClock.now(), &query).await?;
+    if let Some(path) = &args.html {
+        chart::write(path, &page(&report))?;
+    }
+    if as_json {
+        output::json(&report)?;
+    } else {
+        print(&report);
+    }
+    if report.next.is_some() && !as_json {
+        output::note(format!("there is more than {} lines; --limit shows up to 1000", args.limit));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn named(row: &CostRow) -> String {
+    if row.name.is_empty() { "-".to_owned() } else { output::shorten(&row.name, 60) }
+}
+
+fn amount(on: &CostOnList, of: fn(&Cost) -> Money) -> String {
+    format!("{} {}", of(&on.cost).rounded(), on.currency)
+}
+
+fn headings(report: &CostReport) -> Vec<String> {
+    let lists = report.total.costs.iter().map(|on| on.list.to_uppercase());
+    [report.by.to_uppercase(), "SENT".to_owned()].into_iter().chain(lists).collect()
+}
+
+fn rows(report: &CostReport) -> Vec<Vec<String>> {
+    let row = |name: String, row: &CostRow| {
+        let lists = row.costs.iter().map(|on| amount(on, Cost::total));
+        [name, output::size(row.viewer_bytes)].into_iter().chain(lists).collect()
+    };
+    let mut rows: Vec<Vec<String>> = report.costs.iter().map(|one| row(named(one), one)).collect();
+    rows.push(row("total".to_owned(), &report.total));
+    rows
+}
+
+fn print(report: &CostReport) {
+    output::line(format!("from {} to {}\n", report.from, report.to));
+    let headings = headings(report);
+    output::table(&headings.iter().map(String::as_str).collect::<Vec<_>>(), &rows(report));
+    let row = |(at, on): (usize, &CostOnList)| {
+        let parts: [fn(&Cost) -> Money; 5] =
+            [|cost| cost.storage, |cost| cost.egress, |cost| cost.operations, |cost| cost.generation, Cost::total];
+        let end = report.forecast.get(at).map_or_else(|| "-".to_owned(), |end| amount(end, Cost::total));
+        std::iter::once(on.list.clone()).chain(parts.map(|part| amount(on, part))).chain([end]).collect()
+    };
+    let lists: Vec<Vec<String>> = report.total.costs.iter().enumerate().map(row).collect();
+    output::line("");
+    output::table(&["LIST", "STORAGE", "EGRESS", "OPERATIONS", "GENERATION", "TOTAL", "AT THE END"], &lists);
+    if let Some(first) = charts(report).into_iter().next() {
+        chart::print(&first.title, &first.bars);
+    }
+}
+
+fn charts(report: &CostReport) -> Vec<Chart> {
+    let chart = |(at, on): (usize, &CostOnList)| {
+        let bar = |row: &CostRow| row.costs.get(at).map(|on| bar(named(row), on));
+        Chart { title: format!("{} by {}", on.list, report.by), bars: report.costs.iter().filter_map(bar).collect() }
+    };
+    report.total.costs.iter().enumerate().map(chart).collect()
+}
+
+fn bar(name: String, on: &CostOnList) -> Bar {
+    Bar { name, amount: on.cost.total().attos(), text: amount(on, Cost::total) }
+}
+
+fn page(report: &CostReport) -> Page {
+    let beside = |title: &str, on: &[CostOnList]| Chart {
+        title: title.to_owned(),
+        bars: on.iter().map(|one| bar(one.list.clone(), one)).collect(),
+    };
+    let mut charts = vec![beside("All, on each price list", &report.total.costs)];
+    if !report.forecast.is_empty() {
+        charts.push(beside("At the end of the time, if the last seven days go on", &report.forecast));
+    }
+    charts.extend(self::charts(report));
+    Page {
+        title: format!("Costs from {} to {}", report.from, report.to),
+        charts,
+        headings: headings(report),
+        rows: rows(report),
+    }
+}

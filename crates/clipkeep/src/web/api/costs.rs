@@ -1,0 +1,101 @@
+//! What clips cost.
+
+use axum::{
+    Json,
+    extract::{Query, State, rejection::QueryRejection},
+};
+use clipkeep_core::problem::Code;
+use data_encoding::BASE64URL_NOPAD;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    query::{bad, limit_of, parse},
+    usage::{Narrow, own, read_cursor},
+};
+use crate::{
+    catalog::UsageGroup,
+    costs::{CostError, CostQuery, CostReport, price_lists, report},
+    web::{AppState, auth::By, error::ApiError},
+};
+
+/// Which costs to tell, and how to add them up. All that are given must hold.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CostsQuery {
+    /// From this moment on (RFC 3339, `2026-01-31` or `2026-01`; UTC); the
+    /// month's start unless given.
+    from: Option<String>,
+    /// Up to this moment (the same); the month's end unless given.
+    to: Option<String>,
+    /// Of this tenant.
+    tenant: Option<String>,
+    /// Of this model, exactly.
+    model: Option<String>,
+    /// Of this clip.
+    #[param(pattern = r"^[A-Za-z0-9._~-]+\.[A-Za-z0-9]+$", max_length = 160)]
+    key: Option<String>,
+    /// On this price list only.
+    list: Option<String>,
+    /// Added up by `clip`, `tenant`, `model`, `prompt`, `day` or `month`; `day`
+    /// unless given.
+    #[param(pattern = "^(clip|tenant|model|prompt|day|month)$")]
+    by: Option<String>,
+    /// At most this many lines, 1 to 1000; 100 unless given.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// What it costs.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CostList {
+    #[serde(flatten)]
+    report: CostReport,
+    /// Give it as `cursor` to get the next page; null on the last one.
+    next_cursor: Option<String>,
+}
+
+/// What clips cost: storage, egress, the bucket's operations, generations; on
+/// several price lists side by side. docs/costs.md says how it is reckoned. A
+/// tenant's token sees its own.
+#[utoipa::path(get, path = "/api/v1/costs", tag = "usage", params(CostsQuery),
+    security(("token" = [])),
+    responses((status = 200, body = CostList), (status = 401, description = "No valid token"), (status = 403, description = "Another tenant's"), (status = 400, description = "A filter is not understood")))]
+pub(crate) async fn get_costs(
+    By(caller): By,
+    State(app): State<AppState>,
+    query: Result<Query<CostsQuery>, QueryRejection>,
+) -> Result<Json<CostList>, ApiError> {
+    let Query(query) = query.map_err(|error| ApiError::new(Code::InvalidRequest, error.body_text()))?;
+    let narrow = Narrow { from: query.from, to: query.to, tenant: query.tenant, model: query.model, key: query.key };
+    let mut lists = price_lists(&app.config).map_err(refused)?;
+    if let Some(wanted) = &query.list {
+        lists.retain(|list| list.name == *wanted);
+        if lists.is_empty() {
+            return Err(bad("list", "is not one of the price lists"));
+        }
+    }
+    let after = query.cursor.as_deref().map(read_cursor).transpose()?;
+    let asked = CostQuery {
+        filter: own(caller, narrow.filter()?)?,
+        group: parse::<UsageGroup>("by", query.by)?.unwrap_or_default(),
+        lists: &lists,
+        generations: &app.config.generation_prices,
+        after: after.as_deref(),
+        limit: limit_of(query.limit)?,
+    };
+    let report = report(&*app.catalog, app.clock.now(), &asked).await.map_err(refused)?;
+    let next_cursor = report.next.as_ref().map(|name| BASE64URL_NOPAD.encode(name.as_bytes()));
+    Ok(Json(CostList { report, next_cursor }))
+}
+
+fn refused(error: CostError) -> ApiError {
+    match error {
+        CostError::Catalog(error) => error.into(),
+        CostError::TooLong | CostError::Group => ApiError::new(Code::InvalidRequest, error.to_string()),
+        CostError::List { .. } => ApiError::unavailable("a price list cannot be read", error),
+    }
+}
