@@ -23,6 +23,9 @@ text_enum! {
         ClipRejected = "clip.rejected",
         /// A clip is served by other rules than before. For nodes alone.
         ClipRevised = "clip.revised",
+        /// A clip's links were revoked; or, without a clip, what `detail` says.
+        /// For nodes alone.
+        LinkRevoked = "link.revoked",
         /// The provider says that a generation failed.
         GenerationFailed = "generation.failed",
     }
@@ -31,7 +34,7 @@ text_enum! {
 impl EventType {
     /// Whether apps are told of it, or only nodes.
     pub const fn is_for_apps(self) -> bool {
-        !matches!(self, Self::ClipRevised)
+        !matches!(self, Self::ClipRevised | Self::LinkRevoked)
     }
 }
 

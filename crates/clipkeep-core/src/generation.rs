@@ -48,6 +48,29 @@ pub struct Facts {
     pub public: Option<bool>,
 }
 
+impl Facts {
+    /// These, with what they lack from others. A prompt's text is taken only
+    /// along with its own hash.
+    #[must_use]
+    pub fn or(self, others: Self) -> Self {
+        let mut merged = Self {
+            model: self.model.or(others.model),
+            tenant: self.tenant.or(others.tenant),
+            policy: self.policy.or(others.policy),
+            input: self.input.or(others.input),
+            seed: self.seed.or(others.seed),
+            public: self.public.or(others.public),
+            ..self
+        };
+        let fits = merged.prompt_hash.is_none() || merged.prompt_hash == others.prompt_hash;
+        if merged.prompt.is_none() && fits {
+            merged.prompt = others.prompt;
+            merged.prompt_hash = others.prompt_hash.or(merged.prompt_hash);
+        }
+        merged
+    }
+}
+
 /// One request to a provider.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Generation {
@@ -127,7 +150,7 @@ pub struct HookRecord {
 }
 
 impl HookRecord {
-    /// The same, with what is known of how long sources live here.
+    /// The same for sources that live so long, where that is known of them.
     #[must_use]
     pub fn with_source_lifetime(mut self, lifetime: Option<Duration>) -> Self {
         let made_at = self.created_at.unwrap_or(self.received_at);
@@ -221,6 +244,9 @@ pub struct Clip {
     pub restarted_at: Option<Timestamp>,
     /// When its stored bytes were last read and found to be what they should.
     pub verified_at: Option<Timestamp>,
+    /// How often all of its links were revoked. Links of a lower generation are
+    /// refused.
+    pub link_generation: u32,
     /// The clip under whose key its stored bytes are; none is its own.
     pub object_key: Option<ClipKey>,
 }

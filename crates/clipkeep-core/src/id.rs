@@ -101,6 +101,11 @@ impl Provider {
 }
 
 impl Provider {
+    /// Replicate.
+    pub fn replicate() -> Self {
+        Self("replicate".to_owned())
+    }
+
     /// What stands for the provider of objects that were found in the store
     /// without anybody having told of them.
     pub fn adopted() -> Self {

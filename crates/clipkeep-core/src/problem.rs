@@ -44,6 +44,12 @@ text_enum! {
         MethodNotAllowed = "method_not_allowed",
         /// 415: the body is of a media type that is not accepted here.
         UnsupportedMediaType = "unsupported_media_type",
+        /// 422: the provider refuses what we asked it for.
+        ProviderRejected = "provider_rejected",
+        /// 429: the provider wants to be left alone for a while.
+        ProviderBusy = "provider_busy",
+        /// 502: the provider says that it failed.
+        ProviderFailed = "provider_failed",
         /// 412: a call that shall go to a host that is not the provider's.
         ForbiddenTarget = "forbidden_target",
         /// 502: the provider could not be reached, or broke off.
@@ -69,6 +75,9 @@ impl Code {
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::ProviderRejected => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::ProviderBusy => StatusCode::TOO_MANY_REQUESTS,
+            Self::ProviderFailed => StatusCode::BAD_GATEWAY,
             Self::ForbiddenTarget => StatusCode::PRECONDITION_FAILED,
             Self::ProviderUnreachable => StatusCode::BAD_GATEWAY,
             Self::ProviderTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -93,6 +102,9 @@ impl Code {
             Self::Internal => "Internal error",
             Self::MethodNotAllowed => "Method not allowed",
             Self::UnsupportedMediaType => "Unsupported media type",
+            Self::ProviderRejected => "The provider refused the request",
+            Self::ProviderBusy => "The provider is busy",
+            Self::ProviderFailed => "The provider failed",
             Self::ForbiddenTarget => "The target is not allowed",
             Self::ProviderUnreachable => "The provider cannot be reached",
             Self::ProviderTimeout => "The provider did not answer in time",
@@ -199,6 +211,9 @@ mod tests {
             ("internal", 500),
             ("method_not_allowed", 405),
             ("unsupported_media_type", 415),
+            ("provider_rejected", 422),
+            ("provider_busy", 429),
+            ("provider_failed", 502),
             ("forbidden_target", 412),
             ("provider_unreachable", 502),
             ("provider_timeout", 504),

@@ -1,4 +1,5 @@
-//! Signing what clipkeep tells apps, as Standard Webhooks lay down.
+//! Signing what clipkeep tells apps, as Standard Webhooks lay down. (What is
+//! told to clipkeep in that form is checked in `hook/standard`.)
 //!
 //! The signature covers the message's id, the time of this attempt and the raw
 //! body, so a receiver can tell a forged, an altered and an old message.
@@ -34,10 +35,15 @@ impl EventSecret {
     /// The value of `webhook-signature` for a message: its id, the time of this
     /// attempt, and the body byte by byte as it is sent.
     pub fn sign(&self, id: &str, at: Timestamp, body: &[u8]) -> String {
+        let signed_head = format!("{id}.{}.", at.secs());
+        format!("v1,{}", BASE64.encode(self.tag(&[signed_head.as_bytes(), body]).as_ref()))
+    }
+
+    /// The tag of a message in pieces.
+    pub(crate) fn tag(&self, message: &[&[u8]]) -> hmac::Tag {
         let mut signing = hmac::Context::with_key(&self.0);
-        signing.update(format!("{id}.{}.", at.secs()).as_bytes());
-        signing.update(body);
-        format!("v1,{}", BASE64.encode(signing.sign().as_ref()))
+        message.iter().for_each(|piece| signing.update(piece));
+        signing.sign()
     }
 }
 

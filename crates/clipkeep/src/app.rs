@@ -6,12 +6,11 @@ use clipkeep_core::{
     address::SourceRules,
     config::{Config, StoreUrl},
     event::{Event, EventType, Position},
-    generation::{Clip, HookRecord},
+    generation::Clip,
     id::ClipKey,
-    link::{LinkKeys, expires_at},
     receipt::ReceiptKey,
     state::ClipState,
-    time::{Clock, Timestamp},
+    time::Clock,
 };
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -26,10 +25,10 @@ use crate::{
     },
     clock::SystemClock,
     fill::{self, FillEngine, FillParts, FillSettings, local},
-    jwks::JwksCache,
     keys,
+    links::Links,
     outbox::{self, Feed, OutboxParts, OutboxSettings},
-    provider::{FalQueue, FalRelay},
+    provider::{FalRelay, Providers},
     scratch::{Role, Scratch},
     source::{SourceClient, SourceSettings},
     store::{Store, StoreError, StoreTarget, UploadLimits},
@@ -67,14 +66,14 @@ pub struct App {
     pub engine: FillEngine,
     /// What looks after the rest in the background.
     pub sweep: Sweep,
-    /// fal's webhook keys.
-    pub jwks: JwksCache,
+    /// Who generates: how their webhooks are believed, and how they are asked.
+    pub providers: Arc<Providers>,
     /// The way to fal for what apps ask.
     pub relay: FalRelay,
     /// Places for calls to fal, which may go on without their callers.
     pub calls: Arc<Semaphore>,
-    /// What signs links.
-    pub links: LinkKeys,
+    /// What signs and checks links.
+    pub links: Links,
     /// What signs receipts.
     pub receipts: ReceiptKey,
     /// Where clips are for good.
@@ -101,14 +100,6 @@ pub struct App {
     told_before: Position,
 }
 
-/// A signed link.
-pub struct SignedLink {
-    /// What to hand out.
-    pub url: String,
-    /// When it stops working.
-    pub expires: Timestamp,
-}
-
 impl App {
     /// Opens everything the configuration names, as the one node of its data
     /// folder, or as a command beside it. Nothing runs yet.
@@ -120,7 +111,7 @@ impl App {
         tls::choose_ring();
         let keys = keys::load_or_create(&config)?;
         let scratch = Scratch::take(&config.data, role).await?;
-        let links = keys.link_keys_text.expose().parse::<LinkKeys>()?;
+        let links = Links::new(&config, &keys.link_keys_text, &keys.internal_link_keys_text)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new());
         let catalog = open_configured(&config).await?;
@@ -147,7 +138,7 @@ impl App {
             usage: Arc::clone(&usage),
         });
         let hooks = Arc::new(HookWriter::start(Arc::clone(&catalog), HookLimits::default()));
-        let max_result = usize::try_from(config.hook_max_body).unwrap_or(usize::MAX);
+        let providers = Arc::new(Providers::new(&config)?);
         let sweep = Sweep::new(SweepParts {
             settings: sweep_settings(&config),
             store: Arc::clone(&store),
@@ -155,11 +146,10 @@ impl App {
             catalog: Arc::clone(&catalog),
             hooks: Arc::clone(&hooks),
             engine: engine.clone(),
-            fal: FalQueue::new(config.fal_queue_url.clone(), config.fal_key.as_ref(), max_result)?,
+            providers: Arc::clone(&providers),
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
         });
-        let client = tls::client_builder().build()?;
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
         // Commands that fill use sources, too.
         tasks.spawn({
@@ -169,6 +159,7 @@ impl App {
         let cache = DiskCache::new(scratch.cache(), config.cache_size, Arc::clone(&store), tasks.clone());
         cache.take_over(&*catalog).await?;
         let told_before = catalog.last_event().await?;
+        links.hear(catalog.revocations(clock.now()).await?, clock.now());
         let outbox = OutboxParts {
             node: node_name(),
             settings: OutboxSettings::new(config.lease, config.shutdown_grace),
@@ -183,9 +174,9 @@ impl App {
         Ok(Arc::new(Self {
             hooks,
             sweep,
+            providers,
             relay: FalRelay::new(&config)?,
             calls: Arc::new(Semaphore::new(config.max_connections)),
-            jwks: JwksCache::new(config.fal_jwks_url.to_string(), client),
             final_urls: FinalUrls::new(&config),
             shelf: Shelf::new(SHELF_MEMORY),
             tasks,
@@ -213,14 +204,6 @@ impl App {
         self.scratch.folder()
     }
 
-    /// Signs a public link to `key` that holds for at least `span`.
-    pub fn sign_link(&self, key: &ClipKey, span: Duration, download: Option<&str>) -> SignedLink {
-        let expires = expires_at(self.clock.now(), span, self.config.link_window);
-        let path = format!("/v/{key}");
-        let query = self.links.sign(&path, expires, download);
-        SignedLink { url: format!("{}{path}?{query}", self.config.public_url), expires }
-    }
-
     /// Does what a running node does in the background, until it stops: fills
     /// what is due, sweeps, hears of changes, and tells endpoints of them.
     pub async fn run(&self) {
@@ -246,8 +229,12 @@ impl App {
         loop {
             let told = self.catalog.events(*heard, HEAR_BATCH).await?;
             self.shelf.hear(told.iter().filter_map(|(_, event)| event.key.as_ref()));
-            for (_, Event { kind, key, .. }) in &told {
+            for (_, Event { kind, key, detail, .. }) in &told {
                 match (kind, key) {
+                    (EventType::LinkRevoked, None) => {
+                        let revocation = detail.as_deref().and_then(|text| text.parse().ok());
+                        self.links.hear(revocation, self.clock.now());
+                    }
                     (EventType::ClipDeleted, Some(key)) => self.forget(key),
                     (EventType::ClipRevised, Some(key)) => self.cache.forget(key),
                     _ => {}
@@ -282,11 +269,6 @@ impl App {
     /// Where this process keeps clips that are on their way.
     pub fn spool(&self) -> PathBuf {
         self.scratch.spool()
-    }
-
-    /// Adds what the node knows of a webhook's clips: how long sources live here.
-    pub fn complete_record(&self, record: HookRecord) -> HookRecord {
-        record.with_source_lifetime(self.config.source_expires_after)
     }
 
     /// Ends in order: no new fills, running ones end or let go, then the last
@@ -356,7 +338,6 @@ fn sweep_settings(config: &Config) -> SweepSettings {
         gone_attempts: config.gone_attempts,
         poll_give_up: config.poll_give_up,
         at_risk_before: config.at_risk_before,
-        source_lifetime: config.source_expires_after,
         share_objects: config.share_objects,
     }
 }

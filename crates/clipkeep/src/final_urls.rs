@@ -2,7 +2,9 @@
 
 use clipkeep_core::{
     config::{Config, UrlTemplate},
-    id::{ClipKey, RequestId},
+    expected,
+    generation::Generation,
+    id::ClipKey,
 };
 
 /// Where clips are for good: the template of the configuration, filled in.
@@ -20,8 +22,9 @@ impl FinalUrls {
         self.0.fill(key)
     }
 
-    /// The final URL of a generation's first clip, should it be an MP4.
-    pub fn expected(&self, request_id: &RequestId) -> String {
-        self.of(&ClipKey::new(request_id, 0, "mp4"))
+    /// The final URLs of the clips that a generation is going to have, as far as
+    /// its input tells; there is one at least.
+    pub fn expected(&self, generation: &Generation) -> Vec<String> {
+        expected::keys(&generation.request_id, generation.facts.input.as_ref()).iter().map(|key| self.of(key)).collect()
     }
 }

@@ -30,6 +30,8 @@ pub struct Keys {
     pub admin_token: Secret<String>,
     /// The link keys as `kid:base64,…`; the first signs.
     pub link_keys_text: Secret<String>,
+    /// The keys of internal links likewise.
+    pub internal_link_keys_text: Secret<String>,
     /// What events are signed with, as `whsec_…`.
     pub event_secret: Secret<String>,
     /// What receipts are signed with, in base64.
@@ -80,6 +82,7 @@ pub fn load_or_create(config: &Config) -> Result<Keys, KeysError> {
     Ok(Keys {
         admin_token: admin_token(config)?,
         link_keys_text: link_keys_text(config)?,
+        internal_link_keys_text: internal_link_keys_text(config)?,
         event_secret: event_secret(config)?,
         receipt_key: given_or_kept(config, config.receipt_key.as_ref(), "receipt_key", new_receipt_key)?,
     })
@@ -99,6 +102,14 @@ pub fn admin_token(config: &Config) -> Result<Secret<String>, KeysError> {
 /// As [`load_or_create`].
 pub fn link_keys_text(config: &Config) -> Result<Secret<String>, KeysError> {
     given_or_kept(config, config.link_keys.as_ref(), "link_keys", new_link_key)
+}
+
+/// The keys of internal links alone; see [`load_or_create`].
+///
+/// # Errors
+/// As [`load_or_create`].
+pub fn internal_link_keys_text(config: &Config) -> Result<Secret<String>, KeysError> {
+    given_or_kept(config, config.internal_link_keys.as_ref(), "internal_link_keys", new_internal_link_key)
 }
 
 /// What events are signed with, alone; see [`load_or_create`].
@@ -208,6 +219,10 @@ fn new_link_key() -> Result<String, KeysError> {
     Ok(format!("k{}:{}", HEXLOWER.encode(&random::<4>()?), BASE64.encode(&random::<32>()?)))
 }
 
+fn new_internal_link_key() -> Result<String, KeysError> {
+    Ok(format!("i-{}:{}", HEXLOWER.encode(&random::<4>()?), BASE64.encode(&random::<32>()?)))
+}
+
 fn new_event_secret() -> Result<String, KeysError> {
     Ok(EventSecret::text(&random::<32>()?))
 }
@@ -256,7 +271,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("a/b");
         let first = load_or_create(&config(&data, &[])).unwrap();
-        assert_eq!(names(&data), ["admin_token", "event_secret", "link_keys", "receipt_key"]);
+        assert_eq!(names(&data), ["admin_token", "event_secret", "internal_link_keys", "link_keys", "receipt_key"]);
         assert_eq!(
             (mode(&data), mode(&data.join("admin_token")), mode(&data.join("link_keys"))),
             (0o700, 0o600, 0o600)
@@ -289,6 +304,7 @@ mod tests {
         let given = [
             ("admin_token", "a-token-of-our-own"),
             ("link_keys", "k1:AAAA"),
+            ("internal_link_keys", "i-1:AAAA"),
             ("event_secret", &secret),
             ("receipt_key", &receipt),
         ];
@@ -312,7 +328,10 @@ mod tests {
                 threads.into_iter().map(|thread| thread.join().unwrap()).collect()
             });
             assert!(all.iter().all(|keys| *keys == all[0]));
-            assert_eq!(names(folder.path()), ["admin_token", "event_secret", "link_keys", "receipt_key"]);
+            assert_eq!(
+                names(folder.path()),
+                ["admin_token", "event_secret", "internal_link_keys", "link_keys", "receipt_key"]
+            );
         }
     }
 

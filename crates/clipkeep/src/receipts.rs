@@ -53,7 +53,7 @@ pub(crate) fn receipt(
 /// may have gone on since the row was read.
 fn fetched_at(history: &[HistoryEntry], stored_at: Timestamp) -> Option<Timestamp> {
     let stored = history.iter().rposition(|line| line.event == "stored" && line.at == stored_at)?;
-    history[..stored].iter().rfind(|line| line.event == "sealed").map(|line| line.at)
+    history[..stored].iter().rfind(|line| matches!(line.event.as_str(), "sealed" | "shared")).map(|line| line.at)
 }
 
 #[cfg(test)]

@@ -75,6 +75,9 @@ pub struct ClipRow {
     /// When its stored bytes were last read again and found right.
     #[schema(format = DateTime)]
     pub verified_at: Option<String>,
+    /// How often all of its links were revoked. An app that signs by itself adds
+    /// it to the key's id where it is not 0, as in `k1.2`.
+    pub link_generation: u32,
     /// How often its fill was started.
     pub attempts: u32,
     /// Why the last fill failed.
@@ -117,6 +120,7 @@ impl ClipRow {
             source_expires_at: clip.source_expires_at.map(|at| at.to_string()),
             stored_at: clip.stored_at.map(|at| at.to_string()),
             verified_at: clip.verified_at.map(|at| at.to_string()),
+            link_generation: clip.link_generation,
             attempts: clip.attempts,
             last_error: clip.last_error,
             source_url: None,
@@ -173,8 +177,11 @@ pub struct GenerationRow {
     /// When the provider's terminal word came.
     #[schema(format = DateTime)]
     pub completed_at: Option<String>,
-    /// Where its first clip is or will be, if that is an MP4.
+    /// Where its first clip is or will be; while that is not known, as its input
+    /// tells, or as an MP4.
     pub final_url: String,
+    /// Where its clips are or will be, so far as is known.
+    pub final_urls: Vec<String>,
     /// Its clips.
     pub clips: Vec<ClipRow>,
 }
@@ -182,9 +189,15 @@ pub struct GenerationRow {
 impl GenerationRow {
     /// The row of `generation`, whose clips are `clips`.
     pub fn new(generation: Generation, clips: Vec<ClipRow>, urls: &FinalUrls) -> Self {
+        let expected = urls.expected(&generation);
         let first = clips.first().and_then(|clip| clip.final_url.clone());
+        let final_urls = match clips.is_empty() {
+            true => expected.clone(),
+            false => clips.iter().filter_map(|clip| clip.final_url.clone()).collect(),
+        };
         Self {
-            final_url: first.unwrap_or_else(|| urls.expected(&generation.request_id)),
+            final_url: first.or_else(|| expected.into_iter().next()).unwrap_or_default(),
+            final_urls,
             provider: generation.provider.into(),
             request_id: generation.request_id.into(),
             status: generation.status,

@@ -7,7 +7,7 @@
 //! `/.well-known/jwks.json`, and the simulator's own controls at `/_sim`. Calls
 //! of any other path are told apart by the `Host` header (`queue.…`, `rest.…`,
 //! and direct calls otherwise), as fal's hosts are. The media host has a
-//! listener of its own, with `/files`.
+//! listener of its own, with `/files`. Replicate's API is at `/replicate`.
 
 mod admin;
 mod api;
@@ -22,6 +22,7 @@ mod outage;
 mod pad;
 mod queue;
 mod record;
+mod replicate;
 mod rest;
 mod run;
 mod sender;
@@ -34,6 +35,7 @@ pub use keys::{Delivery, Signer};
 pub use media::Media;
 pub use outage::Outage;
 pub use record::Recorded;
+pub use replicate::{ReplicateFaults, ReplicateSim};
 pub use sender::{Retries, Sent, WebhookFaults};
 pub use server::{Sim, SimOptions};
 

@@ -24,6 +24,7 @@ use crate::{
     media::Media,
     queue::Jobs,
     record::{Log, Recorded},
+    replicate::{self, Replicate},
     sender::{self, Retries, Sent, WebhookFaults},
 };
 
@@ -82,6 +83,7 @@ struct State {
     jwks_asked: AtomicU64,
     jwks_away: std::sync::atomic::AtomicBool,
     jobs: Jobs,
+    replicate: Replicate,
     api: Api,
     webhook_faults: Mutex<WebhookFaults>,
     sent: Mutex<Vec<Sent>>,
@@ -116,13 +118,14 @@ impl Sim {
             jwks_asked: AtomicU64::new(0),
             jwks_away: false.into(),
             jobs: Jobs::default(),
+            replicate: Replicate::default(),
             api: Api::default(),
             webhook_faults: Mutex::default(),
             sent: Mutex::default(),
             client: client.map_err(io::Error::other)?,
             tasks: Mutex::default(),
         }));
-        let router = api::router().merge(admin::router()).with_state(sim.clone());
+        let router = api::router().merge(admin::router()).merge(replicate::router()).with_state(sim.clone());
         let service = router.into_make_service_with_connect_info::<Wire>();
         let api = tokio::spawn(async move { axum::serve(listener, service).await });
         let media = tokio::spawn(host::serve(sim.clone(), media_listener));
@@ -267,6 +270,10 @@ impl Sim {
 
     pub(crate) fn log(&self) -> &Log {
         &self.0.log
+    }
+
+    pub(crate) fn replicate_state(&self) -> &Replicate {
+        &self.0.replicate
     }
 
     pub(crate) fn jobs(&self) -> &Jobs {

@@ -147,12 +147,17 @@ keys! {
     /// The keys that sign links, as `kid:base64` with commas between. The first signs, all verify. Made on first
     /// start and kept in `data` if not given; several nodes must be given the same.
     link_keys: Secret("`kid:base64,…`"), "", "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    /// The keys that sign internal links, as `link_keys`; their ids begin with `i-`. Made on first start and kept in
+    /// `data` if not given; several nodes must be given the same.
+    internal_link_keys: Secret("`i-kid:base64,…`"), "", "i-1:YGFiY2RlZmdoaWprbG1ub3BxcnN0dXZ3eHl6e3x9fn8=";
     /// A link's expiry is rounded up to a multiple of this, so that links repeat and cache well. Whole seconds.
     link_window: Duration("1s", "30d"), "1h", "15m";
     /// How long a link lives if its maker does not say. Whole seconds.
     link_ttl: Duration("1s", "3650d"), "24h", "2h";
     /// The longest life a link may be asked for. Whole seconds.
     link_max_ttl: Duration("1s", "3650d"), "7d", "30d";
+    /// The longest life of an internal link, which may lead to the source. Whole seconds.
+    internal_link_max_ttl: Duration("1s", "3650d"), "24h", "1h";
     /// The hosts that clips may be fetched from, without ports; `*.` in front stands for any subdomain. Add
     /// `storage.googleapis.com` only if your models answer with it: anybody can put files there.
     source_hosts: List("host patterns"), "fal.media, *.fal.media, replicate.delivery, *.replicate.delivery",
@@ -169,8 +174,12 @@ keys! {
     /// How long a source may send nothing in the middle of its answer.
     source_stall_timeout: Duration("1ms", "1h"), "30s", "15s";
     /// How long a source lives after its generation, if nothing better is known. Clips that near this age are filled
-    /// first, and are at risk.
+    /// first, and are at risk. A deferred clip is filled at half of it at the latest.
     source_expires_after: DurationOrNever("1s", "3650d"), "never", "7d";
+    /// The same per provider or model, first match wins; in a model pattern `*` stands for any run of characters. These
+    /// go over what a provider says itself (Replicate: `1h`), and what a generation says of its own sources goes over
+    /// them.
+    source_lifetimes: List("`provider=NAME:AGE` or `model=PATTERN:AGE`"), "", "provider=luma:24h, model=fal-ai/draft*:1d";
     /// The fal API key, for `/fal/proxy` and for asking after generations whose webhook never came.
     fal_key: Secret("visible ASCII characters"), "", "key-id:key-secret";
     /// fal's queue: where `/fal/proxy` submits to and where the sweep asks after generations.
@@ -191,6 +200,19 @@ keys! {
     /// Where fal publishes the keys that its webhooks are signed with.
     fal_jwks_url: Text("an http or https URL"), "https://rest.fal.ai/.well-known/jwks.json",
         "https://rest.alpha.fal.ai/.well-known/jwks.json";
+    /// The signing secrets of Replicate's webhooks, with commas between: the current one, and while it is changed the one
+    /// before. Replicate tells it at `/v1/webhooks/default/secret`. Without it `/hooks/replicate` answers 503.
+    replicate_webhook_secret: Secret("`whsec_` and 24 to 64 bytes in base64, …"), "",
+        "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    /// The Replicate API token, for asking after predictions whose webhook never came.
+    replicate_token: Secret("visible ASCII characters"), "", "r8_put-your-token-here";
+    /// Replicate's API: where the sweep asks after predictions.
+    replicate_api_url: Text("an http or https URL"), "https://api.replicate.com", "http://127.0.0.1:9090/replicate";
+    /// The keys that `/hooks/standard` believes, with commas between: a shared secret (`whsec_…`) or a public key
+    /// (`whpk_…`). With `NAME=` in front it speaks for the provider of that name alone, without for any that clipkeep
+    /// has no own way for. See docs/hooks.md.
+    standard_webhook_secrets: Secret("`whsec_…`, `whpk_…` or `NAME=whsec_…`, …"), "",
+        "luma=whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     /// Where apps are told what happened to their clips, as Standard Webhooks: see docs/events.md. A comma within a URL
     /// is written `%2C`.
     event_endpoints: List("http or https URLs"), "", "https://app.example.com/hooks/clipkeep";
@@ -244,8 +266,8 @@ keys! {
     share_objects: Choice(&["auto", "true", "false"]), "auto", "false";
     /// How often the sweep looks for what is due or drifted.
     sweep_interval: Duration("10ms", "1d"), "60s", "5m";
-    /// How long after its registration a generation is asked for at the provider, if no webhook came. The model must be
-    /// known.
+    /// How long after its registration a generation is asked for at the provider, if no webhook came. For fal the model
+    /// must be known. Replicate, whose results live an hour, is asked after a minute at the latest, and every minute.
     poll_after: Duration("0s", "30d"), "60s", "10m";
     /// At which age a generation without an end at its provider is given up and `failed`.
     poll_give_up: Duration("1s", "3650d"), "48h", "7d";

@@ -32,7 +32,14 @@ pub use units::{DurationText, SizeText, UnitError};
 pub use warning::Warning;
 
 use crate::{
-    cost::GenerationPrice, endpoint::Endpoint, policy::Policies, retention::Retention, secret::Secret, state::text_enum,
+    cost::GenerationPrice,
+    endpoint::Endpoint,
+    hook::standard::{NamedKey, WebhookKey},
+    lifetime::SourceLifetimes,
+    policy::Policies,
+    retention::Retention,
+    secret::Secret,
+    state::text_enum,
 };
 
 text_enum! {
@@ -87,12 +94,16 @@ pub struct Config {
     pub admin_token: Option<Secret<String>>,
     /// The link keys as `kid:base64,…`; none if they are to be made.
     pub link_keys: Option<Secret<String>>,
+    /// The keys of internal links likewise.
+    pub internal_link_keys: Option<Secret<String>>,
     /// What a link's expiry is rounded up to a multiple of.
     pub link_window: Duration,
     /// How long a link lives if its maker does not say.
     pub link_ttl: Duration,
     /// The longest life a link may be asked for.
     pub link_max_ttl: Duration,
+    /// The longest life of an internal link.
+    pub internal_link_max_ttl: Duration,
     /// The hosts that clips may be fetched from.
     pub source_hosts: Vec<HostPattern>,
     /// Whether sources may be at addresses that are not public.
@@ -105,8 +116,8 @@ pub struct Config {
     pub source_first_byte_timeout: Duration,
     /// How long a source may send nothing in the middle of its answer.
     pub source_stall_timeout: Duration,
-    /// How long a source lives if nothing better is known; none is for ever.
-    pub source_expires_after: Option<Duration>,
+    /// How long sources live: the keys `source_expires_after`, `source_lifetimes`.
+    pub source_lifetimes: SourceLifetimes,
     /// The fal API key; none if there is none.
     pub fal_key: Option<Secret<String>>,
     /// fal's queue.
@@ -123,6 +134,14 @@ pub struct Config {
     pub rewrite_results: bool,
     /// Where fal publishes its webhook keys.
     pub fal_jwks_url: url::Url,
+    /// What Replicate's webhooks are signed with; none if it sends none.
+    pub replicate_webhook_secret: Vec<WebhookKey>,
+    /// The Replicate API token; none if there is none.
+    pub replicate_token: Option<Secret<String>>,
+    /// Replicate's API.
+    pub replicate_api_url: BaseUrl,
+    /// What other providers' webhooks are signed with.
+    pub standard_webhook_secrets: Vec<NamedKey>,
     /// Where apps are told what happened.
     pub event_endpoints: Vec<Endpoint>,
     /// What events are signed with; none if it is to be made.

@@ -2,14 +2,15 @@
 //!
 //! A parser's error says what is wrong and never quotes the text.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use url::Url;
 
 use crate::{
     cost::GenerationPrice,
     endpoint::Endpoint,
-    id::Tenant,
+    id::{Provider, Tenant},
+    lifetime::LifetimeRule,
     policy::{Policy, PolicyRule},
     receipt::ReceiptKey,
     retention::RetentionRule,
@@ -127,17 +128,38 @@ pub(super) fn policy_rule(text: &str) -> Result<PolicyRule, Problem> {
     }
 }
 
+/// An age that is not nothing; `never` is none.
+fn age(text: &str) -> Result<Option<Duration>, Problem> {
+    if text.trim() == "never" {
+        return Ok(None);
+    }
+    match text.trim().parse::<DurationText>().map_err(|error| format!("has an age that {error}"))?.into() {
+        Duration::ZERO => Err("has an age of nothing".to_owned()),
+        age => Ok(Some(age)),
+    }
+}
+
+/// `provider=NAME:AGE` or `model=PATTERN:AGE`; an age may be `never`.
+pub(super) fn lifetime_rule(text: &str) -> Result<LifetimeRule, Problem> {
+    let shape = || "must look like provider=NAME:24h or model=PATTERN:7d".to_owned();
+    let (selector, text) = text.rsplit_once(':').ok_or_else(shape)?;
+    let age = age(text)?;
+    match selector.split_once('=').map(|(what, name)| (what.trim(), name.trim())) {
+        Some((_, "")) => Err(shape()),
+        Some(("model", pattern)) => Ok(LifetimeRule { provider: None, model: Some(pattern.to_owned()), age }),
+        Some(("provider", name)) => {
+            let provider: Provider = name.parse().map_err(|error| format!("is not right: {error}"))?;
+            Ok(LifetimeRule { provider: Some(provider), model: None, age })
+        }
+        _ => Err(shape()),
+    }
+}
+
 /// `tenant=NAME:AGE`, `model=PATTERN:AGE` or `*:AGE`; an age may be `never`.
 pub(super) fn retention_rule(text: &str) -> Result<RetentionRule, Problem> {
     let shape = || "must look like tenant=NAME:30d, model=PATTERN:90d or *:365d".to_owned();
-    let (selector, age) = text.rsplit_once(':').ok_or_else(shape)?;
-    let age = match age.trim() {
-        "never" => None,
-        age => match age.parse::<DurationText>().map_err(|error| format!("has an age that {error}"))?.into() {
-            std::time::Duration::ZERO => return Err("has an age of nothing".to_owned()),
-            age => Some(age),
-        },
-    };
+    let (selector, text) = text.rsplit_once(':').ok_or_else(shape)?;
+    let age = age(text)?;
     match selector.split_once('=').map(|(what, name)| (what.trim(), name.trim())) {
         None if selector.trim() == "*" => Ok(RetentionRule { model: None, tenant: None, age }),
         Some((_, "")) | None => Err(shape()),
@@ -164,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_rule_of_retention_names_whom_it_fits_and_an_age() {
-        let days = |days: u64| Some(std::time::Duration::from_secs(days * 24 * 3600));
+        let days = |days: u64| Some(Duration::from_secs(days * 24 * 3600));
         let rule = retention_rule("model=fal-ai/veo3*:90d").unwrap();
         assert_eq!((rule.model.as_deref(), rule.age), (Some("fal-ai/veo3*"), days(90)));
         let rule = retention_rule("tenant=org:acme:never").unwrap();
@@ -185,6 +207,18 @@ mod tests {
         assert!(!generation_price("model=*:1").unwrap().per_second);
         for bad in ["", "model=:1", "*:1", "model=m:-1", "model=m:1/h", "model=m:1e2", "tenant=a:1"] {
             assert!(generation_price(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_lifetime_is_a_providers_or_a_models() {
+        let rule = lifetime_rule("provider=luma:24h").unwrap();
+        assert_eq!((rule.provider.unwrap().as_str(), rule.age), ("luma", Some(Duration::from_secs(86_400))));
+        let rule = lifetime_rule("model=fal-ai/*:never").unwrap();
+        assert_eq!((rule.model.as_deref(), rule.age), (Some("fal-ai/*"), None));
+        for bad in ["", "24h", "provider=:24h", "provider=a b:24h", "model=x:soon", "model=x:0s", "tenant=x:1h", "*:1h"]
+        {
+            assert!(lifetime_rule(bad).is_err(), "{bad:?}");
         }
     }
 

@@ -163,7 +163,7 @@ impl S3Settings {
 pub struct BaseUrl(String);
 
 impl BaseUrl {
-    pub(super) fn parse(text: &str) -> Result<Self, Problem> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
         let url = parse::web_url(text)?;
         if url.query().is_some() {
             return Err("must not hold parameters".to_owned());
@@ -196,7 +196,7 @@ pub struct UrlTemplate {
 }
 
 impl UrlTemplate {
-    pub(super) fn parse(text: &str, public_url: &BaseUrl) -> Result<Self, Problem> {
+    pub(crate) fn parse(text: &str, public_url: &BaseUrl) -> Result<Self, Problem> {
         let text = text.trim().replace("{public_url}", public_url.as_str());
         let (before, after) = text.split_once("{key}").ok_or("must hold {key}")?;
         if before.contains(['{', '}']) || after.contains(['{', '}']) {
@@ -208,6 +208,11 @@ impl UrlTemplate {
             return Err("must hold {key} behind the host".to_owned());
         }
         Ok(Self { before: before.to_owned(), after: after.to_owned() })
+    }
+
+    /// What stands before a clip's key, and what behind it.
+    pub fn around_key(&self) -> (&str, &str) {
+        (&self.before, &self.after)
     }
 
     /// Whether its URLs lead to our own `/v/`, as far as one can tell.

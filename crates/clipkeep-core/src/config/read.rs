@@ -8,7 +8,7 @@ use super::{
     parse::{self, Problem},
     raw::Given,
 };
-use crate::{policy::Policies, retention::Retention};
+use crate::{lifetime::SourceLifetimes, policy::Policies, retention::Retention};
 
 pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
     let mut read = Reader { layers };
@@ -35,16 +35,21 @@ pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
         public: read.value("public", parse::boolean),
         admin_token: read.value("admin_token", |text| parse::secret(text, 16)),
         link_keys: read.value("link_keys", |text| parse::secret(text, 1)),
+        internal_link_keys: read.value("internal_link_keys", |text| parse::secret(text, 1)),
         link_window: read.duration("link_window"),
         link_ttl: read.duration("link_ttl"),
         link_max_ttl: read.duration("link_max_ttl"),
+        internal_link_max_ttl: read.duration("internal_link_max_ttl"),
         source_hosts: read.value("source_hosts", |text| parse::list(text, parsed)),
         source_allow_private: read.value("source_allow_private", parse::boolean),
         source_allow_http: read.value("source_allow_http", parse::boolean),
         source_connect_timeout: read.duration("source_connect_timeout"),
         source_first_byte_timeout: read.duration("source_first_byte_timeout"),
         source_stall_timeout: read.duration("source_stall_timeout"),
-        source_expires_after: read.duration_or_never("source_expires_after"),
+        source_lifetimes: SourceLifetimes {
+            rules: read.value("source_lifetimes", |text| parse::list(text, parse::lifetime_rule)),
+            general: read.duration_or_never("source_expires_after"),
+        },
         fal_key: read.value("fal_key", |text| parse::secret(text, 1)),
         fal_queue_url: read.value("fal_queue_url", BaseUrl::parse),
         fal_run_url: read.value("fal_run_url", BaseUrl::parse),
@@ -53,6 +58,10 @@ pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
         proxy_networks: read.value("proxy_networks", |text| parse::list(text, parsed)),
         rewrite_results: read.value("rewrite_results", parse::boolean),
         fal_jwks_url: read.value("fal_jwks_url", parse::web_url),
+        replicate_webhook_secret: read.value("replicate_webhook_secret", |text| parse::list(text, parsed)),
+        replicate_token: read.value("replicate_token", |text| parse::secret(text, 1)),
+        replicate_api_url: read.value("replicate_api_url", BaseUrl::parse),
+        standard_webhook_secrets: read.value("standard_webhook_secrets", |text| parse::list(text, parsed)),
         event_endpoints: read.value("event_endpoints", parse::endpoints),
         event_secret: read.value("event_secret", parse::event_secret),
         receipt_key: read.value("receipt_key", parse::receipt_key),
@@ -192,6 +201,7 @@ impl Reader {
             ("link_window", config.link_window),
             ("link_ttl", config.link_ttl),
             ("link_max_ttl", config.link_max_ttl),
+            ("internal_link_max_ttl", config.internal_link_max_ttl),
             ("hook_tolerance", config.hook_tolerance),
         ];
         for (name, duration) in seconds {

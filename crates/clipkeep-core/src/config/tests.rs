@@ -44,7 +44,7 @@ fn nothing_given_is_the_documented_default() {
     assert_eq!(config.final_url_template.fill(&key), "http://127.0.0.1:8787/v/a.mp4");
     assert_eq!(config.policies, Policies::default());
     assert_eq!(config.max_clip_size, 20 << 30);
-    assert!(config.source_expires_after.is_none() && config.admin_token.is_none() && !config.public);
+    assert!(config.source_lifetimes == SourceLifetimes::default() && config.admin_token.is_none() && !config.public);
     assert!(config.warnings().is_empty(), "{:?}", config.warnings());
 }
 
@@ -252,7 +252,10 @@ fn what_is_probably_not_meant_is_warned_of() {
     let nodes = [("database", "postgres://db/keep"), ("link_keys", "k1:AA=="), ("admin_token", "sixteen-letters!")];
     assert_eq!(warnings(&nodes), [Warning::SecretsPerNode]);
     let key = ("receipt_key", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
-    assert_eq!(warnings(&[&nodes[..], &[app, key]].concat()), [Warning::EventSecretPerNode]);
+    assert_eq!(
+        warnings(&[&nodes[..], &[app, key, ("internal_link_keys", "i-1:AA==")]].concat()),
+        [Warning::EventSecretPerNode]
+    );
     assert_eq!(warnings(&[("event_endpoints", "http://app.example.com/x")]), [Warning::EventsOverPlainHttp]);
     assert_eq!(warnings(&[("source_hosts", "")]), [Warning::NoSourceHosts]);
 }

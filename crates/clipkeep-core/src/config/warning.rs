@@ -18,6 +18,8 @@ pub enum Warning {
     PublicUrlPlainHttp,
     /// The fal key or fal's webhook keys would go over the wire in the clear.
     FalOverPlainHttp,
+    /// The Replicate token would go over the wire in the clear.
+    ReplicateOverPlainHttp,
     /// Anybody who reaches the node spends the fal key's money.
     ProxyOpenToAll,
     /// The gateway could call nobody.
@@ -52,12 +54,15 @@ impl Warning {
                 "a fal_…_url is plain http beyond this machine: the fal key can be read and webhooks can be forged on \
                  the way"
             }
+            Self::ReplicateOverPlainHttp => {
+                "replicate_api_url is plain http beyond this machine: the Replicate token can be read on the way"
+            }
             Self::ProxyOpenToAll => {
                 "proxy_networks holds a network of all addresses: anybody who reaches this node generates at your cost"
             }
             Self::GatewayWithoutKey => "fal_gateway_listen is set, but fal_key is not: no call can pass",
             Self::SecretsPerNode => {
-                "database is PostgreSQL, but link_keys, admin_token and receipt_key are not all given: each node makes \
+                "database is PostgreSQL, but link_keys, internal_link_keys, admin_token and receipt_key are not all given: each node makes \
                  its own, and one node's links and receipts are refused by the others"
             }
             Self::EventSecretPerNode => {
@@ -68,8 +73,7 @@ impl Warning {
                 "an entry of event_endpoints is plain http beyond this machine: what it is told can be read on the way"
             }
             Self::ExampleSecret => {
-                "admin_token, link_keys, event_secret or receipt_key is the documentation's example, which everybody knows: put your own there, or \
-                 leave it out to have one made"
+                "a secret is the documentation's example, which everybody knows: put your own there, or leave it out"
             }
             Self::NoSourceHosts => "source_hosts is empty: no clip can be fetched",
         }
@@ -96,6 +100,7 @@ pub(super) fn of(config: &Config) -> Vec<Warning> {
         (Warning::PrivateSourcesOnPublicAddress, config.source_allow_private && !config.listen.ip().is_loopback()),
         (Warning::PublicUrlUnspecified, unspecified),
         (Warning::PublicUrlPlainHttp, !unspecified && is_open_http(&public_url)),
+        (Warning::ReplicateOverPlainHttp, is_open_http(&config.replicate_api_url.to_url())),
         (Warning::FalOverPlainHttp, bases.iter().chain([&config.fal_jwks_url]).any(is_open_http)),
         (Warning::ProxyOpenToAll, config.proxy_networks.iter().any(Network::is_all)),
         (Warning::GatewayWithoutKey, config.fal_gateway_listen.is_some() && config.fal_key.is_none()),
@@ -109,18 +114,26 @@ pub(super) fn of(config: &Config) -> Vec<Warning> {
 }
 
 fn makes_secrets(config: &Config) -> bool {
-    [&config.link_keys, &config.admin_token, &config.receipt_key].iter().any(|secret| secret.is_none())
+    [&config.link_keys, &config.internal_link_keys, &config.admin_token, &config.receipt_key]
+        .iter()
+        .any(|secret| secret.is_none())
 }
 
 fn has_example_secret(config: &Config) -> bool {
     let secrets = [
         ("admin_token", &config.admin_token),
         ("link_keys", &config.link_keys),
+        ("internal_link_keys", &config.internal_link_keys),
         ("event_secret", &config.event_secret),
         ("receipt_key", &config.receipt_key),
     ];
     let is_example = |name, secret: &Secret<String>| Key::named(name).is_some_and(|key| key.example == secret.expose());
-    secrets.into_iter().any(|(name, secret)| secret.as_ref().is_some_and(|secret| is_example(name, secret)))
+    let is_known =
+        secrets.into_iter().any(|(name, secret)| secret.as_ref().is_some_and(|secret| is_example(name, secret)));
+    let hook_keys =
+        config.replicate_webhook_secret.iter().chain(config.standard_webhook_secrets.iter().map(|key| &key.key));
+    let example = Key::named("replicate_webhook_secret").and_then(|key| key.example.parse().ok());
+    is_known || example.is_some_and(|example| hook_keys.into_iter().any(|key| key.is_same_secret(&example)))
 }
 
 /// Whether a URL is plain http to another machine.

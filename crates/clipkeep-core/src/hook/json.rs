@@ -10,6 +10,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, SeqAccess, Visitor},
 };
+use serde_json::Value;
 
 /// A JSON value. Depth is bounded by `serde_json`.
 #[derive(Debug)]
@@ -19,8 +20,8 @@ pub(super) enum Node {
     Text(String),
     List(Vec<Node>),
     Object(Vec<(String, Node)>),
-    /// A boolean, or a number that is no `i64`: nothing here reads those.
-    Other,
+    /// A boolean, or a number that is no `i64`: nothing here looks into those.
+    Other(Value),
 }
 
 impl Node {
@@ -52,6 +53,25 @@ impl Node {
             _ => None,
         }
     }
+
+    pub(super) fn integer(&self) -> Option<i64> {
+        match self {
+            Self::Integer(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// The same as a plain JSON value, in which the last of two equal keys wins.
+    pub(super) fn into_value(self) -> Value {
+        match self {
+            Self::Null => Value::Null,
+            Self::Integer(number) => number.into(),
+            Self::Text(text) => text.into(),
+            Self::List(items) => items.into_iter().map(Self::into_value).collect(),
+            Self::Object(members) => members.into_iter().map(|(name, node)| (name, node.into_value())).collect(),
+            Self::Other(value) => value,
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for Node {
@@ -73,8 +93,8 @@ impl<'de> Visitor<'de> for NodeVisitor {
         Ok(Node::Null)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Node, E> {
-        Ok(Node::Other)
+    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
+        Ok(Node::Other(value.into()))
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
@@ -82,11 +102,11 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
-        Ok(i64::try_from(value).map_or(Node::Other, Node::Integer))
+        Ok(i64::try_from(value).map_or_else(|_| Node::Other(value.into()), Node::Integer))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Node, E> {
-        Ok(Node::Other)
+    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
+        Ok(Node::Other(value.into()))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Node, E> {

@@ -4,24 +4,33 @@
 //! from there. A signature covers the path, the expiry, the key's id and the
 //! download name, and nothing else: other query parameters are ignored, so a
 //! CDN or an app may add its own.
+//!
+//! Each audience has keys, paths and a signing domain of its own. A `kid` may
+//! end in a dot and a number, `k1.2`: the key is `k1`'s, and the number is the
+//! clip's link generation, which is raised when all of its links are revoked.
 
+mod audience;
 mod query;
+mod revoked;
 
 use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
 
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD};
 use ring::hmac;
 
-use self::query::{Params, decode_signature, plain_decimal};
+pub use self::{
+    audience::Audience,
+    revoked::{LinkHash, Revocation, RevocationError, Revoked},
+};
+use self::{
+    audience::INTERNAL_KID,
+    query::{Params, decode_signature, plain_decimal},
+};
 use crate::{
     id::{IdError, KeyId},
     percent,
     time::Timestamp,
 };
-
-/// The domain of links of the public audience. Another audience signs under
-/// another domain, so that a link of one is never a link of the other.
-const DOMAIN: &str = "clipkeep-v1";
 
 /// The shortest key accepted, in bytes.
 const MIN_KEY_LEN: usize = 16;
@@ -45,6 +54,14 @@ pub enum LinkError {
     /// The signature is right, but the link's time is over.
     #[error("the link has expired")]
     Expired,
+    /// The signature is right, but the link, its clip's links, or its key was
+    /// revoked.
+    #[error("the link was revoked")]
+    Revoked,
+    /// The signature is right, but the link would last longer than links of its
+    /// audience may.
+    #[error("the link lasts longer than an internal link may")]
+    TooLong,
 }
 
 /// Why `link_keys` was refused. Fit for a user: no message holds a key.
@@ -79,6 +96,14 @@ pub enum LinkKeysError {
         /// Which entry, from 1.
         number: usize,
     },
+    /// A key of one audience has a name of the other's.
+    #[error("link key number {number}: {rule}")]
+    Audience {
+        /// Which entry, from 1.
+        number: usize,
+        /// What names of this audience are like.
+        rule: &'static str,
+    },
     /// Two keys under one id would make links depend on their order.
     #[error("the key id {kid} stands twice among the link keys")]
     Duplicate {
@@ -92,6 +117,7 @@ pub enum LinkKeysError {
 /// old one when its last link has expired. `Debug` shows the ids alone.
 #[derive(Clone)]
 pub struct LinkKeys {
+    audience: Audience,
     signing: LinkKey,
     older: Vec<LinkKey>,
 }
@@ -111,19 +137,70 @@ pub struct VerifiedLink<'q> {
     /// The file name under which the clip is to be saved, if any. It is what
     /// the signer wrote; [`crate::delivery::header::attachment`] makes it safe.
     pub download: Option<Cow<'q, str>>,
+    /// The id of the key that signed it.
+    pub kid: &'q str,
+    /// The link generation that it was signed for.
+    pub generation: u32,
+    signature: [u8; 32],
+}
+
+impl VerifiedLink<'_> {
+    /// What a revocation calls it.
+    pub fn hash(&self) -> LinkHash {
+        LinkHash::of(&self.signature)
+    }
 }
 
 impl LinkKeys {
+    /// Reads `kid:base64,kid2:base64`, the keys of this audience. The base64 may
+    /// be standard or URL-safe, padded or not. Ids of internal keys begin with
+    /// `i-`, and those of public ones do not.
+    ///
+    /// # Errors
+    /// What is wrong with the first entry that is.
+    pub fn parse(text: &str, audience: Audience) -> Result<Self, LinkKeysError> {
+        if text.trim().is_empty() {
+            return Err(LinkKeysError::Empty);
+        }
+        let mut keys: Vec<LinkKey> = Vec::new();
+        for (index, entry) in text.split(',').enumerate() {
+            let key = LinkKey::parse(entry.trim(), index + 1, audience)?;
+            if keys.iter().any(|known| known.kid == key.kid) {
+                return Err(LinkKeysError::Duplicate { kid: key.kid });
+            }
+            keys.push(key);
+        }
+        let mut keys = keys.into_iter();
+        let signing = keys.next().ok_or(LinkKeysError::Empty)?;
+        Ok(Self { audience, signing, older: keys.collect() })
+    }
+
+    /// Whose links they sign.
+    pub const fn audience(&self) -> Audience {
+        self.audience
+    }
+
+    /// The id of the key that signs.
+    pub const fn signing(&self) -> &KeyId {
+        &self.signing.kid
+    }
+
+    /// Whether a key of this id is among them.
+    pub fn has(&self, kid: &KeyId) -> bool {
+        self.iter().any(|key| key.kid == *kid)
+    }
+
     /// The query string, without `?`, that makes `path` (such as
-    /// `/v/019f6af7.mp4`) a link until `expires`. An empty download name is
-    /// none.
-    pub fn sign(&self, path: &str, expires: Timestamp, download: Option<&str>) -> String {
+    /// `/v/019f6af7.mp4`) a link until `expires`, of the clip's link
+    /// generation. An empty download name is none.
+    pub fn sign(&self, path: &str, generation: u32, expires: Timestamp, download: Option<&str>) -> String {
         let key = &self.signing;
         let expires = expires.secs().max(0).to_string();
         let download = download.unwrap_or_default();
-        let tag = hmac::sign(&key.hmac, message(path, &expires, &key.kid, download).as_bytes());
+        let kid = if generation == 0 { key.kid.to_string() } else { format!("{}.{generation}", key.kid) };
+        let tag = hmac::sign(&key.hmac, self.message(path, &expires, &kid, download).as_bytes());
 
-        let mut query = format!("expires={expires}&kid={}", key.kid);
+        let mut query = format!("expires={expires}&kid={kid}");
         if !download.is_empty() {
             query.push_str("&download=");
             percent::encode(download, &mut query);
@@ -156,14 +233,21 @@ impl LinkKeys {
         };
         let signature = decode_signature(signature)?;
 
-        let key = self.iter().find(|key| key.kid.as_str() == kid).ok_or(LinkError::UnknownKey)?;
-        let message = message(path, expires, &key.kid, download.as_deref().unwrap_or_default());
+        let (id, generation) = split_kid(kid)?;
+        let key = self.iter().find(|key| key.kid.as_str() == id).ok_or(LinkError::UnknownKey)?;
+        let message = self.message(path, expires, kid, download.as_deref().unwrap_or_default());
         hmac::verify(&key.hmac, message.as_bytes(), &signature).map_err(|_| LinkError::BadSignature)?;
 
         if now.secs() >= expires_secs {
             return Err(LinkError::Expired);
         }
-        Ok(VerifiedLink { expires: Timestamp::from_secs(expires_secs), download })
+        Ok(VerifiedLink { expires: Timestamp::from_secs(expires_secs), download, kid: id, generation, signature })
+    }
+
+    /// What is signed. Only the last line may hold a line break, so no two links
+    /// share a message.
+    fn message(&self, path: &str, expires: &str, kid: &str, download: &str) -> String {
+        [self.audience.domain(), path, expires, kid, download].join("\n")
     }
 
     fn iter(&self) -> impl Iterator<Item = &LinkKey> {
@@ -174,23 +258,9 @@ impl LinkKeys {
 impl FromStr for LinkKeys {
     type Err = LinkKeysError;
 
-    /// Reads `kid:base64,kid2:base64`. The base64 may be standard or URL-safe,
-    /// padded or not.
+    /// Reads the keys of the public audience.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.trim().is_empty() {
-            return Err(LinkKeysError::Empty);
-        }
-        let mut keys: Vec<LinkKey> = Vec::new();
-        for (index, entry) in text.split(',').enumerate() {
-            let key = LinkKey::parse(entry.trim(), index + 1)?;
-            if keys.iter().any(|known| known.kid == key.kid) {
-                return Err(LinkKeysError::Duplicate { kid: key.kid });
-            }
-            keys.push(key);
-        }
-        let mut keys = keys.into_iter();
-        let signing = keys.next().ok_or(LinkKeysError::Empty)?;
-        Ok(Self { signing, older: keys.collect() })
+        Self::parse(text, Audience::Public)
     }
 }
 
@@ -201,9 +271,12 @@ impl fmt::Debug for LinkKeys {
 }
 
 impl LinkKey {
-    fn parse(entry: &str, number: usize) -> Result<Self, LinkKeysError> {
+    fn parse(entry: &str, number: usize, audience: Audience) -> Result<Self, LinkKeysError> {
         let (kid, encoded) = entry.split_once(':').ok_or(LinkKeysError::Shape { number })?;
-        let kid = kid.parse().map_err(|source| LinkKeysError::Kid { number, source })?;
+        let kid: KeyId = kid.parse().map_err(|source| LinkKeysError::Kid { number, source })?;
+        if kid.as_str().starts_with(INTERNAL_KID) != (audience == Audience::Internal) {
+            return Err(LinkKeysError::Audience { number, rule: audience.kid_rule() });
+        }
         let bytes = [BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD]
             .iter()
             .find_map(|encoding| encoding.decode(encoded.as_bytes()).ok())
@@ -228,12 +301,12 @@ pub fn expires_at(now: Timestamp, ttl: Duration, window: Duration) -> Timestamp 
     Timestamp::from_millis(earliest.saturating_add(window_millis - into_window))
 }
 
-/// What is signed. Only the last line may hold a line break, so no two links
-/// share a message.
-fn message(path: &str, expires: &str, kid: &KeyId, download: &str) -> String {
-    let kid = kid.as_str();
-    let lines = [DOMAIN, path, expires, kid, download];
-    lines.join("\n")
+/// A link's `kid`, without and with its generation. One number has one
+/// spelling, and no number is 0.
+fn split_kid(kid: &str) -> Result<(&str, u32), LinkError> {
+    let Some((id, number)) = kid.split_once('.') else { return Ok((kid, 0)) };
+    let number = u32::try_from(plain_decimal(number)?).map_err(|_| LinkError::Malformed)?;
+    if number == 0 { Err(LinkError::Malformed) } else { Ok((id, number)) }
 }
 
 #[cfg(test)]

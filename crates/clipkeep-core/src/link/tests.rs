@@ -46,7 +46,7 @@ fn the_signing_page_tells_the_truth() {
     assert!(vectors.iter().any(|v| v.download.is_some_and(|name| !name.is_ascii())));
     for Vector { path, expires, key, download, signature } in vectors {
         let keys: LinkKeys = key.parse().unwrap();
-        let query = keys.sign(path, expires, download);
+        let query = keys.sign(path, 0, expires, download);
         assert!(query.ends_with(&format!("&signature={signature}")), "{query}");
         let link = keys.verify(path, Some(&query), NOW).unwrap();
         assert_eq!((link.expires, link.download.as_deref()), (expires, download));
@@ -69,15 +69,15 @@ fn the_vectors_as_data_are_those_of_the_page() {
 #[test]
 fn the_first_key_signs_and_all_verify() {
     let old: LinkKeys = "old:8PHy8_T19vf4-fr7_P3-_w".parse().unwrap();
-    assert!(verify(&old.sign(PATH, LATER, None)).is_ok());
-    assert!(keys().sign(PATH, LATER, None).contains("kid=new"));
-    let query = keys().sign(PATH, LATER, None);
+    assert!(verify(&old.sign(PATH, 0, LATER, None)).is_ok());
+    assert!(keys().sign(PATH, 0, LATER, None).contains("kid=new"));
+    let query = keys().sign(PATH, 0, LATER, None);
     assert_eq!(old.verify(PATH, Some(&query), NOW), Err(LinkError::UnknownKey));
 }
 
 #[test]
 fn case_43_nothing_signed_can_be_changed() {
-    let query = keys().sign(PATH, LATER, Some("a b.mp4"));
+    let query = keys().sign(PATH, 0, LATER, Some("a b.mp4"));
     assert_eq!(verify(&query).unwrap().download.as_deref(), Some("a b.mp4"));
     let signature = query.rsplit_once('=').unwrap().1.to_owned();
     let thumb = hmac::sign(&keys().signing.hmac, format!("clipkeep-thumb\n{PATH}\n1800003600\nnew\n").as_bytes());
@@ -105,7 +105,7 @@ fn case_43_nothing_signed_can_be_changed() {
 
 #[test]
 fn case_43_a_path_is_taken_as_it_came() {
-    let query = keys().sign(PATH, LATER, None);
+    let query = keys().sign(PATH, 0, LATER, None);
     for other in [
         "/v/019f6af7.mp5",
         "/v/019F6AF7.mp4",
@@ -123,7 +123,7 @@ fn case_43_a_path_is_taken_as_it_came() {
 
 #[test]
 fn case_43_known_parameters_stand_there_once_and_strictly() {
-    let query = keys().sign(PATH, LATER, None);
+    let query = keys().sign(PATH, 0, LATER, None);
     for doubled in ["expires=1800003600", "kid=new", "signature=x", "download=&download="] {
         assert_eq!(verify(&format!("{query}&{doubled}")), Err(LinkError::Malformed), "{doubled}");
     }
@@ -140,13 +140,13 @@ fn case_43_known_parameters_stand_there_once_and_strictly() {
 
 #[test]
 fn case_43_foreign_parameters_and_order_change_nothing() {
-    let query = keys().sign(PATH, LATER, Some("ü.mp4"));
+    let query = keys().sign(PATH, 0, LATER, Some("ü.mp4"));
     let reversed: Vec<_> = query.split('&').rev().collect();
     for same in [format!("{query}&utm_source=x&Expires=1&%6Bid=old&="), format!("a=%zz&&{query}&"), reversed.join("&")]
     {
         assert_eq!(verify(&same).unwrap().download.as_deref(), Some("ü.mp4"), "{same}");
     }
-    let plain = keys().sign(PATH, LATER, None);
+    let plain = keys().sign(PATH, 0, LATER, None);
     assert_eq!(verify(&format!("{plain}&download=")).unwrap().download, None);
 }
 
@@ -160,7 +160,7 @@ fn an_absent_parameter_is_missing() {
 
 #[test]
 fn case_41_a_link_is_over_from_the_second_it_names() {
-    let query = keys().sign(PATH, LATER, None);
+    let query = keys().sign(PATH, 0, LATER, None);
     let at = |millis| keys().verify(PATH, Some(&query), Timestamp::from_millis(millis)).map(|link| link.expires);
     assert_eq!(at(1_800_003_599_999), Ok(LATER));
     assert_eq!(at(1_800_003_600_000), Err(LinkError::Expired));
@@ -171,14 +171,14 @@ fn case_41_a_link_is_over_from_the_second_it_names() {
 
 #[test]
 fn only_a_genuine_link_is_told_that_it_has_expired() {
-    let query = keys().sign(PATH, Timestamp::from_secs(1), None);
+    let query = keys().sign(PATH, 0, Timestamp::from_secs(1), None);
     assert_eq!(verify(&query), Err(LinkError::Expired));
     assert_eq!(verify(&query.replace("expires=1&", "expires=2&")), Err(LinkError::BadSignature));
 }
 
 #[test]
 fn a_space_may_be_written_as_forms_do() {
-    let query = keys().sign(PATH, LATER, Some("a b+c.mp4"));
+    let query = keys().sign(PATH, 0, LATER, Some("a b+c.mp4"));
     assert!(query.contains("download=a%20b%2Bc.mp4"), "{query}");
     assert_eq!(verify(&query.replace("%20", "+")).unwrap().download.as_deref(), Some("a b+c.mp4"));
 }
@@ -245,8 +245,107 @@ proptest! {
 
     #[test]
     fn any_download_name_survives_the_query(name in "\\PC{1,40}") {
-        let query = keys().sign(PATH, LATER, Some(&name));
+        let query = keys().sign(PATH, 0, LATER, Some(&name));
         let link = verify(&query).unwrap();
         prop_assert_eq!(link.download.as_deref(), Some(name.as_str()));
+    }
+}
+
+const INTERNAL: &str = "/i/019f6af7.mp4";
+
+/// Internal keys; the first is the very key that public links are signed with.
+fn internal() -> LinkKeys {
+    LinkKeys::parse("i-new:AAECAwQFBgcICQoLDA0ODw,i-old:8PHy8_T19vf4-fr7_P3-_w", Audience::Internal).unwrap()
+}
+
+#[test]
+fn case_43_a_link_of_one_audience_is_never_one_of_the_other() {
+    let (public, private) = (keys().sign(PATH, 0, LATER, None), internal().sign(INTERNAL, 0, LATER, None));
+    assert!(keys().verify(PATH, Some(&public), NOW).is_ok());
+    assert!(internal().verify(INTERNAL, Some(&private), NOW).is_ok());
+    let kids =
+        |query: &str| [query.to_owned(), query.replace("kid=new", "kid=i-new"), query.replace("kid=i-new", "kid=new")];
+    for path in [PATH, INTERNAL] {
+        for query in kids(&public) {
+            assert!(internal().verify(path, Some(&query), NOW).is_err(), "{path} {query}");
+        }
+        for query in kids(&private) {
+            assert!(keys().verify(path, Some(&query), NOW).is_err(), "{path} {query}");
+        }
+    }
+    // Signed for the other's path, by who has one audience's keys alone.
+    let crossed = keys().sign(INTERNAL, 0, LATER, None).replace("kid=new", "kid=i-new");
+    assert_eq!(internal().verify(INTERNAL, Some(&crossed), NOW), Err(LinkError::BadSignature));
+    // Even a key that were called the same would sign under another domain.
+    let domains = [Audience::Public, Audience::Internal].map(|audience| LinkKeys { audience, ..keys() });
+    let crossed = domains[0].sign(INTERNAL, 0, LATER, None);
+    assert_eq!(domains[1].verify(INTERNAL, Some(&crossed), NOW), Err(LinkError::BadSignature));
+}
+
+#[test]
+fn internal_links_and_generations_are_signed_as_documented() {
+    // By Python's hmac, from the words of docs/signing.md.
+    for (query, signature) in [
+        (internal().sign(INTERNAL, 2, LATER, Some("a b.mp4")), "dfccWJAC3Pyk7Ng77wpxoFBsELoMPZ5fOLOysy0IQiw"),
+        (keys().sign(PATH, 2, LATER, None), "QBxyL7qyZ3ziVOq8oMWKGbVitstlkCfIp_uCPnMdUaU"),
+    ] {
+        assert!(query.ends_with(&format!("&signature={signature}")), "{query}");
+    }
+}
+
+#[test]
+fn key_ids_tell_the_audience() {
+    let refused = LinkKeys::parse("new:AAECAwQFBgcICQoLDA0ODw", Audience::Internal).unwrap_err();
+    assert!(matches!(refused, LinkKeysError::Audience { number: 1, .. }));
+    let refused = "a:AAECAwQFBgcICQoLDA0ODw,i-a:AAECAwQFBgcICQoLDA0ODw".parse::<LinkKeys>().unwrap_err();
+    assert!(matches!(refused, LinkKeysError::Audience { number: 2, .. }));
+}
+
+#[test]
+fn a_generation_is_signed_along_with_the_key_id() {
+    let query = keys().sign(PATH, 3, LATER, None);
+    assert!(query.contains("&kid=new.3&"), "{query}");
+    let link = verify(&query).unwrap();
+    assert_eq!((link.kid, link.generation), ("new", 3));
+    assert_eq!(verify(&keys().sign(PATH, 0, LATER, None)).unwrap().generation, 0);
+    for (other, expected) in [
+        ("new", LinkError::BadSignature),
+        ("new.4", LinkError::BadSignature),
+        ("old.3", LinkError::BadSignature),
+        ("new.03", LinkError::Malformed),
+        ("new.+3", LinkError::Malformed),
+        ("new.0", LinkError::Malformed),
+        ("new.", LinkError::Malformed),
+        ("new.3.3", LinkError::Malformed),
+        ("new.4294967296", LinkError::Malformed),
+        (".3", LinkError::UnknownKey),
+    ] {
+        assert_eq!(verify(&query.replace("kid=new.3", &format!("kid={other}"))), Err(expected), "{other}");
+    }
+}
+
+#[test]
+fn what_is_revoked_is_refused_and_forgotten_after_its_time() {
+    let (one, other) = (keys().sign(PATH, 0, LATER, None), keys().sign(PATH, 0, LATER, Some("x")));
+    let (one, other) = (verify(&one).unwrap(), verify(&other).unwrap());
+    let link = Revocation::Link { hash: one.hash(), expires: one.expires };
+    let mut revoked = Revoked::default();
+    assert!(revoked.is_empty() && !revoked.refuses(&one));
+    revoked.add(link.clone(), NOW);
+    assert!(revoked.refuses(&one) && !revoked.refuses(&other));
+    let key = Revocation::Key("old".parse().unwrap());
+    revoked.add(key.clone(), link.ends().unwrap().minus(Duration::from_secs(1)));
+    assert!(revoked.refuses(&one), "clocks may differ");
+    revoked.add(key.clone(), link.ends().unwrap());
+    assert!(!revoked.refuses(&one) && revoked.has_key(&"old".parse().unwrap()));
+    revoked.add(Revocation::Key("new".parse().unwrap()), NOW);
+    assert!(revoked.refuses(&one) && revoked.refuses(&other));
+    let later = keys().sign(PATH, 7, LATER, None);
+    assert!(revoked.refuses(&verify(&later).unwrap()), "a key is its links of every generation");
+    for written in [link, key] {
+        assert_eq!(written.to_string().parse(), Ok(written));
+    }
+    for nonsense in ["", "link", "link x 1", "key", "key a b", "key .", "kid a"] {
+        assert_eq!(nonsense.parse::<Revocation>(), Err(RevocationError), "{nonsense}");
     }
 }

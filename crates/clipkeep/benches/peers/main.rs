@@ -1,5 +1,6 @@
 //! clipkeep beside its peers, in one run: `cargo bench -p clipkeep`, or
-//! `-- hooks`, `-- ingest`, `-- hits`, `-- counting`, `-- cold`, `-- queue` for one of them.
+//! `-- hooks`, `-- ingest`, `-- hits`, `-- counting`, `-- cold`, `-- queue`,
+//! `-- provenance [rows] [sqlite | postgres]` for one of them.
 //! Needs rclone, nginx, Varnish, wrk and Garage. Timings of a small machine are noisy: look at the ratios.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
@@ -9,6 +10,7 @@ mod counting;
 mod hits;
 mod hooks;
 mod ingest;
+mod provenance;
 mod queue;
 mod run;
 #[path = "../../tests/it/support/mod.rs"]
@@ -33,6 +35,10 @@ async fn main() {
     }
     if asked("queue") {
         queue::run().await;
+    }
+    // By name only: it takes its time, and tens of gigabytes.
+    if wanted.first().is_some_and(|first| first == "provenance") {
+        provenance::run(&wanted[1..]).await;
     }
     if asked("cold") {
         cold::run().await;

@@ -38,6 +38,8 @@ pub struct Shelved {
     pub sized: bool,
     /// Whether no signature is asked for.
     pub public: bool,
+    /// Links of a lower generation are refused.
+    pub link_generation: u32,
     /// The order of the bytes, if not their own.
     pub fast: Option<Fast>,
     /// Where the bytes are.
@@ -202,6 +204,7 @@ mod tests {
             representation,
             sized: true,
             public: false,
+            link_generation: 0,
             fast: None,
             bytes: Where::Store(key(0)),
             account: Account::of_test(key(0)),

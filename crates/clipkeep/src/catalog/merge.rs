@@ -3,7 +3,7 @@
 //! the rows that the news touches into a [`Ledger`], lets it judge, and writes
 //! down what it marked, all in one transaction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clipkeep_core::{
     event::{Event, EventType},
@@ -20,6 +20,8 @@ use super::{
     CatalogError, HookOutcome, Registration, Result,
     restart::{is_replaced, restart},
     rules::{Prompts, Rules, poll_at},
+    taken::Taken,
+    told::{about, failed},
 };
 
 /// What became of a generation's row.
@@ -62,12 +64,16 @@ pub(crate) type GenerationId = (Provider, RequestId);
 /// write rows in the same order.
 pub(crate) struct Ledger<'a> {
     rules: &'a Rules,
-    generations: BTreeMap<GenerationId, (Generation, GenerationMark)>,
-    clips: BTreeMap<ClipKey, (Clip, ClipMark)>,
+    pub(super) generations: BTreeMap<GenerationId, (Generation, GenerationMark)>,
+    pub(super) clips: BTreeMap<ClipKey, (Clip, ClipMark)>,
+    /// What changed hands.
+    pub(crate) taken: Taken,
     /// What is added to histories, oldest first.
     pub(crate) lines: Vec<Line>,
     /// What the world is told, oldest first.
     pub(crate) events: Vec<Event>,
+    /// Which of our clips stand in a generation's input.
+    pub(crate) parents: BTreeSet<(GenerationId, ClipKey)>,
     /// Clips whose tenant became known, and when.
     pub(crate) tenanted: Vec<(ClipKey, Timestamp)>,
 }
@@ -84,8 +90,10 @@ impl<'a> Ledger<'a> {
             rules,
             generations: generations.into_iter().map(by_id).collect(),
             clips: clips.into_iter().map(by_key).collect(),
+            taken: Taken::default(),
             lines: Vec::new(),
             events: Vec::new(),
+            parents: BTreeSet::new(),
             tenanted: Vec::new(),
         }
     }
@@ -100,6 +108,11 @@ impl<'a> Ledger<'a> {
         self.clips.values().filter(move |(_, its)| *its == mark).map(|(row, _)| row)
     }
 
+    /// The clips that are new or changed.
+    pub(crate) fn touched(&self) -> impl Iterator<Item = &Clip> {
+        self.clips.values().filter(|(_, its)| *its != ClipMark::Known).map(|(row, _)| row)
+    }
+
     /// Takes in webhooks, in order.
     pub(crate) fn hooks(&mut self, hooks: &[HookRecord]) -> Result<Vec<HookOutcome>> {
         hooks.iter().map(|hook| self.hook(hook)).collect()
@@ -107,7 +120,9 @@ impl<'a> Ledger<'a> {
 
     fn hook(&mut self, hook: &HookRecord) -> Result<HookOutcome> {
         let id = (hook.provider.clone(), hook.request_id.clone());
+        let took = self.take_over(&id, hook.received_at);
         self.refuse_taken_keys(&id, hook)?;
+        self.descend(&id, &hook.facts);
         let before = self.generations.get(&id).map(|(row, _)| (row.status, row.created_at));
         let news = Generation {
             provider: hook.provider.clone(),
@@ -127,7 +142,7 @@ impl<'a> Ledger<'a> {
                 clips.push(clip.key.clone());
             }
         }
-        if !told && clips.is_empty() {
+        if !told && !took && clips.is_empty() {
             return Ok(HookOutcome::Duplicate);
         }
         Ok(HookOutcome::Recorded { clips })
@@ -137,6 +152,8 @@ impl<'a> Ledger<'a> {
     pub(crate) fn register(&mut self, registration: &Registration) -> Generation {
         let Registration { provider, request_id, facts, at } = registration;
         let id = (provider.clone(), request_id.clone());
+        self.take_over(&id, *at);
+        self.descend(&id, facts);
         let news = Generation {
             provider: provider.clone(),
             request_id: request_id.clone(),
@@ -172,6 +189,9 @@ impl<'a> Ledger<'a> {
         let at = news.completed_at.unwrap_or(news.created_at);
         let adopts = adopts || self.clips.values().any(|(clip, _)| is_of(clip, id) && clip.source_url.is_own_store());
         let rules = self.rules;
+        if self.is_forgotten(id) {
+            news.facts = Facts { prompt: None, input: None, ..news.facts };
+        }
         let poll_at = |known: Option<&Generation>, row: &Generation| match adopts {
             true => None,
             false => poll_at(rules, known, row, at),
@@ -201,14 +221,31 @@ impl<'a> Ledger<'a> {
         true
     }
 
+    /// Notes which of our clips it was made from, by the input that is kept of
+    /// it, or would be if inputs were.
+    fn descend(&mut self, id: &GenerationId, facts: &Facts) {
+        let told_before = self.generations.get(id).is_some_and(|(row, _)| row.facts.input.is_some());
+        if let Some(input) = facts.input.as_ref().filter(|_| !told_before) {
+            let parents = self.rules.own_urls.parents(input, &id.1);
+            self.parents.extend(parents.into_iter().map(|key| (id.clone(), key)));
+        }
+    }
+
+    /// Whether all its clips are deleted: then its text is, too, and no late
+    /// news brings it back.
+    fn is_forgotten(&self, id: &GenerationId) -> bool {
+        let mut of_it = self.clips.values().filter(|(clip, _)| is_of(clip, id)).peekable();
+        of_it.peek().is_some() && of_it.all(|(clip, _)| clip.state == ClipState::Deleted)
+    }
+
     /// Hands changed facts down to the generation's known clips. One whose fill
     /// was not started yet follows a changed policy.
-    fn retell(&mut self, id: &GenerationId, facts: &Facts, at: Timestamp) {
+    pub(super) fn retell(&mut self, id: &GenerationId, facts: &Facts, at: Timestamp) {
         let policy = self.policy(facts);
         for (clip, mark) in self.clips.values_mut().filter(|(clip, _)| is_of(clip, id)) {
             let untouched = clip.state == ClipState::Waiting && clip.attempts == 0;
             if untouched && clip.policy != policy && !clip.source_url.is_own_store() {
-                clip.due_at = self.rules.policies.due_at(policy, clip.created_at);
+                clip.due_at = self.rules.due_at(policy, clip.created_at, clip.source_expires_at);
             }
             if clip.facts.public != facts.public {
                 self.events.push(about(clip, EventType::ClipRevised, at));
@@ -234,12 +271,15 @@ impl<'a> Ledger<'a> {
     ) -> bool {
         let at = hook.received_at;
         let source_url = SourceUrl::new(without_nul(new.source_url.expose()));
+        let expires_at = self.expires_at(id, new, hook);
+        self.tell_source(new, expires_at);
         if let Some((known, mark)) = self.clips.get_mut(&new.key) {
             if !is_replaced(known, &source_url) {
                 return false;
             }
             let detail = Some(format!("was {}", known.state));
-            restart(known, new, source_url, at);
+            let new = NewClip { source_expires_at: expires_at, ..new.clone() };
+            restart(known, &new, source_url, at);
             *mark = (*mark).max(ClipMark::Replaced);
             self.lines.push(Line { key: new.key.clone(), at, event: "source_replaced", detail });
             return true;
@@ -260,7 +300,8 @@ impl<'a> Ledger<'a> {
     fn clip(&self, id: &GenerationId, new: &NewClip, source_url: SourceUrl, hook: &HookRecord) -> Clip {
         let facts = self.generations.get(id).map(|(row, _)| row.facts.clone()).unwrap_or_default();
         let (policy, created_at) = (self.policy(&facts), made_at(hook));
-        let due = self.rules.policies.due_at(policy, created_at);
+        let source_expires_at = self.expires_at(id, new, hook);
+        let due = self.rules.due_at(policy, created_at, source_expires_at);
         // What is in our own store already is never waited for.
         let adopting = source_url.is_own_store().then_some(hook.received_at);
         Clip {
@@ -272,7 +313,7 @@ impl<'a> Ledger<'a> {
             state: ClipState::Waiting,
             policy,
             source_url,
-            source_expires_at: new.source_expires_at,
+            source_expires_at,
             facts,
             kind: new.kind,
             content_type: without_nul(&new.content_type),
@@ -289,8 +330,20 @@ impl<'a> Ledger<'a> {
             last_error: None,
             restarted_at: None,
             verified_at: None,
+            link_generation: 0,
             object_key: None,
         }
+    }
+
+    /// When the source of a clip is expected to vanish: as it is said of this
+    /// one, or else as sources of its provider and model do.
+    fn expires_at(&self, id: &GenerationId, new: &NewClip, hook: &HookRecord) -> Option<Timestamp> {
+        let of_generation = || {
+            let model = self.generations.get(id).and_then(|(row, _)| row.facts.model.as_deref());
+            let lifetime = self.rules.lifetimes.of(&id.0, model).filter(|_| !new.source_url.is_own_store())?;
+            Some(made_at(hook).plus(lifetime))
+        };
+        new.source_expires_at.or_else(of_generation)
     }
 
     fn policy(&self, facts: &Facts) -> Policy {
@@ -314,61 +367,21 @@ fn made_at(hook: &HookRecord) -> Timestamp {
     hook.created_at.unwrap_or(hook.received_at).min(hook.received_at)
 }
 
-fn failed(row: &Generation, at: Timestamp) -> Option<Event> {
-    (row.status == GenerationStatus::Failed).then(|| Event {
-        kind: EventType::GenerationFailed,
-        at,
-        provider: row.provider.clone(),
-        request_id: row.request_id.clone(),
-        key: None,
-        detail: row.error.clone(),
-    })
-}
-
-fn about(clip: &Clip, kind: EventType, at: Timestamp) -> Event {
-    Event {
-        kind,
-        at,
-        provider: clip.provider.clone(),
-        request_id: clip.request_id.clone(),
-        key: Some(clip.key.clone()),
-        detail: None,
-    }
-}
-
-fn is_of(clip: &Clip, (provider, request_id): &GenerationId) -> bool {
+pub(super) fn is_of(clip: &Clip, (provider, request_id): &GenerationId) -> bool {
     clip.provider == *provider && clip.request_id == *request_id
 }
 
 /// What is known of a generation after news of it.
-fn merge(known: &Generation, news: Generation) -> Generation {
+pub(super) fn merge(known: &Generation, news: Generation) -> Generation {
     let mut merged = known.clone();
-    merged.facts = merge_facts(&known.facts, news.facts);
+    // What is there first stays; what is missing is filled in.
+    merged.facts = known.facts.clone().or(news.facts);
     merged.status = known.status.after(news.status);
     if merged.status != known.status {
         merged.error = news.error;
         merged.completed_at = news.completed_at;
     } else if merged.status == news.status && merged.error.is_none() {
         merged.error = news.error;
-    }
-    merged
-}
-
-/// What is there first stays; what is missing is filled in. A prompt text is
-/// taken only along with its own hash.
-fn merge_facts(known: &Facts, news: Facts) -> Facts {
-    let mut merged = Facts {
-        model: known.model.clone().or(news.model),
-        tenant: known.tenant.clone().or(news.tenant),
-        policy: known.policy.or(news.policy),
-        input: known.input.clone().or(news.input),
-        seed: known.seed.or(news.seed),
-        public: known.public.or(news.public),
-        ..known.clone()
-    };
-    if merged.prompt.is_none() && (merged.prompt_hash.is_none() || merged.prompt_hash == news.prompt_hash) {
-        merged.prompt = news.prompt;
-        merged.prompt_hash = news.prompt_hash.or(merged.prompt_hash);
     }
     merged
 }

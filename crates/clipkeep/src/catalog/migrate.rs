@@ -16,9 +16,12 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { version: 3, sql: include_str!("../../migrations/sqlite/0003_polls.sql") },
     Migration { version: 4, sql: include_str!("../../migrations/sqlite/0004_upkeep.sql") },
     Migration { version: 5, sql: include_str!("../../migrations/sqlite/0005_history.sql") },
+    Migration { version: 6, sql: include_str!("../../migrations/sqlite/0006_provenance.sql") },
     Migration { version: 7, sql: include_str!("../../migrations/sqlite/0007_sharing.sql") },
     Migration { version: 8, sql: include_str!("../../migrations/sqlite/0008_tokens.sql") },
+    Migration { version: 11, sql: include_str!("../../migrations/sqlite/0011_submissions.sql") },
     Migration { version: 12, sql: include_str!("../../migrations/sqlite/0012_usage.sql") },
+    Migration { version: 13, sql: include_str!("../../migrations/sqlite/0013_links.sql") },
     Migration { version: 14, sql: include_str!("../../migrations/sqlite/0014_costs.sql") },
 ];
 
@@ -28,9 +31,12 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { version: 3, sql: include_str!("../../migrations/postgres/0003_polls.sql") },
     Migration { version: 4, sql: include_str!("../../migrations/postgres/0004_upkeep.sql") },
     Migration { version: 5, sql: include_str!("../../migrations/postgres/0005_history.sql") },
+    Migration { version: 6, sql: include_str!("../../migrations/postgres/0006_provenance.sql") },
     Migration { version: 7, sql: include_str!("../../migrations/postgres/0007_sharing.sql") },
     Migration { version: 8, sql: include_str!("../../migrations/postgres/0008_tokens.sql") },
+    Migration { version: 11, sql: include_str!("../../migrations/postgres/0011_submissions.sql") },
     Migration { version: 12, sql: include_str!("../../migrations/postgres/0012_usage.sql") },
+    Migration { version: 13, sql: include_str!("../../migrations/postgres/0013_links.sql") },
     Migration { version: 14, sql: include_str!("../../migrations/postgres/0014_costs.sql") },
 ];
 

@@ -4,9 +4,11 @@
 //! and one transaction; no transaction outlives its call. A lookup that finds
 //! nothing answers `None`.
 
+mod cells;
 pub mod costs;
 mod due;
 mod ending;
+pub mod family;
 pub mod group;
 pub mod lookup;
 mod merge;
@@ -18,15 +20,20 @@ pub mod page;
 pub mod polls;
 pub mod postgres;
 mod restart;
+pub mod revocations;
 pub mod risk;
 mod row;
 mod rules;
 pub mod sharing;
 pub mod sqlite;
+pub mod submissions;
+mod taken;
 pub mod tenants;
 pub mod tokens;
+mod told;
 mod upkeep;
 pub mod usage;
+mod words;
 
 use std::time::Duration;
 
@@ -38,11 +45,13 @@ use clipkeep_core::{
     time::Timestamp,
     version::SourceVersion,
     view::View,
+    words::Words,
 };
 
 pub use self::{
     costs::{CostBook, GeneratedLine, Names, OperationsRow, StoredLine},
     ending::Attempt,
+    family::Family,
     lookup::{Holder, Lookup, Outline},
     outbox::Outbox,
     upkeep::{AgedClip, Deletion, StoredObject, Upkeep},
@@ -105,7 +114,10 @@ impl CatalogError {
 }
 
 pub use self::due::{FRESH, Quota};
-use self::{outlook::Outlook, polls::Polls, risk::AtRisk, sharing::Sharing, tenants::Tenants, tokens::Tokens};
+use self::{
+    outlook::Outlook, polls::Polls, revocations::Revocations, risk::AtRisk, sharing::Sharing, submissions::Submissions,
+    tenants::Tenants, tokens::Tokens,
+};
 
 /// The catalogue's result.
 pub type Result<T, E = CatalogError> = std::result::Result<T, E>;
@@ -179,7 +191,7 @@ pub struct Pinned {
 }
 
 /// Which clips a list shows. All that are set must hold.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClipFilter {
     /// Of this generation.
     pub request_id: Option<RequestId>,
@@ -191,6 +203,10 @@ pub struct ClipFilter {
     pub tenant: Option<Tenant>,
     /// In this state.
     pub state: Option<ClipState>,
+    /// Made with this seed.
+    pub seed: Option<i64>,
+    /// Whose prompt is kept and holds all these words.
+    pub words: Option<Words>,
     /// Created at or after.
     pub created_after: Option<Timestamp>,
     /// Created before.
@@ -220,11 +236,14 @@ pub struct ClipPage {
 pub trait Catalog:
     AtRisk
     + CostBook
+    + Family
     + Lookup
     + Outbox
     + Outlook
     + Polls
+    + Revocations
     + Sharing
+    + Submissions
     + Tenants
     + Tokens
     + Upkeep
@@ -246,6 +265,10 @@ pub trait Catalog:
     /// before it is `lost` or `rejected`; saying it again then starts it over.
     /// The policy and due time of a new clip come from the merged facts.
     ///
+    /// Objects that were found in the store without anybody having told of them
+    /// (`adopted`) become those of the first provider that tells of their id: its
+    /// generation takes their facts and clips over, and what is stored stays so.
+    ///
     /// Answers in the order of `hooks`. `KeyTaken` for one fails the batch; the
     /// caller then commits one by one.
     async fn record_hooks(&self, hooks: &[HookRecord]) -> Result<Vec<HookOutcome>>;
@@ -261,7 +284,8 @@ pub trait Catalog:
     /// A clip's row.
     async fn clip(&self, key: &ClipKey) -> Result<Option<Clip>>;
 
-    /// A page of clips, newest first. Uses an index for each single filter.
+    /// A page of clips, newest first. Uses an index for each single filter, and
+    /// for words together with tenant, model and time.
     async fn clips(&self, filter: &ClipFilter, after: Option<&Cursor>, limit: u32) -> Result<ClipPage>;
 
     /// A clip's history, oldest first.

@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use clipkeep_core::{
     config::{Config, DatabaseUrl, Prompts as Kept},
+    lineage::OwnUrls,
     secret::Secret,
 };
 
@@ -66,6 +67,12 @@ pub async fn open_configured(config: &Config) -> Result<Arc<dyn Catalog>, OpenEr
         Kept::Keep => Prompts::Keep,
         Kept::HashOnly => Prompts::HashOnly,
     };
-    let rules = Rules { policies: config.policies.clone(), prompts, poll_after: config.poll_after };
+    let rules = Rules {
+        policies: config.policies.clone(),
+        prompts,
+        poll_after: config.poll_after,
+        lifetimes: config.source_lifetimes.clone(),
+        own_urls: OwnUrls::new(&config.public_url, &config.final_url_template),
+    };
     open(&database, rules).await
 }

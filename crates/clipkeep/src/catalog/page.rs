@@ -32,6 +32,20 @@ impl Statement {
     /// so on. Public so that the suite can ask the databases how they run it.
     pub fn list(filter: &ClipFilter, after: Option<&Cursor>, limit: u32, mark: char) -> Self {
         let mut list = Self { sql: select_clips!("WHERE ").to_owned(), values: Vec::new() };
+        list.narrow(filter, mark);
+        if let Some(Cursor { created_at, key }) = after {
+            let created_at = list.bind(Value::Int(created_at.millis()), mark);
+            let key = list.bind(Value::Text(key.to_string()), mark);
+            list.sql.push_str(&format!("(c.created_at, c.key) < ({created_at}, {key}) AND "));
+        }
+        let limit = list.bind(Value::Int(i64::from(size(limit)) + 1), mark);
+        list.sql.push_str(&format!("TRUE ORDER BY c.created_at DESC, c.key DESC LIMIT {limit}"));
+        list
+    }
+
+    /// Adds what must hold of a clip `c`, each with an `AND` behind it. Words are
+    /// not among it: they are looked for elsewhere.
+    pub(super) fn narrow(&mut self, filter: &ClipFilter, mark: char) {
         let text = |text: &str| Value::Text(text.to_owned());
         let equal = [
             ("c.request_id", filter.request_id.as_ref().map(|id| text(id.as_str()))),
@@ -39,20 +53,13 @@ impl Statement {
             ("c.prompt_hash", filter.prompt_hash.as_deref().map(text)),
             ("c.tenant", filter.tenant.as_ref().map(|tenant| text(tenant.as_str()))),
             ("c.state", filter.state.map(|state| text(state.as_str()))),
+            ("c.seed", filter.seed.map(Value::Int)),
         ];
         for (column, value) in equal {
-            list.compare(column, "=", value, mark);
+            self.compare(column, "=", value, mark);
         }
-        list.compare("c.created_at", ">=", filter.created_after.map(|time| Value::Int(time.millis())), mark);
-        list.compare("c.created_at", "<", filter.created_before.map(|time| Value::Int(time.millis())), mark);
-        if let Some(Cursor { created_at, key }) = after {
-            let created_at = list.bind(Value::Int(created_at.millis()), mark);
-            let key = list.bind(text(key.as_str()), mark);
-            list.sql.push_str(&format!("(c.created_at, c.key) < ({created_at}, {key}) AND "));
-        }
-        let limit = list.bind(Value::Int(i64::from(size(limit)) + 1), mark);
-        list.sql.push_str(&format!("TRUE ORDER BY c.created_at DESC, c.key DESC LIMIT {limit}"));
-        list
+        self.compare("c.created_at", ">=", filter.created_after.map(|time| Value::Int(time.millis())), mark);
+        self.compare("c.created_at", "<", filter.created_before.map(|time| Value::Int(time.millis())), mark);
     }
 
     pub(super) fn compare(&mut self, column: &str, operator: &str, value: Option<Value>, mark: char) {

@@ -1,25 +1,27 @@
 //! Rows to records, for both databases. A row that cannot be read names its
 //! table, key and column.
 
-use std::str::FromStr;
-
 use clipkeep_core::{
     event::{Event, Position},
-    generation::{Clip, Facts, Generation, HistoryEntry, MediaInfo, Sealed},
+    generation::{Clip, Generation, HistoryEntry},
     id::ClipKey,
+    link::Revocation,
     secret::SourceUrl,
     state::ClipState,
-    time::Timestamp,
     token::TokenInfo,
     version::SourceVersion,
     view::View,
 };
 
 use super::{
-    AgedClip, CatalogError, Cursor, Holder, Outline, Pinned, Result, StoredObject,
+    AgedClip, Cursor, Holder, Outline, Pinned, Result, StoredObject,
+    cells::Cells,
     outbox::{Backlog, Delivery, ParkedDelivery, WaitingDelivery},
     polls::Poll,
+    submissions::Begun,
 };
+
+pub(crate) use super::cells::{Columns, Unreadable};
 
 /// The columns of a clip `c` joined with its generation `g`.
 macro_rules! clip_columns {
@@ -28,7 +30,7 @@ macro_rules! clip_columns {
          c.source_expires_at, c.kind, c.content_type, c.epoch, c.created_at, c.stored_at, c.due_at, \
          c.attempts, c.misses, c.view, c.version, c.last_error, c.fence, c.size, c.sha256, c.sealed_kind, c.sealed_content_type, \
          c.duration, c.width, c.height, c.fps, c.codec, c.restarted_at, c.verified_at, \
-         c.object_key, \
+         c.object_key, c.link_generation, \
          g.model, g.prompt, g.prompt_hash, g.tenant, g.policy AS own_policy, g.input, g.seed, g.public"
     };
 }
@@ -71,95 +73,6 @@ macro_rules! select_outlines {
 }
 pub(crate) use {clip_columns, generation_columns, select_clips, select_generations, select_outlines};
 
-/// A cell that does not hold what its column promises.
-pub(crate) struct Unreadable;
-
-/// A database's row, by column name.
-pub(crate) trait Columns {
-    fn text(&self, column: &'static str) -> Result<Option<String>, Unreadable>;
-    fn int(&self, column: &'static str) -> Result<Option<i64>, Unreadable>;
-    fn real(&self, column: &'static str) -> Result<Option<f64>, Unreadable>;
-    fn flag(&self, column: &'static str) -> Result<Option<bool>, Unreadable>;
-}
-
-/// A row with what is needed to say where an unreadable cell stands.
-pub(super) struct Cells<'a, R> {
-    row: &'a R,
-    table: &'static str,
-    key: String,
-}
-
-impl<'a, R: Columns> Cells<'a, R> {
-    pub(super) fn of(row: &'a R, table: &'static str, key_column: &'static str) -> Result<Self> {
-        let mut cells = Self { row, table, key: String::new() };
-        cells.key = cells.must(key_column, cells.text(key_column))?;
-        Ok(cells)
-    }
-
-    fn bad(&self, column: &'static str) -> CatalogError {
-        CatalogError::BadRow { table: self.table, key: self.key.clone(), column }
-    }
-
-    /// The value of a column that is never null.
-    pub(super) fn must<T>(&self, column: &'static str, value: Result<Option<T>>) -> Result<T> {
-        value?.ok_or_else(|| self.bad(column))
-    }
-
-    pub(super) fn text(&self, column: &'static str) -> Result<Option<String>> {
-        self.row.text(column).map_err(|Unreadable| self.bad(column))
-    }
-
-    fn real(&self, column: &'static str) -> Result<Option<f64>> {
-        self.row.real(column).map_err(|Unreadable| self.bad(column))
-    }
-
-    pub(super) fn number<T: TryFrom<i64>>(&self, column: &'static str) -> Result<Option<T>> {
-        let number = self.row.int(column).map_err(|Unreadable| self.bad(column))?;
-        number.map(T::try_from).transpose().map_err(|_| self.bad(column))
-    }
-
-    pub(super) fn time(&self, column: &'static str) -> Result<Option<Timestamp>> {
-        Ok(self.number(column)?.map(Timestamp::from_millis))
-    }
-
-    pub(super) fn name<T: FromStr>(&self, column: &'static str) -> Result<Option<T>> {
-        self.text(column)?.map(|text| text.parse()).transpose().map_err(|_| self.bad(column))
-    }
-
-    fn facts(&self) -> Result<Facts> {
-        let input = self.text("input")?;
-        Ok(Facts {
-            model: self.text("model")?,
-            prompt: self.text("prompt")?,
-            prompt_hash: self.text("prompt_hash")?,
-            tenant: self.name("tenant")?,
-            policy: self.name("own_policy")?,
-            input: input.map(|json| serde_json::from_str(&json)).transpose().map_err(|_| self.bad("input"))?,
-            seed: self.number("seed")?,
-            public: self.row.flag("public").map_err(|Unreadable| self.bad("public"))?,
-        })
-    }
-
-    fn version(&self) -> Result<Option<SourceVersion>> {
-        let text = self.text("version")?;
-        text.map(|json| serde_json::from_str(&json)).transpose().map_err(|_| self.bad("version"))
-    }
-
-    fn sealed(&self) -> Result<Option<Sealed>> {
-        let Some(sha256) = self.text("sha256")? else { return Ok(None) };
-        let media = MediaInfo {
-            kind: self.must("sealed_kind", self.name("sealed_kind"))?,
-            content_type: self.must("sealed_content_type", self.text("sealed_content_type"))?,
-            duration: self.real("duration")?,
-            width: self.number("width")?,
-            height: self.number("height")?,
-            fps: self.real("fps")?,
-            codec: self.text("codec")?,
-        };
-        Ok(Some(Sealed { size: self.must("size", self.number("size"))?, sha256, media }))
-    }
-}
-
 /// Reads what `select_generations!` selected.
 pub(crate) fn generation(row: &impl Columns) -> Result<Generation> {
     let cells = Cells::of(row, "generations", "request_id")?;
@@ -183,6 +96,18 @@ pub(crate) fn poll(row: &impl Columns) -> Result<Poll> {
         polls: cells.must("polls", cells.number("polls"))?,
         misses: cells.must("poll_misses", cells.number("poll_misses"))?,
         error: cells.text("poll_error")?,
+    })
+}
+
+/// Reads a submit's row, for a call that asks for `request`.
+pub(crate) fn begun(row: &impl Columns, request: &str) -> Result<Begun> {
+    let cells = Cells::of(row, "submissions", "key")?;
+    let asked = cells.must("request", cells.text("request"))?;
+    let since = cells.must("begun_at", cells.time("begun_at"))?;
+    Ok(match (cells.name("provider")?, cells.name("request_id")?) {
+        _ if asked != request => Begun::Other,
+        (Some(provider), Some(request_id)) => Begun::Done(provider, request_id),
+        _ => Begun::Open(since),
     })
 }
 
@@ -214,6 +139,7 @@ pub(crate) fn clip(row: &impl Columns) -> Result<Clip> {
         last_error: cells.text("last_error")?,
         restarted_at: cells.time("restarted_at")?,
         verified_at: cells.time("verified_at")?.filter(|at| at.millis() != 0),
+        link_generation: cells.must("link_generation", cells.number("link_generation"))?,
         object_key: cells.name("object_key")?,
     })
 }
@@ -385,4 +311,10 @@ pub(crate) fn state(row: &impl Columns) -> Result<(ClipKey, ClipState)> {
 pub(crate) fn count(row: &impl Columns) -> Result<(ClipState, u64)> {
     let cells = Cells::of(row, "clips", "state")?;
     Ok((cells.must("state", cells.name("state"))?, cells.must("clips", cells.number("clips"))?))
+}
+
+/// Reads `what`.
+pub(crate) fn revocation(row: &impl Columns) -> Result<Revocation> {
+    let cells = Cells::of(row, "revocations", "what")?;
+    cells.must("what", cells.name("what"))
 }

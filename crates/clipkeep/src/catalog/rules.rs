@@ -3,7 +3,13 @@
 use std::time::Duration;
 
 use clipkeep_core::{
-    generation::Generation, hook::fal, id::Provider, policy::Policies, state::GenerationStatus, time::Timestamp,
+    generation::Generation,
+    hook::profile,
+    lifetime::SourceLifetimes,
+    lineage::OwnUrls,
+    policy::{Policies, Policy},
+    state::GenerationStatus,
+    time::Timestamp,
 };
 
 /// Whether prompts are kept as text.
@@ -25,24 +31,48 @@ pub struct Rules {
     pub prompts: Prompts,
     /// How long after its registration the provider is asked for a generation.
     pub poll_after: Duration,
+    /// What our own URLs look like in a model's input.
+    pub own_urls: OwnUrls,
+    /// How long sources live, where nobody says when one vanishes.
+    pub lifetimes: SourceLifetimes,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { policies: Policies::default(), prompts: Prompts::Keep, poll_after: Duration::from_secs(60) }
+        Self {
+            policies: Policies::default(),
+            prompts: Prompts::Keep,
+            poll_after: Duration::from_secs(60),
+            own_urls: OwnUrls::default(),
+            lifetimes: SourceLifetimes::default(),
+        }
     }
 }
 
 /// When the provider is asked for a generation that is `row` now. One whose
 /// result is known to be there is asked for at once.
 pub(super) fn poll_at(rules: &Rules, known: Option<&Generation>, row: &Generation, at: Timestamp) -> Option<Timestamp> {
-    let can_ask = row.provider == Provider::fal()
-        && row.facts.model.as_deref().is_some_and(|model| fal::generation_path(model, &row.request_id).is_some());
+    let profile = profile(&row.provider);
+    let can_ask = profile.is_some_and(|profile| (profile.can_ask)(row.facts.model.as_deref(), &row.request_id));
+    // Its result may not wait for as long as is configured.
+    let within = profile.and_then(|profile| profile.ask_within).unwrap_or(Duration::MAX);
     let same = known.filter(|known| known.status == row.status).and_then(|known| known.poll_at);
     match row.status {
         GenerationStatus::Completed | GenerationStatus::Failed => None,
         _ if !can_ask => None,
-        GenerationStatus::Pending => same.or_else(|| Some(row.created_at.plus(rules.poll_after))),
+        GenerationStatus::Pending => same.or_else(|| Some(row.created_at.plus(rules.poll_after.min(within)))),
         GenerationStatus::ResultMissing => same.or(Some(at)),
+    }
+}
+
+impl Rules {
+    /// When a clip that was made at `made_at` is due without a viewer. A deferred
+    /// one does not wait until its source is gone: half of its life is enough.
+    pub(super) fn due_at(&self, policy: Policy, made_at: Timestamp, expires: Option<Timestamp>) -> Option<Timestamp> {
+        let due = self.policies.due_at(policy, made_at)?;
+        match expires {
+            Some(expires) if policy == Policy::Deferred => Some(due.min(made_at.plus(expires.since(made_at) / 2))),
+            _ => Some(due),
+        }
     }
 }

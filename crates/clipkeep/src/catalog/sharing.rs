@@ -15,8 +15,9 @@ use clipkeep_core::{
 };
 
 use super::{
-    Attempt, Lease, Result, page,
-    row::{Cells, Columns},
+    Attempt, Lease, Result,
+    cells::{Cells, Columns},
+    page,
 };
 
 /// A stored clip that holds the bytes of another one.

@@ -7,6 +7,7 @@ use clipkeep_core::{
     config::{Config, Layers},
     generation::Clip,
     id::RequestId,
+    link::Audience,
     state::ClipState,
 };
 use fal_sim::{Sim, SimOptions};
@@ -161,7 +162,7 @@ async fn clips_of(stage: &Stage, id: &RequestId) -> anyhow::Result<Vec<Clip>> {
 }
 
 fn link(stage: &Stage, clip: &Clip) -> String {
-    stage.app.sign_link(&clip.key, LINK_SPAN, None).url
+    stage.app.sign_link(Audience::Public, (&clip.key, clip.link_generation), LINK_SPAN, None).url
 }
 
 fn print_clips(stage: &Stage, clips: &[Clip], as_json: bool) -> anyhow::Result<()> {

@@ -1,18 +1,20 @@
 //! `clipkeep find`: from prompt to clips and from clip to prompt.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clipkeep_core::{
-    config::Config,
+    config::{Config, Prompts},
     generation::Clip,
     id::{ClipKey, RequestId, Tenant},
     prompt::prompt_hash,
     state::ClipState,
+    time::Timestamp,
+    words::Words,
 };
 use serde_json::json;
 
-use super::{output, twice};
+use super::{export, output, tree, twice};
 use crate::{
     app::FinalUrls,
     catalog::{self, ClipFilter},
@@ -29,6 +31,9 @@ pub(super) struct Args {
     /// With this prompt hash.
     #[arg(long)]
     prompt_hash: Option<String>,
+    /// Whose prompts hold all these words, in any order and case.
+    #[arg(long)]
+    words: Option<Words>,
     /// Of this model.
     #[arg(long)]
     model: Option<String>,
@@ -38,9 +43,25 @@ pub(super) struct Args {
     /// In this state.
     #[arg(long)]
     state: Option<ClipState>,
+    /// Made with this seed.
+    #[arg(long, allow_negative_numbers = true)]
+    seed: Option<i64>,
+    /// Created at or after (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    created_after: Option<Timestamp>,
+    /// Created before (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    created_before: Option<Timestamp>,
+    /// Draw what the clip was made from, and what was made from it.
+    #[arg(long, conflicts_with_all = ["export", "words", "prompt", "prompt_hash"])]
+    tree: bool,
+    /// Write all clips that are found into this file, whatever `--limit` says:
+    /// .jsonl, .csv or .parquet.
+    #[arg(long, value_name = "FILE")]
+    export: Option<PathBuf>,
     /// What was generated more than once: bytes that one tenant has several
     /// times, newest first. `--tenant` and `--limit` go with it.
-    #[arg(long, conflicts_with_all = ["what", "prompt", "prompt_hash", "model", "state"])]
+    #[arg(long, conflicts_with_all = ["what", "prompt", "prompt_hash", "model", "state", "words", "seed", "tree", "export"])]
     twice: bool,
     /// At most this many.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -52,6 +73,16 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
     if args.twice {
         return twice::run(&*catalog, args.tenant.as_ref(), args.limit, as_json).await;
     }
+    let urls = FinalUrls::new(&config);
+    if args.tree {
+        return tree::run(&*catalog, args.what.as_deref(), &urls, as_json).await;
+    }
+    if args.words.is_some() && config.prompts == Prompts::HashOnly {
+        output::note("prompts are kept as hashes only (`prompts`): no words are found in them");
+    }
+    if let Some(path) = &args.export {
+        return export::run(catalog, urls, args.filter()?, path, as_json).await;
+    }
     let clips = match args.what.as_deref().and_then(|text| text.parse::<ClipKey>().ok()) {
         Some(key) if args.is_bare() => match catalog.clip(&key).await? {
             Some(clip) => vec![clip],
@@ -59,7 +90,6 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
         },
         _ => by_filter(&*catalog, args).await?,
     };
-    let urls = FinalUrls::new(&config);
     let code = if clips.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     if as_json {
         let rows: Vec<ClipRow> = clips.into_iter().map(|clip| ClipRow::new(clip, &urls)).collect();
@@ -74,21 +104,33 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
 
 impl Args {
     fn is_bare(&self) -> bool {
-        self.prompt.is_none() && self.prompt_hash.is_none() && self.model.is_none() && self.tenant.is_none()
+        self.narrowed() == ClipFilter::default()
+    }
+
+    /// What all flags say.
+    fn narrowed(&self) -> ClipFilter {
+        ClipFilter {
+            request_id: None,
+            model: self.model.clone(),
+            prompt_hash: self.prompt.as_deref().map(prompt_hash).or_else(|| self.prompt_hash.clone()),
+            tenant: self.tenant.clone(),
+            state: self.state,
+            seed: self.seed,
+            words: self.words.clone(),
+            created_after: self.created_after,
+            created_before: self.created_before,
+        }
+    }
+
+    fn filter(&self) -> anyhow::Result<ClipFilter> {
+        let request_id = self.what.as_deref().map(str::parse::<RequestId>).transpose();
+        let request_id = request_id.context("this is neither a clip key nor a request id")?;
+        Ok(ClipFilter { request_id, ..self.narrowed() })
     }
 }
 
 async fn by_filter(catalog: &dyn catalog::Catalog, args: &Args) -> anyhow::Result<Vec<Clip>> {
-    let request_id = args.what.as_deref().map(str::parse::<RequestId>).transpose();
-    let filter = ClipFilter {
-        request_id: request_id.context("this is neither a clip key nor a request id")?,
-        model: args.model.clone(),
-        prompt_hash: args.prompt.as_deref().map(prompt_hash).or_else(|| args.prompt_hash.clone()),
-        tenant: args.tenant.clone(),
-        state: args.state,
-        ..ClipFilter::default()
-    };
-    Ok(catalog.clips(&filter, None, args.limit).await?.clips)
+    Ok(catalog.clips(&args.filter()?, None, args.limit).await?.clips)
 }
 
 fn print_rows(clips: &[Clip]) {

@@ -1,19 +1,25 @@
-//! `clipkeep link KEY`: signs a link, without asking a running node.
+//! `clipkeep link KEY`: signs a link, or revokes links, without asking a
+//! running node.
 
 use std::{process::ExitCode, time::Duration};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clipkeep_core::{
     config::{Config, DurationText},
-    id::ClipKey,
-    link::{LinkKeys, expires_at},
+    id::{ClipKey, KeyId},
+    link::{Audience, LinkKeys, Revocation},
     state::ClipState,
     time::Clock,
 };
 use serde_json::json;
 
 use super::output;
-use crate::{catalog::open::open_existing, clock::SystemClock, keys};
+use crate::{
+    catalog::{Catalog, open::open_existing, revocations::MOST},
+    clock::SystemClock,
+    keys,
+    links::{self, Links, longest_link},
+};
 
 /// How long the catalogue may take: the link needs none.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -21,44 +27,152 @@ const PATIENCE: Duration = Duration::from_secs(3);
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The clip's key, such as {request_id}.mp4.
-    key: String,
+    #[arg(required_unless_present_any = ["revoke", "revoke_kid"])]
+    key: Option<String>,
     /// How long it shall hold, such as 24h; link_ttl unless given.
     #[arg(long)]
     expires_in: Option<DurationText>,
     /// The file name to save it under.
     #[arg(long)]
     download: Option<String>,
+    /// For eyes inside: leads to the source while the clip is not stored.
+    #[arg(long)]
+    internal: bool,
+    /// Revoke all links to the clip instead.
+    #[arg(long, requires = "key", conflicts_with_all = ["expires_in", "download", "internal"])]
+    revoke_all: bool,
+    /// Revoke this one link instead.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["key", "expires_in", "download", "internal"])]
+    revoke: Option<String>,
+    /// Revoke all links that the key of this id signed, or will sign, instead.
+    #[arg(long, value_name = "KID", conflicts_with_all = ["key", "revoke", "expires_in", "download", "internal"])]
+    revoke_kid: Option<KeyId>,
 }
 
-/// Why the link does not work now, if the catalogue is at hand and says so.
-async fn outlook(config: &Config, key: &ClipKey) -> Option<String> {
-    let catalog = open_existing(config).await.ok()??;
-    match catalog.clip(key).await.ok()?.map(|clip| clip.state) {
+impl Args {
+    const fn revokes(&self) -> bool {
+        self.revoke_all || self.revoke.is_some() || self.revoke_kid.is_some()
+    }
+
+    /// Whether it needs the keys of this audience.
+    pub(super) const fn needs(&self, audience: Audience) -> bool {
+        self.revokes() || self.internal == matches!(audience, Audience::Internal)
+    }
+
+    fn key(&self) -> anyhow::Result<ClipKey> {
+        let text = self.key.as_deref().unwrap_or_default();
+        text.parse().with_context(|| format!("{text:?} is no clip key"))
+    }
+}
+
+pub(super) async fn run(config: &Config, args: &Args, as_json: bool) -> anyhow::Result<ExitCode> {
+    if args.revokes() { revoke(config, args, as_json).await } else { sign(config, args, as_json).await }
+}
+
+async fn sign(config: &Config, args: &Args, as_json: bool) -> anyhow::Result<ExitCode> {
+    let (key, audience) = (args.key()?, if args.internal { Audience::Internal } else { Audience::Public });
+    let (max, name) = longest_link(config, audience);
+    let span = args.expires_in.map_or(config.link_ttl.min(max), Into::into);
+    if span.is_zero() || span > max {
+        bail!("--expires-in must be 1 s to {} s ({name})", max.as_secs());
+    }
+    let text = match audience {
+        Audience::Public => keys::link_keys_text(config)?,
+        Audience::Internal => keys::internal_link_keys_text(config)?,
+    };
+    let keys = LinkKeys::parse(text.expose(), audience)?;
+    let outlook = tokio::time::timeout(PATIENCE, outlook(config, &keys, &key)).await;
+    let Outlook { generation, note } = outlook.unwrap_or_else(|_| Outlook::unknown());
+    let expires = links::expires(audience, SystemClock.now(), span, config.link_window);
+    let link = links::sign(&keys, &config.public_url, (&key, generation), expires, args.download.as_deref());
+    if as_json {
+        let (url, secs) = (&link.url, expires.secs());
+        output::json(&json!({"key": key, "audience": audience, "url": url, "expires": secs, "expires_at": expires}))?;
+    } else {
+        output::line(link.url);
+    }
+    if let Some(note) = note {
+        output::note(note);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the catalogue knows of the link, if it is at hand.
+#[derive(Default)]
+struct Outlook {
+    generation: u32,
+    /// Why the link does not work now.
+    note: Option<String>,
+}
+
+impl Outlook {
+    fn unknown() -> Self {
+        let note = "the catalogue does not answer: were all links to the clip revoked before, this one is refused, too";
+        Self { generation: 0, note: Some(note.to_owned()) }
+    }
+}
+
+async fn outlook(config: &Config, keys: &LinkKeys, key: &ClipKey) -> Outlook {
+    let catalog = match open_existing(config).await {
+        Ok(Some(catalog)) => catalog,
+        Ok(None) => return Outlook::default(),
+        Err(_) => return Outlook::unknown(),
+    };
+    let revoked = catalog.revocations(SystemClock.now()).await.unwrap_or_default();
+    let in_vain = revoked.contains(&Revocation::Key(keys.signing().clone()));
+    let Ok(clip) = catalog.clip(key).await else { return Outlook::unknown() };
+    let generation = clip.as_ref().map_or(0, |clip| clip.link_generation);
+    let note = match clip.map(|clip| clip.state) {
+        _ if in_vain => Some("the key that signs was revoked: the link answers 403".to_owned()),
         None => Some(format!("{key} is not known yet: the link works once the clip comes")),
         Some(state @ (ClipState::Lost | ClipState::Rejected | ClipState::Deleted)) => {
             Some(format!("{key} is {state}: the link answers 410"))
         }
         Some(_) => None,
-    }
+    };
+    Outlook { generation, note }
 }
 
-pub(super) async fn run(config: &Config, args: &Args, as_json: bool) -> anyhow::Result<ExitCode> {
-    let key: ClipKey = args.key.parse().with_context(|| format!("{:?} is no clip key", args.key))?;
-    let span = args.expires_in.map_or(config.link_ttl, Into::into);
-    if span.is_zero() || span > config.link_max_ttl {
-        bail!("--expires-in must be 1 s to {} s (link_max_ttl)", config.link_max_ttl.as_secs());
+/// Writes it into the catalogue; running nodes hear of it within seconds.
+async fn revoke(config: &Config, args: &Args, as_json: bool) -> anyhow::Result<ExitCode> {
+    let links = Links::new(config, &keys::link_keys_text(config)?, &keys::internal_link_keys_text(config)?)?;
+    let catalog = open_existing(config).await?.context("there is no catalogue yet, so no clip has links")?;
+    if args.revoke_all {
+        let key = args.key()?;
+        let raised = catalog.revoke_links_of(&key, SystemClock.now()).await?;
+        let generation = raised.ok_or_else(|| anyhow!("no clip is named {key}"))?;
+        let told = json!({"revoked": "clip", "key": key, "link_generation": generation});
+        return told_of(&format!("all links to {key} are revoked"), &told, as_json);
     }
-    let links: LinkKeys = keys::link_keys_text(config)?.expose().parse()?;
-    let expires = expires_at(SystemClock.now(), span, config.link_window);
-    let path = format!("/v/{key}");
-    let url = format!("{}{path}?{}", config.public_url, links.sign(&path, expires, args.download.as_deref()));
+    if let Some(kid) = &args.revoke_kid {
+        if ![Audience::Public, Audience::Internal].iter().any(|audience| links.keys(*audience).has(kid)) {
+            bail!("no link key has the id {kid}");
+        }
+        remember(&*catalog, Revocation::Key(kid.clone())).await?;
+        return told_of(
+            &format!("all links signed by {kid} are revoked"),
+            &json!({"revoked": "kid", "kid": kid}),
+            as_json,
+        );
+    }
+    let url = args.revoke.as_deref().context("which link?")?;
+    let (_, key, revocation) = links.read(url).map_err(|error| anyhow!("--revoke: {error}"))?;
+    remember(&*catalog, revocation).await?;
+    told_of(&format!("that link to {key} is revoked"), &json!({"revoked": "link", "key": key}), as_json)
+}
+
+async fn remember(catalog: &dyn Catalog, revocation: Revocation) -> anyhow::Result<()> {
+    if catalog.revoke(&revocation, SystemClock.now()).await? {
+        return Ok(());
+    }
+    bail!("{MOST} links are revoked already; hint: --revoke-all revokes a clip's links in one")
+}
+
+fn told_of(text: &str, told: &serde_json::Value, as_json: bool) -> anyhow::Result<ExitCode> {
     if as_json {
-        output::json(&json!({"key": key, "url": url, "expires": expires.secs(), "expires_at": expires}))?;
+        output::json(told)?;
     } else {
-        output::line(url);
-    }
-    if let Some(note) = tokio::time::timeout(PATIENCE, outlook(config, &key)).await.ok().flatten() {
-        output::note(note);
+        output::line(format!("{text}; running nodes refuse them within seconds"));
     }
     Ok(ExitCode::SUCCESS)
 }

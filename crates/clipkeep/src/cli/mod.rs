@@ -6,6 +6,7 @@ mod demo;
 mod doctor;
 mod events;
 mod explain;
+mod export;
 mod find;
 mod import;
 mod link;
@@ -14,6 +15,7 @@ mod receipt;
 mod serve;
 mod sweep;
 mod token;
+mod tree;
 mod twice;
 mod usage;
 mod verify;
@@ -21,7 +23,10 @@ mod verify;
 use std::{fmt, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use clipkeep_core::config::{Config, DatabaseUrl, LogFormat as WantedFormat, StoreUrl};
+use clipkeep_core::{
+    config::{Config, DatabaseUrl, LogFormat as WantedFormat, StoreUrl},
+    link::Audience,
+};
 
 use crate::{
     chain::chain,
@@ -58,7 +63,7 @@ enum Command {
     Sweep(sweep::Args),
     /// Tell the story of a clip: each attempt, what it read, and what comes next.
     Explain(explain::Args),
-    /// Sign a link to a clip.
+    /// Sign a link to a clip, or revoke links.
     Link(link::Args),
     /// Read stored clips again and compare their bytes with their checksums.
     Verify(verify::Args),
@@ -162,7 +167,10 @@ fn needs_folder(command: &Command, config: &Config) -> bool {
         Command::Serve | Command::Demo(_) | Command::Import(_) | Command::Doctor => false,
         Command::Token(args) if args.is_admins() => config.admin_token.is_none(),
         Command::Token(_) => database,
-        Command::Link(_) => config.link_keys.is_none(),
+        Command::Link(args) => {
+            (args.needs(Audience::Public) && config.link_keys.is_none())
+                || (args.needs(Audience::Internal) && config.internal_link_keys.is_none())
+        }
         Command::Events(args) if args.is_secret() => config.event_secret.is_none(),
         Command::Find(_) | Command::Events(_) | Command::Explain(_) | Command::Usage(_) | Command::Costs(_) => database,
         Command::Verify(args) if args.is_offline() => false,
@@ -170,8 +178,9 @@ fn needs_folder(command: &Command, config: &Config) -> bool {
         Command::Sweep(args) if args.only_lists() => database,
         Command::Sweep(args) if args.only_looks() => database || store,
         Command::Sweep(_) => {
-            let secrets = [&config.admin_token, &config.link_keys, &config.event_secret, &config.receipt_key];
-            database || store || secrets.iter().any(|secret| secret.is_none())
+            let links = [&config.link_keys, &config.internal_link_keys];
+            let others = [&config.admin_token, &config.event_secret, &config.receipt_key];
+            database || store || links.iter().chain(&others).any(|secret| secret.is_none())
         }
     }
 }

@@ -53,13 +53,16 @@ impl Known {
     /// is another clip of it: nothing that is known is replaced.
     pub(super) fn place(&self, request_id: &RequestId, url: &SourceUrl, provider: &Provider) -> Place {
         let clips = self.0.get(request_id).map_or(&[][..], Vec::as_slice);
-        if let Some(other) = clips.iter().find(|clip| clip.provider != *provider) {
+        // What was found in the store is taken over by whoever knows of it.
+        let is_other = |clip: &&Outline| clip.provider != *provider && clip.provider != Provider::adopted();
+        if let Some(other) = clips.iter().find(is_other) {
             return Place::Refused(format!("request_id: belongs to a generation of {}", other.provider));
         }
         if let Some(clip) = self.clip(request_id, url, provider) {
             return Place::Known { slot: clip.slot.clone() };
         }
-        match clips.iter().map(|clip| clip.index + 1).max().unwrap_or(0) {
+        let own = clips.iter().filter(|clip| clip.provider == *provider);
+        match own.map(|clip| clip.index + 1).max().unwrap_or(0) {
             index if index as usize >= MAX_CLIPS => {
                 Place::Refused(format!("request_id: a generation has no more than {MAX_CLIPS} clips"))
             }

@@ -1,8 +1,7 @@
 //! The files that an import writes: they appear whole, or not at all.
 
 use std::{
-    fs::{self, File},
-    io::{self, BufWriter, Write},
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -11,49 +10,10 @@ use serde_json::{json, value::to_raw_value};
 use super::{
     ImportError, Rejects,
     json::{Members, members},
-    places::{part, with},
+    places::with,
     table::{Original, Shape},
 };
-
-/// A file that gets its name when it is complete. Dropped before, it is gone;
-/// what a kill leaves, the next run writes over.
-pub(super) struct Draft {
-    pub(super) path: PathBuf,
-    part: PathBuf,
-    file: Option<BufWriter<File>>,
-}
-
-impl Draft {
-    pub(super) fn create(path: &Path) -> io::Result<Self> {
-        let part = part(path);
-        // Not written into, whatever it is: only its name is taken.
-        match fs::remove_file(&part) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let file = BufWriter::new(File::create_new(&part)?);
-        Ok(Self { path: path.to_owned(), part, file: Some(file) })
-    }
-
-    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.as_mut().map_or(Ok(()), |file| file.write_all(bytes))
-    }
-
-    pub(super) fn finish(mut self) -> io::Result<()> {
-        if let Some(file) = self.file.take() {
-            file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        }
-        fs::rename(&self.part, &self.path)
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if self.file.is_some() {
-            let _ = fs::remove_file(&self.part);
-        }
-    }
-}
+use crate::draft::Draft;
 
 pub(super) fn csv_line(delimiter: u8, fields: &[&[u8]]) -> Vec<u8> {
     let mut writer = csv::WriterBuilder::new().delimiter(delimiter).flexible(true).from_writer(Vec::new());

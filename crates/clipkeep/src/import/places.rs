@@ -9,7 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{ImportError, Outputs, Rejects, output::Draft};
+use super::{ImportError, Outputs, Rejects};
+use crate::draft::{Draft, part};
 
 /// Which file a path means.
 #[derive(PartialEq, Eq)]
@@ -89,11 +90,6 @@ impl Identity {
 
 fn standard_input() -> io::Result<Metadata> {
     File::from(io::stdin().as_fd().try_clone_to_owned()?).metadata()
-}
-
-/// What a file is called until it is complete.
-pub(super) fn part(path: &Path) -> PathBuf {
-    with(path, ".part")
 }
 
 /// A path with something behind its name.

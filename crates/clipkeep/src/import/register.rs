@@ -141,7 +141,7 @@ impl Target<'_> {
             Place::New { index } => {
                 let clip = entry.clip(index, Import::slot(self.id, number));
                 known.add(&entry.request_id, &self.import.defaults, &clip, now);
-                hooks.push(self.app.complete_record(entry.record(provider, Some(clip), now)));
+                hooks.push(entry.record(provider, Some(clip), now));
             }
         }
         Ok(())

@@ -12,8 +12,9 @@ use super::{
     ImportError,
     entry::Entry,
     lines::Refused,
-    output::{Draft, csv_line, is_json},
+    output::{csv_line, is_json},
 };
+use crate::draft::Draft;
 
 /// The columns of a report.
 const COLUMNS: [&str; 6] = ["line", "url", "request_id", "key", "outcome", "reason"];

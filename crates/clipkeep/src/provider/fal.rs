@@ -1,177 +1,220 @@
-//! fal's queue: how far is a generation, and what came of it?
+//! fal: its webhooks, and its queue: submit, and ask what came of it.
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use async_trait::async_trait;
+use bytes::Bytes;
 use clipkeep_core::{
-    config::BaseUrl,
-    hook::fal::{Stage, generation_path, result_stage, status_stage},
+    config::Config,
+    generation::Generation,
+    hook::{
+        Decoded, HookQuery,
+        fal::{self, HookError, SignedHeaders, Stage, generation_path, result_stage, status_stage},
+    },
     id::RequestId,
-    secret::Secret,
+    time::Timestamp,
 };
-use http::{
-    HeaderMap, HeaderValue,
-    header::{ACCEPT, AUTHORIZATION, RETRY_AFTER},
-};
-use reqwest::{Client, redirect};
+use http::{HeaderName, HeaderValue};
+use serde::Deserialize;
 
-use crate::tls;
+use super::{Answer, AskError, Dialect, Envelope, HookRefused, api::Api};
+use crate::{jwks::JwksCache, tls};
 
-/// How long connecting may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long one answer may take in all.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// A status is a few lines.
+/// Its name, as people write it.
+const NAME: &str = "fal";
+/// A status is a few lines, and so is the reply to a submit.
 const MAX_STATUS: usize = 1 << 20;
 
-/// What the queue says of a generation.
-#[derive(Debug)]
-pub enum Answer {
-    /// It waits, or runs.
-    Running,
-    /// It is over; this is the answer that its result gave.
-    Ended {
-        /// The status code: the model's own, where it failed.
-        code: u16,
-        /// The body.
-        body: Bytes,
-    },
-    /// The queue does not know it, or not any more.
-    Unknown,
-}
-
-/// Why the queue did not say. No text here holds an address or a key.
-#[derive(Debug, thiserror::Error)]
-pub enum AskError {
-    /// The model's name does not lead to an app.
-    #[error("the model's name does not say where to ask")]
-    NoApp,
-    /// The key is wrong, missing, or may not ask. Others would be refused too.
-    #[error("fal refuses to tell (HTTP {code}); hint: is `fal_key` right, and of the account that generates?")]
-    Refused {
-        /// The status code.
-        code: u16,
-    },
-    /// An answer that nothing follows from.
-    #[error("fal's queue answers {code}")]
-    Away {
-        /// The status code.
-        code: u16,
-        /// How long it wants to be left alone.
-        after: Option<Duration>,
-    },
-    /// No answer.
-    #[error("fal's queue {0}")]
-    Unanswered(&'static str),
-    /// Longer than a result may be.
-    #[error("fal's answer is larger than {max} bytes (hook_max_body)")]
-    TooLarge {
-        /// How much is read.
-        max: usize,
-    },
-}
-
-/// fal's queue. Cheap to clone.
-#[derive(Clone)]
-pub struct FalQueue {
-    client: Client,
-    base: BaseUrl,
-    key: Option<HeaderValue>,
+/// fal.
+pub struct Fal {
+    queue: Api,
+    jwks: JwksCache,
+    tolerance: Duration,
     max_result: usize,
 }
 
-impl FalQueue {
-    /// The queue at `base`, asked with this key.
-    ///
-    /// # Errors
-    /// If there can be no HTTP client.
-    pub fn new(base: BaseUrl, key: Option<&Secret<String>>, max_result: usize) -> Result<Self, reqwest::Error> {
-        let is_plain = base.to_url().scheme() == "http";
-        let client = tls::client_builder()
-            .https_only(!is_plain)
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(ANSWER_TIMEOUT)
-            .user_agent(concat!("clipkeep/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self { client, base, key: key.and_then(key_header), max_result })
+/// A request to be submitted.
+#[derive(Debug)]
+pub struct Submission {
+    /// The model's endpoint id.
+    pub model: String,
+    /// Its input, as JSON.
+    pub input: Vec<u8>,
+    /// What is called when it is over.
+    pub webhook: String,
+    /// `normal` or `low`.
+    pub priority: Option<&'static str>,
+    /// How many seconds it may wait before it starts.
+    pub start_timeout: Option<u32>,
+}
+
+/// A request that fal took.
+#[derive(Debug)]
+pub struct Submitted {
+    /// Its id.
+    pub request_id: RequestId,
+}
+
+/// Why a submit came to nothing. No text here holds an address or a key.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The model's name leads to no app.
+    #[error("the model's name leads to no app: it must look like owner/app")]
+    NoApp,
+    /// Nobody said with which key.
+    #[error("`fal_key` is not set, so nothing can be submitted")]
+    NoKey,
+    /// fal did not take it.
+    #[error("fal did not take it (HTTP {code}): {words}")]
+    Refused {
+        /// fal's status code.
+        code: u16,
+        /// fal's words.
+        words: String,
+        /// How long fal wants to be left alone.
+        after: Option<Duration>,
+    },
+    /// It never reached fal.
+    #[error(transparent)]
+    NotSent(AskError),
+    /// fal may have taken it: its answer did not come, or was none.
+    #[error("fal may have taken it, but did not say so")]
+    Unknown,
+}
+
+impl Fal {
+    pub(super) fn new(config: &Config) -> Result<Self, reqwest::Error> {
+        Ok(Self {
+            queue: Api::new(NAME, &config.fal_queue_url, "Key", config.fal_key.as_ref())?,
+            jwks: JwksCache::new(config.fal_jwks_url.to_string(), tls::client_builder().build()?),
+            tolerance: config.hook_tolerance,
+            max_result: usize::try_from(config.hook_max_body).unwrap_or(usize::MAX),
+        })
     }
 
-    /// Asks how far a generation of `model` is and, if it is over, what came of
-    /// it. Dropping the future leaves nothing.
+    /// Submits a request. Dropping the future leaves it open whether fal took it.
     ///
     /// # Errors
-    /// If the queue does not say.
-    pub async fn ask(&self, model: &str, request_id: &RequestId) -> Result<Answer, AskError> {
-        let path = generation_path(model, request_id).ok_or(AskError::NoApp)?;
-        let status = self.get(&format!("{path}/status"), MAX_STATUS).await?;
+    /// If it did not, or did not say.
+    pub async fn submit(&self, submission: Submission) -> Result<Submitted, SubmitError> {
+        let target = fal::submit_target(&submission.model, &submission.webhook).ok_or(SubmitError::NoApp)?;
+        if !self.queue.has_key() {
+            return Err(SubmitError::NoKey);
+        }
+        let headers = headers(&submission);
+        let said = match self.queue.post(&target, headers, submission.input, MAX_STATUS).await {
+            Ok(said) => said,
+            Err((_, true)) => return Err(SubmitError::Unknown),
+            Err((error, false)) => return Err(SubmitError::NotSent(error)),
+        };
+        match said.code {
+            200..=299 => {
+                let reply: Reply = serde_json::from_slice(&said.body).map_err(|_| SubmitError::Unknown)?;
+                Ok(Submitted { request_id: reply.request_id })
+            }
+            // What stands before fal cannot say whether fal has it.
+            code @ 500..=599 if fal::refusal(&said.body).is_none() => {
+                tracing::warn!(code, "a submit's answer is none of fal's");
+                Err(SubmitError::Unknown)
+            }
+            code => {
+                let words = fal::refusal(&said.body).unwrap_or_else(|| "it did not say why".to_owned());
+                Err(SubmitError::Refused { code, words, after: said.after })
+            }
+        }
+    }
+
+    /// The status code and body of the generation's result, once it is over.
+    async fn result(&self, path: &str) -> Result<Ended, AskError> {
+        let status = self.queue.get(&format!("{path}/status"), MAX_STATUS).await?;
         match status_stage(status.code, &status.body) {
-            Stage::Running => return Ok(Answer::Running),
-            Stage::Unknown => return Ok(Answer::Unknown),
+            Stage::Running => return Ok(Ended::Not),
+            Stage::Unknown => return Ok(Ended::Unknown),
             Stage::Ended => {}
-            Stage::Refused => return Err(AskError::Refused { code: status.code }),
+            Stage::Refused => return Err(refused(status.code)),
             Stage::Away => return Err(status.away()),
         }
-        let result = self.get(&path, self.max_result).await?;
+        let result = self.queue.get(path, self.max_result).await?;
         match result_stage(result.code, &result.body) {
-            Stage::Running => Ok(Answer::Running),
-            Stage::Unknown => Ok(Answer::Unknown),
-            Stage::Ended => Ok(Answer::Ended { code: result.code, body: result.body }),
-            Stage::Refused => Err(AskError::Refused { code: result.code }),
+            Stage::Running => Ok(Ended::Not),
+            Stage::Unknown => Ok(Ended::Unknown),
+            Stage::Ended => Ok(Ended::With(result.code, result.body)),
+            Stage::Refused => Err(refused(result.code)),
             Stage::Away => Err(result.away()),
         }
     }
 
-    async fn get(&self, path: &str, max: usize) -> Result<Said, AskError> {
-        let mut request = self.client.get(format!("{}/{path}", self.base)).header(ACCEPT, "application/json");
-        if let Some(key) = &self.key {
-            request = request.header(AUTHORIZATION, key.clone());
-        }
-        let mut response = request.send().await.map_err(unanswered)?;
-        let (code, after) = (response.status().as_u16(), retry_after(response.headers()));
-        let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(unanswered)? {
-            if body.len() + chunk.len() > max {
-                return Err(AskError::TooLarge { max });
+    /// Checks the signature against the cached keys, then once against fresh
+    /// ones. Answers the request id that was signed.
+    async fn verify(&self, signed: &SignedHeaders<'_>, body: &[u8]) -> Result<String, HookRefused> {
+        let keys = self.jwks.keys().await?;
+        match signed.verify(body, &keys) {
+            Ok(verified) => {
+                self.jwks.prefer(verified.key_index);
+                return Ok(verified.request_id);
             }
-            body.extend_from_slice(&chunk);
+            Err(HookError::NoKeyFits) => {}
+            Err(error) => return Err(unsigned(error)),
         }
-        Ok(Said { code, body: body.freeze(), after })
+        let newer = self.jwks.newer_keys().await?;
+        Ok(signed.verify(body, &newer).map_err(unsigned)?.request_id)
     }
 }
 
-/// What the key is sent as. A key that is no header value was refused with the
-/// configuration.
-pub(super) fn key_header(key: &Secret<String>) -> Option<HeaderValue> {
-    let mut header = HeaderValue::try_from(format!("Key {}", key.expose())).ok()?;
-    header.set_sensitive(true);
-    Some(header)
+/// How a generation ended.
+enum Ended {
+    Not,
+    Unknown,
+    With(u16, Bytes),
 }
 
-/// One answer.
-struct Said {
-    code: u16,
-    body: Bytes,
-    after: Option<Duration>,
+#[derive(Deserialize)]
+struct Reply {
+    request_id: RequestId,
 }
 
-impl Said {
-    fn away(&self) -> AskError {
-        AskError::Away { code: self.code, after: self.after }
+fn headers(submission: &Submission) -> Vec<(HeaderName, HeaderValue)> {
+    let priority = submission.priority.map(HeaderValue::from_static);
+    let timeout = submission.start_timeout.map(HeaderValue::from);
+    [("x-fal-queue-priority", priority), ("x-fal-request-timeout", timeout)]
+        .into_iter()
+        .filter_map(|(name, value)| Some((HeaderName::from_static(name), value?)))
+        .collect()
+}
+
+fn refused(code: u16) -> AskError {
+    AskError::Refused { provider: NAME, code, key: "fal_key" }
+}
+
+fn unsigned(error: HookError) -> HookRefused {
+    HookRefused::Unsigned(error.to_string())
+}
+
+#[async_trait]
+impl Dialect for Fal {
+    fn name(&self) -> &'static str {
+        "fal"
     }
-}
 
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let secs = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(secs))
-}
+    fn screen(&self, envelope: Envelope<'_>) -> Result<(), HookRefused> {
+        SignedHeaders::read(envelope.headers, envelope.at, self.tolerance).map(drop).map_err(unsigned)
+    }
 
-/// In our own words: the client's hold the address.
-fn unanswered(error: reqwest::Error) -> AskError {
-    AskError::Unanswered(match error {
-        error if error.is_timeout() => "does not answer in time",
-        error if error.is_connect() => "cannot be connected to",
-        _ => "broke off before its answer was whole",
-    })
+    async fn receive(&self, envelope: Envelope<'_>, body: &[u8]) -> Result<Decoded, HookRefused> {
+        let signed = SignedHeaders::read(envelope.headers, envelope.at, self.tolerance).map_err(unsigned)?;
+        let request_id = self.verify(&signed, body).await?;
+        Ok(fal::decode(body, Some(&request_id), &HookQuery::parse(envelope.query)?, envelope.at)?)
+    }
+
+    async fn ask(&self, generation: &Generation, at: Timestamp) -> Result<Answer, AskError> {
+        let Generation { request_id, facts, .. } = generation;
+        let model = facts.model.as_deref().unwrap_or_default();
+        let path = generation_path(model, request_id).ok_or(AskError::NoPlace)?;
+        let decoded = match self.result(&path).await? {
+            Ended::Not => return Ok(Answer::Running),
+            Ended::Unknown => return Ok(Answer::Unknown),
+            Ended::With(code, body) => fal::fetched(request_id, code, &body, at)?,
+        };
+        Ok(Answer::Ended(Box::new(decoded)))
+    }
 }

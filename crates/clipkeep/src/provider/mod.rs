@@ -1,10 +1,169 @@
-//! Providers that can be asked: what became of a generation? And the way there
-//! for what apps ask.
+//! Providers: how each one's webhooks are believed and read, and how it is asked
+//! what became of a generation. And the way to fal for what apps ask (`relay`).
 //!
-//! Not the way in for webhooks, and not where clips are fetched from.
+//! A provider is a file here and a line in [`Providers::new`], beside its module
+//! in the core's `hook`. Not the way into the catalogue, and not where clips are
+//! fetched from.
 
+mod api;
 mod fal;
 mod relay;
+mod replicate;
+mod standard;
 
-pub use fal::{Answer, AskError, FalQueue};
-pub use relay::{FalRelay, Outgoing, RelayError, unanswered};
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use clipkeep_core::{
+    config::Config,
+    generation::Generation,
+    hook::{DecodeError, Decoded, QueryError},
+    time::Timestamp,
+};
+use http::HeaderMap;
+
+pub use self::{
+    fal::{Fal, Submission, SubmitError, Submitted},
+    relay::{FalRelay, Outgoing, RelayError, unanswered},
+};
+use self::{replicate::Replicate, standard::Standard};
+use crate::jwks::JwksError;
+
+/// Why a webhook was not taken. No text here holds an address or a key.
+#[derive(Debug, thiserror::Error)]
+pub enum HookRefused {
+    /// Not signed, or not by whom it should be. 401.
+    #[error("{0}")]
+    Unsigned(String),
+    /// Signed, but the hook URL's query is none. 400.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// Signed, but not understood. 400.
+    #[error(transparent)]
+    Unread(#[from] DecodeError),
+    /// The keys it would be checked with cannot be had. 503.
+    #[error("the webhook keys cannot be had")]
+    KeysAway(#[from] JwksError),
+    /// Nobody said what its webhooks are signed with. 503.
+    #[error("no key is known to check these webhooks with: set `{0}`")]
+    NotConfigured(&'static str),
+}
+
+/// What a provider says of a generation.
+#[derive(Debug)]
+pub enum Answer {
+    /// It waits, or runs.
+    Running,
+    /// It is over, or this is all that there will be.
+    Ended(Box<Decoded>),
+    /// The provider does not know it, or not any more.
+    Unknown,
+}
+
+/// Why a provider did not say. No text here holds an address or a key.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// Nothing that is known of the generation says where to ask.
+    #[error("nothing that is known of it says where to ask")]
+    NoPlace,
+    /// The key is wrong, missing, or may not ask. Others would be refused too.
+    #[error("{provider} refuses to tell (HTTP {code}); hint: is `{key}` right, and of the account that generates?")]
+    Refused {
+        /// Who.
+        provider: &'static str,
+        /// The status code.
+        code: u16,
+        /// The key of the configuration.
+        key: &'static str,
+    },
+    /// An answer that nothing follows from.
+    #[error("{provider} answers {code}")]
+    Away {
+        /// Who.
+        provider: &'static str,
+        /// The status code.
+        code: u16,
+        /// How long it wants to be left alone.
+        after: Option<Duration>,
+    },
+    /// No answer.
+    #[error("{provider} {problem}")]
+    Unanswered {
+        /// Who.
+        provider: &'static str,
+        /// What happened instead.
+        problem: &'static str,
+    },
+    /// Longer than a result may be.
+    #[error("the answer is larger than {max} bytes (hook_max_body)")]
+    TooLarge {
+        /// How much is read.
+        max: usize,
+    },
+    /// An answer that cannot be read.
+    #[error("reading the answer: {0}")]
+    Unread(#[from] DecodeError),
+}
+
+/// What a webhook's sender is told by, beside its body.
+#[derive(Clone, Copy)]
+pub struct Envelope<'a> {
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// The hook URL's query.
+    pub query: &'a str,
+    /// When it came.
+    pub at: Timestamp,
+}
+
+/// A provider's ways.
+#[async_trait]
+pub trait Dialect: Send + Sync {
+    /// Its name, as in `/hooks/{name}`.
+    fn name(&self) -> &'static str;
+
+    /// The cheap half of believing: what can be told before the body is read.
+    ///
+    /// # Errors
+    /// If it is not to be believed, whatever the body.
+    fn screen(&self, envelope: Envelope<'_>) -> Result<(), HookRefused>;
+
+    /// Verifies a webhook over its raw body, and only then reads it. Dropping the
+    /// future leaves nothing.
+    ///
+    /// # Errors
+    /// If it is not believed, or not understood.
+    async fn receive(&self, envelope: Envelope<'_>, body: &[u8]) -> Result<Decoded, HookRefused>;
+
+    /// Asks how far a generation is and, if it is over, what came of it.
+    /// Dropping the future leaves nothing.
+    ///
+    /// # Errors
+    /// If the provider does not say.
+    async fn ask(&self, generation: &Generation, at: Timestamp) -> Result<Answer, AskError>;
+}
+
+/// All providers.
+pub struct Providers {
+    /// fal, which can be submitted to as well.
+    pub fal: Arc<Fal>,
+    all: Vec<Arc<dyn Dialect>>,
+}
+
+impl Providers {
+    /// The providers, as configured.
+    ///
+    /// # Errors
+    /// If there can be no HTTP client.
+    pub fn new(config: &Config) -> Result<Self, reqwest::Error> {
+        let fal = Arc::new(Fal::new(config)?);
+        let all: Vec<Arc<dyn Dialect>> =
+            vec![Arc::clone(&fal) as _, Arc::new(Replicate::new(config)?), Arc::new(Standard::new(config))];
+        Ok(Self { fal, all })
+    }
+
+    /// The one of that name.
+    pub fn named(&self, name: &str) -> Option<&dyn Dialect> {
+        self.all.iter().find(|dialect| dialect.name() == name).map(|dialect| &**dialect)
+    }
+}

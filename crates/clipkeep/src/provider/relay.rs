@@ -9,7 +9,7 @@ use clipkeep_core::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header::AUTHORIZATION};
 use reqwest::{Body, Client, Response, redirect};
 
-use super::fal::key_header;
+use super::api::key_header;
 use crate::tls;
 
 /// How long connecting may take.
@@ -75,7 +75,7 @@ impl FalRelay {
             queue: config.fal_queue_url.clone(),
             run: config.fal_run_url.clone(),
             rest: config.fal_rest_url.clone(),
-            key: config.fal_key.as_ref().and_then(key_header),
+            key: config.fal_key.as_ref().and_then(|key| key_header("Key", key)),
         })
     }
 

@@ -7,6 +7,7 @@ use clipkeep_core::{
     generation::{Bringer, Clip, Facts, HookRecord},
     hook::fal::{self, Stage},
     id::{Provider, RequestId},
+    link::Audience,
     state::{ClipState, GenerationStatus},
 };
 
@@ -57,7 +58,6 @@ pub(super) fn read_whole(app: &App, call: &'static str, request_id: &RequestId, 
 /// Records what an answer says, as a webhook would have been; answers what
 /// stands for the sources in it.
 pub(super) async fn record(app: &App, record: HookRecord) -> Result<Option<Replace>, CatalogError> {
-    let record = app.complete_record(record);
     let outcome = match insist(|| app.hooks.record(record.clone())).await {
         // Another provider's generation has its name: its clips are not these.
         Err(taken @ CatalogError::KeyTaken { .. }) => {
@@ -97,7 +97,7 @@ fn url_of(app: &App, clip: &Clip) -> String {
     if is_over || clip.facts.public.unwrap_or(app.config.public) {
         return app.final_urls.of(&clip.key);
     }
-    app.sign_link(&clip.key, app.config.link_ttl, None).url
+    app.sign_link(Audience::Public, (&clip.key, clip.link_generation), app.config.link_ttl, None).url
 }
 
 /// Tries again, while it is the database that is away.

@@ -30,7 +30,7 @@ pub use self::{poll::PollReport, risk::RiskReport};
 use crate::{
     catalog::{Catalog, CatalogError, group::HookWriter},
     fill::FillEngine,
-    provider::FalQueue,
+    provider::Providers,
     store::Store,
     telemetry::Metrics,
 };
@@ -59,8 +59,6 @@ pub struct SweepSettings {
     pub poll_give_up: Duration,
     /// How long before its source vanishes a clip is at risk.
     pub at_risk_before: Duration,
-    /// How long a source lives, if nothing better is known.
-    pub source_lifetime: Option<Duration>,
     /// Whether clips may share objects; if not, those that do part.
     pub share_objects: bool,
 }
@@ -80,7 +78,7 @@ pub struct SweepParts {
     /// Who fills what became due.
     pub engine: FillEngine,
     /// Who is asked.
-    pub fal: FalQueue,
+    pub providers: Arc<Providers>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Counters.

@@ -1,12 +1,13 @@
 //! Webhooks that never came: the provider is asked for generations that are
 //! without an end for too long.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use clipkeep_core::{
     backoff,
     generation::{Bringer, Facts, Generation, HookRecord},
-    hook::fal,
+    hook::profile,
+    id::Provider,
     state::GenerationStatus,
 };
 use futures_util::future::join_all;
@@ -58,26 +59,31 @@ pub(super) async fn run(sweep: &Sweep, report: &mut PollReport) -> Result<(), Ca
     let parts = &sweep.parts;
     report.unasked = parts.catalog.count_unasked().await?;
     let (mut done, mut why) = (Ok(()), None);
+    // Providers that refuse our key, and their words: they would refuse all others, too.
+    let mut refusals = BTreeMap::new();
+    // What is put off is for a later round, however soon it is due.
+    let began = parts.clock.now();
     while report.asked < MOST && done.is_ok() {
         let now = parts.clock.now();
         // A node that is killed here must not keep them from the others for long.
         // One that is only slow is asked beside, which changes nothing.
         let hold = now.plus(parts.settings.lease);
-        let polls = parts.catalog.claim_polls(now, hold, BATCH).await?;
-        let ends = join_all(polls.iter().map(|poll| one(sweep, poll))).await;
-        let is_last = ends.is_empty() || ends.iter().flatten().any(|end| end.is_refused);
-        for end in ends {
+        let polls = parts.catalog.claim_polls(began, hold, BATCH).await?;
+        if polls.is_empty() {
+            break;
+        }
+        let ends = join_all(polls.iter().map(|poll| one(sweep, poll, &refusals))).await;
+        for (poll, end) in polls.iter().zip(ends) {
             match end {
                 Ok(end) => {
                     report.count(sweep, &end);
+                    if let Some(words) = end.why.clone().filter(|_| end.is_refused) {
+                        refusals.insert(poll.generation.provider.clone(), words);
+                    }
                     why = end.why.or(why);
                 }
                 Err(error) => done = Err(error),
             }
-        }
-        if is_last {
-            // None are left; or all others would be refused, too.
-            break;
         }
     }
     if report.clips > 0 {
@@ -137,10 +143,17 @@ impl NotYet {
     }
 }
 
+/// Who refuses our key, and in which words.
+type Refusals = BTreeMap<Provider, String>;
+
 /// Asks for one and writes down what that brought. Killed before that, it is
 /// asked for again; killed after it, it is over.
-async fn one(sweep: &Sweep, poll: &Poll) -> Result<End, CatalogError> {
-    let not_yet = match ask(sweep, poll).await {
+async fn one(sweep: &Sweep, poll: &Poll, refusals: &Refusals) -> Result<End, CatalogError> {
+    let asked = match refusals.get(&poll.generation.provider) {
+        Some(words) => Err(NotYet { is_refused: true, is_away: true, ..NotYet::because(words) }),
+        None => ask(sweep, poll).await,
+    };
+    let not_yet = match asked {
         Ok(record) => {
             let word = if record.status == GenerationStatus::Completed { COMPLETED } else { FAILED };
             match commit(sweep, record, word).await {
@@ -159,18 +172,19 @@ async fn one(sweep: &Sweep, poll: &Poll) -> Result<End, CatalogError> {
 
 /// Asks; answers what a webhook would have brought.
 async fn ask(sweep: &Sweep, poll: &Poll) -> Result<HookRecord, NotYet> {
-    let Generation { facts, request_id, .. } = &poll.generation;
-    let answer = sweep.parts.fal.ask(facts.model.as_deref().unwrap_or_default(), request_id).await;
-    let (code, body) = match answer {
-        Ok(Answer::Ended { code, body }) => (code, body),
+    let Generation { provider, request_id, .. } = &poll.generation;
+    let Some(dialect) = sweep.parts.providers.named(provider.as_str()) else {
+        return Err(NotYet::because("nobody knows how to ask its provider"));
+    };
+    let decoded = match dialect.ask(&poll.generation, sweep.parts.clock.now()).await {
+        Ok(Answer::Ended(decoded)) => decoded,
         Ok(Answer::Running) => return Err(NotYet::default()),
         Ok(Answer::Unknown) => {
-            let unknown = NotYet::because("fal does not know it, or not any more");
+            let unknown = NotYet::because(format!("{provider} does not know it, or not any more"));
             return Err(NotYet { fault: Some(Fault::Source), ..unknown });
         }
         Err(error) => return Err(no_answer(&error)),
     };
-    let decoded = fal::fetched(request_id, code, &body, sweep.parts.clock.now()).map_err(NotYet::because)?;
     for note in &decoded.notes {
         tracing::info!(%request_id, slot = note.slot, reason = note.reason, "a file of the result became no clip");
     }
@@ -186,7 +200,9 @@ fn no_answer(error: &AskError) -> NotYet {
         _ => None,
     };
     let is_refused = matches!(error, AskError::Refused { .. });
-    NotYet { after, is_refused, is_away: true, ..NotYet::because(error) }
+    // What cannot be read is its word all the same.
+    let is_away = !matches!(error, AskError::Unread(_) | AskError::NoPlace);
+    NotYet { after, is_refused, is_away, ..NotYet::because(error) }
 }
 
 /// Commits by the webhooks' own way, so that a webhook that comes after all
@@ -195,7 +211,6 @@ async fn commit(sweep: &Sweep, record: HookRecord, word: &'static str) -> Result
     if let Some(why) = &record.error {
         tracing::warn!(request_id = %record.request_id, why, "a generation failed");
     }
-    let record = record.with_source_lifetime(sweep.parts.settings.source_lifetime);
     let clips = match sweep.parts.hooks.record(record).await? {
         HookOutcome::Recorded { clips } => clips.len() as u64,
         // Its webhook was faster by a moment.
@@ -235,7 +250,9 @@ fn give_up(sweep: &Sweep, poll: &Poll, not_yet: &NotYet) -> Option<HookRecord> {
 async fn put_off(sweep: &Sweep, poll: &Poll, not_yet: NotYet) -> Result<End, CatalogError> {
     let (parts, settings) = (&sweep.parts, &sweep.parts.settings);
     let NotYet { fault, why, after, is_refused, .. } = not_yet;
-    let pause = backoff::delay(poll.polls, settings.retry_base, settings.retry_max, random());
+    let within = profile(&poll.generation.provider).and_then(|profile| profile.ask_within);
+    let longest = settings.retry_max.min(within.unwrap_or(Duration::MAX));
+    let pause = backoff::delay(poll.polls, settings.retry_base.min(longest), longest, random());
     let due = parts.clock.now().plus(pause.max(after.unwrap_or_default().min(LONGEST_AFTER)));
     tracing::debug!(request_id = %poll.generation.request_id, why, polls = poll.polls, "no end yet");
     parts.catalog.poll_later(poll, due, fault, why.as_deref()).await?;

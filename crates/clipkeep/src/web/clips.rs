@@ -18,7 +18,7 @@ use clipkeep_core::{
         header::{CacheStatus, Caching, attachment, server_timing, write_common, write_preflight},
     },
     id::{ClipKey, RequestId},
-    link::{LinkError, VerifiedLink},
+    link::{Audience, LinkError, VerifiedLink},
     problem::Code,
     state::{ClipState, GenerationStatus},
 };
@@ -33,6 +33,7 @@ use super::{
 use crate::{
     app::App,
     cache::{Shelved, Where},
+    links::is_current,
     usage::Answer,
 };
 
@@ -100,13 +101,13 @@ async fn clip_response(
     // Keys hold no character that needs escaping: an escaped spelling is no key.
     let key: ClipKey = path["/v/".len()..].parse().map_err(|_| unknown())?;
     let now = app.clock.now();
-    let link = match app.links.verify(path, request.uri.query(), now) {
+    let link = match app.links.verify(Audience::Public, path, request.uri.query(), now) {
         Ok(link) => Some(link),
         // Perhaps the clip is public.
         Err(LinkError::Missing) => None,
         Err(error) => return Err(refused(error)),
     };
-    let mut found = look_up(app, &key, request, link.is_some()).await?;
+    let mut found = look_up(app, &key, request, link.as_ref()).await?;
     loop {
         let (shelved, came) = match &found {
             Found::Clip(shelved, came) => (shelved, *came),
@@ -114,6 +115,9 @@ async fn clip_response(
         };
         if link.is_none() && !shelved.public {
             return Err(refused(LinkError::Missing));
+        }
+        if link.as_ref().is_some_and(|link| link.generation < shelved.link_generation) {
+            return Err(refused(LinkError::Revoked));
         }
         let whole = without_range(&request.headers, shelved);
         let headers = whole.as_ref().unwrap_or(&request.headers);
@@ -130,7 +134,7 @@ async fn clip_response(
             Err(Unopened::Failed(error)) => return Err(error),
             Err(Unopened::Outdated) if asked.began.elapsed() < FIRST_BYTE_TIMEOUT => {
                 app.shelf.forget(&key);
-                found = look_up(app, &key, request, link.is_some()).await?;
+                found = look_up(app, &key, request, link.as_ref()).await?;
                 continue;
             }
             Err(Unopened::Outdated) => return Err(come_again(&key)),
@@ -184,8 +188,16 @@ enum Found {
 
 /// The clip from the shelf, or else from the catalogue; for the next viewer,
 /// too. Whoever may not see it learns nothing and starts nothing.
-async fn look_up(app: &Arc<App>, key: &ClipKey, request: &Parts, signed: bool) -> Result<Found, ApiError> {
-    if let Some(shelved) = app.shelf.find(key) {
+async fn look_up(
+    app: &Arc<App>,
+    key: &ClipKey,
+    request: &Parts,
+    link: Option<&VerifiedLink<'_>>,
+) -> Result<Found, ApiError> {
+    // A link of a later generation than the shelf knows was signed after news
+    // that are still to be heard, or ahead of its time: the row tells.
+    let heard = |shelved: &Arc<Shelved>| link.is_none_or(|link| link.generation <= shelved.link_generation);
+    if let Some(shelved) = app.shelf.find(key).filter(heard) {
         let came = match &shelved.bytes {
             Where::Mapped(_) => CacheStatus::Hit,
             Where::Store(_) | Where::Source(_) => CacheStatus::Miss,
@@ -195,10 +207,12 @@ async fn look_up(app: &Arc<App>, key: &ClipKey, request: &Parts, signed: bool) -
         return Ok(Found::Clip(shelved, came));
     }
     let Some(clip) = app.catalog.clip(key).await? else {
-        return Err(announced(app, key, signed).await?);
+        return Err(announced(app, key, link.is_some()).await?);
     };
-    if !signed && !shelve::is_public(app, &clip) {
-        return Err(refused(LinkError::Missing));
+    match link {
+        Some(link) => is_current(link, clip.link_generation).map_err(refused)?,
+        None if !shelve::is_public(app, &clip) => return Err(refused(LinkError::Missing)),
+        None => {}
     }
     let waits = matches!(clip.state, ClipState::Waiting | ClipState::Filling);
     if request.method == Method::HEAD && waits && app.engine.find(key).is_none() {
@@ -236,7 +250,7 @@ fn bare(content_type: &str) -> Response<Body> {
 }
 
 /// A clip whose row is not there: announced by a registered generation, or unknown.
-async fn announced(app: &App, key: &ClipKey, signed: bool) -> Result<ApiError, ApiError> {
+pub(super) async fn announced(app: &App, key: &ClipKey, signed: bool) -> Result<ApiError, ApiError> {
     let Some(request_id) = request_id_of(key) else { return Ok(unknown()) };
     let Some(generation) = app.catalog.generation(&request_id).await? else { return Ok(unknown()) };
     if !signed && !generation.facts.public.unwrap_or(app.config.public) {
@@ -262,7 +276,7 @@ pub(super) fn come_again(key: &ClipKey) -> ApiError {
     ApiError::new(Code::NotReady, format!("{key} is on its way")).retry_after(COME_AGAIN_SECS)
 }
 
-fn refused(error: LinkError) -> ApiError {
+pub(super) fn refused(error: LinkError) -> ApiError {
     let code = if error == LinkError::Expired { Code::ExpiredLink } else { Code::ForbiddenLink };
     ApiError::new(code, error.to_string())
 }

@@ -1,56 +1,61 @@
-//! `POST /hooks/fal`: verify, commit, answer. The download never happens here.
+//! `POST /hooks/{provider}`: verify, commit, answer. The download never happens
+//! here. What differs from provider to provider is in `provider/`.
 
 use std::time::Duration;
 
 use axum::{
     body::Body,
-    extract::{RawQuery, State},
+    extract::{Path, RawQuery, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
-use clipkeep_core::{
-    hook::{
-        HookQuery, QueryError,
-        fal::{self, HookError, SignedHeaders},
-        source_lifetime,
-    },
-    problem::Code,
-};
+use clipkeep_core::{hook::source_lifetime, problem::Code};
 use http_body_util::{BodyExt, Limited};
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::{AppState, error::ApiError};
-use crate::catalog::HookOutcome;
+use crate::{
+    catalog::HookOutcome,
+    provider::{Dialect, Envelope, HookRefused},
+};
 
 /// How long a sender may take over its body (fal gives up after 15 s itself).
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Receives fal's signed webhook.
+/// Receives a provider's signed webhook: `fal`, `replicate`, or `standard` for
+/// any other that signs as Standard Webhooks lay down.
 ///
 /// 200 leaves only after generation, clips and work are durable. Duplicates
 /// change nothing and get 200 too. The query of the hook URL may carry `model`,
 /// `prompt` or `prompt_hash`, `tenant`, `policy`, `public` and `source_lifetime`
 /// (seconds).
 #[utoipa::path(
-    post, path = "/hooks/fal", tag = "hooks",
-    request_body(content = String, content_type = "application/json", description = "fal's webhook body, or {request_id, result}"),
+    post, path = "/hooks/{provider}", tag = "hooks",
+    params(("provider" = String, Path, description = "Who sends it: `fal`, `replicate` or `standard`")),
+    request_body(content = String, content_type = "application/json", description = "The provider's webhook body"),
     responses(
         (status = 200, description = "Kept; or a duplicate of what was kept"),
-        (status = 401, description = "Not signed by fal, altered, or too old"),
+        (status = 400, description = "Signed, but not understood"),
+        (status = 401, description = "Not signed by the provider, altered, or too old"),
+        (status = 404, description = "No provider has that name"),
+        (status = 409, description = "Another provider's generation has its clips' keys"),
         (status = 413, description = "Larger than hook_max_body"),
-        (status = 422, description = "Signed, but not understood"),
         (status = 503, description = "Not kept: send it again"),
     )
 )]
-pub(super) async fn receive_fal(
+pub(super) async fn receive_hook(
     State(app): State<AppState>,
+    Path(provider): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
     let began = Instant::now();
-    let result = receive(&app, query.as_deref().unwrap_or_default(), &headers, body).await;
+    let Some(dialect) = app.providers.named(&provider) else {
+        return ApiError::new(Code::NotFound, "no provider has that name").into_response();
+    };
+    let result = receive(&app, dialect, query.as_deref().unwrap_or_default(), &headers, body).await;
     let outcome = match &result {
         Ok(HookOutcome::Recorded { .. }) => "recorded",
         Ok(HookOutcome::Duplicate) => "duplicate",
@@ -69,22 +74,23 @@ pub(super) async fn receive_fal(
     }
 }
 
-async fn receive(app: &AppState, query: &str, headers: &HeaderMap, body: Body) -> Result<HookOutcome, ApiError> {
-    let refuse = |error: HookError| ApiError::new(Code::InvalidSignature, error.to_string());
+async fn receive(
+    app: &AppState,
+    dialect: &dyn Dialect,
+    query: &str,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<HookOutcome, ApiError> {
     // The cheap half first: a stranger's body is not even read.
-    let signed = SignedHeaders::read(headers, app.clock.now(), app.config.hook_tolerance).map_err(refuse)?;
+    dialect.screen(Envelope { headers, query, at: app.clock.now() })?;
     let body = read(body, app.config.hook_max_body).await?;
-    let request_id = verify(app, &signed, &body).await?;
-    let bad = |error: QueryError| ApiError::new(Code::InvalidRequest, error.to_string());
-    let source_lifetime = source_lifetime(query).map_err(bad)?;
-    let query = HookQuery::parse(query).map_err(bad)?;
-    let decoded = fal::decode(&body, Some(&request_id), &query, app.clock.now())
-        .map_err(|e| ApiError::new(Code::InvalidRequest, e.to_string()))?;
+    let decoded = dialect.receive(Envelope { headers, query, at: app.clock.now() }, &body).await?;
+    let request_id = &decoded.record.request_id;
     for note in &decoded.notes {
-        tracing::info!(request_id, slot = note.slot, reason = note.reason, "a file of the payload became no clip");
+        tracing::info!(%request_id, slot = note.slot, reason = note.reason, "a file of the payload became no clip");
     }
-    let record = app.complete_record(decoded.record.with_source_lifetime(source_lifetime));
-    Ok(app.hooks.record(record).await?)
+    let lifetime = source_lifetime(query).map_err(HookRefused::Query)?;
+    Ok(app.hooks.record(decoded.record.with_source_lifetime(lifetime)).await?)
 }
 
 async fn read(body: Body, max: u64) -> Result<bytes::Bytes, ApiError> {
@@ -99,20 +105,14 @@ async fn read(body: Body, max: u64) -> Result<bytes::Bytes, ApiError> {
     }
 }
 
-/// Checks the signature against the cached keys, then once against fresh ones.
-/// Answers the request id that was signed.
-async fn verify(app: &AppState, signed: &SignedHeaders<'_>, body: &[u8]) -> Result<String, ApiError> {
-    let away = |error| ApiError::unavailable("the webhook keys cannot be had", error);
-    let keys = app.jwks.keys().await.map_err(away)?;
-    match signed.verify(body, &keys) {
-        Ok(verified) => {
-            app.jwks.prefer(verified.key_index);
-            return Ok(verified.request_id);
+impl From<HookRefused> for ApiError {
+    fn from(refused: HookRefused) -> Self {
+        match refused {
+            HookRefused::Unsigned(why) => Self::new(Code::InvalidSignature, why),
+            HookRefused::Query(error) => Self::new(Code::InvalidRequest, error.to_string()),
+            HookRefused::Unread(error) => Self::new(Code::InvalidRequest, error.to_string()),
+            HookRefused::KeysAway(error) => Self::unavailable("the webhook keys cannot be had", error),
+            HookRefused::NotConfigured(_) => Self::new(Code::Unavailable, refused.to_string()).retry_after(60),
         }
-        Err(HookError::NoKeyFits) => {}
-        Err(error) => return Err(ApiError::new(Code::InvalidSignature, error.to_string())),
     }
-    let newer = app.jwks.newer_keys().await.map_err(away)?;
-    let verified = signed.verify(body, &newer).map_err(|e| ApiError::new(Code::InvalidSignature, e.to_string()))?;
-    Ok(verified.request_id)
 }

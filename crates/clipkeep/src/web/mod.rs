@@ -7,6 +7,7 @@ mod clips;
 mod document;
 mod error;
 mod hooks;
+mod internal;
 mod json;
 mod listen;
 mod metered;
@@ -43,23 +44,28 @@ type AppState = Arc<App>;
 
 fn documented() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(document::ApiDoc::openapi())
-        // The provider calls.
-        .routes(routes!(hooks::receive_fal))
+        // The providers call.
+        .routes(routes!(hooks::receive_hook))
         // The app calls fal.
         .routes(routes!(proxy::ask_fal, proxy::call_fal, proxy::cancel_at_fal))
         // Viewers call; answered before this router, here for the document.
         .routes(routes!(clips::deliver))
+        .routes(routes!(internal::view))
         // The app calls, with a token.
         .routes(routes!(api::generations::register_generation))
         .routes(routes!(api::generations::get_generation))
         .routes(routes!(api::clips::list_clips))
+        .routes(routes!(api::export::export_clips))
         .routes(routes!(api::twice::list_twice))
         .routes(routes!(api::clips::get_clip, api::clips::delete_clip))
         .routes(routes!(api::clips::get_history))
+        .routes(routes!(api::lineage::get_lineage))
         .routes(routes!(api::clips::fill_clip))
         .routes(routes!(api::receipts::get_receipt))
         .routes(routes!(api::risk::list_at_risk))
         .routes(routes!(api::links::create_link))
+        .routes(routes!(api::revocations::revoke_links_of))
+        .routes(routes!(api::revocations::revoke))
         .routes(routes!(api::events::stream_events))
         .routes(routes!(api::usage::get_usage))
         .routes(routes!(api::costs::get_costs))

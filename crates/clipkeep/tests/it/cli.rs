@@ -126,7 +126,9 @@ async fn the_api_answers_problems_and_pages() {
         (json!({"expires_in": 60}), 201),
         (json!({"expires_in": "2h", "audience": "public", "download": "x.png"}), 201),
         (json!({"expires_in": "900d"}), 400),
-        (json!({"audience": "internal"}), 400),
+        (json!({"audience": "internal"}), 201),
+        (json!({"audience": "internal", "expires_in": "25h"}), 400),
+        (json!({"audience": "nobody"}), 400),
         (json!({"what": 1}), 400),
     ] {
         assert_eq!(link(body.clone()).await.unwrap().status().as_u16(), status, "{body}");

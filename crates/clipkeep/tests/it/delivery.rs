@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use clipkeep_core::state::ClipState;
+use clipkeep_core::{link::Audience, state::ClipState};
 use fal_sim::{Media, Sim, SimOptions};
 use reqwest::{Method, Response};
 
@@ -140,7 +140,12 @@ async fn case_43_links_hold_only_as_they_were_signed() {
     let link = store(&t, "c", &media, "").await;
     store(&t, "d", &media, "").await;
     let bare = format!("{}/v/c.mp4", t.url);
-    let expired = t.app.links.sign("/v/c.mp4", clipkeep_core::time::Timestamp::from_secs(1_000_000_000), None);
+    let expired = t.app.links.keys(Audience::Public).sign(
+        "/v/c.mp4",
+        0,
+        clipkeep_core::time::Timestamp::from_secs(1_000_000_000),
+        None,
+    );
     for (what, url, status) in [
         ("as signed", link.clone(), 200),
         ("with more parameters", format!("{link}&utm_source=x"), 200),
@@ -167,7 +172,15 @@ async fn case_43_links_hold_only_as_they_were_signed() {
         let answer = t.client.request(method, &link).send().await.unwrap();
         assert_eq!((answer.status().as_u16(), header(&answer, "allow")), (405, "GET, HEAD, OPTIONS"));
     }
-    let named = t.app.sign_link(&"c.mp4".parse().unwrap(), std::time::Duration::from_secs(60), Some("my fox.mp4")).url;
+    let named = t
+        .app
+        .sign_link(
+            Audience::Public,
+            (&"c.mp4".parse().unwrap(), 0),
+            std::time::Duration::from_secs(60),
+            Some("my fox.mp4"),
+        )
+        .url;
     let saved = t.client.get(named).send().await.unwrap();
     assert_eq!(header(&saved, "content-disposition"), "attachment; filename=\"my fox.mp4\"");
     let public = store(&t, "p", &media, "?public=1").await;

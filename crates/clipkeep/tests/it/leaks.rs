@@ -1,11 +1,12 @@
 //! Invariant 2: no answer, header or log line at info carries a source host.
-//! The one exception is a receipt's `source_host`, the bare name; what a receipt
+//! One exception is where an internal link leads to (`audience/` has the whole
+//! matrix). The other one is a receipt's `source_host`, the bare name; what a receipt
 //! signs is looked at in `receipts.rs` (case 44).
 
 use std::{collections::BTreeSet, time::Duration};
 
 use clipkeep::web;
-use clipkeep_core::state::ClipState;
+use clipkeep_core::{link::Audience, state::ClipState};
 use fal_sim::{Fault, Faults, Media, Sim, SimOptions};
 use reqwest::{Method, Response};
 use serde_json::Value;
@@ -85,6 +86,9 @@ async fn clips_in_every_state(t: &TestApp) -> Vec<&'static str> {
 async fn i02_no_answer_of_any_endpoint_carries_a_source() {
     let t = TestApp::with(&[("gone_attempts", "2".to_owned())]).await;
     let keys = clips_in_every_state(&t).await;
+    for key in &keys {
+        internal_links_leak_nothing(&t, key).await;
+    }
     let document = serde_json::to_value(web::openapi()).unwrap();
     let mut seen = BTreeSet::new();
     for (path, operations) in document["paths"].as_object().unwrap() {
@@ -108,6 +112,19 @@ async fn i02_no_answer_of_any_endpoint_carries_a_source() {
             for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT] {
                 look(t.client.request(method, &url).send().await.unwrap(), &t.sim, &url).await;
             }
+        }
+    }
+}
+
+/// An internal link leads to the source, and says so in its `Location` alone.
+async fn internal_links_leak_nothing(t: &TestApp, key: &str) {
+    let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let link = t.link_for(Audience::Internal, key);
+    for url in [link.clone(), link.replace("signature=", "signature=x"), link.replace("expires=", "expires=1")] {
+        for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT] {
+            let mut answer = client.request(method, &url).send().await.unwrap();
+            answer.headers_mut().remove("location");
+            look(answer, &t.sim, &url).await;
         }
     }
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod audience;
 mod backlog;
 mod browser;
 mod cached;
@@ -23,6 +24,8 @@ mod matrix;
 mod memory;
 mod nodes;
 mod outbox;
+mod provenance;
+mod providers;
 mod proxy;
 mod receipts;
 mod schema;

@@ -34,7 +34,7 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "404",
 checks.negative_data_rejection.expected-statuses = ["400", "401", "404", "405", "412", "413", "415"]
 
 [[operations]]
-include-name = ["GET /api/v1/clips", "GET /api/v1/tokens", "POST /api/v1/generations", "POST /api/v1/tokens", "POST /api/v1/clips/{key}/links", "GET /api/v1/usage"]
+include-name = ["GET /api/v1/clips", "GET /api/v1/clips/export", "GET /api/v1/clips/twice", "GET /api/v1/tokens", "POST /api/v1/generations", "POST /api/v1/tokens", "POST /api/v1/clips/{key}/links", "POST /api/v1/links/revoke", "GET /api/v1/usage"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "410"]
 "#;
 

@@ -93,8 +93,9 @@ fn twins_have_the_same_columns() {
         files(&crates().join("clipkeep/migrations").join(database), "sql", &mut found);
         found.sort();
         let text: String = found.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+        let is_table = |line: &str| line.starts_with("CREATE TABLE") || line.starts_with("CREATE VIRTUAL TABLE");
         let name = |line: &str| line.split_whitespace().next().unwrap_or_default().to_owned();
-        text.lines().filter(|l| l.starts_with("    ") || l.starts_with("CREATE")).map(name).collect::<Vec<_>>()
+        text.lines().filter(|l| l.starts_with("    ") || is_table(l)).map(name).collect::<Vec<_>>()
     };
     assert_eq!(columns("sqlite"), columns("postgres"));
 }

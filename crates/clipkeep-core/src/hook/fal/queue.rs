@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::id::RequestId;
+use crate::{id::RequestId, percent};
 
 /// First segments that stand before owner and app.
 const NAMESPACES: &[&str] = &["workflows", "comfy"];
@@ -26,18 +26,36 @@ pub enum Stage {
 /// What follows owner and app in a model's name plays no part in it. `None` if
 /// the model's name has no owner and app.
 pub fn generation_path(model: &str, request_id: &RequestId) -> Option<String> {
-    let segments: Vec<&str> = model.trim_matches('/').split('/').collect();
-    if !segments.iter().all(|segment| is_segment(segment)) || !is_segment(request_id.as_str()) {
+    if !is_segment(request_id.as_str()) {
         return None;
     }
-    let app = match segments[..] {
+    Some(format!("{}/requests/{request_id}", app(model)?))
+}
+
+/// Where a request to `model` is submitted to, so that `webhook` is called when
+/// it is over. `None` if the model's name has no owner and app.
+pub fn submit_target(model: &str, webhook: &str) -> Option<String> {
+    let app = app(model)?;
+    let model = model.trim_matches('/');
+    let mut target = if model.contains('/') { model.to_owned() } else { app };
+    target.push_str("?fal_webhook=");
+    percent::encode(webhook, &mut target);
+    Some(target)
+}
+
+/// Owner and app of a model.
+fn app(model: &str) -> Option<String> {
+    let segments: Vec<&str> = model.trim_matches('/').split('/').collect();
+    if !segments.iter().all(|segment| is_segment(segment)) {
+        return None;
+    }
+    Some(match segments[..] {
         [single] => legacy(single)?,
         [namespace, owner, app, ..] if NAMESPACES.contains(&namespace) => format!("{namespace}/{owner}/{app}"),
         [namespace, _] if NAMESPACES.contains(&namespace) => return None,
         [owner, app, ..] => format!("{owner}/{app}"),
         [] => return None,
-    };
-    Some(format!("{app}/requests/{request_id}"))
+    })
 }
 
 /// `1234-some-app`, as apps were called once, is `1234/some-app`.
@@ -122,6 +140,18 @@ mod tests {
             generation_path("fal-ai/veo3", &"a~b".parse().unwrap()).as_deref(),
             Some("fal-ai/veo3/requests/a~b")
         );
+    }
+
+    #[test]
+    fn a_submit_names_the_whole_model_and_the_webhook() {
+        let hook = "https://c.example/hooks/fal?model=fal-ai/veo3&tenant=a%20b";
+        let asked = "?fal_webhook=https%3A%2F%2Fc.example%2Fhooks%2Ffal%3Fmodel%3Dfal-ai%2Fveo3%26tenant%3Da%2520b";
+        let target = |model: &str| submit_target(model, hook);
+        assert_eq!(target("fal-ai/flux-2/edit"), Some(format!("fal-ai/flux-2/edit{asked}")));
+        assert_eq!(target("110602490-lora"), Some(format!("110602490/lora{asked}")));
+        for model in ["", "veo3", "a/../b", "a/b?c", "https://evil.example/x", "a b/c"] {
+            assert_eq!(target(model), None, "{model}");
+        }
     }
 
     #[test]

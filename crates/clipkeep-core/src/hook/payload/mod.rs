@@ -5,6 +5,8 @@
 //! under a key such as `video_url`. Whether a source's host may be reached is
 //! judged where it is fetched, not here.
 
+use std::collections::BTreeSet;
+
 use url::Url;
 
 use crate::{
@@ -50,18 +52,59 @@ pub(super) struct Media {
 pub(super) fn clips(root: &Node, request_id: &RequestId) -> Media {
     let mut walk = Walk::default();
     walk.enter(root);
-    let mut files = walk.files;
+    let seed = root.get("seed").and_then(Node::integer);
+    Media { seed, ..walk.media(request_id) }
+}
+
+/// The same for an output in which any text that is a URL is a file, wherever it
+/// stands, except those of the `input`.
+pub(super) fn plain_clips(output: Node, input: Option<&Node>, request_id: &RequestId) -> Media {
+    let mut walk = Walk { echoes: Some(input.map(texts).unwrap_or_default()), ..Walk::default() };
+    walk.node(&Node::Object(vec![("output".to_owned(), output)]));
+    walk.media(request_id)
+}
+
+/// A file as a sender lists it.
+pub(super) struct Listed {
+    /// What it is called there, if it has a name.
+    pub(super) slot: Option<String>,
+    pub(super) url: String,
+    pub(super) content_type: Option<String>,
+}
+
+/// The clips of a list of files.
+pub(super) fn listed_clips(list: &[Listed], request_id: &RequestId) -> Media {
+    let mut walk = Walk::default();
+    for (index, Listed { slot, url, content_type }) in list.iter().enumerate() {
+        let name = slot.as_deref().filter(|slot| slot.len() < MAX_SLOT);
+        walk.slot = format!("/{}", name.map_or_else(|| format!("outputs/{index}"), pointed));
+        walk.file(url, content_type.as_deref());
+    }
+    walk.media(request_id)
+}
+
+/// A name as a part of a JSON pointer.
+fn pointed(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+/// All texts within a node.
+fn texts(node: &Node) -> BTreeSet<&str> {
+    match node {
+        Node::Text(text) => BTreeSet::from([text.as_str()]),
+        Node::List(items) => items.iter().flat_map(texts).collect(),
+        Node::Object(members) => members.iter().flat_map(|(_, member)| texts(member)).collect(),
+        _ => BTreeSet::new(),
+    }
+}
+
+fn numbered(mut files: Vec<File>, request_id: &RequestId) -> Vec<NewClip> {
     files.sort_by_key(|file| match file.media.kind {
         Kind::Video => 0,
         Kind::Audio => 1,
         Kind::Image => 2,
     });
-    let clips = (0..).zip(files).map(|(index, file)| file.into_clip(request_id, index)).collect();
-    let seed = match root.get("seed") {
-        Some(Node::Integer(seed)) => Some(*seed),
-        _ => None,
-    };
-    Media { clips, seed, notes: walk.notes }
+    (0..).zip(files).map(|(index, file)| file.into_clip(request_id, index)).collect()
 }
 
 struct File {
@@ -85,14 +128,21 @@ impl File {
 }
 
 #[derive(Default)]
-struct Walk {
+struct Walk<'a> {
     /// The JSON pointer of where the walk stands.
     slot: String,
     files: Vec<File>,
     notes: Vec<Note>,
+    /// Where any text may be a file: the texts that are none, since they were
+    /// told by the request.
+    echoes: Option<BTreeSet<&'a str>>,
 }
 
-impl Walk {
+impl Walk<'_> {
+    fn media(self, request_id: &RequestId) -> Media {
+        Media { clips: numbered(self.files, request_id), seed: None, notes: self.notes }
+    }
+
     /// The root may itself be a URL or a list of URLs, as a plain `result` is.
     fn enter(&mut self, root: &Node) {
         self.plain(root);
@@ -103,8 +153,15 @@ impl Walk {
         match node {
             Node::List(items) => self.each(items, Self::node),
             Node::Object(members) => self.object(node, members),
+            Node::Text(text) if self.is_file(text) => self.file(text, None),
             _ => {}
         }
+    }
+
+    /// Whether a text that stands anywhere is a file.
+    fn is_file(&self, text: &str) -> bool {
+        let starts = |scheme: &str| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+        self.echoes.is_some() && ["https://", "http://", "data:"].into_iter().any(starts)
     }
 
     fn object(&mut self, node: &Node, members: &[(String, Node)]) {
@@ -116,8 +173,8 @@ impl Walk {
             if name == "url" || SKIPPED.contains(&name.as_str()) {
                 continue;
             }
-            self.below(&name.replace('~', "~0").replace('/', "~1"), |walk| {
-                if name.ends_with("_url") || name == "output" || name == "result" {
+            self.below(&pointed(name), |walk| {
+                if walk.echoes.is_none() && (name.ends_with("_url") || name == "output" || name == "result") {
                     walk.plain(member);
                 }
                 walk.node(member);
@@ -156,7 +213,8 @@ impl Walk {
     }
 
     fn file(&mut self, url: &str, content_type: Option<&str>) {
-        if self.files.iter().any(|file| file.url == url) {
+        let is_echo = self.echoes.as_ref().is_some_and(|echoes| echoes.contains(url));
+        if is_echo || self.files.iter().any(|file| file.url == url) {
             return;
         }
         let path = match usable(url) {

@@ -161,3 +161,35 @@ fn the_seed_is_an_integer() {
         assert_eq!(walk(payload).seed, seed, "{payload}");
     }
 }
+
+/// Each clip of a plain output as `key slot`.
+fn plain(output: &str, input: &str) -> Vec<String> {
+    let input: Node = serde_json::from_str(input).unwrap();
+    let media = plain_clips(serde_json::from_str(output).unwrap(), Some(&input), &"r".parse().unwrap());
+    media.clips.iter().map(|clip| format!("{} {}", clip.key, clip.slot)).collect()
+}
+
+#[test]
+fn case_32_a_plain_output_is_a_text_a_list_or_an_object() {
+    for (output, expected) in [
+        (r#""https://h/x.mp4""#, &["r.mp4 /output"][..]),
+        (r#"["https://h/1.png", "https://h/2.png"]"#, &["r.png /output/0", "r.1.png /output/1"]),
+        (
+            r#"{"thumb": "https://h/t.webp", "video": "https://h/v.mp4", "n": [["HTTPS://h/w.mp4"]]}"#,
+            &["r.mp4 /output/video", "r.1.mp4 /output/n/0/0", "r.2.webp /output/thumb"],
+        ),
+        (r#"[{"url": "https://h/x.mp4", "mime_type": "video/mp4"}]"#, &["r.mp4 /output/0"]),
+        (r#"{"video": "https://h/no-ending"}"#, &["r.mp4 /output/video"]),
+        (r#"["a ", "cat.mp4", " sat"]"#, &[]),
+        (r#"{"text": "see https://h/x.mp4", "n": 7}"#, &[]),
+        ("null", &[]),
+        (r#""data:image/png;base64,AAAA""#, &[]),
+    ] {
+        assert_eq!(plain(output, "{}"), expected, "{output}");
+    }
+    let input = r#"{"image": "https://h/in.png", "more": ["https://h/i2.png"]}"#;
+    assert_eq!(
+        plain(r#"["https://h/in.png", {"url": "https://h/i2.png"}, "https://h/o.png"]"#, input),
+        ["r.png /output/2"]
+    );
+}

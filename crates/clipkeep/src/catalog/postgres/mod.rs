@@ -1,6 +1,7 @@
 //! The catalogue in PostgreSQL, for any number of nodes.
 
 mod costs;
+pub mod family;
 pub mod find;
 mod lookup;
 pub mod outbox;
@@ -10,13 +11,16 @@ mod pool;
 pub mod queue;
 pub mod record;
 mod restored;
+mod revocations;
 pub mod risk;
 pub mod sharing;
+mod submissions;
 pub mod tenants;
 mod tls;
 mod tokens;
 pub mod upkeep;
 mod usage;
+pub mod words;
 
 use std::time::Duration;
 
@@ -142,6 +146,9 @@ impl Catalog for PostgresCatalog {
     }
 
     async fn clips(&self, filter: &ClipFilter, after: Option<&Cursor>, limit: u32) -> Result<ClipPage> {
+        if let Some(words) = &filter.words {
+            return self.search(words, filter, after, limit).await;
+        }
         on(&self.pool, "listing clips", async |client| find::clips(&client, filter, after, limit).await).await
     }
 

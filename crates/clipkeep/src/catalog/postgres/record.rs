@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 use clipkeep_core::{
     event::Event,
     generation::{Clip, Generation, HookRecord},
+    id::ClipKey,
 };
-use deadpool_postgres::{GenericClient, Object};
+use deadpool_postgres::{GenericClient, Object, Transaction};
 use serde_json::{Value, json};
 
 use super::{
@@ -17,6 +18,9 @@ use super::{
         merge::{ClipMark, GenerationId, GenerationMark, Ledger, Line},
         row::{self, select_clips, select_generations},
         rules::Rules,
+        submissions::SubmitCall,
+        taken::{found, may_take_over},
+        words::{Entry, entries},
     },
     find::all,
     pool::{Overtaken, may_run_again},
@@ -29,9 +33,16 @@ const TRIES: usize = 5;
 
 /// Commits webhooks together.
 pub(super) async fn hooks(mut client: Object, rules: &Rules, hooks: &[HookRecord]) -> Result<Vec<HookOutcome>> {
-    let ids = hooks.iter().map(|hook| (hook.provider.clone(), hook.request_id.clone())).collect();
+    let ids: BTreeSet<_> = hooks.iter().map(|hook| (hook.provider.clone(), hook.request_id.clone())).collect();
     let keys: Vec<&str> = hooks.iter().flat_map(|hook| &hook.clips).map(|clip| clip.key.as_str()).collect();
-    again(&mut client, rules, &ids, &keys, |ledger| ledger.hooks(hooks)).await
+    match again(&mut client, rules, &ids, &keys, |ledger| ledger.hooks(hooks)).await {
+        // Only now look for what may be taken over.
+        Err(error) if may_take_over(&error) => {
+            let ids = ids.iter().map(found).chain(ids.iter().cloned()).collect();
+            again(&mut client, rules, &ids, &keys, |ledger| ledger.hooks(hooks)).await
+        }
+        done => done,
+    }
 }
 
 /// Registers a generation.
@@ -40,14 +51,48 @@ pub(super) async fn register(client: Object, rules: &Rules, registration: &Regis
     judged(client, rules, id, |ledger| ledger.register(registration)).await
 }
 
-/// Judges news of one generation by what is known of it.
+/// Judges news of one generation by what is known of it, and of what it may take
+/// over.
 pub(super) async fn judged<T>(
     mut client: Object,
     rules: &Rules,
     id: GenerationId,
     judge: impl Fn(&mut Ledger<'_>) -> T,
 ) -> Result<T> {
-    again(&mut client, rules, &BTreeSet::from([id]), &[], |ledger| Ok(judge(ledger))).await
+    again(&mut client, rules, &BTreeSet::from([found(&id), id]), &[], |ledger| Ok(judge(ledger))).await
+}
+
+/// The generation, and what it may take over.
+fn registered(registration: &Registration) -> BTreeSet<GenerationId> {
+    let id = (registration.provider.clone(), registration.request_id.clone());
+    BTreeSet::from([found(&id), id])
+}
+
+/// Registers a generation, and that it came of this call.
+pub(super) async fn register_submit(
+    mut client: Object,
+    rules: &Rules,
+    call: &SubmitCall,
+    registration: &Registration,
+) -> Result<Generation> {
+    const SQL: &str = "UPDATE submissions SET provider = $3, request_id = $4 WHERE caller = $1 AND key = $2";
+    let ids = registered(registration);
+    let mut tries = 1;
+    loop {
+        let once = async |client: &mut Object| {
+            let tx = client.transaction().await?;
+            let generation = within(&tx, rules, &ids, &[], &|ledger| Ok(ledger.register(registration))).await?;
+            let (provider, request_id) = (registration.provider.as_str(), registration.request_id.as_str());
+            let statement = tx.prepare_cached(SQL).await?;
+            tx.execute(&statement, &[&call.caller, &call.key, &provider, &request_id]).await?;
+            tx.commit().await?;
+            Ok(generation)
+        };
+        match once(&mut client).await {
+            Err(error) if tries < TRIES && may_run_again(&error) => tries += 1,
+            done => return done,
+        }
+    }
 }
 
 /// Runs the transaction until nobody overtakes it. Rows that exist are locked
@@ -77,14 +122,26 @@ async fn once<T>(
     judge: &impl Fn(&mut Ledger<'_>) -> Result<T>,
 ) -> Result<T> {
     let tx = client.transaction().await?;
+    let judged = within(&tx, rules, ids, keys, judge).await?;
+    tx.commit().await?;
+    Ok(judged)
+}
+
+/// Judges and writes within a transaction.
+async fn within<T>(
+    tx: &Transaction<'_>,
+    rules: &Rules,
+    ids: &BTreeSet<GenerationId>,
+    keys: &[&str],
+    judge: &impl Fn(&mut Ledger<'_>) -> Result<T>,
+) -> Result<T> {
     let providers: Vec<&str> = ids.iter().map(|(provider, _)| provider.as_str()).collect();
     let requests: Vec<&str> = ids.iter().map(|(_, request_id)| request_id.as_str()).collect();
-    let generations = all(&tx, LOCK_GENERATIONS, &[&providers, &requests], row::generation).await?;
-    let clips = all(&tx, LOCK_CLIPS, &[&providers, &requests, &keys], row::clip).await?;
+    let generations = all(tx, LOCK_GENERATIONS, &[&providers, &requests], row::generation).await?;
+    let clips = all(tx, LOCK_CLIPS, &[&providers, &requests, &keys], row::clip).await?;
     let mut ledger = Ledger::new(rules, generations, clips);
     let judged = judge(&mut ledger)?;
-    write(&tx, &ledger).await?;
-    tx.commit().await?;
+    write(tx, &ledger).await?;
     Ok(judged)
 }
 
@@ -117,25 +174,40 @@ const CHANGED_GENERATIONS: &str = "UPDATE generations g SET status = n.status, m
     WHERE g.provider = n.provider AND g.request_id = n.request_id";
 
 const NEW_CLIPS: &str = "INSERT INTO clips (key, provider, request_id, idx, slot, source_url, source_expires_at, \
-    kind, content_type, state, policy, model, prompt_hash, tenant, epoch, created_at, due_at, queue_at, queued, \
+    kind, content_type, state, policy, model, prompt_hash, tenant, seed, epoch, created_at, due_at, queue_at, queued, \
     fence, attempts) SELECT key, provider, request_id, idx, slot, source_url, source_expires_at, \
-    kind, content_type, state, policy, model, prompt_hash, tenant, epoch, created_at, due_at, due_at, \
+    kind, content_type, state, policy, model, prompt_hash, tenant, seed, epoch, created_at, due_at, due_at, \
     FALSE, 0, 0 \
     FROM json_populate_recordset(NULL::clips, $1::text::json) ON CONFLICT DO NOTHING";
 
 const RETOLD_CLIPS: &str = "UPDATE clips c SET model = n.model, prompt_hash = n.prompt_hash, tenant = n.tenant, \
-    policy = n.policy, due_at = n.due_at, \
+    seed = n.seed, policy = n.policy, due_at = n.due_at, \
     queue_at = CASE c.state WHEN 'waiting' THEN n.due_at ELSE c.queue_at END, \
     queued = CASE c.state WHEN 'waiting' THEN FALSE ELSE c.queued END \
     FROM json_populate_recordset(NULL::clips, $1::text::json) n WHERE c.key = n.key";
 
 const REPLACED_CLIPS: &str = "UPDATE clips c SET model = n.model, prompt_hash = n.prompt_hash, tenant = n.tenant, \
-    policy = n.policy, slot = n.slot, source_url = n.source_url, source_expires_at = n.source_expires_at, \
+    seed = n.seed, policy = n.policy, slot = n.slot, source_url = n.source_url, source_expires_at = n.source_expires_at, \
     kind = n.kind, content_type = n.content_type, state = 'waiting', epoch = n.epoch, due_at = n.due_at, \
     queue_at = n.due_at, queued = FALSE, lease_node = NULL, lease_until = NULL, fence = c.fence + 1, attempts = 0, \
     misses = 0, at_risk_told = FALSE, last_error = NULL, restarted_at = n.restarted_at, size = NULL, sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, \
     duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL, \
     was_sha256 = NULL FROM json_populate_recordset(NULL::clips, $1::text::json) n WHERE c.key = n.key";
+
+const WORDS: &str = "INSERT INTO clip_words (key, created_at, words) \
+    SELECT key, created_at, array_to_tsvector(words) \
+    FROM json_to_recordset($1::text::json) AS n (key text, created_at bigint, words text[]) \
+    ON CONFLICT (key) DO UPDATE SET words = excluded.words";
+
+const PARENTS: &str = "INSERT INTO parents (provider, request_id, parent) SELECT provider, request_id, parent \
+    FROM json_populate_recordset(NULL::parents, $1::text::json) ON CONFLICT DO NOTHING";
+const TAKEN_CLIPS: &str = "UPDATE clips c SET provider = n.provider, slot = n.slot, source_url = n.source_url, \
+    source_expires_at = n.source_expires_at FROM json_populate_recordset(NULL::clips, $1::text::json) n \
+    WHERE c.key = n.key";
+
+const GONE_GENERATIONS: &str = "DELETE FROM generations g USING \
+    json_populate_recordset(NULL::generations, $1::text::json) n \
+    WHERE g.provider = n.provider AND g.request_id = n.request_id";
 
 const LINES: &str = "INSERT INTO history (key, at, event, detail) SELECT key, at, event, detail \
     FROM json_populate_recordset(NULL::history, $1::text::json)";
@@ -151,9 +223,24 @@ async fn write(tx: &impl GenericClient, ledger: &Ledger<'_>) -> Result<()> {
     put(tx, NEW_CLIPS, clips(ClipMark::New)).await?;
     put(tx, RETOLD_CLIPS, clips(ClipMark::Retold)).await?;
     put(tx, REPLACED_CLIPS, clips(ClipMark::Replaced)).await?;
+    put(tx, WORDS, entries(ledger).iter().map(words_row).collect()).await?;
+    put_new(tx, PARENTS, ledger.parents.iter().map(parent_row).collect()).await?;
+    put(tx, TAKEN_CLIPS, ledger.taken_clips().map(clip_row).collect()).await?;
+    let gone = ledger.taken.generations.iter();
+    put(tx, GONE_GENERATIONS, gone.map(|(provider, id)| json!({"provider": provider, "request_id": id})).collect())
+        .await?;
     tenanted(tx, &ledger.tenanted).await?;
     put(tx, LINES, ledger.lines.iter().map(line_row).collect()).await?;
     put(tx, EVENTS, ledger.events.iter().map(event_row).collect()).await
+}
+
+/// Runs a statement that may find some of these rows written before.
+async fn put_new(tx: &impl GenericClient, sql: &str, rows: Vec<Value>) -> Result<()> {
+    if !rows.is_empty() {
+        let statement = tx.prepare_cached(sql).await?;
+        tx.execute(&statement, &[&Value::Array(rows).to_string()]).await?;
+    }
+    Ok(())
 }
 
 /// Runs a statement that must write every one of these rows.
@@ -207,11 +294,20 @@ fn clip_row(row: &Clip) -> Value {
         "model": row.facts.model,
         "prompt_hash": row.facts.prompt_hash,
         "tenant": row.facts.tenant,
+        "seed": row.facts.seed,
         "epoch": row.epoch,
         "created_at": row.created_at.millis(),
         "due_at": row.due_at.map(|time| time.millis()),
         "restarted_at": row.restarted_at.map(|time| time.millis()),
     })
+}
+
+fn words_row(Entry { clip, words }: &Entry<'_>) -> Value {
+    json!({ "key": clip.key, "created_at": clip.created_at.millis(), "words": words })
+}
+
+fn parent_row(((provider, request_id), parent): &(GenerationId, ClipKey)) -> Value {
+    json!({ "provider": provider, "request_id": request_id, "parent": parent })
 }
 
 fn line_row(line: &Line) -> Value {

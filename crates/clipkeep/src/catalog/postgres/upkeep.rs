@@ -52,7 +52,11 @@ const DELETE: &str = "WITH gone AS (UPDATE clips SET state = 'deleted', due_at =
     part_at = NULL \
     WHERE key = $1 AND state <> 'deleted' RETURNING key, provider, request_id), \
     announced AS (INSERT INTO events (at, type, provider, request_id, key, detail) \
-    SELECT $2, 'clip.deleted', provider, request_id, key, $4 FROM gone) \
+    SELECT $2, 'clip.deleted', provider, request_id, key, $4 FROM gone), \
+    unworded AS (DELETE FROM clip_words w USING gone WHERE w.key = gone.key), \
+    forgotten AS (UPDATE generations g SET prompt = NULL, input = NULL FROM gone \
+    WHERE g.request_id = gone.request_id AND g.provider = gone.provider AND NOT EXISTS (SELECT 1 FROM clips c \
+    WHERE c.request_id = g.request_id AND c.provider = g.provider AND c.key <> gone.key AND c.state <> 'deleted')) \
     INSERT INTO history (key, at, event, detail) SELECT key, $2, 'deleted', $4 FROM gone";
 
 const REMOVED: &str = "WITH gone AS (UPDATE clips SET remove_at = NULL WHERE key = $1 AND remove_at <= $2 \
@@ -94,19 +98,22 @@ async fn number(client: &impl GenericClient, sql: &str, value: i64) -> Result<u6
     Ok(found.flatten().and_then(|number| u64::try_from(number).ok()).unwrap_or_default())
 }
 
-async fn delete(
-    client: &impl GenericClient,
-    key: &ClipKey,
-    at: Timestamp,
-    remove_at: Timestamp,
-    why: &str,
-) -> Result<Deletion> {
+/// Forgets the words, too, and with the generation's last clip its texts. So
+/// that two such clips do not each take the other for the last, they take turns
+/// at the generation; a statement of its own then sees what the other did.
+async fn delete(mut client: Object, key: &ClipKey, at: Timestamp, remove_at: Timestamp, why: &str) -> Result<Deletion> {
     const KNOWN: &str = "SELECT 1 FROM clips WHERE key = $1";
+    const TURN: &str = "SELECT 1 FROM generations g JOIN clips c ON c.request_id = g.request_id \
+        AND c.provider = g.provider WHERE c.key = $1 FOR NO KEY UPDATE OF g";
     let why = without_nul(why);
-    if execute(client, DELETE, &[&key.as_str(), &at.millis(), &remove_at.millis(), &why]).await? > 0 {
+    let tx = client.transaction().await?;
+    first(&tx, TURN, &[&key.as_str()], |_| Ok(())).await?;
+    let told = execute(&tx, DELETE, &[&key.as_str(), &at.millis(), &remove_at.millis(), &why]).await?;
+    tx.commit().await?;
+    if told > 0 {
         return Ok(Deletion::Deleted);
     }
-    let known = first(client, KNOWN, &[&key.as_str()], |_| Ok(())).await?;
+    let known = first(&client, KNOWN, &[&key.as_str()], |_| Ok(())).await?;
     Ok(known.map_or(Deletion::Unknown, |()| Deletion::Already))
 }
 
@@ -140,7 +147,7 @@ async fn object_lost(
 #[async_trait]
 impl Upkeep for PostgresCatalog {
     async fn delete(&self, key: &ClipKey, at: Timestamp, remove_at: Timestamp, why: &str) -> Result<Deletion> {
-        on(&self.pool, "deleting a clip", async |client| delete(&client, key, at, remove_at, why).await).await
+        on(&self.pool, "deleting a clip", async |client| delete(client, key, at, remove_at, why).await).await
     }
 
     async fn tombstones(&self, now: Timestamp, limit: u32) -> Result<Vec<ClipKey>> {

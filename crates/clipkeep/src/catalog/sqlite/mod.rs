@@ -5,6 +5,7 @@
 //! synced on every commit. Another process may read (and write) the same file.
 
 mod costs;
+pub mod family;
 pub mod find;
 mod lookup;
 pub mod outbox;
@@ -12,12 +13,15 @@ mod outlook;
 pub mod polls;
 pub mod queue;
 mod record;
+mod revocations;
 pub mod risk;
 pub mod sharing;
+mod submissions;
 pub mod tenants;
 mod tokens;
 pub mod upkeep;
 mod usage;
+pub mod words;
 mod writer;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -195,6 +199,9 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn clips(&self, filter: &ClipFilter, after: Option<&Cursor>, limit: u32) -> Result<ClipPage> {
+        if let Some(words) = &filter.words {
+            return self.search(words, filter, after, limit).await;
+        }
         let (filter, after) = (filter.clone(), after.cloned());
         self.readers.read("listing clips", move |db| find::clips(db, &filter, after.as_ref(), limit)).await
     }

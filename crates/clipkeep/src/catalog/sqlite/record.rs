@@ -4,6 +4,7 @@
 use clipkeep_core::{
     event::Event,
     generation::{Clip, Generation, HookRecord},
+    id::ClipKey,
 };
 use rusqlite::{Connection, named_params};
 
@@ -13,16 +14,31 @@ use super::{
         merge::{ClipMark, GenerationId, GenerationMark, Ledger, Line},
         row::{self, select_clips, select_generations},
         rules::Rules,
+        taken::{found, may_take_over},
+        words::entries,
     },
     find::{all, clip, first},
     sharing::tenanted,
+    words,
 };
 
 /// Commits webhooks together.
 pub(super) fn hooks(tx: &Connection, rules: &Rules, hooks: &[HookRecord]) -> Result<Vec<HookOutcome>> {
+    match record(tx, rules, hooks, false) {
+        Err(error) if may_take_over(&error) => record(tx, rules, hooks, true),
+        done => done,
+    }
+}
+
+/// The same; looks for what may be taken over only if it is to.
+fn record(tx: &Connection, rules: &Rules, hooks: &[HookRecord], takes_over: bool) -> Result<Vec<HookOutcome>> {
     let (mut generations, mut clips) = (Vec::new(), Vec::new());
     for hook in hooks {
-        load(tx, &(hook.provider.clone(), hook.request_id.clone()), &mut generations, &mut clips)?;
+        let id = (hook.provider.clone(), hook.request_id.clone());
+        load(tx, &id, &mut generations, &mut clips)?;
+        if takes_over {
+            load(tx, &found(&id), &mut generations, &mut clips)?;
+        }
         for new in &hook.clips {
             clips.extend(clip(tx, &new.key)?);
         }
@@ -48,6 +64,7 @@ pub(super) fn judged<T>(
 ) -> Result<T> {
     let (mut generations, mut clips) = (Vec::new(), Vec::new());
     load(tx, id, &mut generations, &mut clips)?;
+    load(tx, &found(id), &mut generations, &mut clips)?;
     let mut ledger = Ledger::new(rules, generations, clips);
     let judged = judge(&mut ledger);
     write(tx, &ledger)?;
@@ -88,9 +105,24 @@ fn write(tx: &Connection, ledger: &Ledger<'_>) -> Result<()> {
         write_facts(tx, clip)?;
         write_source(tx, clip)?;
     }
+    words::write(tx, entries(ledger))?;
+    ledger.parents.iter().try_for_each(|(id, parent)| write_parent(tx, id, parent))?;
+    for clip in ledger.taken_clips() {
+        write_owner(tx, clip)?;
+    }
+    for (provider, request_id) in &ledger.taken.generations {
+        const SQL: &str = "DELETE FROM generations WHERE provider = ?1 AND request_id = ?2";
+        tx.prepare_cached(SQL)?.execute([provider.as_str(), request_id.as_str()])?;
+    }
     tenanted(tx, &ledger.tenanted)?;
     ledger.lines.iter().try_for_each(|line| tell(tx, line))?;
     ledger.events.iter().try_for_each(|event| announce(tx, event))
+}
+
+fn write_parent(tx: &Connection, (provider, request_id): &GenerationId, parent: &ClipKey) -> Result<()> {
+    const SQL: &str = "INSERT INTO parents (provider, request_id, parent) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+    tx.prepare_cached(SQL)?.execute((provider.as_str(), request_id.as_str(), parent.as_str()))?;
+    Ok(())
 }
 
 /// Writes down what the world is told.
@@ -160,9 +192,9 @@ fn write_generation(tx: &Connection, sql: &str, row: &Generation) -> Result<()> 
 
 fn write_new_clip(tx: &Connection, row: &Clip) -> Result<()> {
     const SQL: &str = "INSERT INTO clips (key, provider, request_id, idx, slot, source_url, source_expires_at, \
-        kind, content_type, state, policy, model, prompt_hash, tenant, epoch, created_at, due_at, queue_at, queued, \
+        kind, content_type, state, policy, model, prompt_hash, tenant, seed, epoch, created_at, due_at, queue_at, queued, \
         fence, attempts) VALUES (:key, :provider, :request_id, :idx, :slot, :source_url, :source_expires_at, \
-        :kind, :content_type, :state, :policy, :model, :prompt_hash, :tenant, :epoch, :created_at, :due_at, :due_at, \
+        :kind, :content_type, :state, :policy, :model, :prompt_hash, :tenant, :seed, :epoch, :created_at, :due_at, :due_at, \
         0, 0, 0)";
     tx.prepare_cached(SQL)?.execute(named_params! {
         ":key": row.key.as_str(),
@@ -179,6 +211,7 @@ fn write_new_clip(tx: &Connection, row: &Clip) -> Result<()> {
         ":model": row.facts.model,
         ":prompt_hash": row.facts.prompt_hash,
         ":tenant": row.facts.tenant.as_ref().map(|tenant| tenant.as_str()),
+        ":seed": row.facts.seed,
         ":epoch": row.epoch,
         ":created_at": row.created_at.millis(),
         ":due_at": row.due_at.map(|time| time.millis()),
@@ -188,7 +221,7 @@ fn write_new_clip(tx: &Connection, row: &Clip) -> Result<()> {
 
 fn write_facts(tx: &Connection, row: &Clip) -> Result<()> {
     const SQL: &str = "UPDATE clips SET model = :model, prompt_hash = :prompt_hash, tenant = :tenant, \
-        policy = :policy, due_at = :due_at, \
+        seed = :seed, policy = :policy, due_at = :due_at, \
         queue_at = CASE state WHEN 'waiting' THEN :due_at ELSE queue_at END, \
         queued = CASE state WHEN 'waiting' THEN 0 ELSE queued END WHERE key = :key";
     tx.prepare_cached(SQL)?.execute(named_params! {
@@ -196,9 +229,20 @@ fn write_facts(tx: &Connection, row: &Clip) -> Result<()> {
         ":model": row.facts.model,
         ":prompt_hash": row.facts.prompt_hash,
         ":tenant": row.facts.tenant.as_ref().map(|tenant| tenant.as_str()),
+        ":seed": row.facts.seed,
         ":policy": row.policy.as_str(),
         ":due_at": row.due_at.map(|time| time.millis()),
     })?;
+    Ok(())
+}
+
+/// Writes down whose a clip is that was taken over.
+fn write_owner(tx: &Connection, row: &Clip) -> Result<()> {
+    const SQL: &str =
+        "UPDATE clips SET provider = ?2, slot = ?3, source_url = ?4, source_expires_at = ?5 WHERE key = ?1";
+    let expires_at = row.source_expires_at.map(|time| time.millis());
+    let params = (row.key.as_str(), row.provider.as_str(), &row.slot, row.source_url.expose(), expires_at);
+    tx.prepare_cached(SQL)?.execute(params)?;
     Ok(())
 }
 

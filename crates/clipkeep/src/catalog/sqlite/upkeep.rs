@@ -14,6 +14,7 @@ use super::{
     find::{all, first},
     record::tell,
     sharing::look_after,
+    words,
 };
 
 /// What a row says of its object; the rest of a statement follows.
@@ -62,6 +63,7 @@ fn delete(tx: &Connection, key: &ClipKey, at: Timestamp, remove_at: Timestamp, w
         let known = first(tx, KNOWN, [key.as_str()], |_| Ok(()))?;
         return Ok(known.map_or(Deletion::Unknown, |()| Deletion::Already));
     }
+    words::forget(tx, key)?;
     let why = without_nul(why);
     announce(tx, key, at, EventType::ClipDeleted, Some(&why))?;
     tell(tx, &Line { key: key.clone(), at, event: "deleted", detail: Some(why) })?;

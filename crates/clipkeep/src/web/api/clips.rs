@@ -6,6 +6,7 @@ use axum::{
     http::StatusCode,
 };
 use clipkeep_core::{
+    config::Prompts,
     generation::{Clip, HistoryEntry},
     id::ClipKey,
     problem::Code,
@@ -32,7 +33,12 @@ pub(crate) struct ClipList {
     clips: Vec<ClipRow>,
     /// Give it as `cursor` to get the next page; null on the last one.
     next_cursor: Option<String>,
+    /// Why nothing can be found, where that is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
 }
+
+const ONLY_HASHES: &str = "prompts are kept as hashes only (`prompts`): no words are found in them";
 
 /// One line of a clip's history.
 #[derive(Serialize, ToSchema)]
@@ -83,12 +89,14 @@ pub(crate) async fn list_clips(
 ) -> Result<Json<ClipList>, ApiError> {
     let Query(query) = query.map_err(|error| ApiError::new(Code::InvalidRequest, error.body_text()))?;
     let mut page = query.read()?;
+    let only_hashes = page.filter.words.is_some() && app.config.prompts == Prompts::HashOnly;
+    let note = only_hashes.then_some(ONLY_HASHES);
     if !caller.narrow(&mut page.filter.tenant) {
-        return Ok(Json(ClipList { clips: Vec::new(), next_cursor: None }));
+        return Ok(Json(ClipList { clips: Vec::new(), next_cursor: None, note }));
     }
     let found = app.catalog.clips(&page.filter, page.after.as_ref(), page.limit).await?;
     let clips = found.clips.into_iter().map(|clip| ClipRow::seen_by(&caller, clip, &app.final_urls)).collect();
-    Ok(Json(ClipList { clips, next_cursor: found.next.as_ref().map(write_cursor) }))
+    Ok(Json(ClipList { clips, next_cursor: found.next.as_ref().map(write_cursor), note }))
 }
 
 /// A clip's row.

@@ -14,11 +14,17 @@ use clipkeep_core::{
     secret::SourceUrl,
     state::GenerationStatus,
 };
-use serde::Deserialize;
+use data_encoding::HEXLOWER;
+use http::{HeaderMap, StatusCode};
+use ring::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::model::{ClipRow, GenerationRow};
+use super::{
+    model::{ClipRow, GenerationRow},
+    submit::{self, FalOptions, Wanted},
+};
 use crate::{
     callers::Caller,
     catalog::{ClipFilter, Registration},
@@ -27,15 +33,15 @@ use crate::{
 
 /// What an app tells of a generation. Each field is kept from whoever said it
 /// first; telling it again changes nothing.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RegisterRequest {
     /// Who generates; `fal` unless given.
     #[schema(pattern = "^[a-z0-9-]+$", max_length = 32)]
     provider: Option<String>,
-    /// The provider's id of it.
+    /// The provider's id of it. Must be there, except with `submit`.
     #[schema(pattern = "^[A-Za-z0-9._~-]+$", max_length = 128)]
-    request_id: String,
+    request_id: Option<String>,
     /// The model's endpoint id.
     model: Option<String>,
     /// The prompt.
@@ -43,7 +49,7 @@ pub(crate) struct RegisterRequest {
     /// Lower-case hex SHA-256 of the prompt after NFC and trimming.
     #[schema(pattern = "^[0-9A-Fa-f]{64}$")]
     prompt_hash: Option<String>,
-    /// Whose it is; a tenant's token can say only its own.
+    /// Whose it is. A tenant's token makes it that tenant's, and can say no other.
     #[schema(pattern = "^[A-Za-z0-9._~:@|/+-]+$", max_length = 128)]
     tenant: Option<String>,
     /// `eager`, `deferred` or `on_demand`.
@@ -64,19 +70,50 @@ pub(crate) struct RegisterRequest {
     /// The file ending of the clip that is adopted; `mp4` unless given.
     #[schema(pattern = "^[A-Za-z0-9]+$", max_length = 8)]
     ending: Option<String>,
+    /// Whether to submit it to fal, with `fal_key` and our webhook: `model` and
+    /// `input` must be there, and fal gives the `request_id`.
+    #[serde(default)]
+    submit: bool,
+    /// What fal is told beside the input; with `submit` alone.
+    fal: Option<FalOptions>,
 }
 
-/// Registers a generation, before or after its webhook came.
+/// Registers a generation, before or after its webhook came; or submits it.
+///
+/// With `submit` it is registered before the answer leaves, and a failed submit
+/// leaves nothing. A call that bears an `Idempotency-Key` is submitted once:
+/// called again with it, it answers the generation that came of it. What fal
+/// refuses is answered in fal's words: 422, 429 or 502.
 #[utoipa::path(post, path = "/api/v1/generations", tag = "generations", request_body = RegisterRequest,
     security(("token" = [])),
-    responses((status = 200, body = GenerationRow), (status = 400, description = "Not understood"), (status = 401, description = "No valid token"),
-        (status = 403, description = "`adopt` by a tenant"), (status = 404, description = "A tenant speaks of a generation that is not its own"),
-        (status = 409, description = "The clip's key is taken")))]
+    params(("Idempotency-Key" = Option<String>, Header, description = "With `submit`: what makes calling again safe")),
+    responses(
+        (status = 200, body = GenerationRow),
+        (status = 201, body = GenerationRow, description = "Submitted, and registered"),
+        (status = 400, description = "Not understood"),
+        (status = 401, description = "No valid token"),
+        (status = 403, description = "`adopt` by a tenant"),
+        (status = 404, description = "A tenant speaks of a generation that is not its own"),
+        (status = 409, description = "The idempotency key is in use, or the clip's key is"),
+        (status = 422, description = "fal refuses it"),
+        (status = 429, description = "fal wants to be left alone for a while"),
+        (status = 502, description = "fal failed, or did not say whether it took it"),
+        (status = 503, description = "Not kept: try again"),
+    ))]
 pub(crate) async fn register_generation(
     By(caller): By,
     State(app): State<AppState>,
+    headers: HeaderMap,
     JsonObject(body): JsonObject<RegisterRequest>,
-) -> Result<Json<GenerationRow>, ApiError> {
+) -> Result<(StatusCode, Json<GenerationRow>), ApiError> {
+    if body.submit {
+        let key = submit::idempotency_key(&headers)?;
+        let generation = submit::submit(&app, &caller, key, body.wanted()?).await?;
+        return Ok((StatusCode::CREATED, Json(with_clips(&caller, &app, generation).await?)));
+    }
+    if body.fal.is_some() {
+        return Err(ApiError::new(Code::InvalidRequest, "fal: is for submit alone"));
+    }
     let (adopt, ending) = (body.adopt, body.ending.clone());
     let mut registration = body.read(&app)?;
     // Another's is spoken of as one that is not there.
@@ -99,7 +136,7 @@ pub(crate) async fn register_generation(
     } else {
         app.catalog.register(&registration).await?
     };
-    Ok(Json(with_clips(&caller, &app, generation).await?))
+    Ok((StatusCode::OK, Json(with_clips(&caller, &app, generation).await?)))
 }
 
 /// A generation whose clip the provider writes into our store.
@@ -162,29 +199,55 @@ async fn with_clips(caller: &Caller, app: &AppState, generation: Generation) -> 
 }
 
 impl RegisterRequest {
-    fn read(self, app: &AppState) -> Result<Registration, ApiError> {
-        let bad =
-            |name: &str, error: &dyn std::fmt::Display| ApiError::new(Code::InvalidRequest, format!("{name}: {error}"));
-        let provider = match self.provider {
+    fn read(mut self, app: &AppState) -> Result<Registration, ApiError> {
+        let provider = match self.provider.take() {
             Some(name) => name.parse::<Provider>().map_err(|e| bad("provider", &e))?,
             None => Provider::fal(),
         };
+        let request_id = self.request_id.take().ok_or_else(|| bad("request_id", &"must be there"))?;
+        let request_id = request_id.parse().map_err(|e| bad("request_id", &e))?;
+        Ok(Registration { provider, request_id, facts: self.facts()?, at: app.clock.now() })
+    }
+
+    /// What is to be submitted.
+    fn wanted(self) -> Result<Wanted, ApiError> {
+        if self.provider.as_ref().is_some_and(|name| name != Provider::fal().as_str()) {
+            return Err(bad("provider", &"only fal can be submitted to"));
+        }
+        let is_input = self.input.as_ref().is_some_and(Value::is_object);
+        for (name, is_right, problem) in [
+            ("request_id", self.request_id.is_none(), "is given by fal, with submit"),
+            ("adopt", !self.adopt && self.ending.is_none(), "does not go with submit"),
+            ("model", self.model.is_some(), "must be there, with submit"),
+            ("input", is_input, "must be an object, with submit"),
+        ] {
+            if !is_right {
+                return Err(bad(name, &problem));
+            }
+        }
+        let hash = serde_json::to_vec(&self).map_err(|error| bad("body", &error))?;
+        let hash = HEXLOWER.encode(digest(&SHA256, &hash).as_ref());
+        Ok(Wanted { fal: self.fal.unwrap_or_default(), facts: self.facts()?, hash })
+    }
+
+    fn facts(self) -> Result<Facts, ApiError> {
         let of_input = |name: &str| self.input.as_ref().and_then(|input| input.get(name));
         let prompt = self.prompt.or_else(|| of_input("prompt").and_then(Value::as_str).map(str::to_owned));
-        let hash = checked_hash(prompt.as_deref(), self.prompt_hash)?;
-        let facts = Facts {
+        Ok(Facts {
             model: self.model,
-            prompt_hash: hash,
+            prompt_hash: checked_hash(prompt.as_deref(), self.prompt_hash)?,
             prompt,
             tenant: self.tenant.map(|t| t.parse::<Tenant>()).transpose().map_err(|e| bad("tenant", &e))?,
             policy: self.policy.map(|p| p.parse::<Policy>()).transpose().map_err(|e| bad("policy", &e))?,
             seed: self.seed.or_else(|| of_input("seed").and_then(Value::as_i64)),
             input: self.input,
             public: self.public,
-        };
-        let request_id = self.request_id.parse().map_err(|e| bad("request_id", &e))?;
-        Ok(Registration { provider, request_id, facts, at: app.clock.now() })
+        })
     }
+}
+
+fn bad(name: &str, problem: &dyn std::fmt::Display) -> ApiError {
+    ApiError::new(Code::InvalidRequest, format!("{name}: {problem}"))
 }
 
 fn checked_hash(prompt: Option<&str>, given: Option<String>) -> Result<Option<String>, ApiError> {

@@ -1,4 +1,4 @@
-//! Links: signed URLs for one clip.
+//! Links: signed URLs for one clip; and how they are revoked.
 
 use std::time::Duration;
 
@@ -7,23 +7,28 @@ use axum::{
     extract::{Path, State},
     http::StatusCode,
 };
-use clipkeep_core::{config::DurationText, generation::Clip, problem::Code, state::ClipState};
+use clipkeep_core::{config::DurationText, generation::Clip, link::Audience, problem::Code, state::ClipState};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::clips::clip_for;
-use crate::web::{AppState, auth::By, error::ApiError, json::JsonObject};
+use crate::{
+    app::App,
+    web::{AppState, auth::By, error::ApiError, json::JsonObject},
+};
 
 /// What link is wanted.
 #[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LinkRequest {
-    /// How long it shall hold: seconds, or text such as `24h`. Rounded up to
-    /// the link window. The node's `link_ttl` unless given.
+    /// How long it shall hold: seconds, or text such as `24h`. A public link's
+    /// end is rounded up to the link window. The node's `link_ttl` unless given,
+    /// and for an internal link no more than `internal_link_max_ttl`.
     #[schema(example = "24h")]
     expires_in: Option<Span>,
-    /// `public`, the only audience so far.
-    #[schema(pattern = "^public$", example = "public")]
+    /// `public`, or `internal`: that one leads to the source while the clip is
+    /// not stored, and must not be handed to users. `public` unless given.
+    #[schema(pattern = "^(public|internal)$", example = "public")]
     audience: Option<String>,
     /// The file name to save it under.
     #[schema(max_length = 255)]
@@ -45,6 +50,9 @@ enum Span {
 pub(crate) struct LinkRow {
     /// The URL to hand out.
     url: String,
+    /// For whom it is.
+    #[schema(value_type = String, example = "public")]
+    audience: Audience,
     /// When it stops working (unix seconds).
     expires: i64,
     /// The same instant, RFC 3339.
@@ -55,8 +63,9 @@ pub(crate) struct LinkRow {
 /// Signs a link for a clip, stored yet or not.
 #[utoipa::path(post, path = "/api/v1/clips/{key}/links", tag = "links", params(("key" = String, Path, description = "The clip's key")),
     request_body = Option<LinkRequest>, security(("token" = [])),
-    responses((status = 201, body = LinkRow), (status = 401, description = "No valid token"), (status = 404, description = "No such clip"),
-        (status = 410, description = "The clip is lost, rejected or deleted"), (status = 400, description = "Not understood")))]
+    responses((status = 201, body = LinkRow), (status = 400, description = "Not understood"), (status = 401, description = "No valid token"),
+        (status = 404, description = "No such clip"), (status = 409, description = "The key that signs was revoked"),
+        (status = 410, description = "The clip is lost, rejected or deleted")))]
 pub(crate) async fn create_link(
     By(caller): By,
     State(app): State<AppState>,
@@ -64,33 +73,39 @@ pub(crate) async fn create_link(
     body: Option<JsonObject<LinkRequest>>,
 ) -> Result<(StatusCode, Json<LinkRow>), ApiError> {
     let wanted = body.map(|JsonObject(body)| body).unwrap_or_default();
-    let span = wanted.span(app.config.link_ttl, app.config.link_max_ttl)?;
-    let Clip { key, state, .. } = clip_for(&caller, &app, &key).await?;
+    let (audience, span) = wanted.read(&app)?;
+    let Clip { key, state, link_generation, .. } = clip_for(&caller, &app, &key).await?;
     if matches!(state, ClipState::Lost | ClipState::Rejected | ClipState::Deleted) {
         return Err(ApiError::new(Code::Gone, format!("{key} is {state}")));
     }
-    let link = app.sign_link(&key, span, wanted.download.as_deref());
-    let row = LinkRow { url: link.url, expires: link.expires.secs(), expires_at: link.expires.to_string() };
+    if app.links.signs_in_vain(audience) {
+        return Err(ApiError::new(Code::Conflict, SIGNS_IN_VAIN));
+    }
+    let link = app.sign_link(audience, (&key, link_generation), span, wanted.download.as_deref());
+    let expires_at = link.expires.to_string();
+    let row = LinkRow { url: link.url, audience, expires: link.expires.secs(), expires_at };
     Ok((StatusCode::CREATED, Json(row)))
 }
 
+const SIGNS_IN_VAIN: &str = "the key that signs was revoked: put a new one in front of the link keys";
+
 impl LinkRequest {
-    fn span(&self, default: Duration, max: Duration) -> Result<Duration, ApiError> {
+    fn read(&self, app: &App) -> Result<(Audience, Duration), ApiError> {
         let bad = |text: String| ApiError::new(Code::InvalidRequest, text);
-        if self.audience.as_deref().is_some_and(|audience| audience != "public") {
-            return Err(bad("audience: only public links are signed by this version".to_owned()));
-        }
+        let audience = self.audience.as_deref().unwrap_or("public");
+        let audience: Audience = audience.parse().map_err(|error| bad(format!("audience: {error}")))?;
+        let (max, key) = app.longest_link(audience);
         if self.download.as_ref().is_some_and(|name| name.len() > 255) {
             return Err(bad("download: at most 255 bytes".to_owned()));
         }
         let span = match &self.expires_in {
-            None => default,
+            None => app.config.link_ttl.min(max),
             Some(Span::Secs(secs)) => Duration::from_secs(*secs),
             Some(Span::Text(text)) => text.parse::<DurationText>().map_err(|e| bad(format!("expires_in: {e}")))?.into(),
         };
         if span.is_zero() || span > max {
-            return Err(bad(format!("expires_in: must be 1 s to {} s (link_max_ttl)", max.as_secs())));
+            return Err(bad(format!("expires_in: must be 1 s to {} s ({key})", max.as_secs())));
         }
-        Ok(span)
+        Ok((audience, span))
     }
 }

@@ -3,11 +3,15 @@
 pub(super) mod clips;
 pub(super) mod costs;
 pub(super) mod events;
+pub(super) mod export;
 pub(super) mod generations;
+pub(super) mod lineage;
 pub(super) mod links;
 mod query;
 pub(super) mod receipts;
+pub(super) mod revocations;
 pub(super) mod risk;
+mod submit;
 pub(super) mod tokens;
 pub(super) mod twice;
 pub(super) mod usage;

@@ -35,6 +35,10 @@ pub(crate) struct ClipQuery {
     /// In this state.
     #[param(pattern = "^(waiting|filling|stored|lost|rejected|deleted)$")]
     pub(crate) state: Option<String>,
+    /// Made with this seed.
+    pub(crate) seed: Option<i64>,
+    /// Whose prompt holds all these words, in any order and case.
+    pub(crate) words: Option<String>,
     /// Created at or after (RFC 3339).
     #[param(format = DateTime)]
     pub(crate) created_after: Option<String>,
@@ -76,6 +80,8 @@ impl ClipQuery {
             prompt_hash: hash_of_prompt.or(given_hash),
             tenant: parse("tenant", self.tenant)?,
             state: parse("state", self.state)?,
+            seed: self.seed,
+            words: parse("words", self.words)?,
             created_after: parse::<Timestamp>("created_after", self.created_after)?,
             created_before: parse::<Timestamp>("created_before", self.created_before)?,
         };

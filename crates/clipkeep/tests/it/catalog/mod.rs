@@ -3,6 +3,7 @@
 mod costs;
 mod events;
 mod fairness;
+mod family;
 mod hooks;
 mod lists;
 mod lookup;
@@ -11,13 +12,17 @@ mod plans;
 mod polls;
 mod queue;
 mod repeats;
+mod revocations;
 mod risk;
 mod schema;
 mod sharing;
+mod submissions;
+mod taken;
 mod tenants;
 mod tokens;
 mod upkeep;
 mod usage;
+mod words;
 
 use std::sync::Arc;
 

@@ -22,6 +22,7 @@ fn single_filters() -> Vec<(ClipFilter, &'static str)> {
         (ClipFilter { prompt_hash: Some("h1".into()), ..none() }, "clips_prompt_hash"),
         (ClipFilter { tenant: Some("t1".parse().unwrap()), ..none() }, "clips_tenant"),
         (ClipFilter { state: Some(ClipState::Waiting), ..none() }, "clips_state"),
+        (ClipFilter { seed: Some(1), ..none() }, "clips_seed"),
         (ClipFilter { created_after: Some(at(10_000)), ..none() }, "clips_created_at"),
         (ClipFilter { created_before: Some(at(10_000)), ..none() }, "clips_created_at"),
     ]
@@ -105,16 +106,20 @@ const MANY: &str = "
     SELECT 'fal', 'r' || n, CASE WHEN n % 20 = 0 THEN 'pending' ELSE 'completed' END, n,
         CASE WHEN n % 40 = 0 THEN n END FROM generate_series(1, 20000) n;
     INSERT INTO clips (key, provider, request_id, idx, slot, source_url, kind, content_type, state, policy, model,
-        prompt_hash, tenant, epoch, created_at, due_at, queue_at, queued, fence, attempts, sha256, stored_at,
+        prompt_hash, tenant, seed, epoch, created_at, due_at, queue_at, queued, fence, attempts, sha256, stored_at,
         source_expires_at)
     SELECT 'r' || n || '.mp4', 'fal', 'r' || n, 0, '/video', 'https://source.example/' || n, 'video', 'video/mp4',
         CASE WHEN n % 20 = 0 THEN 'waiting' ELSE 'stored' END,
         CASE WHEN n % 60 = 0 THEN 'deferred' ELSE 'eager' END, 'm' || n % 100, 'h' || n % 5000,
-        't' || n % 100, 1, 1800000000000 + n * 1000, CASE WHEN n % 20 = 0 THEN n END,
+        't' || n % 100, n % 3000, 1, 1800000000000 + n * 1000, CASE WHEN n % 20 = 0 THEN n END,
         CASE WHEN n % 20 = 0 THEN n END, n % 40 = 0, 0, 0, 'x' || n % 15000, 1, n % 1000
     FROM generate_series(1, 20000) n;
     INSERT INTO repeats (tenant, sha256, newest_at)
     SELECT 't' || n % 100, 'x' || n, n * 1000 FROM generate_series(1, 20000) n;
+    INSERT INTO clip_words (key, created_at, words) SELECT key, created_at,
+        array_to_tsvector(ARRAY['common', 'w' || created_at % 700]) FROM clips;
+    INSERT INTO parents (provider, request_id, parent)
+    SELECT 'fal', 'r' || n, 'r' || n % 5000 || '.mp4' FROM generate_series(1, 20000) n;
     ANALYZE;";
 
 pub(super) async fn postgres_plan(
@@ -228,5 +233,40 @@ async fn postgres_locks_what_a_batch_touches_by_index() {
     for (sql, values) in cases {
         let plan = postgres_plan(&client, sql, values).await;
         assert!(!plan.contains("Seq Scan"), "{sql}\n{plan}");
+    }
+}
+
+/// A search walks backwards through the index of words and sorts nothing; a
+/// lineage goes from index to index.
+#[tokio::test]
+async fn sqlite_searches_and_follows_lineages_without_sorting() {
+    let bed = Bed::sqlite();
+    bed.open().await;
+    for after in pages() {
+        let filter = ClipFilter { tenant: Some("t1".parse().unwrap()), ..ClipFilter::default() };
+        let list = sqlite::words::statement(&"fox".parse().unwrap(), &filter, after.as_ref());
+        let plan = sqlite_plan(&bed, &list.sql, &list.values);
+        assert!(plan.contains("VIRTUAL TABLE INDEX") && !plan.contains("TEMP B-TREE"), "{plan}");
+        assert!(plan.contains("USING INDEX sqlite_autoindex_clips_1"), "{plan}");
+    }
+    let kin = [Value::Text("a.mp4".into()), Value::Text("t".into()), Value::Int(9)];
+    for (sql, index) in [(sqlite::family::CHILDREN, "parents_parent"), (sqlite::family::PARENTS, "PRIMARY KEY")] {
+        let plan = sqlite_plan(&bed, sql, &kin);
+        assert!(plan.contains(index) && !plan.contains("TEMP B-TREE") && !plan.contains("SCAN"), "{sql}\n{plan}");
+    }
+}
+
+#[tokio::test]
+async fn postgres_walks_searches_and_follows_lineages_by_index() {
+    let client = postgres_with_many().await;
+    let (since, now, tenant, few) = (0_i64, 1_800_010_000_000_i64, None::<String>, 9_i64);
+    let cases: [(&str, &[&(dyn ToSql + Sync)], &str); 3] = [
+        (postgres::words::FLOOR, &[&since, &now, &"r1.mp4", &few], "clip_words_newest"),
+        (postgres::family::CHILDREN, &[&"r100.mp4", &tenant, &few], "parents_parent"),
+        (postgres::family::PARENTS, &[&"r100.mp4", &tenant, &few], "parents_pkey"),
+    ];
+    for (sql, values, index) in cases {
+        let plan = postgres_plan(&client, sql, values).await;
+        assert!(plan.contains(index) && !plan.contains("Seq Scan"), "{sql}\n{plan}");
     }
 }

@@ -101,7 +101,7 @@ async fn a_model_that_is_known_later_makes_it_askable(bed: Bed) {
 async fn what_leads_nowhere_is_counted_and_not_asked_for(bed: Bed) {
     let catalog = bed.open().await;
     let mut other = registration("other", facts("owner/app"));
-    other.provider = "replicate".parse().unwrap();
+    other.provider = "luma".parse().unwrap();
     let told = [registration("bare", Facts::default()), registration("odd", facts("no slash")), other];
     for registration in &told {
         catalog.register(registration).await.unwrap();

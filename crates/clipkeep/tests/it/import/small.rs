@@ -1,8 +1,9 @@
 //! Small tables: beside a node, on the other databases and stores, stopped in
 //! peace, and what single lines become.
 
-use std::{fs, process::Command};
+use std::{fs, process::Command, time::Duration};
 
+use clipkeep::sweep::drift::DriftSettings;
 use clipkeep_core::state::ClipState;
 use fal_sim::{Fault, Faults, Media, Sim, SimOptions};
 use serde_json::{Value, json};
@@ -160,6 +161,37 @@ async fn what_is_known_keeps_what_it_has_and_learns_the_rest() {
     // The same under another provider's name.
     let (_, other) = tokio::task::block_in_place(|| place.run(&[args[0], "--provider", "replicate"]));
     assert_eq!(other["bad_lines"], 6, "{other}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_found_in_the_store_becomes_its_lines() {
+    let t = TestApp::start().await;
+    let media = Media::named("silent.mp4");
+    let bytes = media.chunk(0..media.len());
+    fs::write(t.data.path().join("clips/found.mp4"), &bytes).unwrap();
+    t.app
+        .sweep
+        .drift(DriftSettings { adopt: true, grace: Duration::ZERO, ..DriftSettings::new(Duration::ZERO) })
+        .await
+        .unwrap();
+    let found = t.until("found.mp4", ClipState::Stored).await;
+    assert_eq!(found.provider.as_str(), "adopted");
+    let url = t.sim.add_file("a.mp4", media);
+    let place = Place::new(&t.sim, t.data.path());
+    let file = t.data.path().join("urls.jsonl");
+    fs::write(&file, format!("{}\n", json!({"url": url, "request_id": "found", "prompt": "a fox"}))).unwrap();
+    let args = [file.to_str().unwrap()];
+    for _ in 0..2 {
+        let (code, summary) = tokio::task::block_in_place(|| place.run(&args));
+        assert_eq!((code, &summary["bad_lines"]), (0, &json!(0)), "{summary}");
+        let counts = ["kept", "already_kept"].map(|name| summary[name].as_u64().unwrap());
+        assert_eq!(counts.iter().sum::<u64>(), 1, "{summary}");
+    }
+    let row = t.api("/api/v1/clips/found.mp4").await;
+    let told = ["provider", "prompt", "state", "source_url"].map(|name| row[name].as_str().unwrap());
+    assert_eq!(told, ["fal", "a fox", "stored", url.as_str()]);
+    assert!(t.sim.requests_for(&url).is_empty(), "what is there is not fetched again");
+    assert_eq!(t.api("/api/v1/clips?request_id=found").await["clips"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ use clipkeep_core::{
     config::{Config, Layers},
     generation::Clip,
     id::ClipKey,
+    link::Audience,
     state::ClipState,
 };
 use fal_sim::{Delivery, Sim, SimOptions};
@@ -112,7 +113,12 @@ impl TestApp {
 
     /// A link to `key`.
     pub(crate) fn link(&self, key: &str) -> String {
-        self.app.sign_link(&key.parse().unwrap(), Duration::from_secs(3600), None).url
+        self.link_for(Audience::Public, key)
+    }
+
+    /// A link to `key` for this audience, as if none had been revoked yet.
+    pub(crate) fn link_for(&self, audience: Audience, key: &str) -> String {
+        self.app.sign_link(audience, (&key.parse().unwrap(), 0), Duration::from_secs(3600), None).url
     }
 
     /// The clip, once it is in `state`. Fails if that takes too long.
@@ -146,6 +152,7 @@ pub(crate) fn own_settings(sim: &Sim, url: &str, data: &std::path::Path, token: 
         ("data", data.display().to_string()),
         ("admin_token", token.to_owned()),
         ("link_keys", "k1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=".to_owned()),
+        ("internal_link_keys", "i-1:YGFiY2RlZmdoaWprbG1ub3BxcnN0dXZ3eHl6e3x9fn8=".to_owned()),
         ("fal_queue_url", sim.queue_url()),
         ("fal_jwks_url", sim.jwks_url()),
         ("source_hosts", "127.0.0.1".to_owned()),

@@ -13,34 +13,43 @@ pub(super) enum Verdict {
     Row,
     /// It lists: each caller gets its own rows.
     List,
+    /// It writes them all: each caller gets its own rows.
+    Export,
     /// It streams: each caller gets its own events.
     Stream,
     /// It registers: see `register.rs`.
     Register,
     /// It passes calls on to fal: whose they are is for `proxy/` to test.
     Fal,
+    /// It is about what its body names: whose that is `audience/` tests.
+    Named,
     /// It adds up: each caller's own clips alone.
     Usage,
 }
 
-use Verdict::{AdminOnly, Fal, List, Open, Register, Row, Stream, Usage};
+use Verdict::{AdminOnly, Export, Fal, List, Named, Open, Register, Row, Stream, Usage};
 
 /// All operations.
 pub(super) const VERDICTS: &[(&str, &str, Verdict)] = &[
-    ("post", "/hooks/fal", Open),
+    ("post", "/hooks/{provider}", Open),
     ("get", "/fal/proxy", Fal),
     ("post", "/fal/proxy", Fal),
     ("put", "/fal/proxy", Fal),
     ("get", "/v/{key}", Open),
+    ("get", "/i/{key}", Open),
     ("post", "/api/v1/generations", Register),
     ("get", "/api/v1/generations/{request_id}", Row),
     ("get", "/api/v1/clips", List),
     ("get", "/api/v1/clips/twice", List),
+    ("get", "/api/v1/clips/export", Export),
+    ("get", "/api/v1/clips/{key}/lineage", Row),
     ("get", "/api/v1/clips/{key}", Row),
     ("delete", "/api/v1/clips/{key}", Row),
     ("get", "/api/v1/clips/{key}/history", Row),
     ("post", "/api/v1/clips/{key}/fill", Row),
     ("post", "/api/v1/clips/{key}/links", Row),
+    ("post", "/api/v1/clips/{key}/links/revoke", Row),
+    ("post", "/api/v1/links/revoke", Named),
     ("get", "/api/v1/clips/{key}/receipt", Row),
     ("get", "/.well-known/clipkeep-receipts.json", Open),
     ("get", "/api/v1/at-risk", List),

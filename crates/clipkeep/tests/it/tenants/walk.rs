@@ -32,10 +32,11 @@ async fn every_operation_shows_each_caller_its_own_rows_only(world: World) {
     for operation in &operations {
         needs_a_token(&world, operation).await;
         match operation.verdict {
-            Verdict::Open | Verdict::Register | Verdict::Fal => {}
+            Verdict::Open | Verdict::Register | Verdict::Fal | Verdict::Named => {}
             Verdict::Usage => usage(&world, operation).await,
             Verdict::AdminOnly => for_admins_only(&world, operation).await,
             Verdict::Row => rows(&world, operation).await,
+            Verdict::Export => export(&world, operation).await,
             Verdict::List => list(&world, operation).await,
             Verdict::Stream => stream(&world, operation).await,
         }
@@ -147,6 +148,23 @@ async fn list(world: &World, Operation { path, params, .. }: &Operation) {
             tells_only_of_own(who, &text, &format!("{path}?{name}={value}"));
             assert_eq!(text.contains("beta-"), sees(who, "beta"), "{path}?{name}={value} by {who}: {text}");
         }
+    }
+}
+
+/// An export in each format that is text.
+async fn export(world: &World, Operation { path, .. }: &Operation) {
+    for who in CALLERS {
+        for format in ["jsonl", "csv"] {
+            let answer = world.call(who, Method::GET, &format!("{path}?format={format}")).send().await.unwrap();
+            assert_eq!(answer.status(), StatusCode::OK);
+            let text = answer.text().await.unwrap();
+            for owner in OWNERS {
+                assert_eq!(text.contains(owner), sees(who, owner), "{path} by {who}, of {owner}: {text}");
+            }
+        }
+        let other = world.call(who, Method::GET, &format!("{path}?tenant=beta")).send().await.unwrap();
+        assert_eq!(other.status() == StatusCode::OK, sees(who, "beta"));
+        tells_only_of_own(who, &other.text().await.unwrap().replace("another", ""), path);
     }
 }
 

@@ -1,9 +1,10 @@
 //! A result that was fetched from the queue, because its webhook did not bring
 //! it. It becomes what the webhook would have become.
 
-use super::{DecodeError, Decoded, Fields, Media, Node, payload, present};
+use super::{DecodeError, Decoded, Fields, Media, Node, payload, present, words_of_detail};
 use crate::{
     generation::{Bringer, Facts, HookRecord},
+    hook::redact::redact,
     id::{Provider, RequestId},
     state::GenerationStatus,
     time::Timestamp,
@@ -55,6 +56,12 @@ pub fn fetched(request_id: &RequestId, code: u16, body: &[u8], at: Timestamp) ->
     Ok(Decoded { record, notes })
 }
 
+/// The queue's words on why it did not take a request, fit for a user.
+pub fn refusal(body: &[u8]) -> Option<String> {
+    let words = words_of_detail(&serde_json::from_slice(body).ok()?)?;
+    Some(redact(&words)).filter(|words| !words.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,5 +97,13 @@ mod tests {
     fn null_is_no_result_yet_and_what_is_no_json_is_refused() {
         assert_eq!(fetch(200, "null").status, GenerationStatus::ResultMissing);
         assert!(fetched(&"r1".parse().unwrap(), 200, b"<html>", Timestamp::from_secs(9)).is_err());
+    }
+
+    #[test]
+    fn a_refused_submit_says_why_without_addresses() {
+        let body = br#"{"detail":[{"loc":["body","prompt"],"msg":"see https://fal.ai/x","type":"missing"}]}"#;
+        assert_eq!(refusal(body).as_deref(), Some("see [url] (missing)"));
+        assert_eq!(refusal(br#"{"detail":"User is locked."}"#).as_deref(), Some("User is locked."));
+        assert_eq!((refusal(b"<html>"), refusal(b"{}")), (None, None));
     }
 }

@@ -2,55 +2,21 @@
 
 mod fetched;
 
-pub use fetched::fetched;
+pub use fetched::{fetched, refusal};
 
 use crate::{
     generation::{Bringer, HookRecord},
     hook::{
-        HookQuery,
+        DecodeError, Decoded, HookQuery,
         json::Node,
-        payload::{self, Media, Note},
+        members::Members,
+        payload::{self, Media},
         redact::redact,
     },
-    id::{IdError, Provider, RequestId},
+    id::{Provider, RequestId},
     state::GenerationStatus,
     time::Timestamp,
 };
-
-/// Why a webhook's body was refused. Nothing of the body is repeated.
-#[derive(Debug, thiserror::Error)]
-pub enum DecodeError {
-    /// Not JSON in UTF-8, or nested too deeply. 422.
-    #[error("the body is not valid JSON")]
-    NotJson(#[source] serde_json::Error),
-    /// JSON, but no object. 422.
-    #[error("the body is not a JSON object")]
-    NotAnObject,
-    /// A field that matters is there twice, and readers would differ on which counts. 422.
-    #[error("the body's field {0} is there more than once")]
-    RepeatedField(&'static str),
-    /// A field that matters is absent or of another type. 422.
-    #[error("the body's field {0} is missing or of the wrong type")]
-    BadField(&'static str),
-    /// `status` is neither `OK` nor `ERROR`. 422.
-    #[error("the body's status is neither OK nor ERROR")]
-    UnknownStatus,
-    /// The request id cannot become a clip's key. 422.
-    #[error(transparent)]
-    BadRequestId(#[from] IdError),
-    /// The body speaks of another request than the signed header. 422.
-    #[error("the body's request_id is not that of the webhook's headers")]
-    OtherRequest,
-}
-
-/// A webhook's content, ready to be committed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Decoded {
-    /// What is to be recorded.
-    pub record: HookRecord,
-    /// Files that became no clip, and why; for the generation's log.
-    pub notes: Vec<Note>,
-}
 
 /// Reads a verified body: fal's own form, or the plain `{request_id, result}`.
 ///
@@ -102,36 +68,24 @@ struct Fields {
 
 impl Fields {
     fn read(body: &[u8]) -> Result<Self, DecodeError> {
-        let Node::Object(mut members) = serde_json::from_slice(body).map_err(DecodeError::NotJson)? else {
-            return Err(DecodeError::NotAnObject);
-        };
-        let mut take = |name: &'static str| {
-            let mut places = members.iter().enumerate().filter(|(_, (key, _))| key == name).map(|(place, _)| place);
-            let Some(place) = places.next() else {
-                return Ok(None);
-            };
-            match places.next() {
-                None => Ok(Some(members.remove(place).1)),
-                Some(_) => Err(DecodeError::RepeatedField(name)),
-            }
-        };
-        let Some(Node::Text(request_id)) = take("request_id")? else {
+        let mut members = Members::read(body)?;
+        let Some(Node::Text(request_id)) = members.take("request_id")? else {
             return Err(DecodeError::BadField("request_id"));
         };
-        let status = match take("status")? {
+        let status = match members.take("status")? {
             None => None,
             Some(Node::Text(status)) => Some(status),
             Some(_) => return Err(DecodeError::BadField("status")),
         };
-        let result = take("result")?;
+        let result = members.take("result")?;
         Ok(Self {
             request_id: request_id.try_into()?,
             status,
-            payload: present(take("payload")?),
+            payload: members.present("payload")?,
             has_result: result.is_some(),
             result: present(result),
-            error: present(take("error")?),
-            payload_error: present(take("payload_error")?),
+            error: members.present("error")?,
+            payload_error: members.present("payload_error")?,
         })
     }
 
@@ -140,7 +94,7 @@ impl Fields {
         match self.status.as_deref() {
             Some("OK") => Ok(self.delivered()),
             Some("ERROR") => Ok((GenerationStatus::Failed, Some(self.failure()))),
-            Some(_) => Err(DecodeError::UnknownStatus),
+            Some(_) => Err(DecodeError::UnknownStatus { field: "status", known: "OK, ERROR" }),
             None if self.has_result => Ok(self.delivered()),
             None => Err(DecodeError::BadField("status")),
         }
@@ -162,20 +116,24 @@ impl Fields {
     /// `error`, the first detail's `msg` and `type`, `payload_error`: what is there.
     fn failure(&self) -> String {
         let error = self.error.as_ref().and_then(|error| error.text().or_else(|| error.get("message")?.text()));
-        let detail = self.payload.as_ref().and_then(|payload| payload.get("detail"));
-        let first = match detail {
-            Some(Node::List(details)) => details.first(),
-            other => other,
-        };
-        let of_first = |name| first.and_then(|first| first.get(name)).and_then(Node::text);
-        let detail = match (of_first("msg").or_else(|| first?.text()), of_first("type")) {
-            (Some(msg), Some(kind)) => Some(format!("{msg} ({kind})")),
-            (msg, kind) => msg.or(kind).map(str::to_owned),
-        };
+        let detail = self.payload.as_ref().and_then(words_of_detail);
         let payload_error = self.payload_error.as_ref().and_then(Node::text);
         let parts: Vec<&str> = [error, detail.as_deref(), payload_error].into_iter().flatten().collect();
         let text = redact(&parts.join(": "));
         if text.is_empty() { "the provider reported an error without words".to_owned() } else { text }
+    }
+}
+
+/// The first `detail` of a model's or the queue's error: its `msg` and `type`.
+fn words_of_detail(payload: &Node) -> Option<String> {
+    let first = match payload.get("detail")? {
+        Node::List(details) => details.first()?,
+        other => other,
+    };
+    let of_first = |name| first.get(name).and_then(Node::text);
+    match (of_first("msg").or_else(|| first.text()), of_first("type")) {
+        (Some(msg), Some(kind)) => Some(format!("{msg} ({kind})")),
+        (msg, kind) => msg.or(kind).map(str::to_owned),
     }
 }
 

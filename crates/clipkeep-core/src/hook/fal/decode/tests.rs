@@ -127,7 +127,7 @@ fn fields_of_the_wrong_shape_are_named() {
     let with = |rest: &str| refused(&format!(r#"{{"request_id": "{ID}"{rest}}}"#));
     assert_eq!(with(""), "the body's field status is missing or of the wrong type");
     assert_eq!(with(r#", "status": 200"#), "the body's field status is missing or of the wrong type");
-    assert_eq!(with(r#", "status": "COMPLETED""#), "the body's status is neither OK nor ERROR");
+    assert_eq!(with(r#", "status": "COMPLETED""#), "the body's status is none of: OK, ERROR");
 }
 
 #[test]

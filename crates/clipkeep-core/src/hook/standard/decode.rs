@@ -1,0 +1,246 @@
+//! What a Standard Webhook says, in the form of docs/hooks.md.
+
+use crate::{
+    generation::{Bringer, Facts, HookRecord},
+    hook::{
+        DecodeError, Decoded, HookQuery, QueryError,
+        json::Node,
+        members::Members,
+        payload::{self, Listed, Media},
+        profile::is_reserved,
+        redact::redact,
+    },
+    id::{Provider, RequestId},
+    state::GenerationStatus,
+    time::Timestamp,
+};
+
+/// The events that are known, and what each says of its generation.
+const TYPES: &[(&str, GenerationStatus)] = &[
+    ("generation.started", GenerationStatus::Pending),
+    ("generation.completed", GenerationStatus::Completed),
+    ("generation.failed", GenerationStatus::Failed),
+];
+
+/// Reads a verified body. `speaks_for` is the provider that the key which signed
+/// it is for, if it is for one alone. What the hook URL's query tells goes over
+/// what the body tells; fields it does not know are ignored.
+pub fn decode(
+    body: &[u8],
+    speaks_for: Option<&Provider>,
+    query: &HookQuery,
+    received_at: Timestamp,
+) -> Result<Decoded, DecodeError> {
+    let mut message = Members::read(body)?;
+    let kind = message.must("type")?;
+    let status = TYPES.iter().find(|(name, _)| *name == kind).map(|(_, status)| *status).ok_or(UNKNOWN_TYPE)?;
+    let mut data = message.below("data")?;
+    let provider = provider(data.text("provider")?, speaks_for)?;
+    let request_id: RequestId = data.must("request_id")?.try_into()?;
+    let facts = query.facts().or(facts(&mut data)?);
+    let created_at = time(&mut data, "created_at")?;
+    let expires_at = time(&mut data, "source_expires_at")?;
+    let error = data.present("error")?;
+    let outputs = outputs(&mut data)?;
+    let Media { mut clips, notes, .. } = match status {
+        GenerationStatus::Completed => payload::listed_clips(&outputs, &request_id),
+        _ => Media::default(),
+    };
+    clips.iter_mut().for_each(|clip| clip.source_expires_at = expires_at);
+    let error = (status == GenerationStatus::Failed).then(|| failure(error.as_ref()));
+    let by = Bringer::Webhook;
+    let record = HookRecord { provider, request_id, status, error, facts, clips, received_at, created_at, by };
+    Ok(Decoded { record, notes })
+}
+
+const UNKNOWN_TYPE: DecodeError =
+    DecodeError::UnknownStatus { field: "type", known: "generation.started, generation.completed, generation.failed" };
+
+/// A key for one provider speaks for that one alone; any other key for all that
+/// have no way of their own.
+fn provider(said: Option<String>, speaks_for: Option<&Provider>) -> Result<Provider, DecodeError> {
+    let problem =
+        |error: crate::id::IdError| DecodeError::BadFact { name: "data.provider", problem: error.to_string() };
+    let said = said.map(Provider::try_from).transpose().map_err(problem)?;
+    match (said, speaks_for) {
+        (None, None) => Err(DecodeError::BadField("data.provider")),
+        (None, Some(own)) => Ok(own.clone()),
+        (Some(said), Some(own)) if said == *own => Ok(said),
+        (Some(said), None) if !is_reserved(&said) => Ok(said),
+        _ => Err(DecodeError::OtherProvider),
+    }
+}
+
+/// What it tells as the query of a hook URL would, and what that cannot.
+fn facts(data: &mut Members) -> Result<Facts, DecodeError> {
+    const TEXTS: [&str; 5] = ["model", "prompt", "prompt_hash", "tenant", "policy"];
+    let mut told = Vec::new();
+    for name in TEXTS {
+        told.push((name, data.text(name)?));
+    }
+    let public = match data.present("public")? {
+        None => None,
+        Some(Node::Other(serde_json::Value::Bool(public))) => Some(public),
+        Some(_) => return Err(DecodeError::BadField("public")),
+    };
+    let input = data.present("input")?;
+    let of_input = |name: &str| input.as_ref().and_then(|input| input.get(name));
+    let seed = data.present("seed")?.as_ref().or_else(|| of_input("seed")).and_then(Node::integer);
+    let prompt = of_input("prompt").and_then(Node::text).map(str::to_owned);
+    let of = |name: &'static str| {
+        let text = told.iter().find(|(told, _)| *told == name).and_then(|(_, text)| text.clone());
+        Ok(text.or_else(|| prompt.clone().filter(|_| name == "prompt")).filter(|text| !text.is_empty()))
+    };
+    let refused = |error: QueryError| DecodeError::BadFact { name: error.name, problem: error.problem };
+    let facts = HookQuery::of(of).map_err(refused)?.facts();
+    Ok(Facts { public, seed, input: input.map(Node::into_value), ..facts })
+}
+
+fn time(data: &mut Members, name: &'static str) -> Result<Option<Timestamp>, DecodeError> {
+    let text = data.text(name)?;
+    let bad = |error: crate::time::TimestampError| DecodeError::BadFact { name, problem: format!("is {error}") };
+    text.map(|text| text.parse().map_err(bad)).transpose()
+}
+
+/// `outputs`: URLs, or objects with a `url` and perhaps `content_type` and `slot`.
+fn outputs(data: &mut Members) -> Result<Vec<Listed>, DecodeError> {
+    let items = match data.present("outputs")? {
+        None => return Ok(Vec::new()),
+        Some(Node::List(items)) => items,
+        Some(_) => return Err(DecodeError::BadField("outputs")),
+    };
+    items.iter().map(|item| output(item).ok_or(DecodeError::BadField("outputs"))).collect()
+}
+
+fn output(item: &Node) -> Option<Listed> {
+    let text = |name| item.get(name).and_then(Node::text).map(str::to_owned);
+    match item {
+        Node::Text(url) => Some(Listed { slot: None, url: url.clone(), content_type: None }),
+        _ => Some(Listed { slot: text("slot"), url: text("url")?, content_type: text("content_type") }),
+    }
+}
+
+fn failure(error: Option<&Node>) -> String {
+    let words = error.and_then(|error| error.text().or_else(|| error.get("message")?.text()));
+    let words = redact(words.unwrap_or_default());
+    if words.is_empty() { "the provider reported an error without words".to_owned() } else { words }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{generation::Kind, prompt::prompt_hash};
+
+    fn read_as(body: &Value, speaks_for: Option<&str>) -> Result<HookRecord, DecodeError> {
+        let speaks_for = speaks_for.map(|name| name.parse().unwrap());
+        let query = HookQuery::parse("tenant=acme").unwrap();
+        let decoded = decode(body.to_string().as_bytes(), speaks_for.as_ref(), &query, Timestamp::from_secs(9));
+        decoded.map(|decoded| decoded.record)
+    }
+
+    fn message(kind: &str, data: Value) -> Value {
+        json!({"type": kind, "timestamp": "2026-11-24T10:00:00Z", "data": data})
+    }
+
+    #[test]
+    fn a_completed_generation_brings_its_facts_and_clips() {
+        let record = read_as(
+            &message(
+                "generation.completed",
+                json!({
+                    "provider": "luma", "request_id": "r1", "model": "ray-2", "policy": "deferred", "public": false,
+                    "input": {"prompt": "a fox", "seed": 7, "scale": 1.5}, "created_at": "1970-01-01T00:00:05Z",
+                    "source_expires_at": "2026-11-24T11:00:00Z", "new": [true],
+                    "outputs": [{"url": "https://h/t", "slot": "thumbnail"}, "https://h/v.mp4", {"url": "https://h/w", "content_type": "video/webm"}],
+                }),
+            ),
+            None,
+        )
+        .unwrap();
+        assert_eq!((record.provider.as_str(), record.request_id.as_str()), ("luma", "r1"));
+        assert_eq!((record.status, record.created_at), (GenerationStatus::Completed, Some(Timestamp::from_secs(5))));
+        let facts = &record.facts;
+        assert_eq!((facts.model.as_deref(), facts.seed, facts.public), (Some("ray-2"), Some(7), Some(false)));
+        assert_eq!((facts.prompt.as_deref(), &facts.prompt_hash), (Some("a fox"), &Some(prompt_hash("a fox"))));
+        assert_eq!(facts.tenant.as_ref().unwrap().as_str(), "acme");
+        assert_eq!(facts.input, Some(json!({"prompt": "a fox", "seed": 7, "scale": 1.5})));
+        let clips: Vec<_> =
+            record.clips.iter().map(|clip| (clip.key.as_str(), clip.slot.as_str(), clip.kind)).collect();
+        let expected = [
+            ("r1.mp4", "/outputs/1", Kind::Video),
+            ("r1.1.webm", "/outputs/2", Kind::Video),
+            ("r1.2.png", "/thumbnail", Kind::Image),
+        ];
+        assert_eq!(clips, expected);
+        assert!(
+            record.clips.iter().all(|clip| clip.source_expires_at.unwrap().to_string().starts_with("2026-11-24T11"))
+        );
+    }
+
+    #[test]
+    fn a_failed_one_says_why_without_addresses_and_has_no_clips() {
+        for (error, expected) in [
+            (json!("no https://h/x"), "no [url]"),
+            (json!({"message": "busy", "code": 7}), "busy"),
+            (json!(null), "the provider reported an error without words"),
+        ] {
+            let data = json!({"provider": "luma", "request_id": "r1", "error": error, "outputs": ["https://h/v.mp4"]});
+            let record = read_as(&message("generation.failed", data), None).unwrap();
+            assert_eq!((record.status, record.error.as_deref()), (GenerationStatus::Failed, Some(expected)));
+            assert!(record.clips.is_empty());
+        }
+        let data = json!({"provider": "luma", "request_id": "r1", "outputs": ["https://h/half.mp4"]});
+        let record = read_as(&message("generation.started", data), None).unwrap();
+        assert_eq!((record.status, record.clips.len()), (GenerationStatus::Pending, 0));
+    }
+
+    #[test]
+    fn a_key_speaks_for_its_own_provider_or_for_those_without_a_way_of_their_own() {
+        let said = |provider: Value, key: Option<&str>| {
+            let data = json!({"provider": provider, "request_id": "r1"});
+            read_as(&message("generation.completed", data), key).map(|record| record.provider.to_string())
+        };
+        assert_eq!(said(json!("luma"), None).unwrap(), "luma");
+        assert_eq!(said(json!("luma"), Some("luma")).unwrap(), "luma");
+        assert_eq!(said(json!(null), Some("luma")).unwrap(), "luma");
+        assert_eq!(said(json!("fal"), Some("fal")).unwrap(), "fal");
+        for (provider, key) in
+            [("fal", None), ("replicate", None), ("adopted", None), ("fal", Some("luma")), ("x", Some("luma"))]
+        {
+            assert!(matches!(said(json!(provider), key), Err(DecodeError::OtherProvider)), "{provider} {key:?}");
+        }
+        assert!(matches!(said(json!(null), None), Err(DecodeError::BadField("data.provider"))));
+        assert!(matches!(said(json!("a b"), None), Err(DecodeError::BadFact { name: "data.provider", .. })));
+    }
+
+    #[test]
+    fn case_31_what_is_not_in_the_form_is_refused_by_name() {
+        let whole = json!({"provider": "luma", "request_id": "r1"});
+        let with = |name: &str, value: Value| {
+            let mut data = whole.clone();
+            data[name] = value;
+            read_as(&message("generation.completed", data), None).unwrap_err().to_string()
+        };
+        for (name, value) in [
+            ("outputs", json!("https://h/v.mp4")),
+            ("outputs", json!([7])),
+            ("outputs", json!([{"slot": "video"}])),
+            ("policy", json!("sometimes")),
+            ("tenant", json!("a b")),
+            ("prompt_hash", json!("abc")),
+            ("prompt", json!(7)),
+            ("public", json!("yes")),
+            ("created_at", json!("yesterday")),
+            ("request_id", json!(null)),
+        ] {
+            assert!(with(name, value.clone()).contains(&format!("field {name} ")), "{name} {value}");
+        }
+        assert!(read_as(&message("generation.dreamt", whole.clone()), None).unwrap_err().to_string().contains("type"));
+        assert!(read_as(&json!({"type": "generation.completed"}), None).is_err());
+        let twice = br#"{"type":"generation.completed","data":{"provider":"x","request_id":"a","request_id":"b"}}"#;
+        let refused = decode(twice, None, &HookQuery::default(), Timestamp::from_secs(9));
+        assert!(matches!(refused, Err(DecodeError::RepeatedField("request_id"))));
+    }
+}

@@ -1,0 +1,182 @@
+//! Word search in SQLite: an FTS5 table whose `rowid` grows with `created_at`,
+//! so that the newest matches are the first ones of a walk backwards.
+
+use clipkeep_core::{id::ClipKey, words::Words};
+use ring::digest::{SHA256, digest};
+use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
+
+use super::{
+    super::{
+        ClipFilter, ClipPage, Cursor, Result,
+        page::{self, Statement, Value},
+        row::{self, select_clips},
+        words::{Entry, FEW, Found, Sift, is_few, sought},
+    },
+    SqliteCatalog,
+    find::{self, first},
+};
+
+/// A second's clips share the upper bits of their `rowid`; the lower ones are
+/// told by the key.
+const KEY_BITS: u32 = 22;
+/// How many places a key may take, from its own on, when others have it.
+const PLACES: i64 = 64;
+
+/// The first `rowid` of this second.
+fn first_of(millis: i64) -> i64 {
+    const FURTHEST: i64 = 1 << (62 - KEY_BITS);
+    millis.div_euclid(1000).clamp(-FURTHEST, FURTHEST) << KEY_BITS
+}
+
+/// The last `rowid` of this second.
+fn last_of(millis: i64) -> i64 {
+    first_of(millis) | ((1 << KEY_BITS) - 1)
+}
+
+/// The places (`rowid`) that this clip may have, the first and the last. They
+/// must never be reckoned otherwise: that is how it is found again.
+pub fn places(created_at: i64, key: &str) -> (i64, i64) {
+    let hash = digest(&SHA256, key.as_bytes());
+    let bits = hash.as_ref().iter().take(4).fold(0_i64, |bits, byte| bits << 8 | i64::from(*byte));
+    let first = first_of(created_at) + bits % ((1 << KEY_BITS) - PLACES);
+    (first, first + PLACES - 1)
+}
+
+/// Its place, and a free one beside, if there is none.
+fn place(tx: &Connection, created_at: i64, key: &str) -> Result<(Option<i64>, Option<i64>)> {
+    const SQL: &str = "SELECT rowid, key FROM clip_words WHERE rowid BETWEEN ?1 AND ?2 ORDER BY rowid";
+    let (from, to) = places(created_at, key);
+    let mut statement = tx.prepare_cached(SQL)?;
+    let mut rows = statement.query((from, to))?;
+    let mut free = from;
+    while let Some(row) = rows.next()? {
+        let (rowid, other): (i64, String) = (row.get(0)?, row.get(1)?);
+        if other == key {
+            return Ok((Some(rowid), None));
+        }
+        if rowid == free {
+            free += 1;
+        }
+    }
+    Ok((None, (free <= to).then_some(free)))
+}
+
+/// Writes what the index must say.
+pub(super) fn write(tx: &Connection, mut entries: Vec<Entry<'_>>) -> Result<()> {
+    const NEW: &str = "INSERT INTO clip_words (rowid, key, created_at, words) VALUES (?1, ?2, ?3, ?4)";
+    const CHANGED: &str = "UPDATE clip_words SET words = ?2 WHERE rowid = ?1";
+    // In the order of their places: FTS5 gathers what comes in order.
+    entries.sort_by_key(|entry| places(entry.clip.created_at.millis(), entry.clip.key.as_str()));
+    for Entry { clip, words } in entries {
+        let (created_at, key) = (clip.created_at.millis(), clip.key.as_str());
+        let words = words.into_iter().collect::<Vec<_>>().join(" ");
+        match place(tx, created_at, key)? {
+            (Some(rowid), _) => tx.prepare_cached(CHANGED)?.execute((rowid, words))?,
+            (None, Some(rowid)) => tx.prepare_cached(NEW)?.execute((rowid, key, created_at, words))?,
+            // Sixty thousand a second would have to share one; it is known all
+            // the same, only not found by its words.
+            (None, None) => 0,
+        };
+    }
+    Ok(())
+}
+
+/// Forgets the words of a deleted clip; and the texts of its generation, if all
+/// of that one's clips are deleted.
+pub(super) fn forget(tx: &Connection, key: &ClipKey) -> Result<()> {
+    const CREATED: &str = "SELECT created_at FROM clips WHERE key = ?1";
+    const TEXTS: &str = "UPDATE generations SET prompt = NULL, input = NULL \
+        WHERE (request_id, provider) = (SELECT request_id, provider FROM clips WHERE key = ?1) \
+        AND NOT EXISTS (SELECT 1 FROM clips c WHERE c.request_id = generations.request_id \
+        AND c.provider = generations.provider AND c.state <> 'deleted')";
+    let created_at: Option<i64> = tx.prepare_cached(CREATED)?.query_row([key.as_str()], |row| row.get(0)).optional()?;
+    if let Some(created_at) = created_at
+        && let (Some(rowid), _) = place(tx, created_at, key.as_str())?
+    {
+        tx.prepare_cached("DELETE FROM clip_words WHERE rowid = ?1")?.execute([rowid])?;
+    }
+    tx.prepare_cached(TEXTS)?.execute([key.as_str()])?;
+    Ok(())
+}
+
+/// Finds clips by the index, newest second first. Public so that the suite can
+/// ask the database how it runs it.
+pub fn statement(words: &Words, filter: &ClipFilter, after: Option<&Cursor>) -> Statement {
+    let start = Found::start(filter, after);
+    let sought: Vec<String> = sought(words, filter).iter().map(|word| format!("\"{word}\"")).collect();
+    let since = filter.created_after.map_or(i64::MIN, |time| first_of(time.millis()));
+    let values = vec![Value::Text(sought.join(" ")), Value::Int(since), Value::Int(last_of(start.created_at))];
+    // The joined rows are looked at in the order of the index, never the other way round.
+    let sql = "SELECT clip_words.key, clip_words.created_at FROM clip_words CROSS JOIN clips c ON c.key = clip_words.key \
+        WHERE clip_words MATCH ?1 AND clip_words.rowid BETWEEN ?2 AND ?3 AND ";
+    let mut statement = Statement { sql: sql.to_owned(), values };
+    statement.narrow(filter, '?');
+    statement.sql.push_str("TRUE ORDER BY clip_words.rowid DESC");
+    statement
+}
+
+fn search(db: &Connection, words: &Words, filter: &ClipFilter, after: Option<&Cursor>, limit: u32) -> Result<ClipPage> {
+    let (start, wanted) = (Found::start(filter, after), page::size(limit) as usize + 1);
+    let list = statement(words, filter, after);
+    let mut found: Vec<Found> = Vec::new();
+    {
+        let mut statement = db.prepare_cached(&list.sql)?;
+        let mut rows = statement.query(params_from_iter(&list.values))?;
+        while let Some(row) = rows.next()? {
+            let one = Found { key: row.get(0)?, created_at: row.get(1)? };
+            // Within a second the index has an order of its own: all of it is read.
+            let over = found.last().is_some_and(|last| first_of(last.created_at) != first_of(one.created_at));
+            if over && found.len() >= wanted {
+                break;
+            }
+            if one < start {
+                found.push(one);
+            }
+        }
+    }
+    found.sort_by(|a, b| b.cmp(a));
+    found.truncate(wanted);
+    const SQL: &str = select_clips!("WHERE c.key = ?1");
+    let clips = found.iter().map(|one| first(db, SQL, [&one.key], |row| row::clip(row)));
+    let clips = clips.filter_map(Result::transpose).collect::<Result<_>>()?;
+    Ok(page::page(clips, limit))
+}
+
+/// Whether the rarest of what is asked for is rare.
+fn is_rare(db: &Connection, filter: &ClipFilter) -> Result<bool> {
+    const STATE: &str = "SELECT count(*) FROM (SELECT 1 FROM clips WHERE state = ?1 LIMIT ?2)";
+    const SEED: &str = "SELECT count(*) FROM (SELECT 1 FROM clips WHERE seed = ?1 LIMIT ?2)";
+    let count = |sql, value: Option<Value>| match value {
+        Some(value) => Ok(Some(db.prepare_cached(sql)?.query_row((value, FEW), |row| row.get::<_, i64>(0))?)),
+        None => Ok::<_, rusqlite::Error>(None),
+    };
+    let of_state = count(STATE, filter.state.map(|state| Value::Text(state.as_str().to_owned())))?;
+    let of_seed = count(SEED, filter.seed.map(Value::Int))?;
+    Ok(of_state.into_iter().chain(of_seed).any(|count| count < FEW))
+}
+
+impl SqliteCatalog {
+    /// A page of clips whose prompts hold these words.
+    pub(super) async fn search(
+        &self,
+        words: &Words,
+        filter: &ClipFilter,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<ClipPage> {
+        const DOING: &str = "searching clips by words";
+        let looked_at = filter.clone();
+        if is_few(filter) || self.readers.read(DOING, move |db| is_rare(db, &looked_at)).await? {
+            let mut sift = Sift::new(words, filter, after, limit);
+            loop {
+                let (filter, after) = (sift.filter.clone(), sift.after.clone());
+                let list = move |db: &Connection| find::clips(db, &filter, after.as_ref(), page::MOST);
+                if let Some(page) = sift.take(self.readers.read(DOING, list).await?) {
+                    return Ok(page);
+                }
+            }
+        }
+        let (words, filter, after) = (words.clone(), filter.clone(), after.cloned());
+        self.readers.read(DOING, move |db| search(db, &words, &filter, after.as_ref(), limit)).await
+    }
+}

@@ -1,0 +1,215 @@
+//! The links of this installation: signed, checked, revoked. Checking one
+//! asks no database: what is revoked is held in memory, and the node hears of
+//! more.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use clipkeep_core::{
+    config::{BaseUrl, Config},
+    id::ClipKey,
+    link::{Audience, LinkError, LinkKeys, Revocation, Revoked, VerifiedLink, expires_at},
+    secret::Secret,
+    time::Timestamp,
+};
+use parking_lot::RwLock;
+
+use crate::{app::App, catalog::CatalogError};
+
+/// How far the clocks of nodes may be apart, where a link's life is bounded.
+const SKEW: Duration = Duration::from_secs(60);
+
+/// A signed link.
+#[derive(Clone, Debug)]
+pub struct SignedLink {
+    /// What to hand out.
+    pub url: String,
+    /// When it stops working.
+    pub expires: Timestamp,
+}
+
+/// Both audiences' keys, and what was revoked.
+#[derive(Debug)]
+pub struct Links {
+    public: LinkKeys,
+    internal: LinkKeys,
+    public_url: BaseUrl,
+    window: Duration,
+    internal_max: Duration,
+    /// Whether `revoked` holds anything: spares each hit the lock.
+    any: AtomicBool,
+    revoked: RwLock<Revoked>,
+}
+
+impl Links {
+    /// What signs and checks links as `config` says, with the text of these keys.
+    ///
+    /// # Errors
+    /// If a key is not right.
+    pub fn new(config: &Config, public: &Secret<String>, internal: &Secret<String>) -> anyhow::Result<Self> {
+        let read = |text: &Secret<String>, audience| LinkKeys::parse(text.expose(), audience);
+        Ok(Self {
+            public: read(public, Audience::Public).context("link_keys is not right")?,
+            internal: read(internal, Audience::Internal).context("internal_link_keys is not right")?,
+            public_url: config.public_url.clone(),
+            window: config.link_window,
+            internal_max: config.internal_link_max_ttl,
+            any: AtomicBool::new(false),
+            revoked: RwLock::default(),
+        })
+    }
+
+    /// The keys of an audience.
+    pub const fn keys(&self, audience: Audience) -> &LinkKeys {
+        match audience {
+            Audience::Public => &self.public,
+            Audience::Internal => &self.internal,
+        }
+    }
+
+    /// See [`expires`].
+    pub fn expires(&self, audience: Audience, now: Timestamp, span: Duration) -> Timestamp {
+        expires(audience, now, span, self.window)
+    }
+
+    /// See [`sign`].
+    pub fn sign(
+        &self,
+        audience: Audience,
+        clip: (&ClipKey, u32),
+        expires: Timestamp,
+        download: Option<&str>,
+    ) -> SignedLink {
+        sign(self.keys(audience), &self.public_url, clip, expires, download)
+    }
+
+    /// Checks a request's path and raw query as a link of this audience.
+    /// Whether its clip's links were revoked only the clip's row can tell: see
+    /// [`is_current`].
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn verify<'q>(
+        &self,
+        audience: Audience,
+        path: &str,
+        query: Option<&'q str>,
+        now: Timestamp,
+    ) -> Result<VerifiedLink<'q>, LinkError> {
+        let link = self.keys(audience).verify(path, query, now)?;
+        if self.any.load(Ordering::Acquire) && self.revoked.read().refuses(&link) {
+            return Err(LinkError::Revoked);
+        }
+        if audience == Audience::Internal && link.expires > now.plus(self.internal_max).plus(SKEW) {
+            return Err(LinkError::TooLong);
+        }
+        Ok(link)
+    }
+
+    /// What revoking this link means, whatever host its URL names: its audience,
+    /// its clip, and what is to be remembered.
+    ///
+    /// # Errors
+    /// If it is no link that was signed with our keys.
+    pub fn read(&self, url: &str) -> Result<(Audience, ClipKey, Revocation), LinkError> {
+        let (place, query) = url.trim().split_once('?').ok_or(LinkError::Missing)?;
+        let query = query.split('#').next().unwrap_or_default();
+        let slash = place.rfind('/').and_then(|last| place[..last].rfind('/')).ok_or(LinkError::Malformed)?;
+        let path = &place[slash..];
+        let (audience, key) = Audience::of_path(path).ok_or(LinkError::Malformed)?;
+        let beginning = Timestamp::from_millis(i64::MIN);
+        let link = self.keys(audience).verify(path, Some(query), beginning)?;
+        Ok((audience, key, Revocation::Link { hash: link.hash(), expires: link.expires }))
+    }
+
+    /// Takes in what was revoked.
+    pub fn hear(&self, revocations: impl IntoIterator<Item = Revocation>, now: Timestamp) {
+        let mut revoked = self.revoked.write();
+        for revocation in revocations {
+            revoked.add(revocation, now);
+        }
+        self.any.store(!revoked.is_empty(), Ordering::Release);
+    }
+
+    /// Whether links that are signed now would be refused: the key that signs
+    /// was revoked.
+    pub fn signs_in_vain(&self, audience: Audience) -> bool {
+        self.revoked.read().has_key(self.keys(audience).signing())
+    }
+}
+
+impl App {
+    /// Signs a link to a clip of this link generation, which holds for `span`.
+    pub fn sign_link(
+        &self,
+        audience: Audience,
+        clip: (&ClipKey, u32),
+        span: Duration,
+        download: Option<&str>,
+    ) -> SignedLink {
+        self.links.sign(audience, clip, self.links.expires(audience, self.clock.now(), span), download)
+    }
+
+    /// How long a link of this audience may hold, and which key says so.
+    pub const fn longest_link(&self, audience: Audience) -> (Duration, &'static str) {
+        longest_link(&self.config, audience)
+    }
+
+    /// Revokes a link, or a key's. This node refuses it from here on, the others
+    /// within seconds. `false` if too much is revoked already.
+    pub async fn revoke(&self, revocation: Revocation) -> Result<bool, CatalogError> {
+        let now = self.clock.now();
+        let kept = self.catalog.revoke(&revocation, now).await?;
+        if kept {
+            self.links.hear([revocation], now);
+        }
+        Ok(kept)
+    }
+
+    /// Revokes all of a clip's links; answers its link generation from now on.
+    pub async fn revoke_links_of(&self, key: &ClipKey) -> Result<Option<u32>, CatalogError> {
+        let generation = self.catalog.revoke_links_of(key, self.clock.now()).await?;
+        self.shelf.hear([key]);
+        Ok(generation)
+    }
+}
+
+/// When a link that is made at `now` to last for `span` ends. Public ones are
+/// rounded up to the window, so that they repeat; internal ones are never cached,
+/// and last no longer than they were asked to.
+pub fn expires(audience: Audience, now: Timestamp, span: Duration, window: Duration) -> Timestamp {
+    expires_at(now, span, if audience == Audience::Public { window } else { Duration::ZERO })
+}
+
+/// A link to a clip of this link generation, for the audience of these keys.
+pub fn sign(
+    keys: &LinkKeys,
+    public_url: &BaseUrl,
+    (key, generation): (&ClipKey, u32),
+    expires: Timestamp,
+    download: Option<&str>,
+) -> SignedLink {
+    let path = keys.audience().path(key);
+    let query = keys.sign(&path, generation, expires, download);
+    SignedLink { url: format!("{public_url}{path}?{query}"), expires }
+}
+
+/// How long a link of this audience may hold, and which key says so.
+pub const fn longest_link(config: &Config, audience: Audience) -> (Duration, &'static str) {
+    match audience {
+        Audience::Public => (config.link_max_ttl, "link_max_ttl"),
+        Audience::Internal => (config.internal_link_max_ttl, "internal_link_max_ttl"),
+    }
+}
+
+/// Whether the link is of the link generation that the clip's row names.
+///
+/// # Errors
+/// If all of the clip's links were revoked after it was signed; or it was signed
+/// for a generation that is still to come, so as to outlive a revocation.
+pub fn is_current(link: &VerifiedLink<'_>, generation: u32) -> Result<(), LinkError> {
+    if link.generation == generation { Ok(()) } else { Err(LinkError::Revoked) }
+}

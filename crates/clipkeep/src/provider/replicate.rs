@@ -1,0 +1,85 @@
+//! Replicate: its webhooks, and its API of predictions.
+
+use async_trait::async_trait;
+use clipkeep_core::{
+    config::Config,
+    generation::Generation,
+    hook::{
+        Decoded, HookQuery, replicate,
+        standard::{SignatureError, SignedHeaders, WebhookKey},
+    },
+    state::GenerationStatus,
+    time::Timestamp,
+};
+
+use super::{Answer, AskError, Dialect, Envelope, HookRefused, api::Api};
+
+/// Its name, as people write it.
+const NAME: &str = "Replicate";
+
+/// Replicate.
+pub(super) struct Replicate {
+    api: Api,
+    keys: Vec<WebhookKey>,
+    tolerance: std::time::Duration,
+    max_result: usize,
+}
+
+impl Replicate {
+    pub(super) fn new(config: &Config) -> Result<Self, reqwest::Error> {
+        Ok(Self {
+            api: Api::new(NAME, &config.replicate_api_url, "Bearer", config.replicate_token.as_ref())?,
+            keys: config.replicate_webhook_secret.clone(),
+            tolerance: config.hook_tolerance,
+            max_result: usize::try_from(config.hook_max_body).unwrap_or(usize::MAX),
+        })
+    }
+
+    fn signed<'e>(&self, envelope: Envelope<'e>) -> Result<SignedHeaders<'e>, HookRefused> {
+        if self.keys.is_empty() {
+            return Err(HookRefused::NotConfigured("replicate_webhook_secret"));
+        }
+        SignedHeaders::read(envelope.headers, envelope.at, self.tolerance).map_err(unsigned)
+    }
+}
+
+fn unsigned(error: SignatureError) -> HookRefused {
+    HookRefused::Unsigned(error.to_string())
+}
+
+#[async_trait]
+impl Dialect for Replicate {
+    fn name(&self) -> &'static str {
+        "replicate"
+    }
+
+    fn screen(&self, envelope: Envelope<'_>) -> Result<(), HookRefused> {
+        self.signed(envelope).map(drop)
+    }
+
+    async fn receive(&self, envelope: Envelope<'_>, body: &[u8]) -> Result<Decoded, HookRefused> {
+        self.signed(envelope)?.verify(body, &self.keys).map_err(unsigned)?;
+        Ok(replicate::decode(body, &HookQuery::parse(envelope.query)?, envelope.at)?)
+    }
+
+    async fn ask(&self, generation: &Generation, at: Timestamp) -> Result<Answer, AskError> {
+        let refused = |code| AskError::Refused { provider: NAME, code, key: "replicate_token" };
+        if !self.api.has_key() {
+            // It would say so, too.
+            return Err(refused(401));
+        }
+        let id = &generation.request_id;
+        let said = self.api.get(&format!("v1/predictions/{id}"), self.max_result).await?;
+        match said.code {
+            200..=299 => {}
+            401 | 403 => return Err(refused(said.code)),
+            404 => return Ok(Answer::Unknown),
+            _ => return Err(said.away()),
+        }
+        let decoded = replicate::fetched(id, &said.body, at)?;
+        Ok(match decoded.record.status {
+            GenerationStatus::Pending => Answer::Running,
+            _ => Answer::Ended(Box::new(decoded)),
+        })
+    }
+}

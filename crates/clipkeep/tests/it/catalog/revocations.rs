@@ -1,0 +1,75 @@
+//! Revoked links, of one, of a clip, of a key.
+
+use clipkeep::catalog::revocations::MOST;
+use clipkeep_core::{
+    event::{EventType, Position},
+    link::Revocation,
+};
+
+use super::{Bed, HOUR, at, clip, events::read, hook, key, on_both, story};
+
+on_both![a_revocation_is_remembered_until_it_ends, all_of_a_clips_links_are_a_generation, there_are_only_so_many,];
+
+fn link(hash: u8, expires: i64) -> Revocation {
+    format!("link {} {}", format!("{hash:02x}").repeat(32), at(expires).secs()).parse().unwrap()
+}
+
+async fn a_revocation_is_remembered_until_it_ends(bed: Bed) {
+    let catalog = bed.open().await;
+    let (one, kid) = (link(1, 100), Revocation::Key("k1".parse().unwrap()));
+    for _ in 0..2 {
+        assert!(catalog.revoke(&one, at(0)).await.unwrap());
+        assert!(catalog.revoke(&kid, at(0)).await.unwrap());
+    }
+    let now = async |secs| {
+        let mut all: Vec<_> = catalog.revocations(at(secs)).await.unwrap().iter().map(ToString::to_string).collect();
+        all.sort();
+        all
+    };
+    assert_eq!(now(50).await, [kid.to_string(), one.to_string()]);
+    assert_eq!(now(101).await.len(), 2, "clocks may differ");
+    assert_eq!(now(101 + HOUR).await, [kid.to_string()]);
+    // Told to every node, once; and nobody's row.
+    let events = read(&*catalog, Position { tx: 0, id: 0 }, 2).await;
+    let told: Vec<_> = events.iter().map(|(_, event)| (event.kind, event.key.clone(), event.detail.clone())).collect();
+    let expected = [&one, &kid].map(|what| (EventType::LinkRevoked, None, Some(what.to_string())));
+    assert_eq!(told, expected);
+    // What is over makes room.
+    assert!(catalog.revoke(&link(2, 9 * HOUR), at(8 * HOUR)).await.unwrap());
+    assert_eq!(now(0).await.len(), 2);
+    drop(catalog);
+    assert_eq!(bed.open().await.revocations(at(0)).await.unwrap().len(), 2);
+}
+
+async fn all_of_a_clips_links_are_a_generation(bed: Bed) {
+    let catalog = bed.open().await;
+    catalog.record_hooks(&[hook("r"), hook("s")]).await.unwrap();
+    assert_eq!(clip(&*catalog, "r").await.link_generation, 0);
+    assert_eq!(catalog.revoke_links_of(&key("r.mp4"), at(5)).await.unwrap(), Some(1));
+    assert_eq!(catalog.revoke_links_of(&key("r.mp4"), at(6)).await.unwrap(), Some(2));
+    assert_eq!(catalog.revoke_links_of(&key("unknown.mp4"), at(6)).await.unwrap(), None);
+    assert_eq!((clip(&*catalog, "r").await.link_generation, clip(&*catalog, "s").await.link_generation), (2, 0));
+    assert_eq!(story(&*catalog, "r").await, ["received", "links_revoked", "links_revoked"]);
+    let history = catalog.history(&key("r.mp4")).await.unwrap();
+    assert_eq!(history[2].detail.as_deref(), Some("generation 2 from now on"));
+    let events = read(&*catalog, Position { tx: 0, id: 0 }, 2).await;
+    let told: Vec<_> = events.iter().map(|(_, event)| (event.kind, event.key.clone())).collect();
+    assert_eq!(told, vec![(EventType::LinkRevoked, Some(key("r.mp4"))); 2]);
+    assert!(!EventType::LinkRevoked.is_for_apps());
+    // Another source is another content, but still the same clip.
+    super::queue::store(&*catalog, "r").await;
+    assert_eq!(clip(&*catalog, "r").await.link_generation, 2);
+}
+
+async fn there_are_only_so_many(bed: Bed) {
+    let catalog = bed.open().await;
+    let fill = format!(
+        "INSERT INTO revocations (what, revoked_at, ends_at) WITH RECURSIVE n (i) AS \
+         (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {MOST}) SELECT 'link x ' || i, 0, {} FROM n",
+        at(10).millis()
+    );
+    bed.execute(&fill).await;
+    assert!(!catalog.revoke(&link(1, 100), at(0)).await.unwrap());
+    assert!(catalog.revoke(&link(1, 100), at(11)).await.unwrap(), "what is over makes room");
+    assert_eq!(catalog.revocations(at(11)).await.unwrap(), [link(1, 100)]);
+}
