@@ -114,11 +114,12 @@ fn narrow(list: &mut Statement, filter: &UsageFilter, name: &'static str, after:
     list.compare(name, ">", after.map(text), mark);
 }
 
-/// Bytes that clips share count once: with the clip whose name they bear, and
-/// from its end on with the first of the others that is left.
-const SHARED: &str = "(c.object_key IS NULL OR (o.deleted_at < s.b AND (c.deleted_at IS NULL OR c.deleted_at > o.deleted_at) \
-    AND NOT EXISTS (SELECT 1 FROM clips f WHERE f.object_key = c.object_key AND f.key < c.key \
-    AND (f.deleted_at IS NULL OR f.deleted_at > s.a))))";
+/// From when on a clip has its bytes for itself: bytes that clips share count
+/// once, with the clip whose name they bear, and from its end on with the first
+/// of the others. For ever is `s.b`, never was is 0.
+const OWN_FROM: &str = "CASE WHEN c.object_key IS NULL THEN 0 ELSE (SELECT \
+    CASE WHEN count(*) > count(f.deleted_at) THEN s.b ELSE coalesce(max(f.deleted_at), 0) END FROM clips f \
+    WHERE f.key = c.object_key OR (f.object_key = c.object_key AND f.key < c.key)) END";
 
 /// The statement for [`CostBook::stored`]. A clip's bytes are in two parts, so
 /// that no sum passes 63 bits.
@@ -132,16 +133,15 @@ pub(super) fn stored(
     let name = name(group, mark);
     let (least, greatest) = if mark == '$' { ("least", "greatest") } else { ("min", "max") };
     let span = format!(
-        "(({least}(coalesce(c.deleted_at, s.b), s.b) \
-         - {greatest}(c.stored_at, s.a, coalesce(o.deleted_at, 0))) / 1000)"
+        "({greatest}(0, {least}(coalesce(c.deleted_at, s.b), s.b) \
+         - {greatest}(c.stored_at, s.a, {OWN_FROM})) / 1000)"
     );
     let mut list = Statement {
         sql: format!(
             "{}SELECT {name} AS name, s.a AS slice, CAST(sum((c.size / 10000) * {span}) AS BIGINT) AS high, \
              CAST(sum((c.size % 10000) * {span}) AS BIGINT) AS low FROM slices s JOIN clips c \
              ON c.stored_at < s.b AND (c.deleted_at IS NULL OR c.deleted_at > s.a) \
-             LEFT JOIN clips o ON o.key = c.object_key \
-             WHERE c.size IS NOT NULL AND (c.deleted_at IS NULL OR c.deleted_at > c.stored_at) AND {SHARED} AND ",
+             WHERE c.size IS NOT NULL AND (c.deleted_at IS NULL OR c.deleted_at > c.stored_at) AND ",
             with_slices(slices)
         ),
         values: Vec::new(),

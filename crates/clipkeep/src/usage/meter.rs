@@ -46,8 +46,10 @@ pub struct Answer {
 
 impl Answer {
     fn sent(&mut self, bytes: u64) {
+        // The clock is asked once for an answer that leaves at once.
+        let now = Instant::now();
         if self.sent == 0 {
-            self.viewing.account.first_byte(micros(self.began.elapsed()));
+            self.viewing.account.first_byte(micros(now - self.began));
         }
         self.viewing.account.sent(bytes);
         self.sent += bytes;
@@ -55,7 +57,7 @@ impl Answer {
             Place::Range { start, len } if !self.viewing.is_play() => {
                 self.viewing.mark(Marks::of(&(*start..start.saturating_add(self.sent)), *len));
             }
-            _ => self.viewing.touch(),
+            _ => self.viewing.touch(now),
         }
     }
 

@@ -68,15 +68,16 @@ struct Seen {
 }
 
 impl Seen {
-    fn now(&self) {
-        let now = self.began.elapsed().as_secs();
+    fn at(&self, now: Instant) {
+        let now = now.saturating_duration_since(self.began).as_secs();
         if self.secs.load(Relaxed) < now {
             self.secs.store(now, Relaxed);
         }
     }
 
-    fn ago(&self) -> Duration {
-        Duration::from_secs(self.began.elapsed().as_secs().saturating_sub(self.secs.load(Relaxed)))
+    fn before(&self, now: Instant) -> Duration {
+        let now = now.saturating_duration_since(self.began).as_secs();
+        Duration::from_secs(now.saturating_sub(self.secs.load(Relaxed)))
     }
 }
 
@@ -96,13 +97,13 @@ impl Viewing {
     }
 
     /// Something of it came.
-    pub(super) fn touch(&self) {
-        self.seen.now();
+    pub(super) fn touch(&self, now: Instant) {
+        self.seen.at(now);
     }
 
     /// An answer that [`Viewings::join`] took in is over.
     pub(super) fn ended(self: &Arc<Self>, cut: bool) {
-        self.touch();
+        self.touch(Instant::now());
         let is_aborted = {
             let state = &mut *self.state.lock();
             state.running = state.running.saturating_sub(1);
@@ -144,19 +145,19 @@ impl Viewings {
         Self { known: Cache::new(VIEWINGS), hash: RandomState::new(), cut: Arc::default() }
     }
 
-    /// The viewing that an answer to `viewer` belongs to. Unless it is a play,
+    /// The viewing that an answer to `viewer`, who asked at `now`, belongs to. Unless it is a play,
     /// the answer runs from here on, until it has ended.
-    pub(super) fn join(&self, account: &Arc<Account>, viewer: &Viewer<'_>) -> Arc<Viewing> {
+    pub(super) fn join(&self, account: &Arc<Account>, viewer: &Viewer<'_>, now: Instant) -> Arc<Viewing> {
         let who = self.who(&account.key, viewer);
         if let Some(viewing) = self.known.get(&who) {
-            if viewing.is_play() && viewing.seen.ago() < PAUSE {
-                viewing.touch();
+            if viewing.is_play() && viewing.seen.before(now) < PAUSE {
+                viewing.touch(now);
                 return viewing;
             }
             let mut state = viewing.state.lock();
-            if !viewing.is_play() && (state.running > 0 || viewing.seen.ago() < PAUSE) {
+            if !viewing.is_play() && (state.running > 0 || viewing.seen.before(now) < PAUSE) {
                 state.running += 1;
-                viewing.touch();
+                viewing.touch(now);
                 drop(state);
                 return viewing;
             }
@@ -164,7 +165,7 @@ impl Viewings {
         let viewing = Arc::new(Viewing {
             account: Arc::clone(account),
             cut: Arc::clone(&self.cut),
-            seen: Seen { began: Instant::now(), secs: AtomicU64::new(0) },
+            seen: Seen { began: now, secs: AtomicU64::new(0) },
             is_play: AtomicBool::new(false),
             state: Mutex::new(State { running: 1, ..State::default() }),
         });

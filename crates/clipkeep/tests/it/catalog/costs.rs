@@ -21,6 +21,7 @@ on_both![
     a_thousand_clips_of_15_mb_cost_what_the_example_says,
     a_month_of_traffic_costs_what_the_test_reckons,
     what_is_not_told_by_costs_is_refused,
+    bytes_that_clips_share_are_paid_for_once,
 ];
 
 const DAY: i64 = 86_400;
@@ -229,4 +230,23 @@ async fn what_is_not_told_by_costs_is_refused(bed: Bed) {
     assert!(matches!(ask(UsageGroup::Day, "2020-01-01T00:00:00Z").await, Err(CostError::TooLong)));
     let none = ask(UsageGroup::Clip, "2027-01-01T00:00:00Z").await.unwrap();
     assert_eq!((none.costs.len(), none.total.costs[0].total.as_str()), (0, "0.00"));
+}
+
+async fn bytes_that_clips_share_are_paid_for_once(bed: Bed) {
+    let catalog = bed.open().await;
+    let began = time("2027-02-01T00:00:00Z");
+    catalog.record_hooks(&["a", "b", "c"].map(hook)).await.unwrap();
+    for (id, day) in [("a", 0), ("b", 4), ("c", 4)] {
+        store(&*catalog, id, 1_000_000, later(began, day * DAY)).await;
+    }
+    bed.execute("UPDATE clips SET object_key = 'a.mp4' WHERE key <> 'a.mp4'").await;
+    // The object stays under its name for the others when its clip goes.
+    for (id, day) in [("a", 10), ("b", 14)] {
+        let at = later(began, day * DAY);
+        catalog.delete(&key(&format!("{id}.mp4")), at, at, "by the test").await.unwrap();
+    }
+    let february = ("2027-02-01T00:00:00Z", "2027-03-01T00:00:00Z", "2027-03-01T00:00:00Z");
+    let by_day = costs(&*catalog, UsageGroup::Day, february, &[]).await;
+    assert!(by_day.costs.iter().all(|row| row.byte_hours == 24_000_000), "{:?}", by_day.costs);
+    assert_eq!((by_day.costs.len(), by_day.total.byte_hours), (28, 28 * 24_000_000));
 }
