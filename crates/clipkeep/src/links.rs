@@ -128,9 +128,8 @@ impl Links {
     /// Takes in what was revoked.
     pub fn hear(&self, revocations: impl IntoIterator<Item = Revocation>, now: Timestamp) {
         let mut revoked = self.revoked.write();
-        for revocation in revocations {
-            revoked.add(revocation, now);
-        }
+        revoked.forget(now);
+        revocations.into_iter().for_each(|revocation| revoked.add(revocation));
         self.any.store(!revoked.is_empty(), Ordering::Release);
     }
 

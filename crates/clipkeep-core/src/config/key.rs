@@ -200,6 +200,9 @@ keys! {
     /// Where fal publishes the keys that its webhooks are signed with.
     fal_jwks_url: Text("an http or https URL"), "https://rest.fal.ai/.well-known/jwks.json",
         "https://rest.alpha.fal.ai/.well-known/jwks.json";
+    /// The fal accounts whose webhooks are believed, as `X-Fal-Webhook-User-Id` names them. fal signs for all its customers
+    /// with the same keys, so without this anybody's generation is taken that names your hook URL.
+    fal_user_ids: List("account ids"), "", "github|1234567, auth0|abcdef";
     /// The signing secrets of Replicate's webhooks, with commas between: the current one, and while it is changed the one
     /// before. Replicate tells it at `/v1/webhooks/default/secret`. Without it `/hooks/replicate` answers 503.
     replicate_webhook_secret: Secret("`whsec_` and 24 to 64 bytes in base64, …"), "",

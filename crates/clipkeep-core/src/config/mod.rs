@@ -134,6 +134,8 @@ pub struct Config {
     pub rewrite_results: bool,
     /// Where fal publishes its webhook keys.
     pub fal_jwks_url: url::Url,
+    /// The fal accounts whose webhooks are believed; all of fal's if empty.
+    pub fal_user_ids: Vec<String>,
     /// What Replicate's webhooks are signed with; none if it sends none.
     pub replicate_webhook_secret: Vec<WebhookKey>,
     /// The Replicate API token; none if there is none.

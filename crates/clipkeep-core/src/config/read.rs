@@ -58,6 +58,7 @@ pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
         proxy_networks: read.value("proxy_networks", |text| parse::list(text, parsed)),
         rewrite_results: read.value("rewrite_results", parse::boolean),
         fal_jwks_url: read.value("fal_jwks_url", parse::web_url),
+        fal_user_ids: read.value("fal_user_ids", |text| parse::list(text, |id| Ok(id.to_owned()))),
         replicate_webhook_secret: read.value("replicate_webhook_secret", |text| parse::list(text, parsed)),
         replicate_token: read.value("replicate_token", |text| parse::secret(text, 1)),
         replicate_api_url: read.value("replicate_api_url", BaseUrl::parse),

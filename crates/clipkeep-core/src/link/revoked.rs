@@ -99,9 +99,13 @@ pub struct Revoked {
 }
 
 impl Revoked {
-    /// Takes one in, and forgets those whose time is over at `now`.
-    pub fn add(&mut self, revocation: Revocation, now: Timestamp) {
+    /// Forgets those whose time is over at `now`.
+    pub fn forget(&mut self, now: Timestamp) {
         self.links.retain(|_, expires| expires.plus(MARGIN) > now);
+    }
+
+    /// Takes one in.
+    pub fn add(&mut self, revocation: Revocation) {
         match revocation {
             Revocation::Link { hash, expires } => drop(self.links.insert(hash, expires)),
             Revocation::Key(kid) => drop(self.keys.insert(kid)),

@@ -247,7 +247,8 @@ impl<'a> Ledger<'a> {
             if untouched && clip.policy != policy && !clip.source_url.is_own_store() {
                 clip.due_at = self.rules.due_at(policy, clip.created_at, clip.source_expires_at);
             }
-            if clip.facts.public != facts.public {
+            // Nodes account its bytes to its tenant.
+            if clip.facts.public != facts.public || clip.facts.tenant != facts.tenant {
                 self.events.push(about(clip, EventType::ClipRevised, at));
             }
             if clip.facts.tenant != facts.tenant {

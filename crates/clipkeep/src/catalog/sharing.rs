@@ -29,6 +29,8 @@ pub struct Twin {
     pub object: ClipKey,
     /// Bytes.
     pub size: u64,
+    /// Lower-case hex SHA-256 of its bytes.
+    pub sha256: String,
 }
 
 /// A stored clip that is to get an object of its own.
@@ -161,21 +163,26 @@ pub trait Sharing: Send + Sync {
     async fn repeats(&self, tenant: Option<&Tenant>, after: Option<&RepeatCursor>, limit: u32) -> Result<RepeatPage>;
 }
 
-/// Reads `key, object_key, size`.
+/// Reads `key, object_key, size, sha256`.
 pub(super) fn twin(row: &impl Columns) -> Result<Twin> {
     let cells = Cells::of(row, "clips", "key")?;
     Ok(Twin {
         key: cells.must("key", cells.name("key"))?,
         object: cells.must("object_key", cells.name("object_key"))?,
         size: cells.must("size", cells.number("size"))?,
+        sha256: cells.must("sha256", cells.text("sha256"))?,
     })
 }
 
 /// Reads `key, epoch, object_key, size`.
 pub(super) fn parting(row: &impl Columns) -> Result<Parting> {
-    let Twin { key, object, size } = twin(row)?;
     let cells = Cells::of(row, "clips", "key")?;
-    Ok(Parting { key, epoch: cells.must("epoch", cells.number("epoch"))?, object, size })
+    Ok(Parting {
+        key: cells.must("key", cells.name("key"))?,
+        epoch: cells.must("epoch", cells.number("epoch"))?,
+        object: cells.must("object_key", cells.name("object_key"))?,
+        size: cells.must("size", cells.number("size"))?,
+    })
 }
 
 /// Reads `key, state, spare`.

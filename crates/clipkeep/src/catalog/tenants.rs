@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use clipkeep_core::{
     event::{Event, Position},
     generation::{Clip, Facts, Generation},
-    id::{RequestId, Tenant},
+    id::{Provider, RequestId, Tenant},
     time::Timestamp,
 };
 
@@ -43,9 +43,12 @@ pub(super) fn register_own(
     registration: &Registration,
 ) -> Option<Generation> {
     let Registration { provider, request_id, facts, .. } = registration;
-    let is_it = |known: &&Generation| known.provider == *provider && known.request_id == *request_id;
-    let known = ledger.generations(GenerationMark::Known).find(is_it);
-    if known.is_some_and(|known| known.facts.tenant.as_ref() != Some(tenant)) {
+    // What was found in the store would be taken over, so it is judged, too.
+    let is_it = |known: &&Generation| {
+        known.request_id == *request_id && (known.provider == *provider || known.provider == Provider::adopted())
+    };
+    let is_anothers = |known: &Generation| known.facts.tenant.as_ref() != Some(tenant);
+    if ledger.generations(GenerationMark::Known).filter(is_it).any(is_anothers) {
         return None;
     }
     let facts = Facts { tenant: Some(tenant.clone()), ..facts.clone() };

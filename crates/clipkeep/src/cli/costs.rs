@@ -81,7 +81,9 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
         chart::write(path, &page(&report))?;
     }
     if as_json {
-        output::json(&report)?;
+        let mut told = serde_json::to_value(&report)?;
+        told["is_cut"] = report.next.is_some().into();
+        output::json(&told)?;
     } else {
         print(&report);
     }

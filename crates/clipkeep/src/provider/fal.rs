@@ -31,6 +31,8 @@ pub struct Fal {
     jwks: JwksCache,
     tolerance: Duration,
     max_result: usize,
+    /// Whose webhooks are believed; everybody's if empty.
+    user_ids: Vec<String>,
 }
 
 /// A request to be submitted.
@@ -89,6 +91,7 @@ impl Fal {
             jwks: JwksCache::new(config.fal_jwks_url.to_string(), tls::client_builder().build()?),
             tolerance: config.hook_tolerance,
             max_result: usize::try_from(config.hook_max_body).unwrap_or(usize::MAX),
+            user_ids: config.fal_user_ids.clone(),
         })
     }
 
@@ -148,16 +151,22 @@ impl Fal {
     /// ones. Answers the request id that was signed.
     async fn verify(&self, signed: &SignedHeaders<'_>, body: &[u8]) -> Result<String, HookRefused> {
         let keys = self.jwks.keys().await?;
-        match signed.verify(body, &keys) {
+        let verified = match signed.verify(body, &keys) {
             Ok(verified) => {
                 self.jwks.prefer(verified.key_index);
-                return Ok(verified.request_id);
+                verified
             }
-            Err(HookError::NoKeyFits) => {}
+            Err(HookError::NoKeyFits) => {
+                let newer = self.jwks.newer_keys().await?;
+                signed.verify(body, &newer).map_err(unsigned)?
+            }
             Err(error) => return Err(unsigned(error)),
+        };
+        let is_ours = |id: &String| id.as_bytes() == verified.user_id;
+        if !self.user_ids.is_empty() && !self.user_ids.iter().any(is_ours) {
+            return Err(HookRefused::Unsigned("fal signed it for another account (see fal_user_ids)".to_owned()));
         }
-        let newer = self.jwks.newer_keys().await?;
-        Ok(signed.verify(body, &newer).map_err(unsigned)?.request_id)
+        Ok(verified.request_id)
     }
 }
 

@@ -81,10 +81,10 @@ async fn judged(app: &Arc<App>, call: ProxyCall) -> Result<Response<Body>, Proxy
         return Err(ProxyError::NotJson);
     }
     let ProxyCall { target, method, headers, body, follow, .. } = call;
-    let upload = Upload::read(body, app.scratch().to_owned()).await?;
-    let follow = follow.map(|follow| -> Replace { Arc::new(move |text: &str| follow.replace(text)) });
     // Connections are bounded, but whoever leaves makes room for another.
     let place = Arc::clone(&app.calls).try_acquire_owned().map_err(|_| ProxyError::Busy)?;
+    let upload = Upload::read(body, app.scratch().to_owned()).await?;
+    let follow = follow.map(|follow| -> Replace { Arc::new(move |text: &str| follow.replace(text)) });
     let passing = Passing { target, method, headers, upload, tenant, follow, place: Arc::new(place) };
     match passing.target.call.clone() {
         Call::Submit { model } => {
@@ -143,9 +143,8 @@ fn tenant(call: &ProxyCall) -> Result<Option<Tenant>, ProxyError> {
 
 /// A tenant asks after its own generations alone.
 async fn owned(app: &App, tenant: &Tenant, request_id: &RequestId) -> Result<(), ProxyError> {
-    let generation = app.catalog.generation(request_id).await.map_err(ProxyError::Catalog)?;
-    let is_own = generation.is_some_and(|generation| generation.facts.tenant.as_ref() == Some(tenant));
-    if is_own { Ok(()) } else { Err(ProxyError::NotYours) }
+    let own = app.catalog.own_generation(tenant, request_id).await.map_err(ProxyError::Catalog)?;
+    if own.is_some() { Ok(()) } else { Err(ProxyError::NotYours) }
 }
 
 /// Runs what must not end because its caller leaves.

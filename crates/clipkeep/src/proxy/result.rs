@@ -1,5 +1,7 @@
 //! What came of a generation, fetched by the app.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use clipkeep_core::id::RequestId;
 use http::Response;
@@ -10,7 +12,7 @@ use crate::app::App;
 /// Fetches a result, and records it as its webhook would have been. Where that
 /// cannot be done now the app is told to ask again: the result stays at fal.
 pub(super) async fn fetch(app: &App, request_id: &RequestId, call: Passing) -> Result<Response<Body>, ProxyError> {
-    let follow = call.follow.clone();
+    let (follow, _place) = (call.follow.clone(), Arc::clone(&call.place));
     let coming = call.send(app).await?;
     if !coming.is_json() {
         return Ok(coming.pass(None));

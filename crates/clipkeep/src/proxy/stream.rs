@@ -3,7 +3,7 @@
 //! with files waits until the next one shows that it was a preview, or until the
 //! stream is over; all others leave at once.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use clipkeep_core::{
 };
 use futures_util::{StreamExt, stream};
 use http::Response;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 
 use super::{
     generate::Run,
@@ -29,7 +29,21 @@ const MAX_EVENT: usize = 1 << 20;
 /// How many chunks wait for a slow app.
 const QUEUE: usize = 8;
 
-type Out = mpsc::Sender<Result<Bytes, RelayError>>;
+/// How long an app may take over a chunk, until it counts as one that has left.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The way to the app, while it listens.
+struct Out(Option<mpsc::Sender<Result<Bytes, RelayError>>>);
+
+impl Out {
+    /// The app may have left, or stopped reading; the stream is read all the same.
+    async fn send(&mut self, chunk: Result<Bytes, RelayError>) {
+        let Some(out) = &self.0 else { return };
+        if !matches!(timeout(PATIENCE, out.send(chunk)).await, Ok(Ok(()))) {
+            self.0 = None;
+        }
+    }
+}
 
 /// Passes the stream on. It is read to its end, whether the app stays or not.
 pub(super) fn pass(app: &Arc<App>, run: Run, coming: Coming) -> Response<Body> {
@@ -37,7 +51,7 @@ pub(super) fn pass(app: &Arc<App>, run: Run, coming: Coming) -> Response<Body> {
     let (status, headers) = (coming.status, without_lengths(coming.headers.clone()));
     let reading = {
         let app = Arc::clone(app);
-        async move { read(&app, run, coming, out).await }
+        async move { read(&app, run, coming, Out(Some(out))).await }
     };
     app.tasks.spawn(until_stopped(app, reading));
     let chunks = stream::unfold(chunks, |mut chunks| async move { Some((chunks.recv().await?, chunks)) });
@@ -47,7 +61,7 @@ pub(super) fn pass(app: &Arc<App>, run: Run, coming: Coming) -> Response<Body> {
     response
 }
 
-async fn read(app: &App, run: Run, coming: Coming, out: Out) {
+async fn read(app: &App, run: Run, coming: Coming, mut out: Out) {
     let mut chunks = Box::pin(coming.chunks());
     let (mut events, mut held) = (Events::new(MAX_EVENT), None);
     let mut fault = None;
@@ -56,21 +70,25 @@ async fn read(app: &App, run: Run, coming: Coming, out: Out) {
             Ok(chunk) => {
                 let leaving = sort(app, &run.request_id, &mut events, &chunk, &mut held);
                 if !leaving.is_empty() {
-                    // The app may have left; the result is kept all the same.
-                    let _ = out.send(Ok(leaving.into())).await;
+                    out.send(Ok(leaving.into())).await;
                 }
             }
             Err(error) => fault = Some(error),
         }
     }
+    if let Some(error) = fault {
+        // What is held may be a preview: nobody said that it was the result.
+        tracing::warn!(request_id = %run.request_id, "a direct call's stream broke off, and has no result");
+        if let Some(mut held) = held {
+            out.send(Ok(held.release().into())).await;
+        }
+        return out.send(Err(error)).await;
+    }
     if let Some(Held { raw, record, behind }) = held {
         let replace = run.keep(app, record).await;
-        let _ = out.send(Ok([replaced(raw, replace), behind].concat().into())).await;
+        out.send(Ok([replaced(raw, replace), behind].concat().into())).await;
     }
-    let _ = match fault {
-        Some(error) => out.send(Err(error)).await,
-        None => out.send(Ok(events.into_rest().into())).await,
-    };
+    out.send(Ok(events.into_rest().into())).await;
 }
 
 /// The last event with files, and what came behind it.

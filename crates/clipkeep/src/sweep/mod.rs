@@ -195,7 +195,7 @@ impl Sweep {
     async fn part(&self, report: &mut PartingReport) -> Result<(), CatalogError> {
         let SweepParts { settings, catalog, store, clock, .. } = &self.parts;
         let all = !settings.share_objects;
-        parting::run(&**catalog, store, all, clock.now(), settings.lease).await.map(|done| *report = done)
+        parting::run(&**catalog, store, all, &**clock, settings.lease).await.map(|done| *report = done)
     }
 
     async fn bury(&self, report: &mut TombstoneReport) -> Result<(), CatalogError> {

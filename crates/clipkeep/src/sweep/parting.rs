@@ -3,7 +3,7 @@
 
 use std::{error::Error, time::Duration};
 
-use clipkeep_core::time::Timestamp;
+use clipkeep_core::time::Clock;
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
 
@@ -34,18 +34,19 @@ pub async fn run(
     catalog: &dyn Catalog,
     store: &Store,
     all: bool,
-    now: Timestamp,
+    clock: &dyn Clock,
     lease: Duration,
 ) -> Result<PartingReport, CatalogError> {
     let mut report = PartingReport::default();
     loop {
+        let now = clock.now();
         if all {
             catalog.part(now, PAGE).await?;
         }
         let page = catalog.claim_partings(now, now.plus(HOLD), PAGE).await?;
         let last = page.len() < PAGE as usize;
         let mut parting =
-            stream::iter(page.iter().map(|clip| part(catalog, store, clip, now, lease)).collect::<Vec<_>>())
+            stream::iter(page.iter().map(|clip| part(catalog, store, clip, clock, lease)).collect::<Vec<_>>())
                 .buffer_unordered(AT_ONCE);
         while let Some(parted) = parting.next().await {
             match parted? {
@@ -65,7 +66,7 @@ async fn part(
     catalog: &dyn Catalog,
     store: &Store,
     clip: &Parting,
-    now: Timestamp,
+    clock: &dyn Clock,
     lease: Duration,
 ) -> Result<Option<bool>, CatalogError> {
     if let Err(error) = store.copy(&clip.object, &clip.key, clip.size).await {
@@ -73,5 +74,6 @@ async fn part(
         return Ok(None);
     }
     // By then every node has heard, and reads it from its own place.
+    let now = clock.now();
     catalog.parted(clip, now, now.plus(lease * 2)).await.map(Some)
 }

@@ -17,7 +17,7 @@ use super::{
 
 const REVOKE: &str = "WITH gone AS (DELETE FROM revocations WHERE ends_at <= $2), \
     kept AS (INSERT INTO revocations (what, revoked_at, ends_at) SELECT $1, $2, $3 \
-    WHERE (SELECT count(*) FROM revocations WHERE ends_at IS NULL OR ends_at > $2) < $4 \
+    WHERE $3::bigint IS NULL OR (SELECT count(*) FROM revocations WHERE ends_at IS NULL OR ends_at > $2) < $4 \
     ON CONFLICT (what) DO NOTHING RETURNING what) \
     INSERT INTO events (at, type, provider, request_id, detail) SELECT $2, 'link.revoked', $5, $6, what FROM kept";
 

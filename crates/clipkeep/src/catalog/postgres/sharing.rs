@@ -31,7 +31,7 @@ use super::{
 pub(super) const TRIES: usize = 5;
 
 /// Finds a clip with the bytes of `$1`.
-pub const TWIN: &str = "SELECT t.key, coalesce(t.object_key, t.key) AS object_key, t.size FROM clips c \
+pub const TWIN: &str = "SELECT t.key, coalesce(t.object_key, t.key) AS object_key, t.size, t.sha256 FROM clips c \
     JOIN clips t ON coalesce(t.tenant, '') = coalesce(c.tenant, '') \
     AND t.sha256 = coalesce(c.sha256, CASE WHEN c.version IS NULL THEN c.was_sha256 END) \
     WHERE c.key = $1 AND (c.size IS NULL OR c.size = t.size) AND t.key <> c.key AND t.state = 'stored' \
@@ -56,7 +56,7 @@ pub const REMOVALS: &str = "SELECT o.key FROM (SELECT key FROM clips WHERE key =
     WHERE o.state = 'deleted' \
     AND NOT EXISTS (SELECT 1 FROM clips r WHERE r.object_key = o.key AND r.state = 'stored')";
 
-const NAMED: &str = "SELECT key, state, (CASE WHEN (state = 'deleted' OR (state = 'stored' AND object_key IS NOT NULL)) \
+const NAMED: &str = "SELECT key, state, (CASE WHEN (state = 'deleted' OR (state = 'stored' AND object_key IS NOT NULL AND part_at IS NULL)) \
     AND NOT EXISTS (SELECT 1 FROM clips r WHERE r.object_key = n.key AND r.state = 'stored') THEN 1 ELSE 0 END)::bigint \
     AS spare FROM clips n WHERE key = ANY($1::text[])";
 

@@ -24,11 +24,15 @@ impl Submissions for PostgresCatalog {
         let SubmitCall { caller, key, request, at } = call;
         let begin = async |client: deadpool_postgres::Object| {
             let take = client.prepare_cached(TAKE).await?;
-            if client.execute(&take, &[caller, key, request, &at.millis()]).await? > 0 {
-                return Ok(Begun::New);
+            // The call that had the key may forget it between the two.
+            loop {
+                if client.execute(&take, &[caller, key, request, &at.millis()]).await? > 0 {
+                    return Ok(Begun::New);
+                }
+                if let Some(known) = first(&client, LOOK, &[caller, key], |row| row::begun(row, request)).await? {
+                    return Ok(known);
+                }
             }
-            let known = first(&client, LOOK, &[caller, key], |row| row::begun(row, request)).await?;
-            Ok(known.unwrap_or(Begun::New))
         };
         on(&self.pool, "beginning a submit", begin).await
     }

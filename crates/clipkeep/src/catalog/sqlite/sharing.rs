@@ -26,7 +26,7 @@ use super::{
 };
 
 /// Finds a clip with the bytes of `?1`.
-pub const TWIN: &str = "SELECT t.key, coalesce(t.object_key, t.key) AS object_key, t.size FROM clips c \
+pub const TWIN: &str = "SELECT t.key, coalesce(t.object_key, t.key) AS object_key, t.size, t.sha256 FROM clips c \
     CROSS JOIN clips t WHERE c.key = ?1 AND coalesce(t.tenant, '') = coalesce(c.tenant, '') \
     AND t.sha256 = coalesce(c.sha256, CASE WHEN c.version IS NULL THEN c.was_sha256 END) \
     AND (c.size IS NULL OR c.size = t.size) AND t.key <> c.key AND t.state = 'stored' AND t.part_at IS NULL \
@@ -48,7 +48,7 @@ pub const REMOVALS: &str = "SELECT o.key FROM (SELECT key FROM clips WHERE key =
     WHERE o.state = 'deleted' \
     AND NOT EXISTS (SELECT 1 FROM clips r WHERE r.object_key = o.key AND r.state = 'stored')";
 
-const NAMED: &str = "SELECT key, state, (state = 'deleted' OR (state = 'stored' AND object_key IS NOT NULL)) \
+const NAMED: &str = "SELECT key, state, (state = 'deleted' OR (state = 'stored' AND object_key IS NOT NULL AND part_at IS NULL)) \
     AND NOT EXISTS (SELECT 1 FROM clips r WHERE r.object_key = n.key AND r.state = 'stored') AS spare \
     FROM clips n WHERE key = ?1";
 

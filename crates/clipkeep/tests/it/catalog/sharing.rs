@@ -115,7 +115,7 @@ async fn case_45_nobody_shares_across_tenants(bed: Bed) {
     // Not even if asked for: the transaction looks, too.
     let lease = fill(&*catalog, "c", Some("third"), &sealed()).await;
     assert_eq!(catalog.twin(&lease.key).await.unwrap(), None);
-    let twin = Twin { key: key("a.mp4"), object: key("a.mp4"), size: sealed().size };
+    let twin = Twin { key: key("a.mp4"), object: key("a.mp4"), size: sealed().size, sha256: sealed().sha256 };
     assert!(!catalog.mark_shared(&lease, &twin, ended(at(3))).await.unwrap());
     assert_eq!(clip(&*catalog, "c").await.state, ClipState::Filling);
     // What came twice is told of each tenant by itself.
@@ -293,7 +293,7 @@ async fn case_45_a_clip_whose_tenant_becomes_known_parts(bed: Bed) {
     // It is nobody's twin while it does.
     let lease = fill(&*catalog, "e", Some("acme"), &sealed()).await;
     assert_eq!(catalog.twin(&lease.key).await.unwrap(), None);
-    let twin = Twin { key: key("c.mp4"), object: key("a.mp4"), size: sealed().size };
+    let twin = Twin { key: key("c.mp4"), object: key("a.mp4"), size: sealed().size, sha256: sealed().sha256 };
     assert!(!catalog.mark_shared(&lease, &twin, ended(at(3))).await.unwrap());
     assert!(catalog.parted(&parting[0], at(21), at(141)).await.unwrap());
     assert!(!catalog.parted(&parting[0], at(21), at(141)).await.unwrap());

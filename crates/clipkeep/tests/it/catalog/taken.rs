@@ -24,7 +24,7 @@ on_both![
 ];
 
 /// What `clipkeep sweep --adopt` makes of an object.
-fn adopted(request_id: &str, index: u32) -> HookRecord {
+pub(super) fn adopted(request_id: &str, index: u32) -> HookRecord {
     let clip = NewClip { slot: "/".to_owned(), ..new_clip(request_id, index) };
     let clip = NewClip { source_url: SourceUrl::own_store(&clip.key), ..clip };
     HookRecord { provider: Provider::adopted(), by: Bringer::Store, clips: vec![clip], ..hook(request_id) }

@@ -36,9 +36,10 @@ fn hook_of(request_id: &str, name: &str) -> HookRecord {
 
 async fn registering_what_is_anothers_or_nobodys_writes_nothing(bed: Bed) {
     let catalog = bed.open().await;
-    catalog.record_hooks(&[hook_of("theirs", "b"), hook("nobodys"), hook_of("own", "a")]).await.unwrap();
+    let found = super::taken::adopted("found", 0);
+    catalog.record_hooks(&[hook_of("theirs", "b"), hook("nobodys"), hook_of("own", "a"), found]).await.unwrap();
     let facts = || Facts { prompt: Some("p".to_owned()), ..Facts::default() };
-    for request_id in ["theirs", "nobodys"] {
+    for request_id in ["theirs", "nobodys", "found"] {
         let before = (catalog.generation(&id(request_id)).await.unwrap(), story(&*catalog, request_id).await);
         let told = catalog.register_own(&tenant("a"), &registration(request_id, facts())).await.unwrap();
         assert_eq!(told, None, "{request_id}");

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use clipkeep::sweep::{parting, tombstones};
 use clipkeep_core::{
     state::ClipState,
-    time::Timestamp,
+    time::{Clock, Timestamp},
     token::{TOKEN_BYTES, TokenInfo, token_hash, token_text},
 };
 use fal_sim::{Fault, Faults, Media, Sim, SimOptions};
@@ -34,6 +34,15 @@ in_both![
 
 fn media(seed: u64) -> Media {
     Media::padded(700_000, seed)
+}
+
+/// A clock that stands.
+struct Later(Timestamp);
+
+impl Clock for Later {
+    fn now(&self) -> Timestamp {
+        self.0
+    }
 }
 
 fn later(bed: &Bed) -> Timestamp {
@@ -173,8 +182,8 @@ async fn case_45_a_clip_of_another_tenant_has_an_object_of_its_own(bed: Bed) {
     bed.t.register(&json!({ "request_id": "d", "tenant": "acme" })).await;
     let app = &bed.t.app;
     let run = async || {
-        let (now, lease) = (app.clock.now(), app.config.lease);
-        parting::run(&*app.catalog, &app.store, false, now, lease).await.unwrap()
+        let lease = app.config.lease;
+        parting::run(&*app.catalog, &app.store, false, &*app.clock, lease).await.unwrap()
     };
     // A kill before the row was written left something under its name.
     bed.raw.put("d.mp4", "half").await;
@@ -226,13 +235,13 @@ async fn sharing_that_is_switched_off_ends_for_all(bed: Bed) {
     }
     let app = &bed.t.app;
     let (now, lease) = (app.clock.now(), app.config.lease);
-    let report = parting::run(&*app.catalog, &app.store, true, now, lease).await.unwrap();
+    let report = parting::run(&*app.catalog, &app.store, true, &*app.clock, lease).await.unwrap();
     assert_eq!((report.parted, report.failed), if is_folder { (1, 1) } else { (2, 0) });
     assert!(body(&bed, "b.mp4").await == all(&media(1)));
     if is_folder {
         std::fs::remove_dir_all(in_the_way).unwrap();
-        let now = now.plus(Duration::from_secs(601));
-        assert_eq!(parting::run(&*app.catalog, &app.store, true, now, lease).await.unwrap().parted, 1);
+        let later = Later(now.plus(Duration::from_secs(601)));
+        assert_eq!(parting::run(&*app.catalog, &app.store, true, &later, lease).await.unwrap().parted, 1);
     }
     let late = now.plus(Duration::from_secs(1000));
     tombstones::run(&*app.catalog, &app.store, late).await.unwrap();

@@ -58,6 +58,8 @@ pub struct SignedHeaders<'a> {
 pub struct Verified {
     /// The request id of the headers. It is signed; the body must name the same.
     pub request_id: String,
+    /// Whose generation it is: the account, as fal names it.
+    pub user_id: Vec<u8>,
     /// Which of the given keys fitted.
     pub key_index: usize,
 }
@@ -100,7 +102,8 @@ impl<'a> SignedHeaders<'a> {
         let fits =
             |key: &JwksKey| UnparsedPublicKey::new(&ED25519, key.public).verify(&message, &self.signature).is_ok();
         let key_index = keys.iter().position(fits).ok_or(HookError::NoKeyFits)?;
-        Ok(Verified { request_id: self.request_id.to_owned(), key_index })
+        let user_id = self.user_id.as_bytes().to_vec();
+        Ok(Verified { request_id: self.request_id.to_owned(), user_id, key_index })
     }
 
     fn message(&self, body: &[u8]) -> Vec<u8> {

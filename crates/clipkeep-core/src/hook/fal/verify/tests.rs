@@ -55,7 +55,7 @@ fn the_vector_verifies() {
     assert_eq!(hash, "ff50ee77965fd94fd18ebd7f033962548287e2e1142e023c5fb9d82883007d05");
     let keys = jwks::parse(KEY_SET).unwrap();
     let verified = verify(&headers(), BODY.as_bytes(), &keys, Timestamp::from_secs(AT), TOLERANCE).unwrap();
-    assert_eq!(verified, Verified { request_id: REQUEST.to_owned(), key_index: 0 });
+    assert_eq!(verified, Verified { request_id: REQUEST.to_owned(), user_id: USER.into(), key_index: 0 });
 }
 
 #[test]
