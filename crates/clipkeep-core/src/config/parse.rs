@@ -198,6 +198,18 @@ mod tests {
     }
 
     #[test]
+    fn a_lifetime_is_a_providers_or_a_models() {
+        let rule = lifetime_rule("provider=luma:24h").unwrap();
+        assert_eq!((rule.provider.unwrap().as_str(), rule.age), ("luma", Some(Duration::from_secs(86_400))));
+        let rule = lifetime_rule("model=fal-ai/*:never").unwrap();
+        assert_eq!((rule.model.as_deref(), rule.age), (Some("fal-ai/*"), None));
+        for bad in ["", "24h", "provider=:24h", "provider=a b:24h", "model=x:soon", "model=x:0s", "tenant=x:1h", "*:1h"]
+        {
+            assert!(lifetime_rule(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
     fn a_generation_price_is_for_each_or_for_a_second() {
         let price = generation_price("model=fal-ai/veo3:fast*:0.40/s").unwrap();
         assert_eq!(
@@ -207,18 +219,6 @@ mod tests {
         assert!(!generation_price("model=*:1").unwrap().per_second);
         for bad in ["", "model=:1", "*:1", "model=m:-1", "model=m:1/h", "model=m:1e2", "tenant=a:1"] {
             assert!(generation_price(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_lifetime_is_a_providers_or_a_models() {
-        let rule = lifetime_rule("provider=luma:24h").unwrap();
-        assert_eq!((rule.provider.unwrap().as_str(), rule.age), ("luma", Some(Duration::from_secs(86_400))));
-        let rule = lifetime_rule("model=fal-ai/*:never").unwrap();
-        assert_eq!((rule.model.as_deref(), rule.age), (Some("fal-ai/*"), None));
-        for bad in ["", "24h", "provider=:24h", "provider=a b:24h", "model=x:soon", "model=x:0s", "tenant=x:1h", "*:1h"]
-        {
-            assert!(lifetime_rule(bad).is_err(), "{bad:?}");
         }
     }
 

@@ -19,10 +19,10 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { version: 6, sql: include_str!("../../migrations/sqlite/0006_provenance.sql") },
     Migration { version: 7, sql: include_str!("../../migrations/sqlite/0007_sharing.sql") },
     Migration { version: 8, sql: include_str!("../../migrations/sqlite/0008_tokens.sql") },
-    Migration { version: 11, sql: include_str!("../../migrations/sqlite/0011_submissions.sql") },
-    Migration { version: 12, sql: include_str!("../../migrations/sqlite/0012_usage.sql") },
-    Migration { version: 13, sql: include_str!("../../migrations/sqlite/0013_links.sql") },
-    Migration { version: 14, sql: include_str!("../../migrations/sqlite/0014_costs.sql") },
+    Migration { version: 9, sql: include_str!("../../migrations/sqlite/0009_submissions.sql") },
+    Migration { version: 10, sql: include_str!("../../migrations/sqlite/0010_usage.sql") },
+    Migration { version: 11, sql: include_str!("../../migrations/sqlite/0011_links.sql") },
+    Migration { version: 12, sql: include_str!("../../migrations/sqlite/0012_costs.sql") },
 ];
 
 pub(crate) const POSTGRES: &[Migration] = &[
@@ -34,10 +34,10 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { version: 6, sql: include_str!("../../migrations/postgres/0006_provenance.sql") },
     Migration { version: 7, sql: include_str!("../../migrations/postgres/0007_sharing.sql") },
     Migration { version: 8, sql: include_str!("../../migrations/postgres/0008_tokens.sql") },
-    Migration { version: 11, sql: include_str!("../../migrations/postgres/0011_submissions.sql") },
-    Migration { version: 12, sql: include_str!("../../migrations/postgres/0012_usage.sql") },
-    Migration { version: 13, sql: include_str!("../../migrations/postgres/0013_links.sql") },
-    Migration { version: 14, sql: include_str!("../../migrations/postgres/0014_costs.sql") },
+    Migration { version: 9, sql: include_str!("../../migrations/postgres/0009_submissions.sql") },
+    Migration { version: 10, sql: include_str!("../../migrations/postgres/0010_usage.sql") },
+    Migration { version: 11, sql: include_str!("../../migrations/postgres/0011_links.sql") },
+    Migration { version: 12, sql: include_str!("../../migrations/postgres/0012_costs.sql") },
 ];
 
 /// The database was made by a newer clipkeep; this one must not touch it.

@@ -1,7 +1,7 @@
 //! Providers: how each one's webhooks are believed and read, and how it is asked
 //! what became of a generation. And the way to fal for what apps ask (`relay`).
 //!
-//! A provider is a file here and a line in [`Providers::new`], beside its module
+//! A provider is a file here, its name in [`HOOKS`] and a line in [`Providers::new`], beside its module
 //! in the core's `hook`. Not the way into the catalogue, and not where clips are
 //! fetched from.
 
@@ -28,6 +28,9 @@ pub use self::{
 };
 use self::{replicate::Replicate, standard::Standard};
 use crate::jwks::JwksError;
+
+/// The names of all, as in `/hooks/{name}`.
+pub const HOOKS: [&str; 3] = ["fal", "replicate", "standard"];
 
 /// Why a webhook was not taken. No text here holds an address or a key.
 #[derive(Debug, thiserror::Error)]

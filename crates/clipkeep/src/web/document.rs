@@ -12,6 +12,8 @@ use utoipa::{
 
 use clipkeep_core::problem;
 
+use crate::provider::HOOKS;
+
 #[derive(OpenApi)]
 #[openapi(
     info(title = "clipkeep", description = "Keeps AI video: copies generated clips into your own bucket and serves them."),
@@ -59,6 +61,7 @@ struct Problem {
 
 /// The document with what holds for all operations.
 pub(super) fn complete(mut doc: openapi::OpenApi) -> openapi::OpenApi {
+    name_providers(&mut doc);
     for item in doc.paths.paths.values_mut() {
         for (method, operation) in operations(item) {
             tell_of_refusals(&method, operation);
@@ -69,6 +72,21 @@ pub(super) fn complete(mut doc: openapi::OpenApi) -> openapi::OpenApi {
         }
     }
     doc
+}
+
+/// One path for each provider, by its name, in place of the one for all.
+fn name_providers(doc: &mut openapi::OpenApi) {
+    const OF_ALL: &str = "/hooks/{provider}";
+    let Some(of_all) = doc.paths.paths.remove(OF_ALL) else { return };
+    for name in HOOKS {
+        let mut item = of_all.clone();
+        if let Some(operation) = &mut item.post {
+            operation.operation_id = Some(format!("receive_{name}_hook"));
+            operation.parameters = None;
+            operation.responses.responses.remove("404");
+        }
+        doc.paths.paths.insert(OF_ALL.replace("{provider}", name), item);
+    }
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = (HttpMethod, &mut Operation)> {

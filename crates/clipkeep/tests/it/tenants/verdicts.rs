@@ -31,7 +31,9 @@ use Verdict::{AdminOnly, Export, Fal, List, Named, Open, Register, Row, Stream, 
 
 /// All operations.
 pub(super) const VERDICTS: &[(&str, &str, Verdict)] = &[
-    ("post", "/hooks/{provider}", Open),
+    ("post", "/hooks/fal", Open),
+    ("post", "/hooks/replicate", Open),
+    ("post", "/hooks/standard", Open),
     ("get", "/fal/proxy", Fal),
     ("post", "/fal/proxy", Fal),
     ("put", "/fal/proxy", Fal),
@@ -55,6 +57,7 @@ pub(super) const VERDICTS: &[(&str, &str, Verdict)] = &[
     ("get", "/api/v1/at-risk", List),
     ("get", "/api/v1/events", Stream),
     ("get", "/api/v1/usage", Usage),
+    ("get", "/api/v1/costs", Usage),
     ("get", "/api/v1/tokens", AdminOnly),
     ("post", "/api/v1/tokens", AdminOnly),
     ("delete", "/api/v1/tokens/{id}", AdminOnly),

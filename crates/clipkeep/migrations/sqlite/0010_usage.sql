@@ -1,6 +1,6 @@
 -- What was delivered: a row per hour, clip and tenant, to which each node adds.
 -- `hour` is when it began, in Unix milliseconds. Nobody's tenant is ''.
--- Twin of ../postgres/0012_usage.sql.
+-- Twin of ../postgres/0010_usage.sql.
 
 CREATE TABLE usage (
     hour              INTEGER NOT NULL,

@@ -1,4 +1,4 @@
--- Links that were revoked before their time. Twin of ../postgres/0013_links.sql.
+-- Links that were revoked before their time. Twin of ../postgres/0011_links.sql.
 
 -- Raised when all of a clip's links are revoked: those of a lower one are refused.
 ALTER TABLE clips ADD COLUMN

@@ -1,6 +1,6 @@
 -- Submits that bore an idempotency key: what was asked for, by whom, and which
 -- generation came of it. Without one its outcome is not known: it runs, or was
--- cut off. Times are Unix milliseconds. Twin of ../postgres/0011_submissions.sql.
+-- cut off. Times are Unix milliseconds. Twin of ../postgres/0009_submissions.sql.
 
 CREATE TABLE submissions (
     caller     TEXT NOT NULL,

@@ -1,6 +1,6 @@
 -- What storing costs: until when a clip's bytes were kept; and the
 -- bucket's operations.
--- Twin of ../sqlite/0014_costs.sql.
+-- Twin of ../sqlite/0012_costs.sql.
 
 ALTER TABLE clips ADD COLUMN deleted_at BIGINT;
 
