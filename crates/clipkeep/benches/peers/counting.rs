@@ -24,14 +24,14 @@ pub(crate) async fn run() {
         t.until("hit.mp4", ClipState::Stored).await;
     }
     println!("\n## Counting: hits with usage counted, and without (in one process, {ROUNDS} turns each)\n");
-    println!("| range | counted | not counted | ratio |");
-    println!("| --- | ---: | ---: | ---: |");
+    println!("| range | counted | not counted | ratio | CPU per request, ratio |");
+    println!("| --- | ---: | ---: | ---: | ---: |");
     for (size, name) in SIZES {
-        let (mut with, mut without, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut with, mut without, mut ratios, mut cpu) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for round in 0..ROUNDS {
             let rate = async |t: &TestApp| {
                 let (dir, url) = (dir.path().to_owned(), t.link("hit.mp4"));
-                tokio::task::spawn_blocking(move || load(&dir, &url, size, &[std::process::id()]).0).await.unwrap()
+                tokio::task::spawn_blocking(move || load(&dir, &url, size, &[std::process::id()])).await.unwrap()
             };
             // Who comes second finds the machine warmer.
             let (a, b) = if round % 2 == 0 {
@@ -41,11 +41,13 @@ pub(crate) async fn run() {
                 let b = rate(&not).await;
                 (rate(&counting).await, b)
             };
-            with.push(a);
-            without.push(b);
-            ratios.push(a / b);
+            with.push(a.0);
+            without.push(b.0);
+            ratios.push(a.0 / b.0);
+            cpu.push(a.1 / b.1);
         }
-        println!("| {name} | {:.0}/s | {:.0}/s | {:.3} × |", median(with), median(without), median(ratios));
+        let (with, without, ratio, cpu) = (median(with), median(without), median(ratios), median(cpu));
+        println!("| {name} | {with:.0}/s | {without:.0}/s | {ratio:.3} × | {cpu:.3} × |");
     }
     counting.app.usage.flush().await;
     let counted = counting.api("/api/v1/usage").await["total"].clone();
