@@ -35,7 +35,7 @@ async fn case_31_what_fal_signed_for_another_account_leaves_no_trace() {
     for (ids, status) in [("", 200), ("auth0|a, github|1234567", 200), ("github|123456, github|12345678", 401)] {
         let t = TestApp::with(&[("fal_user_ids", ids.to_owned())]).await;
         let source = t.sim.add_file("a.mp4", Media::named("silent.mp4"));
-        assert_eq!(t.hook("r", &source, "tenant=acme").await.status(), status, "{ids}");
+        assert_eq!(t.hook("r", &source, "?tenant=acme").await.status(), status, "{ids}");
         assert_eq!(t.app.catalog.generation(&"r".parse().unwrap()).await.unwrap().is_some(), status == 200, "{ids}");
     }
 }
