@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use clipkeep_core::{
     address::SourceRules,
     config::{Config, StoreUrl},
+    cost::PriceList,
     event::{Event, EventType, Position},
     generation::Clip,
     id::ClipKey,
@@ -24,6 +25,7 @@ use crate::{
         open::open_configured,
     },
     clock::SystemClock,
+    costs::price_lists,
     fill::{self, FillEngine, FillParts, FillSettings, local},
     keys,
     links::Links,
@@ -74,6 +76,8 @@ pub struct App {
     pub calls: Arc<Semaphore>,
     /// What signs and checks links.
     pub links: Links,
+    /// What storage and egress cost.
+    pub price_lists: Vec<PriceList>,
     /// What signs receipts.
     pub receipts: ReceiptKey,
     /// Where clips are for good.
@@ -183,6 +187,7 @@ impl App {
             cache,
             stopping,
             callers: Callers::new(keys.admin_token, Arc::clone(&catalog), Arc::clone(&clock)),
+            price_lists: price_lists(&config)?,
             receipts: keys.receipt_key.expose().parse()?,
             scratch,
             feed: Feed::new(told_before),

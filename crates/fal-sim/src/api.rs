@@ -96,7 +96,7 @@ async fn handle(State(sim): State<Sim>, ConnectInfo(wire): ConnectInfo<Wire>, re
     let asked = Asked { method: parts.method, path, query, headers: parts.headers, body };
     if let Some(outage) = sim.api().outages.meet(&call.path) {
         tokio::time::sleep(outage.stall_time()).await;
-        if outage.cut {
+        if outage.cut && outage.status.is_none() {
             wire.cut();
             return StatusCode::NO_CONTENT.into_response();
         }

@@ -7,8 +7,12 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
 use serde::Deserialize;
+
+/// The pause before each piece of an answer that is cut.
+const GAP: Duration = Duration::from_millis(50);
 
 /// What the next calls of the API hosts get instead of an answer.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -27,7 +31,8 @@ pub struct Outage {
     pub headers: Vec<(String, String)>,
     /// Milliseconds before anything is answered.
     pub stall_ms: u64,
-    /// Break the connection instead of an answer.
+    /// Break the connection: instead of an answer, or after `body` where there is
+    /// a `status`.
     pub cut: bool,
 }
 
@@ -82,6 +87,12 @@ impl Outage {
         Self { stall_ms: ms, ..Self::default() }
     }
 
+    /// Breaks the connection once the answer's body was sent.
+    #[must_use]
+    pub fn then_cut(self) -> Self {
+        Self { cut: true, ..self }
+    }
+
     /// For so many calls only.
     #[must_use]
     pub fn times(self, times: u32) -> Self {
@@ -112,7 +123,18 @@ impl Outage {
             response = response.header(name, value);
         }
         let unsayable = |_| StatusCode::INTERNAL_SERVER_ERROR.into_response();
-        Some(response.body(Body::from(self.body.clone())).unwrap_or_else(unsayable))
+        let body = match self.cut {
+            true => {
+                let pieces = [Ok(self.body.clone()), Err(std::io::Error::other("cut"))];
+                Body::from_stream(stream::iter(pieces).then(|piece| async {
+                    // A break right behind the bytes would take them along.
+                    tokio::time::sleep(GAP).await;
+                    piece
+                }))
+            }
+            false => Body::from(self.body.clone()),
+        };
+        Some(response.body(body).unwrap_or_else(unsayable))
     }
 }
 

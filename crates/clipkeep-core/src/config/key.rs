@@ -281,7 +281,7 @@ keys! {
     /// How long a provider may take to put a clip into our own store that was registered with `adopt`, before the clip
     /// is lost.
     adopt_within: Duration("1s", "365d"), "1h", "15m";
-    /// Files with further price lists (docs/costs.md), beside `aws-s3-standard` and `cloudflare-r2`.
+    /// Files with further price lists (docs/costs.md), beside `aws-s3-standard` and `cloudflare-r2`. Read at start.
     price_lists: List("files"), "", "/etc/clipkeep/my-prices.toml";
     /// What generations cost, first match wins: an amount for each, or with `/s` for each second of their clips, in the
     /// price lists' currency. In a model pattern `*` stands for any run of characters.

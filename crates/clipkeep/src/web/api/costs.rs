@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     catalog::UsageGroup,
-    costs::{CostError, CostQuery, CostReport, price_lists, report},
+    costs::{CostError, CostQuery, CostReport, report},
     web::{AppState, auth::By, error::ApiError},
 };
 
@@ -71,7 +71,7 @@ pub(crate) async fn get_costs(
 ) -> Result<Json<CostList>, ApiError> {
     let Query(query) = query.map_err(|error| ApiError::new(Code::InvalidRequest, error.body_text()))?;
     let narrow = Narrow { from: query.from, to: query.to, tenant: query.tenant, model: query.model, key: query.key };
-    let mut lists = price_lists(&app.config).map_err(refused)?;
+    let mut lists = app.price_lists.clone();
     if let Some(wanted) = &query.list {
         lists.retain(|list| list.name == *wanted);
         if lists.is_empty() {

@@ -162,6 +162,21 @@ async fn only_the_last_event_with_files_is_the_result() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn case_19_a_stream_that_breaks_off_has_no_result() {
+    let t = start(&[]).await;
+    let preview = t.sim.add_file("a.mp4", Media::named("silent.mp4"));
+    let body = format!("data: {{\"video\":{{\"url\":\"{preview}\"}}}}\n\n");
+    let mut answer = Outage::status(200, &body).header("x-fal-request-id", "s-1").then_cut();
+    answer.headers[0].1 = "text/event-stream".into();
+    t.sim.set_outages(vec![answer]);
+    let broken = run(&t, &json!({"prompt": "a cut"})).await.text().await;
+    assert!(broken.is_err(), "{broken:?}");
+    let generation = t.app.catalog.generation(&"s-1".parse().unwrap()).await.unwrap();
+    assert!(generation.is_none_or(|row| row.status != GenerationStatus::Completed));
+    assert!(t.app.catalog.clip(&"s-1.mp4".parse().unwrap()).await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn i10_an_app_that_leaves_does_not_lose_what_it_paid_for() {
     let t = start(&[]).await;
     t.sim.set_outages(vec![Outage::stall(500).times(1)]);

@@ -5,6 +5,7 @@ mod adopt;
 mod command;
 mod delete;
 mod drift;
+mod parting;
 mod retention;
 mod sharing;
 mod verify;

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use clipkeep::sweep::{parting, tombstones};
 use clipkeep_core::{
     state::ClipState,
-    time::{Clock, Timestamp},
+    time::Timestamp,
     token::{TOKEN_BYTES, TokenInfo, token_hash, token_text},
 };
 use fal_sim::{Fault, Faults, Media, Sim, SimOptions};
@@ -28,21 +28,12 @@ in_both![
     case_45_a_clip_of_another_tenant_has_an_object_of_its_own,
     what_stands_in_the_way_of_sharing_goes,
     what_is_left_under_the_name_of_a_clip_that_shares_goes_when_it_is_old,
-    sharing_that_is_switched_off_ends_for_all,
+    a_twin_whose_bytes_rotted_is_none,
     case_39_a_kill_after_the_last_clips_row_leaves_the_object_to_the_sweep,
 ];
 
-fn media(seed: u64) -> Media {
+pub(super) fn media(seed: u64) -> Media {
     Media::padded(700_000, seed)
-}
-
-/// A clock that stands.
-struct Later(Timestamp);
-
-impl Clock for Later {
-    fn now(&self) -> Timestamp {
-        self.0
-    }
 }
 
 fn later(bed: &Bed) -> Timestamp {
@@ -54,16 +45,16 @@ async fn bury(bed: &Bed) -> u64 {
 }
 
 /// The names of all objects.
-async fn objects(t: &TestApp) -> BTreeSet<String> {
+pub(super) async fn objects(t: &TestApp) -> BTreeSet<String> {
     let pages: Vec<_> = t.app.store.list().try_collect().await.unwrap();
     pages.into_iter().flatten().map(|listed| listed.name).collect()
 }
 
-fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
+pub(super) fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
     names.map(str::to_owned).into()
 }
 
-async fn body(bed: &Bed, key: &str) -> Bytes {
+pub(super) async fn body(bed: &Bed, key: &str) -> Bytes {
     let answer = bed.get(key).await;
     assert_eq!(answer.status(), 200, "{key}");
     answer.bytes().await.unwrap()
@@ -217,6 +208,15 @@ async fn what_stands_in_the_way_of_sharing_goes(bed: Bed) {
     assert_eq!(c.object_key, None);
 }
 
+async fn a_twin_whose_bytes_rotted_is_none(bed: Bed) {
+    bed.store("a", &media(1)).await;
+    let rotten = all(&media(1)).iter().map(|byte| !byte).collect::<Vec<u8>>();
+    bed.raw.put("a.mp4", rotten).await;
+    let (b, _) = bed.store("b", &media(1)).await;
+    assert_eq!(b.object_key, None, "the right bytes were at hand, and are kept");
+    assert!(body(&bed, "b.mp4").await == all(&media(1)));
+}
+
 async fn what_is_left_under_the_name_of_a_clip_that_shares_goes_when_it_is_old(bed: Bed) {
     bed.store("a", &media(1)).await;
     bed.store("b", &media(1)).await;
@@ -226,33 +226,6 @@ async fn what_is_left_under_the_name_of_a_clip_that_shares_goes_when_it_is_old(b
     assert_eq!(bed.drift(|s| s.orphan_age = Duration::ZERO).await.leftovers, 1);
     assert_eq!(objects(&bed.t).await, names(["a.mp4"]));
     assert!(body(&bed, "b.mp4").await == all(&media(1)));
-}
-
-async fn sharing_that_is_switched_off_ends_for_all(bed: Bed) {
-    for id in ["a", "b", "c"] {
-        bed.store(id, &media(1)).await;
-    }
-    delete(&bed.t, "a.mp4").await;
-    // The store fails for one of them: it is served as before.
-    let in_the_way = bed.t.data.path().join("clips/b.mp4");
-    let is_folder = bed.t.app.store.is_folder();
-    if is_folder {
-        std::fs::create_dir_all(in_the_way.join("x")).unwrap();
-    }
-    let app = &bed.t.app;
-    let (now, lease) = (app.clock.now(), app.config.lease);
-    let report = parting::run(&*app.catalog, &app.store, true, &*app.clock, lease).await.unwrap();
-    assert_eq!((report.parted, report.failed), if is_folder { (1, 1) } else { (2, 0) });
-    assert!(body(&bed, "b.mp4").await == all(&media(1)));
-    if is_folder {
-        std::fs::remove_dir_all(in_the_way).unwrap();
-        let later = Later(now.plus(Duration::from_secs(601)));
-        assert_eq!(parting::run(&*app.catalog, &app.store, true, &later, lease).await.unwrap().parted, 1);
-    }
-    let late = now.plus(Duration::from_secs(1000));
-    tombstones::run(&*app.catalog, &app.store, late).await.unwrap();
-    assert_eq!(objects(&bed.t).await, names(["b.mp4", "c.mp4"]));
-    assert!(body(&bed, "b.mp4").await == all(&media(1)) && body(&bed, "c.mp4").await == all(&media(1)));
 }
 
 async fn case_39_a_kill_after_the_last_clips_row_leaves_the_object_to_the_sweep(bed: Bed) {
