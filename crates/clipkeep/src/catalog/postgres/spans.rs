@@ -10,15 +10,15 @@ const STEP: i64 = 4_000;
 /// How many are at most, where even the shortest span holds too much.
 const FAR: i64 = 64_000;
 /// How long spans are, in bits of milliseconds.
-const BITS: [u32; 5] = [16, 20, 24, 28, 32];
+const BITS: [u32; 4] = [20, 24, 28, 32];
 /// After the longest span comes all of time.
 const ALWAYS: usize = BITS.len();
 /// A length that yielded less than this part of what is missing is too short.
 const PART: usize = 8;
 
 /// The spans of a clip, to the letter as the index has them.
-pub(super) const OF_CLIP: &str = "ARRAY[(created_at >> 16) << 3, (created_at >> 20) << 3 | 1, \
-    (created_at >> 24) << 3 | 2, (created_at >> 28) << 3 | 3, (created_at >> 32) << 3 | 4]";
+pub(super) const OF_CLIP: &str = "ARRAY[(created_at >> 20) << 3, (created_at >> 24) << 3 | 1, \
+    (created_at >> 28) << 3 | 2, (created_at >> 32) << 3 | 3]";
 
 /// A piece of time that ends where a search has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_span_is_as_long_as_what_was_found_promises() {
-        for (found, millis, bits) in [(50, DAY, 28), (1, DAY / 1000, 24), (0, DAY / 100, 28), (100, 9, 16)] {
+        for (found, millis, bits) in [(50, DAY, 28), (1, DAY / 1000, 24), (0, DAY / 100, 28), (100, 9, 20)] {
             let mut course = Course::new();
             assert_eq!(course.next(&from(NOW)), Piece::Walk(STEP));
             course.found(found, 100, millis);
@@ -126,7 +126,7 @@ mod tests {
     fn spans_get_longer_while_little_is_found() {
         let mut course = Course::new();
         course.found(100, 100, 1);
-        for (found, bits) in [(0, 16), (1, 20), (50, 24), (2, 24)] {
+        for (found, bits) in [(0, 20), (1, 24), (50, 28), (2, 28)] {
             assert_eq!(start(course.next(&from(NOW))), (NOW - 1) >> bits << bits);
             course.found(found, 100, 1);
         }

@@ -260,7 +260,7 @@ async fn sqlite_searches_and_follows_lineages_without_sorting() {
 async fn postgres_walks_searches_and_follows_lineages_by_index() {
     let client = postgres_with_many().await;
     let (since, now, tenant, few) = (0_i64, 1_800_010_000_000_i64, None::<String>, 9_i64);
-    let (word, start, span) = ("'w5'", 1_800_000_000_000_i64, (1_800_010_000_000_i64 >> 24) << 3 | 2);
+    let (word, start, span) = ("'w5'", 1_800_000_000_000_i64, (1_800_010_000_000_i64 >> 24) << 3 | 1);
     let (all_time, spans) = (postgres::words::of_span(false), postgres::words::of_span(true));
     let cases: [(&str, &[&(dyn ToSql + Sync)], &str); 6] = [
         (postgres::words::WALK, &[&word, &start, &"", &now, &"r1.mp4", &few], "clip_words_newest"),

@@ -24,7 +24,7 @@ fn clips() -> Vec<Seen> {
     let now = at(0).millis();
     let mut seen: Vec<(i64, &str)> =
         (0..4_500).map(|n| (now - n * 997, if n % 900 == 7 { "a fox" } else { "dull" })).collect();
-    for bits in [16, 20, 24, 28, 32] {
+    for bits in [20, 24, 28, 32] {
         for border in (1..=4).map(|back| ((now >> bits) - back) << bits) {
             let prompts = ["a fox", "fox den", "dull", "the den"];
             seen.extend((border - 2..border + 2).zip(prompts));
