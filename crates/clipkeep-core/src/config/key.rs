@@ -287,6 +287,11 @@ keys! {
     /// price lists' currency. In a model pattern `*` stands for any run of characters.
     generation_prices: List("`model=PATTERN:AMOUNT` or `model=PATTERN:AMOUNT/s`"), "",
         "model=fal-ai/veo3*:0.40/s, model=*:0.05";
+    /// How much a calendar month (UTC) may cost on a price list, in its currency: all together, a tenant, or with `*` each
+    /// tenant apart; of one tenant's the first on a list holds. At 80 % and at 100 % `budget.exceeded` is told. See
+    /// docs/costs.md.
+    budgets: List("`all:AMOUNT@LIST`, `tenant=NAME:AMOUNT@LIST` or `tenant=*:AMOUNT@LIST`"), "",
+        "all:500@aws-s3-standard, tenant=acme:50@aws-s3-standard, tenant=*:5@aws-s3-standard";
     /// How log lines look; `auto` is text on a terminal and JSON elsewhere.
     log_format: Choice(&["auto", "text", "json"]), "auto", "json";
     /// How many client connections may be open at once.

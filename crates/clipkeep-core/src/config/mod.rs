@@ -32,7 +32,7 @@ pub use units::{DurationText, SizeText, UnitError};
 pub use warning::Warning;
 
 use crate::{
-    cost::GenerationPrice,
+    cost::{Budget, GenerationPrice},
     endpoint::Endpoint,
     hook::standard::{NamedKey, WebhookKey},
     lifetime::SourceLifetimes,
@@ -204,6 +204,8 @@ pub struct Config {
     pub price_lists: Vec<PathBuf>,
     /// What generations cost.
     pub generation_prices: Vec<GenerationPrice>,
+    /// How much a month may cost.
+    pub budgets: Vec<Budget>,
     /// How log lines look.
     pub log_format: LogFormat,
     /// How many client connections may be open at once.

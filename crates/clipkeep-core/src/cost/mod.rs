@@ -1,5 +1,6 @@
 //! What clips cost: quantities times prices, exactly.
 
+mod budget;
 pub mod calendar;
 mod list;
 mod money;
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 pub use self::{
+    budget::{Budget, BudgetFor, THRESHOLDS, budgets_of},
     list::{EgressBasis, PriceList, PriceListError},
     money::{Money, MoneyError},
 };

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     catalog::{self, UsageFilter, UsageGroup},
     clock::SystemClock,
-    costs::{CostOnList, CostQuery, CostReport, CostRow, price_lists, report},
+    costs::{BudgetUse, BudgetWatch, CostOnList, CostQuery, CostReport, CostRow, price_lists, report},
 };
 
 #[derive(Debug, clap::Args)]
@@ -76,16 +76,21 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
         after: None,
         limit: args.limit,
     };
-    let report = report(&*catalog, SystemClock.now(), &query).await?;
+    let now = SystemClock.now();
+    let report = report(&*catalog, now, &query).await?;
+    let watch = BudgetWatch::new(&config, &price_lists(&config)?)?;
+    let budgets = watch.shown(&*catalog, now, args.tenant.as_ref(), args.list.as_deref()).await?;
     if let Some(path) = &args.html {
-        chart::write(path, &page(&report))?;
+        chart::write(path, &page(&report, &budgets))?;
     }
     if as_json {
         let mut told = serde_json::to_value(&report)?;
         told["is_cut"] = report.next.is_some().into();
+        told["budgets"] = serde_json::to_value(&budgets)?;
         output::json(&told)?;
     } else {
         print(&report);
+        print_budgets(&budgets);
     }
     if report.next.is_some() && !as_json {
         output::note(format!("there is more than {} lines; --limit shows up to 1000", args.limit));
@@ -134,6 +139,24 @@ fn print(report: &CostReport) {
     }
 }
 
+fn print_budgets(budgets: &[BudgetUse]) {
+    if budgets.is_empty() {
+        return;
+    }
+    let row = |one: &BudgetUse| {
+        let amount = |amount: Money| format!("{} {}", amount.rounded(), one.currency);
+        let percent = format!("{} %", one.percent);
+        vec![whose(one), one.month.clone(), one.price_list.clone(), amount(one.spent), amount(one.budget), percent]
+    };
+    output::line("");
+    let rows: Vec<_> = budgets.iter().map(row).collect();
+    output::table(&["BUDGET", "MONTH", "LIST", "SPENT", "OF", "USED"], &rows);
+}
+
+fn whose(one: &BudgetUse) -> String {
+    one.tenant.as_ref().map_or_else(|| "all".to_owned(), ToString::to_string)
+}
+
 fn charts(report: &CostReport) -> Vec<Chart> {
     let chart = |(at, on): (usize, &CostOnList)| {
         let bar = |row: &CostRow| row.costs.get(at).map(|on| bar(named(row), on));
@@ -146,7 +169,7 @@ fn bar(name: String, on: &CostOnList) -> Bar {
     Bar { name, amount: on.cost.total().attos(), text: amount(on, Cost::total) }
 }
 
-fn page(report: &CostReport) -> Page {
+fn page(report: &CostReport, budgets: &[BudgetUse]) -> Page {
     let beside = |title: &str, on: &[CostOnList]| Chart {
         title: title.to_owned(),
         bars: on.iter().map(|one| bar(one.list.clone(), one)).collect(),
@@ -154,6 +177,15 @@ fn page(report: &CostReport) -> Page {
     let mut charts = vec![beside("All, on each price list", &report.total.costs)];
     if !report.forecast.is_empty() {
         charts.push(beside("At the end of the time, if the last seven days go on", &report.forecast));
+    }
+    if !budgets.is_empty() {
+        let bar = |one: &BudgetUse| Bar {
+            name: format!("{} on {}", whose(one), one.price_list),
+            amount: one.percent.into(),
+            text: format!("{} of {} {} ({} %)", one.spent.rounded(), one.budget.rounded(), one.currency, one.percent),
+        };
+        let title = format!("Budgets of {}, how much is used up", budgets[0].month);
+        charts.push(Chart { title, bars: budgets.iter().map(bar).collect() });
     }
     charts.extend(self::charts(report));
     Page {

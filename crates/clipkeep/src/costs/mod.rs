@@ -1,5 +1,7 @@
 //! What clips cost: quantities from the catalogue times price lists.
 
+mod budgets;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -17,6 +19,7 @@ use clipkeep_core::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub use self::budgets::{BudgetUse, BudgetWatch};
 use crate::catalog::{Catalog, CatalogError, Names, UsageFilter, UsageGroup};
 
 /// The most pieces of time that are told of at once.
@@ -36,6 +39,14 @@ pub enum CostError {
     /// By hours, or all as one.
     #[error("costs are added up by clip, tenant, model, prompt, day or month")]
     Group,
+    /// A budget is on a list that there is not.
+    #[error("budgets names the price list {list}, which there is not; hint: there are {known}")]
+    Budget {
+        /// Which one it names.
+        list: String,
+        /// Which there are.
+        known: String,
+    },
     /// A list cannot be read.
     #[error("price list {}: {problem}", path.display())]
     List {

@@ -5,6 +5,8 @@
 mod audience;
 mod backlog;
 mod browser;
+mod budgets;
+mod budgets;
 mod cached;
 mod catalog;
 mod cli;

@@ -1,5 +1,6 @@
 //! The catalogue in PostgreSQL, for any number of nodes.
 
+mod budgets;
 mod costs;
 pub mod family;
 pub mod find;

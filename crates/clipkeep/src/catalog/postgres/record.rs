@@ -212,8 +212,8 @@ const GONE_GENERATIONS: &str = "DELETE FROM generations g USING \
 const LINES: &str = "INSERT INTO history (key, at, event, detail) SELECT key, at, event, detail \
     FROM json_populate_recordset(NULL::history, $1::text::json)";
 
-const EVENTS: &str = "INSERT INTO events (at, type, provider, request_id, key, detail) \
-    SELECT at, type, provider, request_id, key, detail FROM json_populate_recordset(NULL::events, $1::text::json)";
+const EVENTS: &str = "INSERT INTO events (at, type, provider, request_id, key, detail, tenant) \
+    SELECT at, type, provider, request_id, key, detail, tenant FROM json_populate_recordset(NULL::events, $1::text::json)";
 
 async fn write(tx: &impl GenericClient, ledger: &Ledger<'_>) -> Result<()> {
     let generations = |mark| ledger.generations(mark).map(generation_row).collect();
@@ -318,9 +318,10 @@ fn event_row(event: &Event) -> Value {
     json!({
         "at": event.at.millis(),
         "type": event.kind,
-        "provider": event.provider,
-        "request_id": event.request_id,
+        "provider": event.generation.as_ref().map(|(provider, _)| provider),
+        "request_id": event.request_id(),
         "key": event.key,
         "detail": event.detail,
+        "tenant": event.tenant,
     })
 }

@@ -4,6 +4,7 @@
 //! An acknowledged write is on disk: the journal is a write-ahead log that is
 //! synced on every commit. Another process may read (and write) the same file.
 
+mod budgets;
 mod costs;
 pub mod family;
 pub mod find;

@@ -4,7 +4,7 @@
 use clipkeep_core::{
     event::Event,
     generation::{Clip, Generation, HookRecord},
-    id::ClipKey,
+    id::{ClipKey, Tenant},
 };
 use rusqlite::{Connection, named_params};
 
@@ -126,18 +126,18 @@ fn write_parent(tx: &Connection, (provider, request_id): &GenerationId, parent: 
 }
 
 /// Writes down what the world is told.
-fn announce(tx: &Connection, event: &Event) -> Result<()> {
+pub(super) fn announce(tx: &Connection, event: &Event) -> Result<()> {
     const SQL: &str =
-        "INSERT INTO events (at, type, provider, request_id, key, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    let Event { kind, at, provider, request_id, key, detail } = event;
-    let key = key.as_ref().map(|key| key.as_str());
+        "INSERT INTO events (at, type, provider, request_id, key, detail, tenant) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let Event { kind, at, generation, key, detail, tenant } = event;
     tx.prepare_cached(SQL)?.execute((
         at.millis(),
         kind.as_str(),
-        provider.as_str(),
-        request_id.as_str(),
-        key,
+        generation.as_ref().map(|(provider, _)| provider.as_str()),
+        generation.as_ref().map(|(_, request_id)| request_id.as_str()),
+        key.as_ref().map(|key| key.as_str()),
         detail,
+        tenant.as_ref().map(Tenant::as_str),
     ))?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The catalogue's contract: one suite, on SQLite and on PostgreSQL.
 
+mod budgets;
 mod costs;
 mod events;
 mod fairness;
