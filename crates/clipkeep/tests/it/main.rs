@@ -6,7 +6,6 @@ mod audience;
 mod backlog;
 mod browser;
 mod budgets;
-mod budgets;
 mod cached;
 mod catalog;
 mod cli;
