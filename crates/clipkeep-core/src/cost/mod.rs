@@ -63,12 +63,12 @@ impl Cost {
     }
 
     /// This and, for the `left` of a time, as much as `lately` cost in `span`; but
-    /// for `storage`, which is what bytes will cost that are there.
+    /// for `storage`, which is what it will come to in all.
     #[must_use]
     pub fn forecast(&self, lately: &Self, left: u64, span: u64, storage: Money) -> Self {
         let go_on = |now: Money, rate: Money| now + rate.times(left.into(), span.into());
         Self {
-            storage: self.storage + storage,
+            storage,
             egress: go_on(self.egress, lately.egress),
             operations: go_on(self.operations, lately.operations),
             generation: go_on(self.generation, lately.generation),

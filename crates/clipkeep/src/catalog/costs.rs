@@ -124,7 +124,9 @@ fn stays(filter: &UsageFilter, group: UsageGroup) -> &'static str {
 /// Begins a statement of whose lines only those of the first names are told:
 /// `{columns} FROM (… ` follows.
 fn first_names(list: &mut Statement, columns: &str, names: Names<'_>, mark: char) -> String {
-    list.sql.push_str(&format!("SELECT name, {columns} FROM (SELECT {columns}, name, dense_rank() OVER (ORDER BY name) AS place FROM ("));
+    list.sql.push_str(&format!(
+        "SELECT name, {columns} FROM (SELECT {columns}, name, dense_rank() OVER (ORDER BY name) AS place FROM ("
+    ));
     let most = list.bind(Value::Int(names.most.into()), mark);
     format!(") grouped) placed WHERE place <= {most} ORDER BY name")
 }

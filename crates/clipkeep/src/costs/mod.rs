@@ -231,7 +231,7 @@ async fn forecast(
     let trend = gather(catalog, (began, now), UsageGroup::All, query).await?;
     let (span, left) = (now.since(began).as_secs().max(LEAST_TREND), to.since(now).as_secs());
     let growth = trend.last.saturating_sub(trend.first);
-    let mut ahead = Quantities::default();
+    let mut ahead = total.clone();
     for (month, byte_secs) in storage::ahead(trend.last, growth, span, &slices(now, to, Cut::Months)) {
         ahead.store(month, byte_secs);
     }

@@ -178,10 +178,7 @@ async fn object_lost(
 #[async_trait]
 impl Upkeep for PostgresCatalog {
     async fn delete(&self, key: &ClipKey, at: Timestamp, remove_at: Timestamp, why: &str) -> Result<Deletion> {
-        on(&self.pool, "deleting a clip", async |mut client| {
-            again!(delete(&mut client, key, at, remove_at, why))
-        })
-        .await
+        on(&self.pool, "deleting a clip", async |mut client| again!(delete(&mut client, key, at, remove_at, why))).await
     }
 
     async fn tombstones(&self, now: Timestamp, limit: u32) -> Result<Vec<ClipKey>> {

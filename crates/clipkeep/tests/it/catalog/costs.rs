@@ -284,7 +284,14 @@ async fn what_is_not_told_by_costs_is_refused(bed: Bed) {
     let now = time("2027-03-01T00:00:00Z");
     let ask = async |group, from: &str| {
         let filter = UsageFilter { from: Some(time(from)), ..UsageFilter::default() };
-        let query = CostQuery { filter, group, lists: &lists, generations: &GenerationPrices::default(), after: None, limit: 10 };
+        let query = CostQuery {
+            filter,
+            group,
+            lists: &lists,
+            generations: &GenerationPrices::default(),
+            after: None,
+            limit: 10,
+        };
         report(&*catalog, now, &query).await
     };
     assert!(matches!(ask(UsageGroup::Hour, "2027-01-01T00:00:00Z").await, Err(CostError::Group)));

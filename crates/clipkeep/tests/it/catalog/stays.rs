@@ -2,7 +2,7 @@
 //! totals, of months that are over, and of forecasts.
 
 use clipkeep::{
-    catalog::{Catalog, OperationsRow, Registration, UsageFilter, UsageGroup},
+    catalog::{Catalog, OperationsRow, Registration, UsageFilter, UsageGroup, open::Database},
     costs::{CostQuery, CostReport, report},
 };
 use clipkeep_core::{
@@ -30,16 +30,11 @@ on_both![
     a_forecast_of_what_only_lies_there_is_exact,
     two_currencies_are_never_added_up,
     operations_are_told_where_they_are_known,
+    a_catalogue_from_before_gets_its_stays,
 ];
 
-const BY: [UsageGroup; 6] = [
-    UsageGroup::Clip,
-    UsageGroup::Tenant,
-    UsageGroup::Model,
-    UsageGroup::Prompt,
-    UsageGroup::Day,
-    UsageGroup::Month,
-];
+const BY: [UsageGroup; 6] =
+    [UsageGroup::Clip, UsageGroup::Tenant, UsageGroup::Model, UsageGroup::Prompt, UsageGroup::Day, UsageGroup::Month];
 const JANUARY: &str = "2027-01-01T00:00:00Z";
 const FEBRUARY: &str = "2027-02-01T00:00:00Z";
 const MARCH: &str = "2027-03-01T00:00:00Z";
@@ -211,8 +206,8 @@ async fn the_last_of_an_object_may_go_at_once_and_nobody_pays(bed: Bed) {
         futures_util::future::join_all(going).await;
     }
     assert_eq!(paid(&*catalog, "2027-01-03T00:00:00Z", FEBRUARY).await, []);
-    let all: u64 = paid(&*catalog, JANUARY, FEBRUARY).await.iter().map(|(_, hours)| hours).sum();
-    assert_eq!(all, 12 * 1_000_000 * (86_400 - 60) / 3600);
+    let month = costs(&*catalog, UsageGroup::Month, (JANUARY, FEBRUARY, MARCH), &GenerationPrices::default()).await;
+    assert_eq!(month.total.byte_hours, 12 * 1_000_000 * (86_400 - 60) / 3600);
 }
 
 async fn forecast(catalog: &dyn Catalog, now: Timestamp) -> CostReport {
@@ -248,7 +243,7 @@ async fn a_forecast_of_what_only_lies_there_is_exact(bed: Bed) {
     assert_eq!(month.forecast[0].total, "23.00");
     // What is deleted today costs nothing from now on, whatever the week was.
     catalog.delete(&key("c.mp4"), time("2027-01-16T12:00:00Z"), time(JANUARY), "by the test").await.unwrap();
-    let month = forecast(&*catalog, time("2027-01-16T12:00:00Z")).await;
+    let month = forecast(&*catalog, time("2027-01-16T12:00:01Z")).await;
     assert_eq!((month.forecast[0].storage.as_str(), month.total.costs[0].storage.as_str()), ("11.50", "11.50"));
 }
 
@@ -259,7 +254,10 @@ async fn two_currencies_are_never_added_up(bed: Bed) {
     let generations = priced("EUR", &[("*", "0.05")]);
     let month = costs(&*catalog, UsageGroup::Model, (JANUARY, FEBRUARY, MARCH), &generations).await;
     for on in month.costs[0].costs.iter().chain(&month.total.costs) {
-        assert_eq!((on.currency.as_str(), on.generation_currency.as_str(), on.generation.as_str()), ("USD", "EUR", "0.05"));
+        assert_eq!(
+            (on.currency.as_str(), on.generation_currency.as_str(), on.generation.as_str()),
+            ("USD", "EUR", "0.05")
+        );
         assert_eq!(on.total, on.storage);
     }
     let same = priced("USD", &[("*", "0.05")]);
@@ -287,7 +285,35 @@ async fn operations_are_told_where_they_are_known(bed: Bed) {
         ..UsageFilter::default()
     };
     let none = GenerationPrices::default();
-    let query = CostQuery { filter, group: UsageGroup::Day, lists: &lists, generations: &none, after: None, limit: 100 };
+    let query =
+        CostQuery { filter, group: UsageGroup::Day, lists: &lists, generations: &none, after: None, limit: 100 };
     let acme = report(&*catalog, time(MARCH), &query).await.unwrap();
     assert_eq!((acme.costs.len(), &acme.total.costs[0].operations), (31, &None));
+}
+
+async fn a_catalogue_from_before_gets_its_stays(bed: Bed) {
+    let catalog = bed.open().await;
+    let began = time(JANUARY);
+    for (id, day) in [("c", 0), ("b", 2), ("a", 4)] {
+        received(&*catalog, id, "m", "acme", began).await;
+        keep(&*catalog, id, &bytes("cd"), later(began, day * DAY), id != "c").await;
+    }
+    for id in ["alone", "gone"] {
+        received(&*catalog, id, "m", "", began).await;
+        store(&*catalog, id, 1_000_000, began).await;
+    }
+    for (id, day) in [("c", 6), ("gone", 8), ("b", 10)] {
+        let at = later(began, day * DAY);
+        catalog.delete(&key(&format!("{id}.mp4")), at, at, "by the test").await.unwrap();
+    }
+    let before = paid(&*catalog, JANUARY, FEBRUARY).await;
+    assert_eq!(before.len(), 5);
+    let migration = match bed.database {
+        Database::Sqlite(_) => include_str!("../../../migrations/sqlite/0015_stays.sql"),
+        Database::Postgres(_) => include_str!("../../../migrations/postgres/0015_stays.sql"),
+    };
+    let fill = &migration[migration.find("WITH members").unwrap()..];
+    let fill = &fill[..=fill.find(';').unwrap()];
+    bed.execute(&format!("DELETE FROM stays; {fill}")).await;
+    assert_eq!(paid(&*catalog, JANUARY, FEBRUARY).await, before);
 }
