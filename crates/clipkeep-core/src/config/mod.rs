@@ -32,7 +32,7 @@ pub use units::{DurationText, SizeText, UnitError};
 pub use warning::Warning;
 
 use crate::{
-    cost::GenerationPrice,
+    cost::GenerationPrices,
     endpoint::Endpoint,
     hook::standard::{NamedKey, WebhookKey},
     lifetime::SourceLifetimes,
@@ -203,7 +203,7 @@ pub struct Config {
     /// Files with further price lists.
     pub price_lists: Vec<PathBuf>,
     /// What generations cost.
-    pub generation_prices: Vec<GenerationPrice>,
+    pub generation_prices: GenerationPrices,
     /// How log lines look.
     pub log_format: LogFormat,
     /// How many client connections may be open at once.

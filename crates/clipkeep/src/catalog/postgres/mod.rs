@@ -14,6 +14,7 @@ mod restored;
 mod revocations;
 pub mod risk;
 pub mod sharing;
+mod stays;
 mod submissions;
 pub mod tenants;
 mod tls;

@@ -16,6 +16,7 @@ mod record;
 mod revocations;
 pub mod risk;
 pub mod sharing;
+mod stays;
 mod submissions;
 pub mod tenants;
 mod tokens;
