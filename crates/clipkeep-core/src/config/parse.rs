@@ -7,7 +7,7 @@ use std::{net::SocketAddr, time::Duration};
 use url::Url;
 
 use crate::{
-    cost::{Budget, BudgetFor, GenerationPrice, Money},
+    cost::{Budget, BudgetFor, GenerationPrice, Money, is_currency},
     endpoint::Endpoint,
     id::{Provider, Tenant},
     lifetime::LifetimeRule,
@@ -170,6 +170,10 @@ pub(super) fn retention_rule(text: &str) -> Result<RetentionRule, Problem> {
         }
         Some(_) => Err(shape()),
     }
+}
+
+pub(super) fn currency(text: &str) -> Result<String, Problem> {
+    if is_currency(text) { Ok(text.to_owned()) } else { Err("must be three capital letters such as USD".to_owned()) }
 }
 
 pub(super) fn generation_price(text: &str) -> Result<GenerationPrice, Problem> {

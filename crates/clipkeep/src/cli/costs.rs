@@ -1,6 +1,6 @@
 //! `clipkeep costs`: what clips cost.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{collections::BTreeSet, path::PathBuf, process::ExitCode};
 
 use anyhow::bail;
 use clipkeep_core::{
@@ -82,6 +82,9 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
     let budgets = watch.shown(&*catalog, now, args.tenant.as_ref(), args.list.as_deref()).await?;
     if let Some(path) = &args.html {
         chart::write(path, &page(&report, &budgets))?;
+        if !as_json {
+            output::note(format!("wrote {}", path.display()));
+        }
     }
     if as_json {
         let mut told = serde_json::to_value(&report)?;
@@ -126,17 +129,36 @@ fn print(report: &CostReport) {
     let headings = headings(report);
     output::table(&headings.iter().map(String::as_str).collect::<Vec<_>>(), &rows(report));
     let row = |(at, on): (usize, &CostOnList)| {
-        let parts: [fn(&Cost) -> Money; 5] =
-            [|cost| cost.storage, |cost| cost.egress, |cost| cost.operations, |cost| cost.generation, Cost::total];
-        let end = report.forecast.get(at).map_or_else(|| "-".to_owned(), |end| amount(end, Cost::total));
-        std::iter::once(on.list.clone()).chain(parts.map(|part| amount(on, part))).chain([end]).collect()
+        let operations = on.operations.as_ref().map_or_else(unknown, |_| amount(on, |cost| cost.operations));
+        let generation = format!("{} {}", on.generated.rounded(), on.generation_currency);
+        let end = report.forecast.get(at).map_or_else(unknown, |end| amount(end, Cost::total));
+        let (storage, egress) = (amount(on, |cost| cost.storage), amount(on, |cost| cost.egress));
+        vec![on.list.clone(), storage, egress, operations, generation, amount(on, Cost::total), end]
     };
     let lists: Vec<Vec<String>> = report.total.costs.iter().enumerate().map(row).collect();
     output::line("");
     output::table(&["LIST", "STORAGE", "EGRESS", "OPERATIONS", "GENERATION", "TOTAL", "AT THE END"], &lists);
-    if let Some(first) = charts(report).into_iter().next() {
-        chart::print(&first.title, &first.bars);
+    notes(report).iter().for_each(output::note);
+    charts(report).iter().for_each(|chart| chart::print(&chart.title, &chart.bars));
+}
+
+/// What is not in the lines above, or not in their sum.
+fn notes(report: &CostReport) -> Vec<String> {
+    let on = &report.total.costs;
+    let mut notes = Vec::new();
+    if on.iter().any(|on| on.operations.is_none()) {
+        notes.push("whose the bucket's operations were is not known: they are in no amount here".to_owned());
+    } else if !matches!(report.by, "day" | "month") {
+        notes.push(format!("the bucket's operations are in the total, not in the lines: no {} has its own", report.by));
     }
+    if let Some(apart) = on.iter().find(|on| on.currency != on.generation_currency) {
+        notes.push(format!("generations cost {}, which is in no total in another currency", apart.generation_currency));
+    }
+    notes
+}
+
+fn unknown() -> String {
+    "-".to_owned()
 }
 
 fn print_budgets(budgets: &[BudgetUse]) {
@@ -170,13 +192,19 @@ fn bar(name: String, on: &CostOnList) -> Bar {
 }
 
 fn page(report: &CostReport, budgets: &[BudgetUse]) -> Page {
-    let beside = |title: &str, on: &[CostOnList]| Chart {
-        title: title.to_owned(),
-        bars: on.iter().map(|one| bar(one.list.clone(), one)).collect(),
+    let beside = |title: String, on: &[CostOnList], currency: &str| Chart {
+        title,
+        bars: on.iter().filter(|one| one.currency == currency).map(|one| bar(one.list.clone(), one)).collect(),
     };
-    let mut charts = vec![beside("All, on each price list", &report.total.costs)];
-    if !report.forecast.is_empty() {
-        charts.push(beside("At the end of the time, if the last seven days go on", &report.forecast));
+    // Bars in two currencies cannot be held against one another.
+    let currencies: BTreeSet<&str> = report.total.costs.iter().map(|on| on.currency.as_str()).collect();
+    let mut charts = Vec::new();
+    for currency in currencies {
+        charts.push(beside(format!("All, on each price list in {currency}"), &report.total.costs, currency));
+        if !report.forecast.is_empty() {
+            let title = format!("At the end of the time, if the last days go on, in {currency}");
+            charts.push(beside(title, &report.forecast, currency));
+        }
     }
     if !budgets.is_empty() {
         let bar = |one: &BudgetUse| Bar {

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use clipkeep_core::{
     config::Config,
     cost::{
-        Budget, BudgetFor, GenerationPrice, Money, PriceList, THRESHOLDS, budgets_of,
+        Budget, BudgetFor, GenerationPrices, Money, PriceList, THRESHOLDS, budgets_of,
         calendar::{Cut, month_of, name_of},
     },
     id::Tenant,
@@ -66,7 +66,7 @@ impl BudgetUse {
 pub struct BudgetWatch {
     budgets: Vec<Budget>,
     lists: Vec<PriceList>,
-    generations: Vec<GenerationPrice>,
+    generations: GenerationPrices,
 }
 
 impl BudgetWatch {

@@ -15,6 +15,7 @@ mod restored;
 mod revocations;
 pub mod risk;
 pub mod sharing;
+mod stays;
 mod submissions;
 pub mod tenants;
 mod tls;

@@ -175,9 +175,9 @@ const CHANGED_GENERATIONS: &str = "UPDATE generations g SET status = n.status, m
 
 const NEW_CLIPS: &str = "INSERT INTO clips (key, provider, request_id, idx, slot, source_url, source_expires_at, \
     kind, content_type, state, policy, model, prompt_hash, tenant, seed, epoch, created_at, due_at, queue_at, queued, \
-    fence, attempts) SELECT key, provider, request_id, idx, slot, source_url, source_expires_at, \
+    fence, attempts, model_at) SELECT key, provider, request_id, idx, slot, source_url, source_expires_at, \
     kind, content_type, state, policy, model, prompt_hash, tenant, seed, epoch, created_at, due_at, due_at, \
-    FALSE, 0, 0 \
+    FALSE, 0, 0, CASE WHEN model IS NOT NULL THEN created_at END \
     FROM json_populate_recordset(NULL::clips, $1::text::json) ON CONFLICT DO NOTHING";
 
 const RETOLD_CLIPS: &str = "UPDATE clips c SET model = n.model, prompt_hash = n.prompt_hash, tenant = n.tenant, \

@@ -17,6 +17,7 @@ mod record;
 mod revocations;
 pub mod risk;
 pub mod sharing;
+mod stays;
 mod submissions;
 pub mod tenants;
 mod tokens;

@@ -193,9 +193,9 @@ fn write_generation(tx: &Connection, sql: &str, row: &Generation) -> Result<()> 
 fn write_new_clip(tx: &Connection, row: &Clip) -> Result<()> {
     const SQL: &str = "INSERT INTO clips (key, provider, request_id, idx, slot, source_url, source_expires_at, \
         kind, content_type, state, policy, model, prompt_hash, tenant, seed, epoch, created_at, due_at, queue_at, queued, \
-        fence, attempts) VALUES (:key, :provider, :request_id, :idx, :slot, :source_url, :source_expires_at, \
+        fence, attempts, model_at) VALUES (:key, :provider, :request_id, :idx, :slot, :source_url, :source_expires_at, \
         :kind, :content_type, :state, :policy, :model, :prompt_hash, :tenant, :seed, :epoch, :created_at, :due_at, :due_at, \
-        0, 0, 0)";
+        0, 0, 0, CASE WHEN :model IS NOT NULL THEN :created_at END)";
     tx.prepare_cached(SQL)?.execute(named_params! {
         ":key": row.key.as_str(),
         ":provider": row.provider.as_str(),

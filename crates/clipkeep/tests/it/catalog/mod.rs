@@ -17,6 +17,7 @@ mod revocations;
 mod risk;
 mod schema;
 mod sharing;
+mod stays;
 mod submissions;
 mod taken;
 mod tenants;
