@@ -92,6 +92,7 @@ pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
         adopt_within: read.duration("adopt_within"),
         price_lists: read.value("price_lists", |text| parse::list(text, parse::folder)),
         generation_prices: read.value("generation_prices", |text| parse::list(text, parse::generation_price)),
+        proxy_disk: read.size("proxy_disk"),
         log_format: read.value("log_format", parsed),
         max_connections: read.count("max_connections"),
     };
