@@ -204,6 +204,8 @@ pub struct Config {
     pub price_lists: Vec<PathBuf>,
     /// What generations cost.
     pub generation_prices: GenerationPrices,
+    /// How much disk the bodies that pass to fal and back may take, all together.
+    pub proxy_disk: u64,
     /// How log lines look.
     pub log_format: LogFormat,
     /// How many client connections may be open at once.
