@@ -31,6 +31,7 @@ use crate::{
     links::Links,
     outbox::{self, Feed, OutboxParts, OutboxSettings},
     provider::{FalRelay, Providers},
+    proxy::SpoolRoom,
     scratch::{Role, Scratch},
     source::{SourceClient, SourceSettings},
     store::{Store, StoreError, StoreTarget, UploadLimits},
@@ -74,6 +75,8 @@ pub struct App {
     pub relay: FalRelay,
     /// Places for calls to fal, which may go on without their callers.
     pub calls: Arc<Semaphore>,
+    /// The disk that their bodies share.
+    pub spool: Arc<SpoolRoom>,
     /// What signs and checks links.
     pub links: Links,
     /// What storage and egress cost.
@@ -186,6 +189,7 @@ impl App {
             providers,
             relay: FalRelay::new(&config)?,
             calls: Arc::new(Semaphore::new(config.max_connections)),
+            spool: Arc::new(SpoolRoom::new(scratch.folder().to_owned(), config.proxy_disk)),
             final_urls: FinalUrls::new(&config),
             shelf: Shelf::new(SHELF_MEMORY),
             tasks,

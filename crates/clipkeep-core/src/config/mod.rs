@@ -206,6 +206,8 @@ pub struct Config {
     pub generation_prices: GenerationPrices,
     /// How much a month may cost.
     pub budgets: Vec<Budget>,
+    /// How much disk the bodies that pass to fal and back may take, all together.
+    pub proxy_disk: u64,
     /// How log lines look.
     pub log_format: LogFormat,
     /// How many client connections may be open at once.

@@ -14,6 +14,7 @@ pub mod group;
 pub mod lookup;
 mod merge;
 mod migrate;
+mod names;
 pub mod open;
 pub mod outbox;
 pub mod outlook;

@@ -4,7 +4,7 @@
 use clipkeep_core::{
     event::{Event, Position},
     generation::{Clip, Generation, HistoryEntry},
-    id::ClipKey,
+    id::{ClipKey, Provider, RequestId},
     link::Revocation,
     secret::SourceUrl,
     state::ClipState,
@@ -86,6 +86,12 @@ pub(crate) fn generation(row: &impl Columns) -> Result<Generation> {
         completed_at: cells.time("completed_at")?,
         poll_at: cells.time("poll_at")?,
     })
+}
+
+/// Reads who holds a request id's names.
+pub(crate) fn name(row: &impl Columns) -> Result<(RequestId, Provider)> {
+    let cells = Cells::of(row, "names", "request_id")?;
+    Ok((cells.must("request_id", cells.name("request_id"))?, cells.must("provider", cells.name("provider"))?))
 }
 
 /// Reads a generation's columns, `polls`, `poll_misses` and `poll_error`.

@@ -139,17 +139,27 @@ async fn within<T>(
     let requests: Vec<&str> = ids.iter().map(|(_, request_id)| request_id.as_str()).collect();
     let generations = all(tx, LOCK_GENERATIONS, &[&providers, &requests], row::generation).await?;
     let clips = all(tx, LOCK_CLIPS, &[&providers, &requests, &keys], row::clip).await?;
-    let mut ledger = Ledger::new(rules, generations, clips);
+    let names = all(tx, NAMES, &[&requests], row::name).await?;
+    let mut ledger = Ledger::new(rules, generations, clips, names);
     let judged = judge(&mut ledger)?;
     write(tx, &ledger).await?;
     Ok(judged)
 }
 
-/// Locks the generations that the news touches, in order.
+/// Locks the generations that the news touches, in order, and those of other
+/// providers that have their request ids.
 pub const LOCK_GENERATIONS: &str = select_generations!(
-    "WHERE (provider, request_id) IN (SELECT * FROM unnest($1::text[], $2::text[])) \
+    "WHERE request_id = ANY($2::text[]) AND (provider <> 'adopted' \
+    OR (provider, request_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))) \
     ORDER BY provider, request_id FOR NO KEY UPDATE"
 );
+
+/// Finds who holds the names of request ids. Whoever takes one that was free
+/// meanwhile is overtaken, and judges anew.
+const NAMES: &str = "SELECT request_id, provider FROM names WHERE request_id = ANY($1::text[])";
+
+const NEW_NAMES: &str = "INSERT INTO names (request_id, provider) SELECT request_id, provider \
+    FROM json_populate_recordset(NULL::names, $1::text::json) ON CONFLICT DO NOTHING";
 
 /// Locks the clips that the news touches, in order: those of its generations,
 /// and those whose keys it names.
@@ -229,6 +239,8 @@ async fn write(tx: &impl GenericClient, ledger: &Ledger<'_>) -> Result<()> {
     let gone = ledger.taken.generations.iter();
     put(tx, GONE_GENERATIONS, gone.map(|(provider, id)| json!({"provider": provider, "request_id": id})).collect())
         .await?;
+    let named = ledger.named();
+    put(tx, NEW_NAMES, named.map(|(id, provider)| json!({"request_id": id, "provider": provider})).collect()).await?;
     tenanted(tx, &ledger.tenanted).await?;
     put(tx, LINES, ledger.lines.iter().map(line_row).collect()).await?;
     put(tx, EVENTS, ledger.events.iter().map(event_row).collect()).await

@@ -39,7 +39,7 @@ impl Tenants for PostgresCatalog {
         let id = (registration.provider.clone(), registration.request_id.clone());
         let register =
             |client| record::judged(client, &self.rules, id, |ledger| register_own(ledger, tenant, registration));
-        on(&self.pool, "registering a generation", register).await
+        on(&self.pool, "registering a generation", async |client| register(client).await?).await
     }
 
     async fn own_generation(&self, tenant: &Tenant, request_id: &RequestId) -> Result<Option<Generation>> {

@@ -1,10 +1,12 @@
 //! Webhooks and registrations: load what they touch, let the ledger judge,
 //! write down what it marked.
 
+use std::collections::BTreeMap;
+
 use clipkeep_core::{
     event::Event,
     generation::{Clip, Generation, HookRecord},
-    id::{ClipKey, Tenant},
+    id::{ClipKey, Provider, RequestId, Tenant},
 };
 use rusqlite::{Connection, named_params};
 
@@ -32,7 +34,7 @@ pub(super) fn hooks(tx: &Connection, rules: &Rules, hooks: &[HookRecord]) -> Res
 
 /// The same; looks for what may be taken over only if it is to.
 fn record(tx: &Connection, rules: &Rules, hooks: &[HookRecord], takes_over: bool) -> Result<Vec<HookOutcome>> {
-    let (mut generations, mut clips) = (Vec::new(), Vec::new());
+    let (mut generations, mut clips, mut names) = (Vec::new(), Vec::new(), BTreeMap::new());
     for hook in hooks {
         let id = (hook.provider.clone(), hook.request_id.clone());
         load(tx, &id, &mut generations, &mut clips)?;
@@ -42,8 +44,12 @@ fn record(tx: &Connection, rules: &Rules, hooks: &[HookRecord], takes_over: bool
         for new in &hook.clips {
             clips.extend(clip(tx, &new.key)?);
         }
+        names.extend(name(tx, &id.1)?);
+        if !names.contains_key(&id.1) {
+            others(tx, &id, &mut generations)?;
+        }
     }
-    let mut ledger = Ledger::new(rules, generations, clips);
+    let mut ledger = Ledger::new(rules, generations, clips, names);
     let outcomes = ledger.hooks(hooks)?;
     write(tx, &ledger)?;
     Ok(outcomes)
@@ -65,7 +71,8 @@ pub(super) fn judged<T>(
     let (mut generations, mut clips) = (Vec::new(), Vec::new());
     load(tx, id, &mut generations, &mut clips)?;
     load(tx, &found(id), &mut generations, &mut clips)?;
-    let mut ledger = Ledger::new(rules, generations, clips);
+    others(tx, id, &mut generations)?;
+    let mut ledger = Ledger::new(rules, generations, clips, name(tx, &id.1)?);
     let judged = judge(&mut ledger);
     write(tx, &ledger)?;
     Ok(judged)
@@ -85,6 +92,19 @@ fn load(
         clips.extend(all(tx, CLIPS, id, |row| row::clip(row))?);
     }
     generations.extend(known);
+    Ok(())
+}
+
+/// Who holds the names of this request id.
+fn name(tx: &Connection, request_id: &RequestId) -> Result<Option<(RequestId, Provider)>> {
+    const SQL: &str = "SELECT request_id, provider FROM names WHERE request_id = ?1";
+    first(tx, SQL, [request_id.as_str()], |row| row::name(row))
+}
+
+/// Other providers' generations of this request id.
+fn others(tx: &Connection, (provider, request_id): &GenerationId, generations: &mut Vec<Generation>) -> Result<()> {
+    const SQL: &str = select_generations!("WHERE request_id = ?2 AND provider NOT IN (?1, 'adopted')");
+    generations.extend(all(tx, SQL, [provider.as_str(), request_id.as_str()], |row| row::generation(row))?);
     Ok(())
 }
 
@@ -113,6 +133,10 @@ fn write(tx: &Connection, ledger: &Ledger<'_>) -> Result<()> {
     for (provider, request_id) in &ledger.taken.generations {
         const SQL: &str = "DELETE FROM generations WHERE provider = ?1 AND request_id = ?2";
         tx.prepare_cached(SQL)?.execute([provider.as_str(), request_id.as_str()])?;
+    }
+    for (request_id, provider) in ledger.named() {
+        const SQL: &str = "INSERT INTO names (request_id, provider) VALUES (?1, ?2)";
+        tx.prepare_cached(SQL)?.execute([request_id.as_str(), provider.as_str()])?;
     }
     tenanted(tx, &ledger.tenanted)?;
     ledger.lines.iter().try_for_each(|line| tell(tx, line))?;

@@ -38,7 +38,7 @@ impl Tenants for SqliteCatalog {
         let (tenant, registration, rules) = (tenant.clone(), registration.clone(), Arc::clone(&self.rules));
         let id = (registration.provider.clone(), registration.request_id.clone());
         let register = move |tx: &rusqlite::Connection| {
-            record::judged(tx, &rules, &id, |ledger| register_own(ledger, &tenant, &registration))
+            record::judged(tx, &rules, &id, |ledger| register_own(ledger, &tenant, &registration))?
         };
         self.writer.write("registering a generation", register).await
     }

@@ -8,6 +8,7 @@ mod family;
 mod hooks;
 mod lists;
 mod lookup;
+mod names;
 mod outbox;
 mod plans;
 mod polls;

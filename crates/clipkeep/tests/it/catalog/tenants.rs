@@ -54,10 +54,10 @@ async fn registering_what_is_anothers_or_nobodys_writes_nothing(bed: Bed) {
 
 async fn a_tenant_finds_its_own_generation_among_providers(bed: Bed) {
     let catalog = bed.open().await;
-    catalog.record_hooks(&[hook_of("r", "a")]).await.unwrap();
     let mut other = registration("r", Facts::default());
     other.provider = "replicate".parse().unwrap();
     catalog.register_own(&tenant("b"), &other).await.unwrap().unwrap();
+    catalog.record_hooks(&[hook_of("r", "a")]).await.unwrap();
     for (name, provider) in [("a", Some("fal")), ("b", Some("replicate")), ("c", None)] {
         let found = catalog.own_generation(&tenant(name), &id("r")).await.unwrap();
         assert_eq!(found.as_ref().map(|found| Provider::as_str(&found.provider)), provider, "{name}");
