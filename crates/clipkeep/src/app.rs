@@ -25,12 +25,13 @@ use crate::{
         open::open_configured,
     },
     clock::SystemClock,
-    costs::price_lists,
+    costs::{BudgetWatch, price_lists},
     fill::{self, FillEngine, FillParts, FillSettings, local},
     keys,
     links::Links,
     outbox::{self, Feed, OutboxParts, OutboxSettings},
     provider::{FalRelay, Providers},
+    proxy::SpoolRoom,
     scratch::{Role, Scratch},
     source::{SourceClient, SourceSettings},
     store::{Store, StoreError, StoreTarget, UploadLimits},
@@ -74,10 +75,14 @@ pub struct App {
     pub relay: FalRelay,
     /// Places for calls to fal, which may go on without their callers.
     pub calls: Arc<Semaphore>,
+    /// The disk that their bodies share.
+    pub spool: Arc<SpoolRoom>,
     /// What signs and checks links.
     pub links: Links,
     /// What storage and egress cost.
     pub price_lists: Vec<PriceList>,
+    /// How much a month may cost.
+    pub budgets: Arc<BudgetWatch>,
     /// What signs receipts.
     pub receipts: ReceiptKey,
     /// Where clips are for good.
@@ -143,6 +148,8 @@ impl App {
         });
         let hooks = Arc::new(HookWriter::start(Arc::clone(&catalog), HookLimits::default()));
         let providers = Arc::new(Providers::new(&config)?);
+        let price_lists = price_lists(&config)?;
+        let budgets = Arc::new(BudgetWatch::new(&config, &price_lists)?);
         let sweep = Sweep::new(SweepParts {
             settings: sweep_settings(&config),
             store: Arc::clone(&store),
@@ -151,6 +158,7 @@ impl App {
             hooks: Arc::clone(&hooks),
             engine: engine.clone(),
             providers: Arc::clone(&providers),
+            budgets: Arc::clone(&budgets),
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
         });
@@ -181,13 +189,15 @@ impl App {
             providers,
             relay: FalRelay::new(&config)?,
             calls: Arc::new(Semaphore::new(config.max_connections)),
+            spool: Arc::new(SpoolRoom::new(scratch.folder().to_owned(), config.proxy_disk)),
             final_urls: FinalUrls::new(&config),
             shelf: Shelf::new(SHELF_MEMORY),
             tasks,
             cache,
             stopping,
             callers: Callers::new(keys.admin_token, Arc::clone(&catalog), Arc::clone(&clock)),
-            price_lists: price_lists(&config)?,
+            price_lists,
+            budgets,
             receipts: keys.receipt_key.expose().parse()?,
             scratch,
             feed: Feed::new(told_before),

@@ -13,6 +13,7 @@ fn kind_words(kind: Kind) -> String {
     match kind {
         Kind::Text(form) => form.to_owned(),
         Kind::Secret(form) => format!("secret: {form}"),
+        Kind::SecretList(form) => format!("secret list of {form}"),
         Kind::List(form) => format!("list of {form}"),
         Kind::Choice(names) => names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
         Kind::Bool => "`true` or `false`".to_owned(),

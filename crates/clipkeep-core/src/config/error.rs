@@ -141,7 +141,7 @@ pub(super) fn toml_value(key: &Key, text: &str) -> String {
     let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
     match key.kind {
         Kind::Bool | Kind::Count(..) => text.to_owned(),
-        Kind::List(_) => {
+        Kind::List(_) | Kind::SecretList(_) => {
             let entries: Vec<_> = super::parse::entries(text).map(quoted).collect();
             format!("[{}]", entries.join(", "))
         }

@@ -11,6 +11,8 @@ pub enum Kind {
     Text(&'static str),
     /// Text that is never printed, of the form described. Empty is «none».
     Secret(&'static str),
+    /// A TOML array, or one string with commas, of such texts.
+    SecretList(&'static str),
     /// A TOML array, or one string with commas, of the entries described.
     List(&'static str),
     /// One of these words.
@@ -92,7 +94,7 @@ pub fn is_reserved_env(name: &str) -> bool {
         || rest.starts_with("SERVICE_PORT_")
 }
 
-use Kind::{Bool, Choice, Count, CountOrHalf, Duration, DurationOrNever, List, Rate, Secret, Size, Text};
+use Kind::{Bool, Choice, Count, CountOrHalf, Duration, DurationOrNever, List, Rate, Secret, SecretList, Size, Text};
 
 macro_rules! keys {
     ($($(#[doc = $doc:literal])+ $name:ident: $kind:expr, $default:literal, $example:literal $(, $flag:ident)?;)+) => {
@@ -146,10 +148,10 @@ keys! {
     admin_token: Secret("16 or more visible ASCII characters"), "", "put-a-long-random-text-here";
     /// The keys that sign links, as `kid:base64` with commas between. The first signs, all verify. Made on first
     /// start and kept in `data` if not given; several nodes must be given the same.
-    link_keys: Secret("`kid:base64,…`"), "", "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    link_keys: SecretList("`kid:base64`"), "", "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     /// The keys that sign internal links, as `link_keys`; their ids begin with `i-`. Made on first start and kept in
     /// `data` if not given; several nodes must be given the same.
-    internal_link_keys: Secret("`i-kid:base64,…`"), "", "i-1:YGFiY2RlZmdoaWprbG1ub3BxcnN0dXZ3eHl6e3x9fn8=";
+    internal_link_keys: SecretList("`i-kid:base64`"), "", "i-1:YGFiY2RlZmdoaWprbG1ub3BxcnN0dXZ3eHl6e3x9fn8=";
     /// A link's expiry is rounded up to a multiple of this, so that links repeat and cache well. Whole seconds.
     link_window: Duration("1s", "30d"), "1h", "15m";
     /// How long a link lives if its maker does not say. Whole seconds.
@@ -205,7 +207,7 @@ keys! {
     fal_user_ids: List("account ids"), "", "github|1234567, auth0|abcdef";
     /// The signing secrets of Replicate's webhooks, with commas between: the current one, and while it is changed the one
     /// before. Replicate tells it at `/v1/webhooks/default/secret`. Without it `/hooks/replicate` answers 503.
-    replicate_webhook_secret: Secret("`whsec_` and 24 to 64 bytes in base64, …"), "",
+    replicate_webhook_secret: SecretList("`whsec_` and 24 to 64 bytes in base64"), "",
         "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     /// The Replicate API token, for asking after predictions whose webhook never came.
     replicate_token: Secret("visible ASCII characters"), "", "r8_put-your-token-here";
@@ -214,7 +216,7 @@ keys! {
     /// The keys that `/hooks/standard` believes, with commas between: a shared secret (`whsec_…`) or a public key
     /// (`whpk_…`). With `NAME=` in front it speaks for the provider of that name alone, without for any that clipkeep
     /// has no own way for. See docs/hooks.md.
-    standard_webhook_secrets: Secret("`whsec_…`, `whpk_…` or `NAME=whsec_…`, …"), "",
+    standard_webhook_secrets: SecretList("`whsec_…`, `whpk_…` or `NAME=whsec_…`"), "",
         "luma=whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     /// Where apps are told what happened to their clips, as Standard Webhooks: see docs/events.md. A comma within a URL
     /// is written `%2C`.
@@ -283,10 +285,20 @@ keys! {
     adopt_within: Duration("1s", "365d"), "1h", "15m";
     /// Files with further price lists (docs/costs.md), beside `aws-s3-standard` and `cloudflare-r2`. Read at start.
     price_lists: List("files"), "", "/etc/clipkeep/my-prices.toml";
-    /// What generations cost, first match wins: an amount for each, or with `/s` for each second of their clips, in the
-    /// price lists' currency. In a model pattern `*` stands for any run of characters.
+    /// What generations cost, first match wins: an amount for each, or with `/s` for each second of their clips, in
+    /// `generation_currency`. In a model pattern `*` stands for any run of characters.
     generation_prices: List("`model=PATTERN:AMOUNT` or `model=PATTERN:AMOUNT/s`"), "",
         "model=fal-ai/veo3*:0.40/s, model=*:0.05";
+    /// What `generation_prices` are in. A price list in another currency tells them beside its total, not in it.
+    generation_currency: Text("three letters"), "USD", "EUR";
+    /// How much a calendar month (UTC) may cost on a price list, in its currency: all together, a tenant, or with `*` each
+    /// tenant apart; of one tenant's the first on a list holds. At 80 % and at 100 % `budget.exceeded` is told. See
+    /// docs/costs.md.
+    budgets: List("`all:AMOUNT@LIST`, `tenant=NAME:AMOUNT@LIST` or `tenant=*:AMOUNT@LIST`"), "",
+        "all:500@aws-s3-standard, tenant=acme:50@aws-s3-standard, tenant=*:5@aws-s3-standard";
+    /// How much of this node's disk the bodies that pass through `/fal/proxy` and the gateway may take, all together.
+    /// Each is 1 GiB at most, and up to 64 KiB of it wait in memory.
+    proxy_disk: Size("1MiB", "1024TiB"), "8GiB", "50GiB";
     /// How log lines look; `auto` is text on a terminal and JSON elsewhere.
     log_format: Choice(&["auto", "text", "json"]), "auto", "json";
     /// How many client connections may be open at once.

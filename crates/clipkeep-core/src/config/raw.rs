@@ -102,7 +102,7 @@ impl Layers {
 
 /// A TOML value as the text that the environment would hold.
 fn toml_text(key: &Key, value: &DeValue<'_>) -> Result<String, &'static str> {
-    let is_list = matches!(key.kind, Kind::List(_));
+    let is_list = matches!(key.kind, Kind::List(_) | Kind::SecretList(_));
     match value {
         DeValue::String(text) => Ok(text.to_string()),
         DeValue::Integer(number) => Ok(number.to_string()),

@@ -186,6 +186,19 @@ fn lists_are_arrays_or_comma_separated() {
 }
 
 #[test]
+fn secrets_of_which_there_may_be_several_are_lists_too() {
+    let (first, second) =
+        ("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "luma=whsec_bHVtYSBzaWducyB3aXRoIHRoaXMgc2VjcmV0IQ==");
+    for text in [format!("[\"{first}\", \"{second}\"]"), format!("\"{first}, {second}\"")] {
+        let config = file(&format!("standard_webhook_secrets = {text}")).unwrap();
+        assert_eq!(config.standard_webhook_secrets.len(), 2);
+        assert_eq!(config.standard_webhook_secrets[1].provider.as_ref().unwrap().as_str(), "luma");
+    }
+    let refused = file("standard_webhook_secrets = [1]").err().unwrap();
+    assert!(refused[0].contains("must be strings"), "{refused:?}");
+}
+
+#[test]
 fn bare_numbers_and_booleans_are_read_as_written() {
     let config = file("fill_concurrency = 8\nmax_clip_size = 1_000\npublic = true\nfast_start = 'false'").unwrap();
     assert_eq!((config.fill_concurrency, config.max_clip_size), (8, 1000));

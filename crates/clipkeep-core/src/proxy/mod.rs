@@ -23,5 +23,5 @@ pub use headers::{TARGET_HEADER, TENANT_HEADER, lifetime, reply_headers, request
 pub use rewrite::Rewriter;
 pub use scan::{Piece, Scanner};
 pub use sse::{Event, Events, SseRewriter};
-pub use submit::{Submitted, with_webhook};
+pub use submit::{Submitted, with_own_webhook, with_webhook};
 pub use target::{Call, FalHost, Target, TargetError};

@@ -17,7 +17,7 @@ use clipkeep_core::{
 };
 
 use super::{
-    CatalogError, HookOutcome, Registration, Result,
+    HookOutcome, Registration, Result,
     restart::{is_replaced, restart},
     rules::{Prompts, Rules, poll_at},
     taken::Taken,
@@ -74,8 +74,11 @@ pub(crate) struct Ledger<'a> {
     pub(crate) events: Vec<Event>,
     /// Which of our clips stand in a generation's input.
     pub(crate) parents: BTreeSet<(GenerationId, ClipKey)>,
-    /// Clips whose tenant became known, and when.
+    /// Clips whose tenant or model became known, and when.
     pub(crate) tenanted: Vec<(ClipKey, Timestamp)>,
+    /// Who holds the clip names of a request id; and those that are new.
+    pub(super) names: BTreeMap<RequestId, Provider>,
+    pub(super) named: BTreeMap<RequestId, Provider>,
 }
 
 impl<'a> Ledger<'a> {
@@ -83,6 +86,7 @@ impl<'a> Ledger<'a> {
         rules: &'a Rules,
         generations: impl IntoIterator<Item = Generation>,
         clips: impl IntoIterator<Item = Clip>,
+        names: impl IntoIterator<Item = (RequestId, Provider)>,
     ) -> Self {
         let by_id = |row: Generation| ((row.provider.clone(), row.request_id.clone()), (row, GenerationMark::Known));
         let by_key = |row: Clip| (row.key.clone(), (row, ClipMark::Known));
@@ -95,6 +99,8 @@ impl<'a> Ledger<'a> {
             events: Vec::new(),
             parents: BTreeSet::new(),
             tenanted: Vec::new(),
+            names: names.into_iter().collect(),
+            named: BTreeMap::new(),
         }
     }
 
@@ -122,6 +128,7 @@ impl<'a> Ledger<'a> {
         let id = (hook.provider.clone(), hook.request_id.clone());
         let took = self.take_over(&id, hook.received_at);
         self.refuse_taken_keys(&id, hook)?;
+        self.confirm(&id, &hook.facts, hook.received_at);
         self.descend(&id, &hook.facts);
         let before = self.generations.get(&id).map(|(row, _)| (row.status, row.created_at));
         let news = Generation {
@@ -148,8 +155,8 @@ impl<'a> Ledger<'a> {
         Ok(HookOutcome::Recorded { clips })
     }
 
-    /// Takes in a registration; answers the generation as it is now.
-    pub(crate) fn register(&mut self, registration: &Registration) -> Generation {
+    /// Takes in what is said of a generation.
+    pub(super) fn tell_of(&mut self, registration: &Registration) -> Generation {
         let Registration { provider, request_id, facts, at } = registration;
         let id = (provider.clone(), request_id.clone());
         self.take_over(&id, *at);
@@ -170,17 +177,6 @@ impl<'a> Ledger<'a> {
             self.lines.extend(of_it.map(|(clip, _)| registered(clip.key.clone())));
         }
         self.generations.get(&id).map_or(news, |(row, _)| row.clone())
-    }
-
-    fn refuse_taken_keys(&self, id: &GenerationId, hook: &HookRecord) -> Result<()> {
-        for new in &hook.clips {
-            if let Some((known, _)) = self.clips.get(&new.key)
-                && !is_of(known, id)
-            {
-                return Err(CatalogError::KeyTaken { key: new.key.clone(), provider: known.provider.clone() });
-            }
-        }
-        Ok(())
     }
 
     /// Merges news of a generation; answers whether it was news. One that
@@ -251,7 +247,7 @@ impl<'a> Ledger<'a> {
             if clip.facts.public != facts.public || clip.facts.tenant != facts.tenant {
                 self.events.push(about(clip, EventType::ClipRevised, at));
             }
-            if clip.facts.tenant != facts.tenant {
+            if clip.facts.tenant != facts.tenant || clip.facts.model != facts.model {
                 self.tenanted.push((clip.key.clone(), at));
             }
             clip.policy = policy;

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use clipkeep_core::{
     event::{Event, Position},
     generation::{Clip, Facts, Generation},
-    id::{Provider, RequestId, Tenant},
+    id::{ClipKey, Provider, RequestId, Tenant},
     time::Timestamp,
 };
 
@@ -20,7 +20,8 @@ use super::{
 pub trait Tenants {
     /// [`super::Catalog::register`] for a tenant: the generation is its own.
     /// `None`, and nothing is written, if it is known and not the tenant's; two
-    /// that register at once are judged one after the other.
+    /// that register at once are judged one after the other. `KeyTaken` if the
+    /// clips' names are another provider's generation's.
     async fn register_own(&self, tenant: &Tenant, registration: &Registration) -> Result<Option<Generation>>;
 
     /// The tenant's generation with this id. Should two providers have given
@@ -41,7 +42,7 @@ pub(super) fn register_own(
     ledger: &mut Ledger<'_>,
     tenant: &Tenant,
     registration: &Registration,
-) -> Option<Generation> {
+) -> Result<Option<Generation>> {
     let Registration { provider, request_id, facts, .. } = registration;
     // What was found in the store would be taken over, so it is judged, too.
     let is_it = |known: &&Generation| {
@@ -49,18 +50,21 @@ pub(super) fn register_own(
     };
     let is_anothers = |known: &Generation| known.facts.tenant.as_ref() != Some(tenant);
     if ledger.generations(GenerationMark::Known).filter(is_it).any(is_anothers) {
-        return None;
+        return Ok(None);
+    }
+    if let Some(holder) = ledger.other_holder(&(provider.clone(), request_id.clone())) {
+        return Err(CatalogError::KeyTaken { key: ClipKey::new(request_id, 0, "mp4"), provider: holder.clone() });
     }
     let facts = Facts { tenant: Some(tenant.clone()), ..facts.clone() };
-    Some(ledger.register(&Registration { facts, ..registration.clone() }))
+    Ok(Some(ledger.tell_of(&Registration { facts, ..registration.clone() })))
 }
 
-/// Reads an event and the `tenant` of its generation.
+/// Reads an event and `whose` it is: its own tenant, or its generation's.
 pub(super) fn own_event(row: &impl Columns, tenant: &Tenant) -> Result<(Position, Option<Event>)> {
     let (position, event) = row::event(row)?;
-    let whose = row.text("tenant").map_err(|_| CatalogError::BadRow {
+    let whose = row.text("whose").map_err(|_| CatalogError::BadRow {
         table: "generations",
-        key: event.request_id.to_string(),
+        key: event.subject().to_owned(),
         column: "tenant",
     })?;
     Ok((position, (whose.as_deref() == Some(tenant.as_str())).then_some(event)))

@@ -14,7 +14,10 @@ use super::{
     patience::patiently,
     report::{Report, Told},
 };
-use crate::app::App;
+use crate::{
+    app::App,
+    catalog::{Catalog, CatalogError},
+};
 
 /// What the first pass found.
 pub(super) struct Registered {
@@ -66,20 +69,47 @@ pub(super) async fn register(
             return pass.finish(&lines).map(Some);
         }
         let mut known = Known::load(&*app.catalog, generations(&batch)).await?;
-        let mut hooks = Vec::new();
+        let (mut hooks, mut told) = (Vec::new(), Vec::new());
         for line in &batch {
+            let before = hooks.len();
             let refused = match &line.entry {
                 Ok(entry) => target.prepare(line.number, entry, &mut known, &mut hooks).err(),
                 Err(refused) => Some(refused.reason.clone()),
             };
-            pass.count(line, refused.as_deref())?;
+            told.push((refused, before..hooks.len()));
         }
+        let taken = commit(&*app.catalog, &hooks).await?;
         if !hooks.is_empty() {
-            patiently(async || app.catalog.record_hooks(&hooks).await).await?;
             app.engine.wake();
+        }
+        for (line, (refused, own)) in batch.iter().zip(told) {
+            let refused = refused.or_else(|| taken[own].iter().find_map(Clone::clone));
+            pass.count(line, refused.as_deref())?;
         }
         watch(Step::Registered { bytes: lines.table.bytes_read() });
     }
+}
+
+/// Commits these together. Where somebody else took a name since it was looked
+/// up, that one alone is refused: answers for each why, if it was.
+async fn commit(catalog: &dyn Catalog, hooks: &[HookRecord]) -> Result<Vec<Option<String>>, CatalogError> {
+    if hooks.is_empty() {
+        return Ok(Vec::new());
+    }
+    match patiently(async || catalog.record_hooks(hooks).await).await {
+        Err(CatalogError::KeyTaken { .. }) => {}
+        done => return done.map(|_| vec![None; hooks.len()]),
+    }
+    let mut refused = Vec::with_capacity(hooks.len());
+    for hook in hooks {
+        refused.push(match patiently(async || catalog.record_hooks(std::slice::from_ref(hook)).await).await {
+            Err(CatalogError::KeyTaken { provider, .. }) => {
+                Some(format!("request_id: belongs to a generation of {provider}"))
+            }
+            done => done.map(|_| None)?,
+        });
+    }
+    Ok(refused)
 }
 
 /// Reads every line and registers none.
@@ -183,5 +213,55 @@ impl<'a> Pass<'a> {
         let rejects = self.rejects.map_or(Ok(None), RejectsFile::finish)?;
         let unknown = lines.table.unknown().clone();
         Ok(Registered { lines: self.lines, bad_lines: self.bad_lines, unknown, rejects })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clipkeep_core::{
+        generation::{Bringer, Facts, Kind, NewClip},
+        secret::SourceUrl,
+        state::GenerationStatus,
+    };
+
+    use super::*;
+    use crate::catalog::sqlite::SqliteCatalog;
+
+    fn hook(provider: &str, id: &str) -> HookRecord {
+        let clip = NewClip {
+            key: format!("{id}.mp4").parse().unwrap(),
+            index: 0,
+            slot: "/video".to_owned(),
+            source_url: SourceUrl::new("https://source.example/a.mp4"),
+            kind: Kind::Video,
+            content_type: "video/mp4".to_owned(),
+            source_expires_at: None,
+        };
+        HookRecord {
+            provider: provider.parse().unwrap(),
+            request_id: id.parse().unwrap(),
+            status: GenerationStatus::Completed,
+            error: None,
+            facts: Facts::default(),
+            clips: vec![clip],
+            received_at: Timestamp::from_secs(1),
+            created_at: None,
+            by: Bringer::Import,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_was_taken_meanwhile_refuses_its_own_line_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = SqliteCatalog::open(&folder.path().join("clipkeep.db"), Default::default()).await.unwrap();
+        // Between the look and the commit a webhook came.
+        catalog.record_hooks(&[hook("replicate", "b")]).await.unwrap();
+        let refused = commit(&catalog, &[hook("fal", "a"), hook("fal", "b"), hook("fal", "c")]).await.unwrap();
+        let why = "request_id: belongs to a generation of replicate".to_owned();
+        assert_eq!(refused, [None, Some(why), None]);
+        for (id, whose) in [("a", "fal"), ("b", "replicate"), ("c", "fal")] {
+            let kept = catalog.clip(&format!("{id}.mp4").parse().unwrap()).await.unwrap().unwrap();
+            assert_eq!(kept.provider.as_str(), whose);
+        }
     }
 }

@@ -31,6 +31,9 @@ pub enum ProxyError {
     /// 500: a body cannot be put aside.
     #[error("keeping a body that passes")]
     Spool(#[source] io::Error),
+    /// 503: the disk for bodies that pass is taken.
+    #[error("the bodies that wait on this node fill what `proxy_disk` allows them; try again")]
+    NoRoom,
     /// 503: what came of a generation cannot be recorded; asking again is safe.
     #[error("recording what came of a generation")]
     Catalog(#[source] CatalogError),
@@ -43,4 +46,14 @@ pub enum ProxyError {
     /// 500: a fault of ours.
     #[error("a call that passes failed within")]
     Panicked,
+}
+
+impl ProxyError {
+    /// A body could not be put aside.
+    pub(super) fn spool(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::QuotaExceeded | io::ErrorKind::StorageFull => Self::NoRoom,
+            _ => Self::Spool(error),
+        }
+    }
 }

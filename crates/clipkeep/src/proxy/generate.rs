@@ -9,7 +9,7 @@ use clipkeep_core::{
     hook::callback_query,
     id::{RequestId, Tenant},
     prompt::prompt_hash,
-    proxy::{Captured, Submitted, lifetime, with_webhook},
+    proxy::{Captured, Submitted, lifetime, with_own_webhook, with_webhook},
 };
 use http::Response;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -27,10 +27,14 @@ const REQUEST_ID: &str = "x-fal-request-id";
 pub(super) async fn submit(app: &App, model: String, mut call: Passing) -> Result<Response<Body>, ProxyError> {
     let facts = facts(model, &call.upload.captured, call.tenant.clone());
     let webhook = webhook(app, &facts, lifetime(&call.headers));
-    call.target.query = Some(with_webhook(call.target.query.as_deref(), &webhook));
+    let query = call.target.query.as_deref();
+    call.target.query = Some(match call.is_tenants {
+        true => with_own_webhook(query, &webhook, &app.config.public_url),
+        false => with_webhook(query, &webhook),
+    });
     let (follow, _place) = (call.follow.clone(), Arc::clone(&call.place));
     let coming = call.send(app).await.inspect_err(|error| unanswered(&facts, error))?;
-    let whole = coming.collect(app.scratch().to_owned(), MAX_SUBMITTED).await;
+    let whole = coming.collect(Arc::clone(&app.spool), MAX_SUBMITTED).await;
     let whole = whole.inspect_err(|error| unanswered(&facts, error))?;
     if whole.status.is_success() {
         match whole.copy.as_deref().and_then(Submitted::read) {
@@ -68,7 +72,7 @@ pub(super) async fn run(app: &Arc<App>, model: String, call: Passing) -> Result<
         return Ok(coming.pass(None));
     }
     let most = usize::try_from(app.config.hook_max_body).unwrap_or(usize::MAX);
-    let whole = coming.collect(app.scratch().to_owned(), most).await?;
+    let whole = coming.collect(Arc::clone(&app.spool), most).await?;
     let replace = match keep::read_whole(app, "run", &run.request_id, &whole) {
         Some(record) => run.keep(app, record).await,
         None => None,

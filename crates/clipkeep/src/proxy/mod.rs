@@ -24,7 +24,7 @@ use http::{HeaderMap, Method, Response};
 use http_body::Body as _;
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
-pub use self::error::ProxyError;
+pub use self::{error::ProxyError, spool::SpoolRoom};
 use self::{
     reply::{Coming, Replace},
     upload::Upload,
@@ -80,12 +80,13 @@ async fn judged(app: &Arc<App>, call: ProxyCall) -> Result<Response<Body>, Proxy
     if call.method == Method::POST && !call.body.is_end_stream() && !upload::is_json(&call.headers) {
         return Err(ProxyError::NotJson);
     }
+    let is_tenants = call.tenant.is_some();
     let ProxyCall { target, method, headers, body, follow, .. } = call;
     // Connections are bounded, but whoever leaves makes room for another.
     let place = Arc::clone(&app.calls).try_acquire_owned().map_err(|_| ProxyError::Busy)?;
-    let upload = Upload::read(body, app.scratch().to_owned()).await?;
+    let upload = Upload::read(body, Arc::clone(&app.spool)).await?;
     let follow = follow.map(|follow| -> Replace { Arc::new(move |text: &str| follow.replace(text)) });
-    let passing = Passing { target, method, headers, upload, tenant, follow, place: Arc::new(place) };
+    let passing = Passing { target, method, headers, upload, tenant, is_tenants, follow, place: Arc::new(place) };
     match passing.target.call.clone() {
         Call::Submit { model } => {
             let app = Arc::clone(app);
@@ -111,6 +112,8 @@ struct Passing {
     upload: Upload,
     /// Whose generation it makes.
     tenant: Option<Tenant>,
+    /// Whether whoever calls may speak for that one alone.
+    is_tenants: bool,
     follow: Option<Replace>,
     /// Held for as long as the call goes on, with its caller or without.
     place: Arc<OwnedSemaphorePermit>,

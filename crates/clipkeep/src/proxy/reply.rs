@@ -1,6 +1,6 @@
 //! fal's answer: as it comes, or read to its end first.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderMap, Response, StatusCode, header};
 use tokio::time::timeout;
 
-use super::{ProxyError, spool::Spool, upload};
+use super::{ProxyError, SpoolRoom, spool::Spool, upload};
 use crate::provider::{RelayError, unanswered};
 
 /// The longest answer that is read to its end.
@@ -69,9 +69,9 @@ impl Coming {
     }
 
     /// Reads all of it. `copy` is how much of it is copied to be looked at.
-    pub(super) async fn collect(mut self, folder: PathBuf, copy: usize) -> Result<Whole, ProxyError> {
+    pub(super) async fn collect(mut self, room: Arc<SpoolRoom>, copy: usize) -> Result<Whole, ProxyError> {
         let is_json = self.is_json();
-        let (mut spool, mut copy) = (Spool::new(folder), Copy::new(copy));
+        let (mut spool, mut copy) = (Spool::new(room), Copy::new(copy));
         loop {
             let next = timeout(STALL, self.response.chunk()).await.map_err(|_| RelayError::Timeout)?;
             let Some(chunk) = next.map_err(|error| unanswered(&error))? else { break };
@@ -79,7 +79,7 @@ impl Coming {
                 return Err(RelayError::Unreachable("answers with more than 1 GiB").into());
             }
             copy.push(&chunk);
-            spool.push(&chunk).await.map_err(ProxyError::Spool)?;
+            spool.push(&chunk).await.map_err(ProxyError::spool)?;
         }
         Ok(Whole { status: self.status, headers: self.headers, copy: copy.into_bytes(), spool, is_json })
     }
@@ -100,7 +100,7 @@ impl Whole {
     /// The answer, with strings replaced if it is JSON.
     pub(super) async fn pass(self, replace: Option<Replace>) -> Result<Response<Body>, ProxyError> {
         let len = self.spool.len();
-        let chunks = self.spool.read().await.map_err(ProxyError::Spool)?;
+        let chunks = self.spool.read().await.map_err(ProxyError::spool)?;
         let Some(replace) = replace.filter(|_| self.is_json) else {
             let mut headers = self.headers;
             headers.insert(header::CONTENT_LENGTH, len.into());

@@ -18,7 +18,7 @@ pub(super) async fn fetch(app: &App, request_id: &RequestId, call: Passing) -> R
         return Ok(coming.pass(None));
     }
     let most = usize::try_from(app.config.hook_max_body).unwrap_or(usize::MAX);
-    let whole = coming.collect(app.scratch().to_owned(), most).await?;
+    let whole = coming.collect(Arc::clone(&app.spool), most).await?;
     let Some(record) = keep::read_whole(app, "result", request_id, &whole) else {
         return whole.pass(follow).await;
     };

@@ -1,7 +1,14 @@
 //! A body that waits: a little in memory, the rest in a file without a name,
 //! which goes with the process however that ends.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
@@ -16,36 +23,76 @@ use tokio_util::io::ReaderStream;
 const IN_MEMORY: usize = 64 * 1024;
 const CHUNK: usize = 64 * 1024;
 
+/// The disk that waiting bodies share, so that they leave the rest of it to the
+/// clips.
+#[derive(Debug)]
+pub struct SpoolRoom {
+    folder: PathBuf,
+    left: AtomicU64,
+}
+
+impl SpoolRoom {
+    /// Room for so many bytes, in files of `folder`.
+    pub const fn new(folder: PathBuf, most: u64) -> Self {
+        Self { folder, left: AtomicU64::new(most) }
+    }
+}
+
+/// What one body has of the room; given back when it goes.
+struct Share {
+    room: Arc<SpoolRoom>,
+    len: u64,
+}
+
+impl Share {
+    fn grow(&mut self, by: u64) -> io::Result<()> {
+        let taken = self.room.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(by));
+        taken.map_err(|_| io::Error::from(io::ErrorKind::QuotaExceeded))?;
+        self.len += by;
+        Ok(())
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.room.left.fetch_add(self.len, Ordering::Relaxed);
+    }
+}
+
 /// What came of a body so far.
 pub(super) struct Spool {
-    folder: PathBuf,
+    share: Share,
     memory: Vec<u8>,
     file: Option<File>,
     len: u64,
 }
 
 impl Spool {
-    /// An empty one, whose file would be in `folder`.
-    pub(super) const fn new(folder: PathBuf) -> Self {
-        Self { folder, memory: Vec::new(), file: None, len: 0 }
+    /// An empty one, which takes of `room` what does not stay in memory.
+    pub(super) const fn new(room: Arc<SpoolRoom>) -> Self {
+        Self { share: Share { room, len: 0 }, memory: Vec::new(), file: None, len: 0 }
     }
 
     pub(super) const fn len(&self) -> u64 {
         self.len
     }
 
-    /// Adds bytes.
+    /// Adds bytes. `QuotaExceeded` where there is no room for them.
     pub(super) async fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.len += bytes.len() as u64;
         if self.file.is_none() && self.memory.len() + bytes.len() > IN_MEMORY {
-            let folder = self.folder.clone();
+            self.share.grow(self.memory.len() as u64)?;
+            let folder = self.share.room.folder.clone();
             let file = spawn_blocking(move || tempfile::tempfile_in(folder)).await.map_err(io::Error::other)??;
             let mut file = File::from_std(file);
             file.write_all(&std::mem::take(&mut self.memory)).await?;
             self.file = Some(file);
         }
         match &mut self.file {
-            Some(file) => file.write_all(bytes).await,
+            Some(file) => {
+                self.share.grow(bytes.len() as u64)?;
+                file.write_all(bytes).await
+            }
             None => {
                 self.memory.extend_from_slice(bytes);
                 Ok(())
@@ -61,7 +108,13 @@ impl Spool {
         // What a write failed of is told here at the latest.
         file.flush().await?;
         file.rewind().await?;
-        Ok(ReaderStream::with_capacity(file, CHUNK).right_stream())
+        let share = self.share;
+        let chunks = ReaderStream::with_capacity(file, CHUNK);
+        // Its room is taken for as long as its file is there.
+        let holding = move |_: &io::Result<Bytes>| {
+            let _held = &share;
+        };
+        Ok(chunks.inspect(holding).right_stream())
     }
 }
 
@@ -76,7 +129,8 @@ mod tests {
         for len in [0, 1, IN_MEMORY, IN_MEMORY + 1, 3_000_000usize] {
             let folder = tempfile::tempdir().unwrap();
             let body: Vec<u8> = (0..len).map(|n| (n % 251) as u8).collect();
-            let mut spool = Spool::new(folder.path().to_owned());
+            let room = Arc::new(SpoolRoom::new(folder.path().to_owned(), 4_000_000));
+            let mut spool = Spool::new(Arc::clone(&room));
             for chunk in body.chunks(70_001) {
                 spool.push(chunk).await.unwrap();
             }
@@ -84,6 +138,25 @@ mod tests {
             let chunks: Vec<Bytes> = spool.read().await.unwrap().try_collect().await.unwrap();
             assert_eq!(chunks.concat(), body);
             assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+            assert_eq!(room.left.load(Ordering::Relaxed), 4_000_000);
         }
+    }
+
+    #[tokio::test]
+    async fn all_bodies_together_take_no_more_than_their_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let room = Arc::new(SpoolRoom::new(folder.path().to_owned(), 200_000));
+        let (mut first, mut second) = (Spool::new(Arc::clone(&room)), Spool::new(Arc::clone(&room)));
+        first.push(&[1; 150_000]).await.unwrap();
+        let refused = second.push(&[2; 100_000]).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::QuotaExceeded);
+        drop(second);
+        let first = first.read().await.unwrap();
+        // While it is read it is still there.
+        let mut third = Spool::new(Arc::clone(&room));
+        assert!(third.push(&[3; 100_000]).await.is_err());
+        drop(first);
+        let mut fourth = Spool::new(Arc::clone(&room));
+        fourth.push(&[4; 200_000]).await.unwrap();
     }
 }

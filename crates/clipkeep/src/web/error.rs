@@ -1,10 +1,12 @@
 //! Any error → problem+json (RFC 9457). Logged once, here.
 
 use axum::{
+    body::Body,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use clipkeep_core::problem::{self, Code, Problem};
+use serde_json::json;
 
 use crate::catalog::CatalogError;
 
@@ -36,6 +38,21 @@ impl ApiError {
 
     pub(super) const fn code(&self) -> Code {
         self.code
+    }
+}
+
+impl ApiError {
+    /// The error as fal's clients read one: JSON by its plain name, what is wrong
+    /// in `detail` (Python) and `message` (JavaScript). All else of a problem is
+    /// there as ever.
+    pub(super) fn for_fals_clients(self) -> Response {
+        let mut problem = json!(Problem::new(self.code).detail(self.detail.clone()));
+        problem["message"] = json!(self.detail);
+        let mut response = self.into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        *response.body_mut() = Body::from(problem.to_string());
+        response
     }
 }
 

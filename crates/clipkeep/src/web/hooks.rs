@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::{AppState, error::ApiError};
 use crate::{
-    catalog::HookOutcome,
+    catalog::{CatalogError, HookOutcome},
     provider::{Dialect, Envelope, HookRefused},
 };
 
@@ -90,7 +90,12 @@ async fn receive(
         tracing::info!(%request_id, slot = note.slot, reason = note.reason, "a file of the payload became no clip");
     }
     let lifetime = source_lifetime(query).map_err(HookRefused::Query)?;
-    Ok(app.hooks.record(decoded.record.with_source_lifetime(lifetime)).await?)
+    let (request_id, provider) = (request_id.clone(), decoded.record.provider.clone());
+    let kept = app.hooks.record(decoded.record.with_source_lifetime(lifetime)).await;
+    if let Err(taken @ CatalogError::KeyTaken { .. }) = &kept {
+        tracing::warn!(%request_id, %provider, error = taken as &dyn std::error::Error, "a webhook was refused");
+    }
+    Ok(kept?)
 }
 
 async fn read(body: Body, max: u64) -> Result<bytes::Bytes, ApiError> {

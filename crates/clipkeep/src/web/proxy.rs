@@ -8,7 +8,6 @@ use axum::{
     body::Body,
     extract::{Request, State},
     http::{Response, Uri, header},
-    response::IntoResponse,
 };
 use clipkeep_core::{
     id::Tenant,
@@ -102,7 +101,7 @@ async fn by_header(app: &AppState, Peer(peer): Peer, request: Request) -> Respon
             given.ok_or_else(|| ApiError::new(Code::InvalidRequest, "the header x-fal-target-url is missing"))?;
         Target::judge(request.method(), given.to_str().unwrap_or_default()).map_err(refused)
     };
-    passed(app, peer, request, target, None).await.unwrap_or_else(IntoResponse::into_response)
+    passed(app, peer, request, target, None).await.unwrap_or_else(ApiError::for_fals_clients)
 }
 
 /// Answers for the gateway: fal's paths stand at its root, and its host says
@@ -122,7 +121,7 @@ pub(super) async fn at_gateway(
         let queues = ["https://queue.fal.run", "https://queue.falrun.com", app.config.fal_queue_url.as_str()];
         FollowUrls::new(queues.map(str::to_owned), front.base())
     });
-    passed(&app, peer, request, target, follow).await.unwrap_or_else(IntoResponse::into_response)
+    passed(&app, peer, request, target, follow).await.unwrap_or_else(ApiError::for_fals_clients)
 }
 
 async fn passed(
@@ -188,7 +187,7 @@ impl From<ProxyError> for ApiError {
             ProxyError::NotYours => Code::NotFound,
             ProxyError::NotJson => Code::UnsupportedMediaType,
             ProxyError::TooLarge { .. } => Code::TooLarge,
-            ProxyError::Busy | ProxyError::Stopping => {
+            ProxyError::Busy | ProxyError::Stopping | ProxyError::NoRoom => {
                 return Self::new(Code::Unavailable, error.to_string()).retry_after(5);
             }
             ProxyError::Relay(RelayError::Timeout) => Code::ProviderTimeout,

@@ -42,6 +42,11 @@ pub fn decode(
     let expires_at = time(&mut data, "source_expires_at")?;
     let error = data.present("error")?;
     let outputs = outputs(&mut data)?;
+    if status == GenerationStatus::Completed && outputs.is_empty() {
+        // Nobody could be asked for them later.
+        let problem = "must list what was generated: a generation.completed without outputs is none".to_owned();
+        return Err(DecodeError::BadFact { name: "data.outputs", problem });
+    }
     let Media { mut clips, notes, .. } = match status {
         GenerationStatus::Completed => payload::listed_clips(&outputs, &request_id),
         _ => Media::default(),
@@ -200,7 +205,7 @@ mod tests {
     fn a_key_speaks_for_its_own_provider_or_for_those_without_a_way_of_their_own() {
         let said = |provider: Value, key: Option<&str>| {
             let data = json!({"provider": provider, "request_id": "r1"});
-            read_as(&message("generation.completed", data), key).map(|record| record.provider.to_string())
+            read_as(&message("generation.started", data), key).map(|record| record.provider.to_string())
         };
         assert_eq!(said(json!("luma"), None).unwrap(), "luma");
         assert_eq!(said(json!("luma"), Some("luma")).unwrap(), "luma");

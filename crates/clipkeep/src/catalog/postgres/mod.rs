@@ -1,5 +1,6 @@
 //! The catalogue in PostgreSQL, for any number of nodes.
 
+mod budgets;
 mod costs;
 pub mod family;
 pub mod find;
@@ -15,6 +16,7 @@ mod revocations;
 pub mod risk;
 pub mod sharing;
 mod spans;
+mod stays;
 mod submissions;
 pub mod tenants;
 mod tls;

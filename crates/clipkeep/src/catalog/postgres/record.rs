@@ -139,17 +139,27 @@ async fn within<T>(
     let requests: Vec<&str> = ids.iter().map(|(_, request_id)| request_id.as_str()).collect();
     let generations = all(tx, LOCK_GENERATIONS, &[&providers, &requests], row::generation).await?;
     let clips = all(tx, LOCK_CLIPS, &[&providers, &requests, &keys], row::clip).await?;
-    let mut ledger = Ledger::new(rules, generations, clips);
+    let names = all(tx, NAMES, &[&requests], row::name).await?;
+    let mut ledger = Ledger::new(rules, generations, clips, names);
     let judged = judge(&mut ledger)?;
     write(tx, &ledger).await?;
     Ok(judged)
 }
 
-/// Locks the generations that the news touches, in order.
+/// Locks the generations that the news touches, in order, and those of other
+/// providers that have their request ids.
 pub const LOCK_GENERATIONS: &str = select_generations!(
-    "WHERE (provider, request_id) IN (SELECT * FROM unnest($1::text[], $2::text[])) \
+    "WHERE request_id = ANY($2::text[]) AND (provider <> 'adopted' \
+    OR (provider, request_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))) \
     ORDER BY provider, request_id FOR NO KEY UPDATE"
 );
+
+/// Finds who holds the names of request ids. Whoever takes one that was free
+/// meanwhile is overtaken, and judges anew.
+const NAMES: &str = "SELECT request_id, provider FROM names WHERE request_id = ANY($1::text[])";
+
+const NEW_NAMES: &str = "INSERT INTO names (request_id, provider) SELECT request_id, provider \
+    FROM json_populate_recordset(NULL::names, $1::text::json) ON CONFLICT DO NOTHING";
 
 /// Locks the clips that the news touches, in order: those of its generations,
 /// and those whose keys it names.
@@ -175,9 +185,9 @@ const CHANGED_GENERATIONS: &str = "UPDATE generations g SET status = n.status, m
 
 const NEW_CLIPS: &str = "INSERT INTO clips (key, provider, request_id, idx, slot, source_url, source_expires_at, \
     kind, content_type, state, policy, model, prompt_hash, tenant, seed, epoch, created_at, due_at, queue_at, queued, \
-    fence, attempts) SELECT key, provider, request_id, idx, slot, source_url, source_expires_at, \
+    fence, attempts, model_at) SELECT key, provider, request_id, idx, slot, source_url, source_expires_at, \
     kind, content_type, state, policy, model, prompt_hash, tenant, seed, epoch, created_at, due_at, due_at, \
-    FALSE, 0, 0 \
+    FALSE, 0, 0, CASE WHEN model IS NOT NULL THEN created_at END \
     FROM json_populate_recordset(NULL::clips, $1::text::json) ON CONFLICT DO NOTHING";
 
 const RETOLD_CLIPS: &str = "UPDATE clips c SET model = n.model, prompt_hash = n.prompt_hash, tenant = n.tenant, \
@@ -212,8 +222,8 @@ const GONE_GENERATIONS: &str = "DELETE FROM generations g USING \
 const LINES: &str = "INSERT INTO history (key, at, event, detail) SELECT key, at, event, detail \
     FROM json_populate_recordset(NULL::history, $1::text::json)";
 
-const EVENTS: &str = "INSERT INTO events (at, type, provider, request_id, key, detail) \
-    SELECT at, type, provider, request_id, key, detail FROM json_populate_recordset(NULL::events, $1::text::json)";
+const EVENTS: &str = "INSERT INTO events (at, type, provider, request_id, key, detail, tenant) \
+    SELECT at, type, provider, request_id, key, detail, tenant FROM json_populate_recordset(NULL::events, $1::text::json)";
 
 async fn write(tx: &impl GenericClient, ledger: &Ledger<'_>) -> Result<()> {
     let generations = |mark| ledger.generations(mark).map(generation_row).collect();
@@ -229,6 +239,8 @@ async fn write(tx: &impl GenericClient, ledger: &Ledger<'_>) -> Result<()> {
     let gone = ledger.taken.generations.iter();
     put(tx, GONE_GENERATIONS, gone.map(|(provider, id)| json!({"provider": provider, "request_id": id})).collect())
         .await?;
+    let named = ledger.named();
+    put(tx, NEW_NAMES, named.map(|(id, provider)| json!({"request_id": id, "provider": provider})).collect()).await?;
     tenanted(tx, &ledger.tenanted).await?;
     put(tx, LINES, ledger.lines.iter().map(line_row).collect()).await?;
     put(tx, EVENTS, ledger.events.iter().map(event_row).collect()).await
@@ -318,9 +330,10 @@ fn event_row(event: &Event) -> Value {
     json!({
         "at": event.at.millis(),
         "type": event.kind,
-        "provider": event.provider,
-        "request_id": event.request_id,
+        "provider": event.generation.as_ref().map(|(provider, _)| provider),
+        "request_id": event.request_id(),
         "key": event.key,
         "detail": event.detail,
+        "tenant": event.tenant,
     })
 }

@@ -1,10 +1,12 @@
 //! Webhooks and registrations: load what they touch, let the ledger judge,
 //! write down what it marked.
 
+use std::collections::BTreeMap;
+
 use clipkeep_core::{
     event::Event,
     generation::{Clip, Generation, HookRecord},
-    id::ClipKey,
+    id::{ClipKey, Provider, RequestId, Tenant},
 };
 use rusqlite::{Connection, named_params};
 
@@ -32,7 +34,7 @@ pub(super) fn hooks(tx: &Connection, rules: &Rules, hooks: &[HookRecord]) -> Res
 
 /// The same; looks for what may be taken over only if it is to.
 fn record(tx: &Connection, rules: &Rules, hooks: &[HookRecord], takes_over: bool) -> Result<Vec<HookOutcome>> {
-    let (mut generations, mut clips) = (Vec::new(), Vec::new());
+    let (mut generations, mut clips, mut names) = (Vec::new(), Vec::new(), BTreeMap::new());
     for hook in hooks {
         let id = (hook.provider.clone(), hook.request_id.clone());
         load(tx, &id, &mut generations, &mut clips)?;
@@ -42,8 +44,12 @@ fn record(tx: &Connection, rules: &Rules, hooks: &[HookRecord], takes_over: bool
         for new in &hook.clips {
             clips.extend(clip(tx, &new.key)?);
         }
+        names.extend(name(tx, &id.1)?);
+        if !names.contains_key(&id.1) {
+            others(tx, &id, &mut generations)?;
+        }
     }
-    let mut ledger = Ledger::new(rules, generations, clips);
+    let mut ledger = Ledger::new(rules, generations, clips, names);
     let outcomes = ledger.hooks(hooks)?;
     write(tx, &ledger)?;
     Ok(outcomes)
@@ -65,7 +71,8 @@ pub(super) fn judged<T>(
     let (mut generations, mut clips) = (Vec::new(), Vec::new());
     load(tx, id, &mut generations, &mut clips)?;
     load(tx, &found(id), &mut generations, &mut clips)?;
-    let mut ledger = Ledger::new(rules, generations, clips);
+    others(tx, id, &mut generations)?;
+    let mut ledger = Ledger::new(rules, generations, clips, name(tx, &id.1)?);
     let judged = judge(&mut ledger);
     write(tx, &ledger)?;
     Ok(judged)
@@ -85,6 +92,19 @@ fn load(
         clips.extend(all(tx, CLIPS, id, |row| row::clip(row))?);
     }
     generations.extend(known);
+    Ok(())
+}
+
+/// Who holds the names of this request id.
+fn name(tx: &Connection, request_id: &RequestId) -> Result<Option<(RequestId, Provider)>> {
+    const SQL: &str = "SELECT request_id, provider FROM names WHERE request_id = ?1";
+    first(tx, SQL, [request_id.as_str()], |row| row::name(row))
+}
+
+/// Other providers' generations of this request id.
+fn others(tx: &Connection, (provider, request_id): &GenerationId, generations: &mut Vec<Generation>) -> Result<()> {
+    const SQL: &str = select_generations!("WHERE request_id = ?2 AND provider NOT IN (?1, 'adopted')");
+    generations.extend(all(tx, SQL, [provider.as_str(), request_id.as_str()], |row| row::generation(row))?);
     Ok(())
 }
 
@@ -114,6 +134,10 @@ fn write(tx: &Connection, ledger: &Ledger<'_>) -> Result<()> {
         const SQL: &str = "DELETE FROM generations WHERE provider = ?1 AND request_id = ?2";
         tx.prepare_cached(SQL)?.execute([provider.as_str(), request_id.as_str()])?;
     }
+    for (request_id, provider) in ledger.named() {
+        const SQL: &str = "INSERT INTO names (request_id, provider) VALUES (?1, ?2)";
+        tx.prepare_cached(SQL)?.execute([request_id.as_str(), provider.as_str()])?;
+    }
     tenanted(tx, &ledger.tenanted)?;
     ledger.lines.iter().try_for_each(|line| tell(tx, line))?;
     ledger.events.iter().try_for_each(|event| announce(tx, event))
@@ -126,18 +150,18 @@ fn write_parent(tx: &Connection, (provider, request_id): &GenerationId, parent: 
 }
 
 /// Writes down what the world is told.
-fn announce(tx: &Connection, event: &Event) -> Result<()> {
+pub(super) fn announce(tx: &Connection, event: &Event) -> Result<()> {
     const SQL: &str =
-        "INSERT INTO events (at, type, provider, request_id, key, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    let Event { kind, at, provider, request_id, key, detail } = event;
-    let key = key.as_ref().map(|key| key.as_str());
+        "INSERT INTO events (at, type, provider, request_id, key, detail, tenant) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let Event { kind, at, generation, key, detail, tenant } = event;
     tx.prepare_cached(SQL)?.execute((
         at.millis(),
         kind.as_str(),
-        provider.as_str(),
-        request_id.as_str(),
-        key,
+        generation.as_ref().map(|(provider, _)| provider.as_str()),
+        generation.as_ref().map(|(_, request_id)| request_id.as_str()),
+        key.as_ref().map(|key| key.as_str()),
         detail,
+        tenant.as_ref().map(Tenant::as_str),
     ))?;
     Ok(())
 }
@@ -193,9 +217,9 @@ fn write_generation(tx: &Connection, sql: &str, row: &Generation) -> Result<()> 
 fn write_new_clip(tx: &Connection, row: &Clip) -> Result<()> {
     const SQL: &str = "INSERT INTO clips (key, provider, request_id, idx, slot, source_url, source_expires_at, \
         kind, content_type, state, policy, model, prompt_hash, tenant, seed, epoch, created_at, due_at, queue_at, queued, \
-        fence, attempts) VALUES (:key, :provider, :request_id, :idx, :slot, :source_url, :source_expires_at, \
+        fence, attempts, model_at) VALUES (:key, :provider, :request_id, :idx, :slot, :source_url, :source_expires_at, \
         :kind, :content_type, :state, :policy, :model, :prompt_hash, :tenant, :seed, :epoch, :created_at, :due_at, :due_at, \
-        0, 0, 0)";
+        0, 0, 0, CASE WHEN :model IS NOT NULL THEN :created_at END)";
     tx.prepare_cached(SQL)?.execute(named_params! {
         ":key": row.key.as_str(),
         ":provider": row.provider.as_str(),

@@ -1,5 +1,6 @@
 //! The catalogue's contract: one suite, on SQLite and on PostgreSQL.
 
+mod budgets;
 mod costs;
 mod events;
 mod fairness;
@@ -7,6 +8,7 @@ mod family;
 mod hooks;
 mod lists;
 mod lookup;
+mod names;
 mod outbox;
 mod plans;
 mod polls;
@@ -17,6 +19,7 @@ mod risk;
 mod schema;
 mod sharing;
 mod spans;
+mod stays;
 mod submissions;
 mod taken;
 mod tenants;

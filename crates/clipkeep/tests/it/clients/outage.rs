@@ -60,10 +60,7 @@ async fn what_a_client_tries_again_succeeds_through_us() {
     assert!(text(&js.run("run", &given(MODEL)).await, "/data/video/url").starts_with(&t.url));
     t.sim.set_outages(vec![Outage::cut()]);
     let error = python.run("run", &given(MODEL)).await["error"].clone();
-    assert_eq!(
-        (&error["status"], error["headers"]["content-type"].as_str()),
-        (&json!(502), Some("application/problem+json"))
-    );
+    assert_eq!((&error["status"], error["headers"]["content-type"].as_str()), (&json!(502), Some("application/json")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -82,4 +79,25 @@ async fn a_model_that_refuses_is_told_as_it_said_it() {
     }
     let rows = t.api("/api/v1/clips").await;
     assert_eq!(rows["clips"], json!([]));
+}
+
+/// What we refuse ourselves reaches the app in words, by the fields that its
+/// client looks at.
+#[tokio::test(flavor = "multi_thread")]
+async fn our_own_refusals_reach_the_app_in_words() {
+    let t = node(&[]).await;
+    let (_dir, front) = gateway(&t).await;
+    for token in ["wrong-token", &t.token] {
+        // The one is refused by us for its token, the other as fal is cut off.
+        t.sim.set_outages(vec![Outage::cut()]);
+        let (status, words) = if token == t.token { (502, "fal broke off") } else { (401, "token") };
+        let js = App::js_by_proxy(&t).set("ACCESS_TOKEN", token);
+        for scenario in ["submit", "run"] {
+            let error = js.run(scenario, &given(MODEL)).await["error"].clone();
+            assert!(error["status"] == status && text(&error, "/message").contains(words), "{scenario}: {error}");
+            assert!(text(&error, "/body/detail").contains(words) && error["body"]["title"].is_string(), "{error}");
+            let error = App::python(&front, token).run(scenario, &given(MODEL)).await["error"].clone();
+            assert!(error["status"] == status && text(&error, "/message").contains(words), "{scenario}: {error}");
+        }
+    }
 }

@@ -73,7 +73,8 @@ async fn case_31_a_key_speaks_for_whom_it_is_for_and_for_nobody_else() {
     let public = format!("whpk_{}", BASE64.encode(pair.public_key().as_ref()));
     let t = node(SimOptions::default(), &[("standard_webhook_secrets", format!("{SECRET}, fal={public}"))]).await;
     let body = |provider: &str| {
-        let data = json!({"provider": provider, "request_id": format!("{provider}-1")});
+        let outputs = ["https://v3.fal.media/files/a.mp4"];
+        let data = json!({"provider": provider, "request_id": format!("{provider}-1"), "outputs": outputs});
         json!({"type": "generation.completed", "data": data}).to_string().into_bytes()
     };
     let status = async |delivery| deliver(&t, "standard", delivery).await.status().as_u16();
@@ -91,6 +92,17 @@ async fn case_31_a_key_speaks_for_whom_it_is_for_and_for_nobody_else() {
         tell(&t, "generation.completed", json!({"provider": "luma", "request_id": "x", "policy": "soon"})).await;
     assert!(code == 400 && said["detail"].as_str().unwrap().contains("policy"), "{said}");
     assert_eq!(tell(&t, "generation.dreamt", json!({"provider": "luma", "request_id": "x"})).await.0, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_completed_one_without_outputs_is_refused_and_leaves_nothing() {
+    let t = node(SimOptions::default(), &[]).await;
+    for outputs in [Value::Null, json!([])] {
+        let data = json!({"provider": "luma", "request_id": "x", "outputs": outputs});
+        let (code, said) = tell(&t, "generation.completed", data).await;
+        assert!(code == 400 && said["detail"].as_str().unwrap().contains("data.outputs"), "{said}");
+    }
+    assert!(t.app.catalog.generation(&"x".parse().unwrap()).await.unwrap().is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]

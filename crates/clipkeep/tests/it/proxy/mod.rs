@@ -82,7 +82,7 @@ pub(super) fn media(name: &str) -> Vec<u8> {
 
 /// The code of a problem, which must be one.
 pub(super) async fn problem(reply: Response) -> (u16, String) {
-    assert_eq!(reply.headers()["content-type"], "application/problem+json");
+    assert_eq!(reply.headers()["content-type"], "application/json");
     let status = reply.status().as_u16();
     let body: Value = reply.json().await.unwrap();
     assert_eq!(body["status"], json!(status));

@@ -74,3 +74,20 @@ async fn case_45_a_tenant_hears_of_its_own_generations_alone() {
     let mine = call(&t, &acme, Method::GET, &format!("{QUEUE}/requests/{id}")).send().await.unwrap();
     assert_eq!(mine.status(), 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenants_webhook_that_leads_to_our_hooks_names_no_other_tenant() {
+    let t = start(&[]).await;
+    let acme = token_of(&t, "acme", 1).await;
+    for (given, tenant) in [
+        (format!("{}/hooks/fal?tenant=beta", t.url), "tenant%3Dacme"),
+        ("https://app.example.com/told?tenant=beta".to_owned(), "tenant%3Dbeta"),
+    ] {
+        let encoded: String = url::form_urlencoded::byte_serialize(given.as_bytes()).collect();
+        let target = format!("{QUEUE}?fal_webhook={encoded}");
+        let reply = call(&t, &acme, Method::POST, &target).json(&json!({"prompt": "x"})).send().await.unwrap();
+        assert_eq!(reply.status(), 200);
+        let sent = t.sim.calls().pop().unwrap().query;
+        assert!(sent.matches("fal_webhook=").count() == 1 && sent.contains(tenant), "{sent}");
+    }
+}

@@ -131,3 +131,22 @@ async fn a_direct_result_that_cannot_be_recorded_still_reaches_the_app() {
     assert!(result["video"]["url"].as_str().unwrap().starts_with(&t.sim.media_url()), "it cannot be asked for again");
     database(&t).execute(MEND, ()).unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_fill_their_disk_are_refused_and_fills_go_on() {
+    let t = start(&[("proxy_disk", "1MiB")]).await;
+    let long = json!({"prompt": "x", "image_url": "A".repeat(2 << 20)});
+    let reply = call(&t, Method::POST, QUEUE).json(&long).send().await.unwrap();
+    assert!(reply.headers().contains_key("retry-after"));
+    let said: Value = reply.json().await.unwrap();
+    assert!(said["status"] == 503 && said["message"].as_str().unwrap().contains("`proxy_disk`"), "{said}");
+    assert!(t.sim.calls().is_empty());
+    // What was taken for it is free again, and clips need none of it.
+    for _ in 0..3 {
+        let shorter = json!({"prompt": "x", "image_url": "A".repeat(900_000)});
+        let reply = call(&t, Method::POST, QUEUE).json(&shorter).send().await.unwrap();
+        assert_eq!(reply.status(), 200);
+        let id = reply.json::<Value>().await.unwrap()["request_id"].as_str().unwrap().to_owned();
+        t.until(&format!("{id}.mp4"), ClipState::Stored).await;
+    }
+}
