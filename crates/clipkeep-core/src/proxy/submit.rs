@@ -11,7 +11,7 @@ const WEBHOOK: &str = "fal_webhook";
 pub fn with_webhook(query: Option<&str>, webhook: &str) -> String {
     let query = query.unwrap_or_default();
     // Whatever it says: that there shall be none is for the app to say, too.
-    if query.split('&').any(|pair| names_webhook(pair)) {
+    if query.split('&').any(names_webhook) {
         return query.to_owned();
     }
     added(query, webhook)
