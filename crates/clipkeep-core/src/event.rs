@@ -2,8 +2,10 @@
 
 use std::{fmt, str::FromStr};
 
+use serde_json::{Map, Value};
+
 use crate::{
-    id::{ClipKey, Provider, RequestId},
+    id::{ClipKey, Provider, RequestId, Tenant},
     state::text_enum,
     time::Timestamp,
 };
@@ -28,6 +30,8 @@ text_enum! {
         LinkRevoked = "link.revoked",
         /// The provider says that a generation failed.
         GenerationFailed = "generation.failed",
+        /// A month costs as much of its budget as somebody is to be told of.
+        BudgetExceeded = "budget.exceeded",
     }
 }
 
@@ -45,21 +49,41 @@ pub struct Event {
     pub kind: EventType,
     /// When.
     pub at: Timestamp,
-    /// Of whose generation.
-    pub provider: Provider,
-    /// Of which generation.
-    pub request_id: RequestId,
+    /// Of which generation, if it is about one or about a clip.
+    pub generation: Option<(Provider, RequestId)>,
     /// Of which clip, if it is about one.
     pub key: Option<ClipKey>,
-    /// Why.
+    /// Why; of a budget, what is told of it, as JSON.
     pub detail: Option<String>,
+    /// Whose it is, where no generation tells.
+    pub tenant: Option<Tenant>,
 }
 
 impl Event {
-    /// What it is about: the clip, or else the generation. Events about one
-    /// subject are told in their order.
+    /// What it is about: the clip, or else the generation, the tenant, or all
+    /// together. Events about one subject are told in their order.
     pub fn subject(&self) -> &str {
-        self.key.as_ref().map_or(self.request_id.as_str(), |key| key.as_str())
+        let key = self.key.as_ref().map(|key| key.as_str());
+        let tenant = || self.tenant.as_ref().map(Tenant::as_str);
+        key.or_else(|| self.request_id().map(RequestId::as_str)).or_else(tenant).unwrap_or("all")
+    }
+
+    /// What is told of it beside, if its `detail` is JSON.
+    pub fn told(&self) -> Option<Map<String, Value>> {
+        self.detail.as_deref().and_then(|detail| serde_json::from_str(detail).ok())
+    }
+
+    /// Why, in words.
+    pub fn reason(&self) -> Option<String> {
+        if self.kind != EventType::BudgetExceeded {
+            return self.detail.clone();
+        }
+        self.told().and_then(|told| told.get("reason")?.as_str().map(str::to_owned))
+    }
+
+    /// The id of the generation that it is about.
+    pub fn request_id(&self) -> Option<&RequestId> {
+        self.generation.as_ref().map(|(_, request_id)| request_id)
     }
 }
 

@@ -25,7 +25,7 @@ use crate::{
         open::open_configured,
     },
     clock::SystemClock,
-    costs::price_lists,
+    costs::{BudgetWatch, price_lists},
     fill::{self, FillEngine, FillParts, FillSettings, local},
     keys,
     links::Links,
@@ -81,6 +81,8 @@ pub struct App {
     pub links: Links,
     /// What storage and egress cost.
     pub price_lists: Vec<PriceList>,
+    /// How much a month may cost.
+    pub budgets: Arc<BudgetWatch>,
     /// What signs receipts.
     pub receipts: ReceiptKey,
     /// Where clips are for good.
@@ -146,6 +148,8 @@ impl App {
         });
         let hooks = Arc::new(HookWriter::start(Arc::clone(&catalog), HookLimits::default()));
         let providers = Arc::new(Providers::new(&config)?);
+        let price_lists = price_lists(&config)?;
+        let budgets = Arc::new(BudgetWatch::new(&config, &price_lists)?);
         let sweep = Sweep::new(SweepParts {
             settings: sweep_settings(&config),
             store: Arc::clone(&store),
@@ -154,6 +158,7 @@ impl App {
             hooks: Arc::clone(&hooks),
             engine: engine.clone(),
             providers: Arc::clone(&providers),
+            budgets: Arc::clone(&budgets),
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
         });
@@ -191,7 +196,8 @@ impl App {
             cache,
             stopping,
             callers: Callers::new(keys.admin_token, Arc::clone(&catalog), Arc::clone(&clock)),
-            price_lists: price_lists(&config)?,
+            price_lists,
+            budgets,
             receipts: keys.receipt_key.expose().parse()?,
             scratch,
             feed: Feed::new(told_before),

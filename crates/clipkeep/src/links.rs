@@ -10,8 +10,8 @@ use std::{
 use anyhow::Context as _;
 use clipkeep_core::{
     config::{BaseUrl, Config},
-    id::ClipKey,
-    link::{Audience, LinkError, LinkKeys, Revocation, Revoked, VerifiedLink, expires_at},
+    id::{ClipKey, Tenant},
+    link::{Audience, LinkError, LinkKeys, Revocation, Revoked, SignError, VerifiedLink, expires_at},
     secret::Secret,
     time::Timestamp,
 };
@@ -75,15 +75,19 @@ impl Links {
         expires(audience, now, span, self.window)
     }
 
-    /// See [`sign`].
+    /// A link to a clip of this link generation that holds at `now`, whatever was
+    /// revoked, and until `expires` or a little less.
+    ///
+    /// # Errors
+    /// If there is none.
     pub fn sign(
         &self,
         audience: Audience,
         clip: (&ClipKey, u32),
-        expires: Timestamp,
+        times: (Timestamp, Timestamp),
         download: Option<&str>,
-    ) -> SignedLink {
-        sign(self.keys(audience), &self.public_url, clip, expires, download)
+    ) -> Result<SignedLink, SignError> {
+        sign((self.keys(audience), &self.revoked.read()), &self.public_url, clip, times, download)
     }
 
     /// Checks a request's path and raw query as a link of this audience.
@@ -132,24 +136,22 @@ impl Links {
         revocations.into_iter().for_each(|revocation| revoked.add(revocation));
         self.any.store(!revoked.is_empty(), Ordering::Release);
     }
-
-    /// Whether links that are signed now would be refused: the key that signs
-    /// was revoked.
-    pub fn signs_in_vain(&self, audience: Audience) -> bool {
-        self.revoked.read().has_key(self.keys(audience).signing())
-    }
 }
 
 impl App {
     /// Signs a link to a clip of this link generation, which holds for `span`.
+    ///
+    /// # Errors
+    /// If none would hold.
     pub fn sign_link(
         &self,
         audience: Audience,
         clip: (&ClipKey, u32),
         span: Duration,
         download: Option<&str>,
-    ) -> SignedLink {
-        self.links.sign(audience, clip, self.links.expires(audience, self.clock.now(), span), download)
+    ) -> Result<SignedLink, SignError> {
+        let now = self.clock.now();
+        self.links.sign(audience, clip, (now, self.links.expires(audience, now, span)), download)
     }
 
     /// How long a link of this audience may hold, and which key says so.
@@ -158,10 +160,11 @@ impl App {
     }
 
     /// Revokes a link, or a key's. This node refuses it from here on, the others
-    /// within seconds. `false` if too much is revoked already.
-    pub async fn revoke(&self, revocation: Revocation) -> Result<bool, CatalogError> {
+    /// within seconds. `false` if too much is revoked already, in all or by this
+    /// tenant.
+    pub async fn revoke(&self, revocation: Revocation, by: Option<&Tenant>) -> Result<bool, CatalogError> {
         let now = self.clock.now();
-        let kept = self.catalog.revoke(&revocation, now).await?;
+        let kept = self.catalog.revoke(&revocation, by, now).await?;
         if kept {
             self.links.hear([revocation], now);
         }
@@ -183,17 +186,22 @@ pub fn expires(audience: Audience, now: Timestamp, span: Duration, window: Durat
     expires_at(now, span, if audience == Audience::Public { window } else { Duration::ZERO })
 }
 
-/// A link to a clip of this link generation, for the audience of these keys.
+/// A link to a clip of this link generation, for the audience of these keys, that
+/// holds at `now` although these were revoked, and until `expires` or a little
+/// less.
+///
+/// # Errors
+/// If there is none.
 pub fn sign(
-    keys: &LinkKeys,
+    (keys, revoked): (&LinkKeys, &Revoked),
     public_url: &BaseUrl,
     (key, generation): (&ClipKey, u32),
-    expires: Timestamp,
+    (now, expires): (Timestamp, Timestamp),
     download: Option<&str>,
-) -> SignedLink {
+) -> Result<SignedLink, SignError> {
     let path = keys.audience().path(key);
-    let query = keys.sign(&path, generation, expires, download);
-    SignedLink { url: format!("{public_url}{path}?{query}"), expires }
+    let (query, expires) = keys.sign_anew(revoked, now, (&path, generation), expires, download)?;
+    Ok(SignedLink { url: format!("{public_url}{path}?{query}"), expires })
 }
 
 /// How long a link of this audience may hold, and which key says so.

@@ -3,7 +3,11 @@
 
 use std::{sync::atomic::AtomicU64, time::Duration};
 
-use clipkeep_core::{state::ClipState, usage::Counts};
+use clipkeep_core::{
+    cost::{Budget, Money},
+    state::ClipState,
+    usage::Counts,
+};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -65,6 +69,13 @@ struct AtEndpoint {
     endpoint: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfBudget {
+    budget: String,
+    price_list: String,
+    currency: String,
+}
+
 /// What was delivered, as [`Counts`] has it.
 #[derive(Default)]
 struct UsageMetrics {
@@ -111,6 +122,8 @@ pub struct Metrics {
     proxied: Family<Answered, Counter>,
     unkept: Family<OfCall, Counter>,
     swept: Family<Outcome, Counter>,
+    budgets: Family<OfBudget, Gauge<f64, AtomicU64>>,
+    budgets_spent: Family<OfBudget, Gauge<f64, AtomicU64>>,
     usage: UsageMetrics,
     up: Gauge<u64, AtomicU64>,
 }
@@ -138,6 +151,8 @@ impl Metrics {
             proxied: Family::default(),
             unkept: Family::default(),
             swept: Family::default(),
+            budgets: Family::default(),
+            budgets_spent: Family::default(),
             usage: UsageMetrics::default(),
             up: Gauge::default(),
         };
@@ -172,6 +187,9 @@ impl Metrics {
         let help = "Answers of fal's that were passed on without being kept: look into the log";
         r.register("proxy_unkept", help, self.unkept.clone());
         r.register("swept", "What the sweep found and did, by outcome", self.swept.clone());
+        r.register("budget", "What a month may cost, as configured", self.budgets.clone());
+        let help = "What this month costs so far of a budget; of tenant=* the tenant's who spent most";
+        r.register("budget_spent", help, self.budgets_spent.clone());
         self.usage.register(r);
         r.register("up", "1 while the node runs", self.up.clone());
     }
@@ -224,6 +242,16 @@ impl Metrics {
     /// So many clips are at risk.
     pub fn at_risk(&self, clips: u64) {
         self.clips_at_risk.set(i64::try_from(clips).unwrap_or(i64::MAX));
+    }
+
+    /// So much of a budget is spent.
+    pub fn budget(&self, budget: &Budget, currency: &str, spent: Money) {
+        // A gauge is binary floating point, whatever was reckoned with.
+        let gauge = |amount: Money| amount.to_string().parse().unwrap_or(f64::INFINITY);
+        let (of, price_list) = (budget.of.to_string(), budget.list.clone());
+        let labels = OfBudget { budget: of, price_list, currency: currency.to_owned() };
+        self.budgets.get_or_create(&labels).set(gauge(budget.amount));
+        self.budgets_spent.get_or_create(&labels).set(gauge(spent));
     }
 
     /// Deliveries were counted.

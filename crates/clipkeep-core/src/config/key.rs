@@ -285,10 +285,17 @@ keys! {
     adopt_within: Duration("1s", "365d"), "1h", "15m";
     /// Files with further price lists (docs/costs.md), beside `aws-s3-standard` and `cloudflare-r2`. Read at start.
     price_lists: List("files"), "", "/etc/clipkeep/my-prices.toml";
-    /// What generations cost, first match wins: an amount for each, or with `/s` for each second of their clips, in the
-    /// price lists' currency. In a model pattern `*` stands for any run of characters.
+    /// What generations cost, first match wins: an amount for each, or with `/s` for each second of their clips, in
+    /// `generation_currency`. In a model pattern `*` stands for any run of characters.
     generation_prices: List("`model=PATTERN:AMOUNT` or `model=PATTERN:AMOUNT/s`"), "",
         "model=fal-ai/veo3*:0.40/s, model=*:0.05";
+    /// What `generation_prices` are in. A price list in another currency tells them beside its total, not in it.
+    generation_currency: Text("three letters"), "USD", "EUR";
+    /// How much a calendar month (UTC) may cost on a price list, in its currency: all together, a tenant, or with `*` each
+    /// tenant apart; of one tenant's the first on a list holds. At 80 % and at 100 % `budget.exceeded` is told. See
+    /// docs/costs.md.
+    budgets: List("`all:AMOUNT@LIST`, `tenant=NAME:AMOUNT@LIST` or `tenant=*:AMOUNT@LIST`"), "",
+        "all:500@aws-s3-standard, tenant=acme:50@aws-s3-standard, tenant=*:5@aws-s3-standard";
     /// How much of this node's disk the bodies that pass through `/fal/proxy` and the gateway may take, all together.
     /// Each is 1 GiB at most, and up to 64 KiB of it wait in memory.
     proxy_disk: Size("1MiB", "1024TiB"), "8GiB", "50GiB";

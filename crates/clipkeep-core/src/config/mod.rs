@@ -32,7 +32,7 @@ pub use units::{DurationText, SizeText, UnitError};
 pub use warning::Warning;
 
 use crate::{
-    cost::GenerationPrice,
+    cost::{Budget, GenerationPrices},
     endpoint::Endpoint,
     hook::standard::{NamedKey, WebhookKey},
     lifetime::SourceLifetimes,
@@ -203,7 +203,9 @@ pub struct Config {
     /// Files with further price lists.
     pub price_lists: Vec<PathBuf>,
     /// What generations cost.
-    pub generation_prices: Vec<GenerationPrice>,
+    pub generation_prices: GenerationPrices,
+    /// How much a month may cost.
+    pub budgets: Vec<Budget>,
     /// How much disk the bodies that pass to fal and back may take, all together.
     pub proxy_disk: u64,
     /// How log lines look.

@@ -7,7 +7,7 @@ use std::{net::SocketAddr, time::Duration};
 use url::Url;
 
 use crate::{
-    cost::GenerationPrice,
+    cost::{Budget, BudgetFor, GenerationPrice, Money, is_currency},
     endpoint::Endpoint,
     id::{Provider, Tenant},
     lifetime::LifetimeRule,
@@ -172,6 +172,10 @@ pub(super) fn retention_rule(text: &str) -> Result<RetentionRule, Problem> {
     }
 }
 
+pub(super) fn currency(text: &str) -> Result<String, Problem> {
+    if is_currency(text) { Ok(text.to_owned()) } else { Err("must be three capital letters such as USD".to_owned()) }
+}
+
 pub(super) fn generation_price(text: &str) -> Result<GenerationPrice, Problem> {
     let shape = || "must look like model=PATTERN:0.05 or model=PATTERN:0.40/s".to_owned();
     let (model, price) = text.strip_prefix("model=").and_then(|rest| rest.rsplit_once(':')).ok_or_else(shape)?;
@@ -180,9 +184,52 @@ pub(super) fn generation_price(text: &str) -> Result<GenerationPrice, Problem> {
     if model.is_empty() { Err(shape()) } else { Ok(GenerationPrice { model: model.to_owned(), price, per_second }) }
 }
 
+/// `all:AMOUNT@LIST`, `tenant=NAME:AMOUNT@LIST` or `tenant=*:AMOUNT@LIST`.
+pub(super) fn budget(text: &str) -> Result<Budget, Problem> {
+    let shape = || "must look like all:500@LIST, tenant=NAME:50@LIST or tenant=*:5@LIST".to_owned();
+    let (rest, list) = text.rsplit_once('@').ok_or_else(shape)?;
+    let (of, amount) = rest.rsplit_once(':').ok_or_else(shape)?;
+    let of = match of.split_once('=').map(|(what, name)| (what.trim(), name.trim())) {
+        None if of.trim() == "all" => BudgetFor::All,
+        Some(("tenant", "*")) => BudgetFor::EachTenant,
+        Some(("tenant", name)) => BudgetFor::Tenant(name.parse().map_err(|error| format!("is not right: {error}"))?),
+        _ => return Err(shape()),
+    };
+    let amount: Money =
+        amount.trim().parse().map_err(|_| "has an amount that is none; it looks like 500".to_owned())?;
+    match list.trim() {
+        "" => Err(shape()),
+        _ if amount == Money::ZERO => Err("has an amount of nothing".to_owned()),
+        list => Ok(Budget { of, amount, list: list.to_owned() }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_budget_says_for_whom_how_much_and_on_which_list() {
+        let budget = |text| budget(text).map(|budget| (budget.of.to_string(), budget.amount.to_string(), budget.list));
+        let right = |of: &str, amount: &str, list: &str| Ok((of.to_owned(), amount.to_owned(), list.to_owned()));
+        assert_eq!(budget("all:500@r2"), right("all", "500.00", "r2"));
+        assert_eq!(budget("tenant=org:acme:0.05@r2"), right("tenant=org:acme", "0.05", "r2"));
+        assert_eq!(budget("tenant=* : 5 @ r2"), right("tenant=*", "5.00", "r2"));
+        for bad in [
+            "",
+            "5",
+            "all:5",
+            "all:5@",
+            "all:0@r2",
+            "all:-1@r2",
+            "all:x@r2",
+            "tenant=:5@r2",
+            "tenant=a b:5@r2",
+            "m=x:5@r2",
+        ] {
+            assert!(budget(bad).is_err(), "{bad:?}");
+        }
+    }
 
     #[test]
     fn a_rule_of_retention_names_whom_it_fits_and_an_age() {

@@ -8,7 +8,7 @@ use super::{
     parse::{self, Problem},
     raw::Given,
 };
-use crate::{lifetime::SourceLifetimes, policy::Policies, retention::Retention};
+use crate::{cost::GenerationPrices, lifetime::SourceLifetimes, policy::Policies, retention::Retention};
 
 pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
     let mut read = Reader { layers };
@@ -91,7 +91,11 @@ pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
         drift_interval: read.duration("drift_interval"),
         adopt_within: read.duration("adopt_within"),
         price_lists: read.value("price_lists", |text| parse::list(text, parse::folder)),
-        generation_prices: read.value("generation_prices", |text| parse::list(text, parse::generation_price)),
+        generation_prices: GenerationPrices {
+            currency: read.value("generation_currency", parse::currency),
+            prices: read.value("generation_prices", |text| parse::list(text, parse::generation_price)),
+        },
+        budgets: read.value("budgets", |text| parse::list(text, parse::budget)),
         proxy_disk: read.size("proxy_disk"),
         log_format: read.value("log_format", parsed),
         max_connections: read.count("max_connections"),

@@ -57,6 +57,12 @@ struct Written {
     reads_per_million: String,
 }
 
+/// Whether this names a currency, as ISO 4217 does: so that equal ones are equal
+/// as text.
+pub fn is_currency(text: &str) -> bool {
+    text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase())
+}
+
 impl PriceList {
     /// Reads a list.
     ///
@@ -68,6 +74,9 @@ impl PriceList {
         let amount = |field, text: &str| text.parse().map_err(|_| PriceListError::Amount { field });
         if written.gb_bytes == 0 || written.name.is_empty() {
             return Err(PriceListError::Form("name and gb_bytes must not be empty or zero".to_owned()));
+        }
+        if !is_currency(&written.currency) {
+            return Err(PriceListError::Form("currency must be three capital letters such as USD".to_owned()));
         }
         Ok(Self {
             storage_per_gb_month: amount("storage_per_gb_month", &written.storage_per_gb_month)?,

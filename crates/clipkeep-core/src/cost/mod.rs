@@ -1,15 +1,18 @@
 //! What clips cost: quantities times prices, exactly.
 
+mod budget;
 pub mod calendar;
 mod list;
 mod money;
+pub mod storage;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 pub use self::{
-    list::{EgressBasis, PriceList, PriceListError},
+    budget::{Budget, BudgetFor, THRESHOLDS, budgets_of},
+    list::{EgressBasis, PriceList, PriceListError, is_currency},
     money::{Money, MoneyError},
 };
 use crate::policy::glob;
@@ -61,12 +64,13 @@ impl Cost {
         self.storage + self.egress + self.operations + self.generation
     }
 
-    /// This and, for the `left` of a time, as much as `lately` cost in `span`.
+    /// This and, for the `left` of a time, as much as `lately` cost in `span`; but
+    /// for `storage`, which is what it will come to in all.
     #[must_use]
-    pub fn forecast(&self, lately: &Self, left: u64, span: u64) -> Self {
+    pub fn forecast(&self, lately: &Self, left: u64, span: u64, storage: Money) -> Self {
         let go_on = |now: Money, rate: Money| now + rate.times(left.into(), span.into());
         Self {
-            storage: go_on(self.storage, lately.storage),
+            storage,
             egress: go_on(self.egress, lately.egress),
             operations: go_on(self.operations, lately.operations),
             generation: go_on(self.generation, lately.generation),
@@ -85,10 +89,19 @@ pub struct GenerationPrice {
     pub per_second: bool,
 }
 
+/// What generations cost.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GenerationPrices {
+    /// What the amounts are in, such as `USD`.
+    pub currency: String,
+    /// The prices; the first that fits counts.
+    pub prices: Vec<GenerationPrice>,
+}
+
 /// What this many generations of `model`, whose clips are so long in all, cost;
 /// the first price that fits counts.
-pub fn generation_cost(prices: &[GenerationPrice], model: &str, generations: u64, millis: u64) -> Money {
-    match prices.iter().find(|price| glob(&price.model, model)) {
+pub fn generation_cost(prices: &GenerationPrices, model: &str, generations: u64, millis: u64) -> Money {
+    match prices.prices.iter().find(|price| glob(&price.model, model)) {
         Some(GenerationPrice { price, per_second: true, .. }) => price.times(millis.into(), 1000),
         Some(GenerationPrice { price, .. }) => price.times(generations.into(), 1),
         None => Money::ZERO,
@@ -127,20 +140,22 @@ mod tests {
         let s3 = &PriceList::built_in()[0];
         let asked = Quantities { writes: 1000, reads: 10_000, ..Quantities::default() };
         assert_eq!(s3.charge(&asked).operations, money("0.009"));
-        let prices = [
+        let prices = vec![
             GenerationPrice { model: "fal-ai/veo3*".into(), price: money("0.40"), per_second: true },
             GenerationPrice { model: "*".into(), price: money("0.05"), per_second: false },
         ];
+        let prices = GenerationPrices { currency: "USD".into(), prices };
         assert_eq!(generation_cost(&prices, "fal-ai/veo3/fast", 2, 16_500), money("6.6"));
         assert_eq!(generation_cost(&prices, "other", 3, 16_500), money("0.15"));
-        assert_eq!(generation_cost(&prices[..1], "other", 3, 0), Money::ZERO);
+        let first = GenerationPrices { prices: prices.prices[..1].to_vec(), ..prices };
+        assert_eq!(generation_cost(&first, "other", 3, 0), Money::ZERO);
     }
 
     #[test]
     fn a_forecast_goes_on_at_the_rate_of_late() {
         let so_far = Cost { egress: money("10"), ..Cost::default() };
         let lately = Cost { egress: money("7"), storage: money("0.7"), ..Cost::default() };
-        let month = so_far.forecast(&lately, 10 * 86_400, 7 * 86_400);
+        let month = so_far.forecast(&lately, 10 * 86_400, 7 * 86_400, money("1"));
         assert_eq!((month.egress, month.storage, month.generation), (money("20"), money("1"), Money::ZERO));
     }
 
@@ -155,6 +170,7 @@ mod tests {
             ("viewer_bytes", "bucket_bytes"),
             ("currency = \"USD\"\n", ""),
             ("currency", "curency"),
+            ("\"USD\"", "\"usd\""),
         ] {
             assert!(PriceList::parse(&right.replace(a, b)).is_err(), "{b}");
         }

@@ -32,6 +32,10 @@ use crate::{
     time::Timestamp,
 };
 
+/// How many links to one clip that end at about the same time may be revoked one
+/// by one: so many seconds are tried for the next.
+const MOST_REVOKED: i64 = 600;
+
 /// The shortest key accepted, in bytes.
 const MIN_KEY_LEN: usize = 16;
 
@@ -62,6 +66,17 @@ pub enum LinkError {
     /// audience may.
     #[error("the link lasts longer than an internal link may")]
     TooLong,
+}
+
+/// Why no link can be signed that holds. Fit for a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignError {
+    /// None of the audience's keys may sign any more.
+    #[error("all link keys of this audience were revoked: put a new one in front of them, and restart")]
+    KeysRevoked,
+    /// All that could be given were revoked one by one.
+    #[error("too many links to this clip were revoked one by one: revoke all of its links at once instead")]
+    LinksRevoked,
 }
 
 /// Why `link_keys` was refused. Fit for a user: no message holds a key.
@@ -180,11 +195,6 @@ impl LinkKeys {
         self.audience
     }
 
-    /// The id of the key that signs.
-    pub const fn signing(&self) -> &KeyId {
-        &self.signing.kid
-    }
-
     /// Whether a key of this id is among them.
     pub fn has(&self, kid: &KeyId) -> bool {
         self.iter().any(|key| key.kid == *kid)
@@ -192,9 +202,55 @@ impl LinkKeys {
 
     /// The query string, without `?`, that makes `path` (such as
     /// `/v/019f6af7.mp4`) a link until `expires`, of the clip's link
-    /// generation. An empty download name is none.
+    /// generation, signed with the first key. An empty download name is none.
     pub fn sign(&self, path: &str, generation: u32, expires: Timestamp, download: Option<&str>) -> String {
-        let key = &self.signing;
+        self.sign_with(&self.signing, path, generation, expires, download).0
+    }
+
+    /// The same of a link that holds although these were revoked, and when it
+    /// ends. The first key that was not revoked signs. Where just this link was,
+    /// the one that ends a second earlier stands for it, and so on.
+    ///
+    /// # Errors
+    /// If no such link holds at `now`.
+    pub fn sign_anew(
+        &self,
+        revoked: &Revoked,
+        now: Timestamp,
+        (path, generation): (&str, u32),
+        expires: Timestamp,
+        download: Option<&str>,
+    ) -> Result<(String, Timestamp), SignError> {
+        let key = self.iter().find(|key| !revoked.has_key(&key.kid)).ok_or(SignError::KeysRevoked)?;
+        let latest = expires.secs();
+        for secs in (latest.saturating_sub(MOST_REVOKED)..=latest).rev() {
+            let expires = Timestamp::from_secs(secs);
+            let (query, tag) = self.sign_with(key, path, generation, expires, download);
+            if secs < latest && secs <= now.secs() {
+                break;
+            }
+            if !revoked.has_link(&LinkHash::of(tag.as_ref())) {
+                return Ok((query, expires));
+            }
+        }
+        Err(SignError::LinksRevoked)
+    }
+
+    /// The same for `path` that `link` is for its own: it is no stronger, and ends
+    /// with it, its key and its link generation. `None` if the key is gone.
+    pub fn sign_like(&self, link: &VerifiedLink<'_>, path: &str) -> Option<String> {
+        let key = self.iter().find(|key| key.kid.as_str() == link.kid)?;
+        Some(self.sign_with(key, path, link.generation, link.expires, link.download.as_deref()).0)
+    }
+
+    fn sign_with(
+        &self,
+        key: &LinkKey,
+        path: &str,
+        generation: u32,
+        expires: Timestamp,
+        download: Option<&str>,
+    ) -> (String, hmac::Tag) {
         let expires = expires.secs().max(0).to_string();
         let download = download.unwrap_or_default();
         let kid = if generation == 0 { key.kid.to_string() } else { format!("{}.{generation}", key.kid) };
@@ -207,7 +263,7 @@ impl LinkKeys {
         }
         query.push_str("&signature=");
         BASE64URL_NOPAD.encode_append(tag.as_ref(), &mut query);
-        query
+        (query, tag)
     }
 
     /// Checks the raw query string of a request for `path`.

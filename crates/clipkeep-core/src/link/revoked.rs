@@ -123,6 +123,11 @@ impl Revoked {
         self.keys.contains(kid)
     }
 
+    /// Whether this one link was.
+    pub(super) fn has_link(&self, hash: &LinkHash) -> bool {
+        self.links.contains_key(hash)
+    }
+
     /// Whether nothing is.
     pub fn is_empty(&self) -> bool {
         self.links.is_empty() && self.keys.is_empty()

@@ -350,3 +350,28 @@ fn what_is_revoked_is_refused_and_forgotten_after_its_time() {
         assert_eq!(nonsense.parse::<Revocation>(), Err(RevocationError), "{nonsense}");
     }
 }
+
+#[test]
+fn what_is_signed_anew_is_not_what_was_revoked() {
+    let now = Timestamp::from_secs(LATER.secs() - 1000);
+    let mut revoked = Revoked::default();
+    let anew = |revoked: &Revoked, now| keys().sign_anew(revoked, now, (PATH, 0), LATER, Some("x"));
+    let read =
+        |query: &str| keys().verify(PATH, Some(query), now).map(|link| (link.hash(), link.kid.to_owned())).unwrap();
+    assert_eq!(anew(&revoked, now), Ok((keys().sign(PATH, 0, LATER, Some("x")), LATER)));
+    for back in 0..3 {
+        let (query, expires) = anew(&revoked, now).unwrap();
+        assert_eq!(expires.secs(), LATER.secs() - back);
+        assert_eq!(anew(&revoked, now), Ok((query.clone(), expires)), "it repeats");
+        revoked.add(Revocation::Link { hash: read(&query).0, expires });
+    }
+    // A name of its own is another link.
+    assert_eq!(keys().sign_anew(&revoked, now, (PATH, 0), LATER, None).unwrap().1, LATER);
+    // None is over when it is made.
+    let late = Timestamp::from_secs(LATER.secs() - 3);
+    assert_eq!(anew(&revoked, late), Err(SignError::LinksRevoked));
+    revoked.add(Revocation::Key("new".parse().unwrap()));
+    assert_eq!(read(&anew(&revoked, now).unwrap().0).1, "old", "the next key signs");
+    revoked.add(Revocation::Key("old".parse().unwrap()));
+    assert_eq!(anew(&revoked, now), Err(SignError::KeysRevoked));
+}

@@ -2,7 +2,13 @@
 //! bucket.
 
 use async_trait::async_trait;
-use clipkeep_core::{cost::calendar::Slice, time::Timestamp};
+use clipkeep_core::{
+    cost::{
+        calendar::Slice,
+        storage::{BEFORE, Change},
+    },
+    time::Timestamp,
+};
 
 use super::{
     Result, UsageFilter, UsageGroup,
@@ -21,15 +27,13 @@ pub struct OperationsRow {
     pub reads: u64,
 }
 
-/// Bytes that were kept for a while.
+/// Bytes that came, less those that went, on one day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredLine {
     /// Of which clip, tenant, model or prompt; empty where time tells.
     pub name: String,
-    /// When the slice of time begins.
-    pub slice: Timestamp,
-    /// Bytes times seconds.
-    pub byte_secs: u128,
+    /// When, and how many.
+    pub change: Change,
 }
 
 /// Generations of one model.
@@ -47,8 +51,8 @@ pub struct GeneratedLine {
     pub millis: u64,
 }
 
-/// Which names are asked for: those after `after`, in order, and at least
-/// `names` of them, if there are so many.
+/// Which names are asked for: those after `after`, in order, so many at most. All
+/// lines of a name are told, or none.
 #[derive(Clone, Copy, Debug)]
 pub struct Names<'a> {
     /// The last one that is not asked for.
@@ -58,19 +62,22 @@ pub struct Names<'a> {
 }
 
 /// What there is to pay for. `filter.from` and `filter.to` are of no meaning:
-/// the slices say which time is meant.
+/// the other arguments say which time is meant.
 #[async_trait]
 pub trait CostBook {
-    /// Bytes over time, by name and slice.
+    /// The bytes that came and went in this time, by name and day.
     async fn stored(
         &self,
         filter: &UsageFilter,
         group: UsageGroup,
-        slices: &[Slice],
+        span: (Timestamp, Timestamp),
         names: Names<'_>,
     ) -> Result<Vec<StoredLine>>;
 
-    /// Generations of clips that were first heard of then, by name, slice and
+    /// When the first bytes were stored.
+    async fn stored_since(&self, filter: &UsageFilter) -> Result<Option<Timestamp>>;
+
+    /// Generations of clips whose model became known then, by name, slice and
     /// model.
     async fn generated(
         &self,
@@ -84,72 +91,89 @@ pub trait CostBook {
     async fn operations(&self, from: Timestamp, to: Timestamp) -> Result<Vec<OperationsRow>>;
 }
 
-/// How many models one name has at most, on average, before names are left out.
-const MODELS: u32 = 8;
-
-fn name(group: UsageGroup, mark: char) -> &'static str {
+/// What stands for a name; a clip `c` has it, or a stay `s`, whose tenant is the
+/// one that the clip had then.
+fn name(group: UsageGroup, of: &str, mark: char) -> &'static str {
     match (group, mark) {
         (UsageGroup::All | UsageGroup::Hour | UsageGroup::Day | UsageGroup::Month, _) => "''",
+        (UsageGroup::Clip, _) if of == "s" => "s.key",
+        (UsageGroup::Tenant, _) if of == "s" => "s.tenant",
         (UsageGroup::Clip, _) => "c.key",
         (UsageGroup::Tenant, '$') => "coalesce(c.tenant, '') COLLATE \"C\"",
+        (UsageGroup::Tenant, _) => "coalesce(c.tenant, '')",
         (UsageGroup::Model, '$') => "coalesce(c.model, '') COLLATE \"C\"",
         (UsageGroup::Prompt, '$') => "coalesce(c.prompt_hash, '') COLLATE \"C\"",
-        (UsageGroup::Tenant, _) => "coalesce(c.tenant, '')",
         (UsageGroup::Model, _) => "coalesce(c.model, '')",
         (UsageGroup::Prompt, _) => "coalesce(c.prompt_hash, '')",
     }
 }
 
-/// `WITH slices (a, b) AS (VALUES (1, 2), …)`: numbers of our own making.
-fn with_slices(slices: &[Slice]) -> String {
-    let pair = |slice: &Slice| format!("({}, {})", slice.from.millis(), slice.to.millis());
-    format!("WITH slices (a, b) AS (VALUES {}) ", slices.iter().map(pair).collect::<Vec<_>>().join(", "))
-}
-
-fn narrow(list: &mut Statement, filter: &UsageFilter, name: &'static str, after: Option<&str>, mark: char) {
+fn narrow(list: &mut Statement, filter: &UsageFilter, of: &str, mark: char) {
     let text = |text: &str| Value::Text(text.to_owned());
-    list.compare("c.tenant", "=", filter.tenant.as_ref().map(|tenant| text(tenant.as_str())), mark);
+    list.compare(&format!("{of}.tenant"), "=", filter.tenant.as_ref().map(|tenant| text(tenant.as_str())), mark);
     list.compare("c.model", "=", filter.model.as_deref().map(text), mark);
-    list.compare("c.key", "=", filter.key.as_ref().map(|key| text(key.as_str())), mark);
-    list.compare(name, ">", after.map(text), mark);
+    list.compare(&format!("{of}.key"), "=", filter.key.as_ref().map(|key| text(key.as_str())), mark);
 }
 
-/// From when on a clip has its bytes for itself: bytes that clips share count
-/// once, with the clip whose name they bear, and from its end on with the first
-/// of the others. For ever is `s.b`, never was is 0.
-const OWN_FROM: &str = "CASE WHEN c.object_key IS NULL THEN 0 ELSE (SELECT \
-    CASE WHEN count(*) > count(f.deleted_at) THEN s.b ELSE coalesce(max(f.deleted_at), 0) END FROM clips f \
-    WHERE f.key = c.object_key OR (f.object_key = c.object_key AND f.key < c.key)) END";
+/// Stays, with their clips where these are asked about.
+fn stays(filter: &UsageFilter, group: UsageGroup) -> &'static str {
+    let asks_clips = filter.model.is_some() || matches!(group, UsageGroup::Model | UsageGroup::Prompt);
+    if asks_clips { "FROM stays s JOIN clips c ON c.key = s.key WHERE " } else { "FROM stays s WHERE " }
+}
 
-/// The statement for [`CostBook::stored`]. A clip's bytes are in two parts, so
-/// that no sum passes 63 bits.
+/// Begins a statement of whose lines only those of the first names are told:
+/// `{columns} FROM (… ` follows.
+fn first_names(list: &mut Statement, columns: &str, names: Names<'_>, mark: char) -> String {
+    list.sql.push_str(&format!(
+        "SELECT name, {columns} FROM (SELECT {columns}, name, dense_rank() OVER (ORDER BY name) AS place FROM ("
+    ));
+    let most = list.bind(Value::Int(names.most.into()), mark);
+    format!(") grouped) placed WHERE place <= {most} ORDER BY name")
+}
+
+/// The statement for [`CostBook::stored`]: each stay is looked at twice, when it
+/// came and when it went, whatever the number of days. A clip's bytes are in two
+/// parts, so that no sum passes 63 bits.
 pub(super) fn stored(
     filter: &UsageFilter,
     group: UsageGroup,
-    slices: &[Slice],
+    (from, to): (Timestamp, Timestamp),
     names: Names<'_>,
     mark: char,
 ) -> Statement {
-    let name = name(group, mark);
-    let (least, greatest) = if mark == '$' { ("least", "greatest") } else { ("min", "max") };
-    let span = format!(
-        "({greatest}(0, {least}(coalesce(c.deleted_at, s.b), s.b) \
-         - {greatest}(c.stored_at, s.a, {OWN_FROM})) / 1000)"
+    let name = name(group, "s", mark);
+    let mut list = Statement { sql: String::new(), values: Vec::new() };
+    let rest = first_names(&mut list, "day, high, low, high_moment, low_moment", names, mark);
+    list.sql.push_str(
+        "SELECT name, day, CAST(sum(size / 10000) AS BIGINT) AS high, CAST(sum(size % 10000) AS BIGINT) AS low, \
+         CAST(sum(size / 10000 * sec) AS BIGINT) AS high_moment, \
+         CAST(sum(size % 10000 * sec) AS BIGINT) AS low_moment FROM (",
     );
-    let mut list = Statement {
-        sql: format!(
-            "{}SELECT {name} AS name, s.a AS slice, CAST(sum((c.size / 10000) * {span}) AS BIGINT) AS high, \
-             CAST(sum((c.size % 10000) * {span}) AS BIGINT) AS low FROM slices s JOIN clips c \
-             ON c.stored_at < s.b AND (c.deleted_at IS NULL OR c.deleted_at > s.a) \
-             WHERE c.size IS NOT NULL AND (c.deleted_at IS NULL OR c.deleted_at > c.stored_at) AND ",
-            with_slices(slices)
-        ),
-        values: Vec::new(),
-    };
-    narrow(&mut list, filter, name, names.after, mark);
-    let rows = i64::from(names.most) * i64::try_from(slices.len()).unwrap_or(1);
-    let limit = list.bind(Value::Int(rows), mark);
-    list.sql.push_str(&format!("TRUE GROUP BY 1, 2 ORDER BY 1, 2 LIMIT {limit}"));
+    // Whole seconds; both ends drop the same part of one.
+    let (a, b) = (from.secs().saturating_mul(1000), to.secs().saturating_mul(1000));
+    let after = names.after.map(|after| list.bind(Value::Text(after.to_owned()), mark));
+    let after = after.map_or(String::new(), |after| format!("{name} > {after} AND "));
+    let source = stays(filter, group);
+    list.sql.push_str(&format!(
+        "SELECT {name} AS name, s.size AS size, CASE WHEN s.from_at < {a} + 1000 THEN {BEFORE} ELSE s.from_at / 86400000 \
+         END AS day, CASE WHEN s.from_at < {a} + 1000 THEN 0 ELSE s.from_at / 1000 % 86400 END AS sec {source}{after}"
+    ));
+    narrow(&mut list, filter, "s", mark);
+    list.sql.push_str(&format!(
+        "s.from_at < {b} AND (s.to_at IS NULL OR s.to_at >= {a}) UNION ALL SELECT {name}, -s.size, s.to_at / 86400000, \
+         s.to_at / 1000 % 86400 {source}{after}"
+    ));
+    narrow(&mut list, filter, "s", mark);
+    list.sql.push_str(&format!("s.to_at >= {a} AND s.to_at < {b}) changes GROUP BY name, day{rest}, day"));
+    list
+}
+
+/// The statement for [`CostBook::stored_since`].
+pub(super) fn since(filter: &UsageFilter, mark: char) -> Statement {
+    let source = stays(filter, UsageGroup::All);
+    let mut list = Statement { sql: format!("SELECT min(s.from_at) AS since {source}"), values: Vec::new() };
+    narrow(&mut list, filter, "s", mark);
+    list.sql.push_str("TRUE");
     list
 }
 
@@ -161,29 +185,38 @@ pub(super) fn generated(
     names: Names<'_>,
     mark: char,
 ) -> Statement {
-    let name = name(group, mark);
-    let mut list = Statement {
-        sql: format!(
-            "{}SELECT {name} AS name, s.a AS slice, c.model AS model, \
-             CAST(sum(CASE c.idx WHEN 0 THEN 1 ELSE 0 END) AS BIGINT) AS generations, \
-             CAST(sum(CAST(round(coalesce(c.duration, 0) * 1000) AS BIGINT)) AS BIGINT) AS millis \
-             FROM slices s JOIN clips c ON c.created_at >= s.a AND c.created_at < s.b WHERE c.model IS NOT NULL AND ",
-            with_slices(slices)
-        ),
-        values: Vec::new(),
-    };
-    narrow(&mut list, filter, name, names.after, mark);
-    let rows = i64::from(names.most) * i64::try_from(slices.len()).unwrap_or(1) * i64::from(MODELS);
-    let limit = list.bind(Value::Int(rows), mark);
-    list.sql.push_str(&format!("TRUE GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT {limit}"));
+    let name = name(group, "c", mark);
+    let mut list = Statement { sql: String::new(), values: Vec::new() };
+    let rest = first_names(&mut list, "slice, model, generations, millis", names, mark);
+    // Numbers of our own making.
+    let pair = |slice: &Slice| format!("({}, {})", slice.from.millis(), slice.to.millis());
+    let slices = slices.iter().map(pair).collect::<Vec<_>>().join(", ");
+    list.sql.insert_str(0, &format!("WITH slices (a, b) AS (VALUES {slices}) "));
+    list.sql.push_str(&format!(
+        "SELECT {name} AS name, t.a AS slice, c.model AS model, \
+         CAST(sum(CASE c.idx WHEN 0 THEN 1 ELSE 0 END) AS BIGINT) AS generations, \
+         CAST(sum(CAST(round(coalesce(c.was_duration, c.duration, 0) * 1000) AS BIGINT)) AS BIGINT) AS millis \
+         FROM slices t JOIN clips c ON c.model_at >= t.a AND c.model_at < t.b WHERE "
+    ));
+    list.compare(name, ">", names.after.map(|after| Value::Text(after.to_owned())), mark);
+    narrow(&mut list, filter, "c", mark);
+    list.sql.push_str(&format!("TRUE GROUP BY 1, 2, 3{rest}, slice, model"));
     list
 }
 
 pub(super) const OPERATIONS: &str = "SELECT hour, writes, reads FROM operations";
 
+fn signed(row: &impl Columns, column: &'static str) -> Result<i128> {
+    let read = || row.int(column)?.map(i128::from).ok_or(Unreadable);
+    read().map_err(|_| unreadable(column))
+}
+
 fn number(row: &impl Columns, column: &'static str) -> Result<u64> {
-    let read = || u64::try_from(row.int(column)?.ok_or(Unreadable)?).map_err(|_| Unreadable);
-    read().map_err(|_| super::CatalogError::BadRow { table: "clips", key: "a sum".to_owned(), column })
+    u64::try_from(signed(row, column)?).map_err(|_| unreadable(column))
+}
+
+fn unreadable(column: &'static str) -> super::CatalogError {
+    super::CatalogError::BadRow { table: "clips", key: "a sum".to_owned(), column }
 }
 
 fn text(row: &impl Columns, column: &'static str) -> String {
@@ -195,8 +228,15 @@ fn slice(row: &impl Columns, column: &'static str) -> Result<Timestamp> {
 }
 
 pub(super) fn stored_line(row: &impl Columns) -> Result<StoredLine> {
-    let byte_secs = u128::from(number(row, "high")?) * 10_000 + u128::from(number(row, "low")?);
-    Ok(StoredLine { name: text(row, "name"), slice: slice(row, "slice")?, byte_secs })
+    let sum = |high, low| Ok::<_, super::CatalogError>(signed(row, high)? * 10_000 + signed(row, low)?);
+    let day = i64::try_from(signed(row, "day")?).unwrap_or_default();
+    let change = Change { day, bytes: sum("high", "low")?, moment: sum("high_moment", "low_moment")? };
+    Ok(StoredLine { name: text(row, "name"), change })
+}
+
+/// Reads `since`, which is null where nothing was stored.
+pub(super) fn since_row(row: &impl Columns) -> Result<Option<Timestamp>> {
+    Ok(row.int("since").ok().flatten().map(Timestamp::from_millis))
 }
 
 pub(super) fn generated_line(row: &impl Columns) -> Result<GeneratedLine> {

@@ -41,6 +41,8 @@ pub(crate) struct Ending {
     pub(crate) event: &'static str,
     /// What the world is told, if anything.
     pub(crate) tells: Option<EventType>,
+    /// Its bytes are another clip's object, for which somebody pays already.
+    pub(crate) shares: bool,
 }
 
 impl Ending {
@@ -56,7 +58,13 @@ impl Ending {
             uncounted: 0,
             event: "stored",
             tells: Some(EventType::ClipStored),
+            shares: false,
         }
+    }
+
+    /// The clip refers to an object that is in the store already.
+    pub(crate) fn shared(attempt: Attempt) -> Self {
+        Self { shares: true, ..Self::stored(attempt) }
     }
 
     /// The attempt failed; there will be another.

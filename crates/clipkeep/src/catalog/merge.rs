@@ -74,7 +74,7 @@ pub(crate) struct Ledger<'a> {
     pub(crate) events: Vec<Event>,
     /// Which of our clips stand in a generation's input.
     pub(crate) parents: BTreeSet<(GenerationId, ClipKey)>,
-    /// Clips whose tenant became known, and when.
+    /// Clips whose tenant or model became known, and when.
     pub(crate) tenanted: Vec<(ClipKey, Timestamp)>,
     /// Who holds the clip names of a request id; and those that are new.
     pub(super) names: BTreeMap<RequestId, Provider>,
@@ -247,7 +247,7 @@ impl<'a> Ledger<'a> {
             if clip.facts.public != facts.public || clip.facts.tenant != facts.tenant {
                 self.events.push(about(clip, EventType::ClipRevised, at));
             }
-            if clip.facts.tenant != facts.tenant {
+            if clip.facts.tenant != facts.tenant || clip.facts.model != facts.model {
                 self.tenanted.push((clip.key.clone(), at));
             }
             clip.policy = policy;

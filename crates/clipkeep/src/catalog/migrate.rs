@@ -23,6 +23,9 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { version: 10, sql: include_str!("../../migrations/sqlite/0010_usage.sql") },
     Migration { version: 11, sql: include_str!("../../migrations/sqlite/0011_links.sql") },
     Migration { version: 12, sql: include_str!("../../migrations/sqlite/0012_costs.sql") },
+    Migration { version: 14, sql: include_str!("../../migrations/sqlite/0014_budgets.sql") },
+    Migration { version: 15, sql: include_str!("../../migrations/sqlite/0015_stays.sql") },
+    Migration { version: 16, sql: include_str!("../../migrations/sqlite/0016_revokers.sql") },
     Migration { version: 17, sql: include_str!("../../migrations/sqlite/0017_names.sql") },
 ];
 
@@ -39,6 +42,9 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { version: 10, sql: include_str!("../../migrations/postgres/0010_usage.sql") },
     Migration { version: 11, sql: include_str!("../../migrations/postgres/0011_links.sql") },
     Migration { version: 12, sql: include_str!("../../migrations/postgres/0012_costs.sql") },
+    Migration { version: 14, sql: include_str!("../../migrations/postgres/0014_budgets.sql") },
+    Migration { version: 15, sql: include_str!("../../migrations/postgres/0015_stays.sql") },
+    Migration { version: 16, sql: include_str!("../../migrations/postgres/0016_revokers.sql") },
     Migration { version: 17, sql: include_str!("../../migrations/postgres/0017_names.sql") },
 ];
 

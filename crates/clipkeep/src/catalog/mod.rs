@@ -4,6 +4,7 @@
 //! and one transaction; no transaction outlives its call. A lookup that finds
 //! nothing answers `None`.
 
+pub mod budgets;
 mod cells;
 pub mod costs;
 mod due;
@@ -116,8 +117,8 @@ impl CatalogError {
 
 pub use self::due::{FRESH, Quota};
 use self::{
-    outlook::Outlook, polls::Polls, revocations::Revocations, risk::AtRisk, sharing::Sharing, submissions::Submissions,
-    tenants::Tenants, tokens::Tokens,
+    budgets::Budgets, outlook::Outlook, polls::Polls, revocations::Revocations, risk::AtRisk, sharing::Sharing,
+    submissions::Submissions, tenants::Tenants, tokens::Tokens,
 };
 
 /// The catalogue's result.
@@ -236,6 +237,7 @@ pub struct ClipPage {
 #[async_trait]
 pub trait Catalog:
     AtRisk
+    + Budgets
     + CostBook
     + Family
     + Lookup

@@ -226,24 +226,26 @@ pub(crate) fn token(row: &impl Columns) -> Result<TokenInfo> {
     })
 }
 
-/// Reads `tx, id, at, type, provider, request_id, key, detail`.
+/// Reads `tx, id, at, type, provider, request_id, key, detail, tenant`.
 pub(crate) fn event(row: &impl Columns) -> Result<(Position, Event)> {
-    let cells = Cells::of(row, "events", "request_id")?;
+    let mut cells = Cells::of(row, "events", "type")?;
     let position = Position { tx: cells.must("tx", cells.number("tx"))?, id: cells.must("id", cells.number("id"))? };
+    cells.key = position.to_string();
+    let (provider, request_id) = (cells.name("provider")?, cells.name("request_id")?);
     let event = Event {
         kind: cells.must("type", cells.name("type"))?,
         at: cells.must("at", cells.time("at"))?,
-        provider: cells.must("provider", cells.name("provider"))?,
-        request_id: cells.must("request_id", cells.name("request_id"))?,
+        generation: provider.zip(request_id),
         key: cells.name("key")?,
         detail: cells.text("detail")?,
+        tenant: cells.name("tenant")?,
     };
     Ok((position, event))
 }
 
 /// Reads `attempts, first_at` beside an event.
 pub(crate) fn delivery(row: &impl Columns) -> Result<Delivery> {
-    let cells = Cells::of(row, "deliveries", "request_id")?;
+    let cells = Cells::of(row, "deliveries", "type")?;
     let (position, event) = event(row)?;
     let attempts = cells.must("attempts", cells.number("attempts"))?;
     Ok(Delivery { position, event, attempts, first_at: cells.time("first_at")? })

@@ -59,12 +59,12 @@ pub(super) fn register_own(
     Ok(Some(ledger.tell_of(&Registration { facts, ..registration.clone() })))
 }
 
-/// Reads an event and the `tenant` of its generation.
+/// Reads an event and `whose` it is: its own tenant, or its generation's.
 pub(super) fn own_event(row: &impl Columns, tenant: &Tenant) -> Result<(Position, Option<Event>)> {
     let (position, event) = row::event(row)?;
-    let whose = row.text("tenant").map_err(|_| CatalogError::BadRow {
+    let whose = row.text("whose").map_err(|_| CatalogError::BadRow {
         table: "generations",
-        key: event.request_id.to_string(),
+        key: event.subject().to_owned(),
         column: "tenant",
     })?;
     Ok((position, (whose.as_deref() == Some(tenant.as_str())).then_some(event)))

@@ -12,10 +12,10 @@ pub(super) fn failed(row: &Generation, at: Timestamp) -> Option<Event> {
     (row.status == GenerationStatus::Failed).then(|| Event {
         kind: EventType::GenerationFailed,
         at,
-        provider: row.provider.clone(),
-        request_id: row.request_id.clone(),
+        generation: Some((row.provider.clone(), row.request_id.clone())),
         key: None,
         detail: row.error.clone(),
+        tenant: None,
     })
 }
 
@@ -24,9 +24,9 @@ pub(super) fn about(clip: &Clip, kind: EventType, at: Timestamp) -> Event {
     Event {
         kind,
         at,
-        provider: clip.provider.clone(),
-        request_id: clip.request_id.clone(),
+        generation: Some((clip.provider.clone(), clip.request_id.clone())),
         key: Some(clip.key.clone()),
         detail: None,
+        tenant: None,
     }
 }

@@ -1,6 +1,6 @@
 //! `clipkeep costs`: what clips cost.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{collections::BTreeSet, path::PathBuf, process::ExitCode};
 
 use anyhow::bail;
 use clipkeep_core::{
@@ -18,7 +18,7 @@ use super::{
 use crate::{
     catalog::{self, UsageFilter, UsageGroup},
     clock::SystemClock,
-    costs::{CostOnList, CostQuery, CostReport, CostRow, price_lists, report},
+    costs::{BudgetUse, BudgetWatch, CostOnList, CostQuery, CostReport, CostRow, price_lists, report},
 };
 
 #[derive(Debug, clap::Args)]
@@ -76,16 +76,24 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
         after: None,
         limit: args.limit,
     };
-    let report = report(&*catalog, SystemClock.now(), &query).await?;
+    let now = SystemClock.now();
+    let report = report(&*catalog, now, &query).await?;
+    let watch = BudgetWatch::new(&config, &price_lists(&config)?)?;
+    let budgets = watch.shown(&*catalog, now, args.tenant.as_ref(), args.list.as_deref()).await?;
     if let Some(path) = &args.html {
-        chart::write(path, &page(&report))?;
+        chart::write(path, &page(&report, &budgets))?;
+        if !as_json {
+            output::note(format!("wrote {}", path.display()));
+        }
     }
     if as_json {
         let mut told = serde_json::to_value(&report)?;
         told["is_cut"] = report.next.is_some().into();
+        told["budgets"] = serde_json::to_value(&budgets)?;
         output::json(&told)?;
     } else {
         print(&report);
+        print_budgets(&budgets);
     }
     if report.next.is_some() && !as_json {
         output::note(format!("there is more than {} lines; --limit shows up to 1000", args.limit));
@@ -121,17 +129,54 @@ fn print(report: &CostReport) {
     let headings = headings(report);
     output::table(&headings.iter().map(String::as_str).collect::<Vec<_>>(), &rows(report));
     let row = |(at, on): (usize, &CostOnList)| {
-        let parts: [fn(&Cost) -> Money; 5] =
-            [|cost| cost.storage, |cost| cost.egress, |cost| cost.operations, |cost| cost.generation, Cost::total];
-        let end = report.forecast.get(at).map_or_else(|| "-".to_owned(), |end| amount(end, Cost::total));
-        std::iter::once(on.list.clone()).chain(parts.map(|part| amount(on, part))).chain([end]).collect()
+        let operations = on.operations.as_ref().map_or_else(unknown, |_| amount(on, |cost| cost.operations));
+        let generation = format!("{} {}", on.generated.rounded(), on.generation_currency);
+        let end = report.forecast.get(at).map_or_else(unknown, |end| amount(end, Cost::total));
+        let (storage, egress) = (amount(on, |cost| cost.storage), amount(on, |cost| cost.egress));
+        vec![on.list.clone(), storage, egress, operations, generation, amount(on, Cost::total), end]
     };
     let lists: Vec<Vec<String>> = report.total.costs.iter().enumerate().map(row).collect();
     output::line("");
     output::table(&["LIST", "STORAGE", "EGRESS", "OPERATIONS", "GENERATION", "TOTAL", "AT THE END"], &lists);
-    if let Some(first) = charts(report).into_iter().next() {
-        chart::print(&first.title, &first.bars);
+    notes(report).iter().for_each(output::note);
+    charts(report).iter().for_each(|chart| chart::print(&chart.title, &chart.bars));
+}
+
+/// What is not in the lines above, or not in their sum.
+fn notes(report: &CostReport) -> Vec<String> {
+    let on = &report.total.costs;
+    let mut notes = Vec::new();
+    if on.iter().any(|on| on.operations.is_none()) {
+        notes.push("whose the bucket's operations were is not known: they are in no amount here".to_owned());
+    } else if !matches!(report.by, "day" | "month") {
+        notes.push(format!("the bucket's operations are in the total, not in the lines: no {} has its own", report.by));
     }
+    if let Some(apart) = on.iter().find(|on| on.currency != on.generation_currency) {
+        notes.push(format!("generations cost {}, which is in no total in another currency", apart.generation_currency));
+    }
+    notes
+}
+
+fn unknown() -> String {
+    "-".to_owned()
+}
+
+fn print_budgets(budgets: &[BudgetUse]) {
+    if budgets.is_empty() {
+        return;
+    }
+    let row = |one: &BudgetUse| {
+        let amount = |amount: Money| format!("{} {}", amount.rounded(), one.currency);
+        let percent = format!("{} %", one.percent);
+        vec![whose(one), one.month.clone(), one.price_list.clone(), amount(one.spent), amount(one.budget), percent]
+    };
+    output::line("");
+    let rows: Vec<_> = budgets.iter().map(row).collect();
+    output::table(&["BUDGET", "MONTH", "LIST", "SPENT", "OF", "USED"], &rows);
+}
+
+fn whose(one: &BudgetUse) -> String {
+    one.tenant.as_ref().map_or_else(|| "all".to_owned(), ToString::to_string)
 }
 
 fn charts(report: &CostReport) -> Vec<Chart> {
@@ -146,14 +191,29 @@ fn bar(name: String, on: &CostOnList) -> Bar {
     Bar { name, amount: on.cost.total().attos(), text: amount(on, Cost::total) }
 }
 
-fn page(report: &CostReport) -> Page {
-    let beside = |title: &str, on: &[CostOnList]| Chart {
-        title: title.to_owned(),
-        bars: on.iter().map(|one| bar(one.list.clone(), one)).collect(),
+fn page(report: &CostReport, budgets: &[BudgetUse]) -> Page {
+    let beside = |title: String, on: &[CostOnList], currency: &str| Chart {
+        title,
+        bars: on.iter().filter(|one| one.currency == currency).map(|one| bar(one.list.clone(), one)).collect(),
     };
-    let mut charts = vec![beside("All, on each price list", &report.total.costs)];
-    if !report.forecast.is_empty() {
-        charts.push(beside("At the end of the time, if the last seven days go on", &report.forecast));
+    // Bars in two currencies cannot be held against one another.
+    let currencies: BTreeSet<&str> = report.total.costs.iter().map(|on| on.currency.as_str()).collect();
+    let mut charts = Vec::new();
+    for currency in currencies {
+        charts.push(beside(format!("All, on each price list in {currency}"), &report.total.costs, currency));
+        if !report.forecast.is_empty() {
+            let title = format!("At the end of the time, if the last days go on, in {currency}");
+            charts.push(beside(title, &report.forecast, currency));
+        }
+    }
+    if !budgets.is_empty() {
+        let bar = |one: &BudgetUse| Bar {
+            name: format!("{} on {}", whose(one), one.price_list),
+            amount: one.percent.into(),
+            text: format!("{} of {} {} ({} %)", one.spent.rounded(), one.budget.rounded(), one.currency, one.percent),
+        };
+        let title = format!("Budgets of {}, how much is used up", budgets[0].month);
+        charts.push(Chart { title, bars: budgets.iter().map(bar).collect() });
     }
     charts.extend(self::charts(report));
     Page {

@@ -161,15 +161,15 @@ async fn clips_of(stage: &Stage, id: &RequestId) -> anyhow::Result<Vec<Clip>> {
     Ok(clips)
 }
 
-fn link(stage: &Stage, clip: &Clip) -> String {
-    stage.app.sign_link(Audience::Public, (&clip.key, clip.link_generation), LINK_SPAN, None).url
+fn link(stage: &Stage, clip: &Clip) -> anyhow::Result<String> {
+    Ok(stage.app.sign_link(Audience::Public, (&clip.key, clip.link_generation), LINK_SPAN, None)?.url)
 }
 
 fn print_clips(stage: &Stage, clips: &[Clip], as_json: bool) -> anyhow::Result<()> {
     for clip in clips {
         let row = ClipRow::new(clip.clone(), &stage.app.final_urls);
         if as_json {
-            output::json(&json!({"clip": row, "link": link(stage, clip)}))?;
+            output::json(&json!({"clip": row, "link": link(stage, clip)?}))?;
             continue;
         }
         let hash = row.prompt_hash.as_deref().unwrap_or("-");
@@ -190,7 +190,7 @@ fn print_clips(stage: &Stage, clips: &[Clip], as_json: bool) -> anyhow::Result<(
             output::size(row.size.unwrap_or(0))
         ));
         output::line(format!("  created   {}", row.created_at));
-        output::line(format!("  link      {}", link(stage, clip)));
+        output::line(format!("  link      {}", link(stage, clip)?));
     }
     Ok(())
 }
@@ -216,7 +216,7 @@ async fn verify(stage: &Stage, client: &reqwest::Client, clips: &[Clip], as_json
     let mut wrong = 0;
     for clip in clips {
         let expected = stage.sim.media(clip.source_url.expose()).context("the simulator forgot a file")?;
-        let mut response = client.get(link(stage, clip)).send().await?;
+        let mut response = client.get(link(stage, clip)?).send().await?;
         let mut len = 0;
         while let Some(chunk) = response.chunk().await? {
             len += chunk.len() as u64;

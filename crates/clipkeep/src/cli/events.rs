@@ -140,10 +140,11 @@ fn row(position: Position, event: &Event) -> Value {
         "id": position.to_string(),
         "type": event.kind,
         "timestamp": event.at,
-        "provider": event.provider,
-        "request_id": event.request_id,
+        "provider": event.generation.as_ref().map(|(provider, _)| provider),
+        "request_id": event.request_id(),
         "key": event.key,
-        "reason": event.detail,
+        "tenant": event.tenant,
+        "reason": event.reason(),
     })
 }
 
@@ -153,13 +154,13 @@ fn print_events(events: &[(Position, Event)], as_json: bool) -> anyhow::Result<(
         return output::json(&json!({"events": rows}));
     }
     let cells = |(position, event): &(Position, Event)| {
-        let reason = event.detail.as_deref().unwrap_or("-");
+        let reason = event.reason().unwrap_or_else(|| "-".to_owned());
         vec![
             position.to_string(),
             event.at.to_string(),
             event.kind.to_string(),
             event.subject().to_owned(),
-            output::shorten(reason, 60),
+            output::shorten(&reason, 60),
         ]
     };
     let rows: Vec<_> = events.iter().map(cells).collect();

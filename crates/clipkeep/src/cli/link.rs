@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow, bail};
 use clipkeep_core::{
     config::{Config, DurationText},
     id::{ClipKey, KeyId},
-    link::{Audience, LinkKeys, Revocation},
+    link::{Audience, LinkKeys, Revocation, Revoked},
     state::ClipState,
     time::Clock,
 };
@@ -81,12 +81,15 @@ async fn sign(config: &Config, args: &Args, as_json: bool) -> anyhow::Result<Exi
         Audience::Internal => keys::internal_link_keys_text(config)?,
     };
     let keys = LinkKeys::parse(text.expose(), audience)?;
-    let outlook = tokio::time::timeout(PATIENCE, outlook(config, &keys, &key)).await;
-    let Outlook { generation, note } = outlook.unwrap_or_else(|_| Outlook::unknown());
-    let expires = links::expires(audience, SystemClock.now(), span, config.link_window);
-    let link = links::sign(&keys, &config.public_url, (&key, generation), expires, args.download.as_deref());
+    let outlook = tokio::time::timeout(PATIENCE, outlook(config, &key)).await;
+    let Outlook { generation, revoked, note } = outlook.unwrap_or_else(|_| Outlook::unknown());
+    let now = SystemClock.now();
+    let times = (now, links::expires(audience, now, span, config.link_window));
+    let clip = (&key, generation);
+    let link = links::sign((&keys, &revoked), &config.public_url, clip, times, args.download.as_deref())?;
     if as_json {
-        let (url, secs) = (&link.url, expires.secs());
+        let (url, expires) = (&link.url, link.expires);
+        let secs = expires.secs();
         output::json(&json!({"key": key, "audience": audience, "url": url, "expires": secs, "expires_at": expires}))?;
     } else {
         output::line(link.url);
@@ -101,36 +104,38 @@ async fn sign(config: &Config, args: &Args, as_json: bool) -> anyhow::Result<Exi
 #[derive(Default)]
 struct Outlook {
     generation: u32,
+    revoked: Revoked,
     /// Why the link does not work now.
     note: Option<String>,
 }
 
 impl Outlook {
     fn unknown() -> Self {
-        let note = "the catalogue does not answer: were all links to the clip revoked before, this one is refused, too";
-        Self { generation: 0, note: Some(note.to_owned()) }
+        let note = "the catalogue does not answer: if links were revoked before, this one may be refused, too";
+        Self { note: Some(note.to_owned()), ..Self::default() }
     }
 }
 
-async fn outlook(config: &Config, keys: &LinkKeys, key: &ClipKey) -> Outlook {
+async fn outlook(config: &Config, key: &ClipKey) -> Outlook {
     let catalog = match open_existing(config).await {
         Ok(Some(catalog)) => catalog,
         Ok(None) => return Outlook::default(),
         Err(_) => return Outlook::unknown(),
     };
-    let revoked = catalog.revocations(SystemClock.now()).await.unwrap_or_default();
-    let in_vain = revoked.contains(&Revocation::Key(keys.signing().clone()));
-    let Ok(clip) = catalog.clip(key).await else { return Outlook::unknown() };
+    let (Ok(clip), Ok(told)) = (catalog.clip(key).await, catalog.revocations(SystemClock.now()).await) else {
+        return Outlook::unknown();
+    };
+    let mut revoked = Revoked::default();
+    told.into_iter().for_each(|revocation| revoked.add(revocation));
     let generation = clip.as_ref().map_or(0, |clip| clip.link_generation);
     let note = match clip.map(|clip| clip.state) {
-        _ if in_vain => Some("the key that signs was revoked: the link answers 403".to_owned()),
         None => Some(format!("{key} is not known yet: the link works once the clip comes")),
         Some(state @ (ClipState::Lost | ClipState::Rejected | ClipState::Deleted)) => {
             Some(format!("{key} is {state}: the link answers 410"))
         }
         Some(_) => None,
     };
-    Outlook { generation, note }
+    Outlook { generation, revoked, note }
 }
 
 /// Writes it into the catalogue; running nodes hear of it within seconds.
@@ -162,7 +167,7 @@ async fn revoke(config: &Config, args: &Args, as_json: bool) -> anyhow::Result<E
 }
 
 async fn remember(catalog: &dyn Catalog, revocation: Revocation) -> anyhow::Result<()> {
-    if catalog.revoke(&revocation, SystemClock.now()).await? {
+    if catalog.revoke(&revocation, None, SystemClock.now()).await? {
         return Ok(());
     }
     bail!("{MOST} links are revoked already; hint: --revoke-all revokes a clip's links in one")

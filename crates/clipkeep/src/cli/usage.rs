@@ -64,6 +64,9 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
     let total = total(&*catalog, args).await?;
     if let Some(path) = &args.html {
         chart::write(path, &page_of(args.by, &page.lines, &total))?;
+        if !as_json {
+            output::note(format!("wrote {}", path.display()));
+        }
     }
     if as_json {
         let usage: Vec<UsageRow> = page.lines.into_iter().map(UsageRow::new).collect();

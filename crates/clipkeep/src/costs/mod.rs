@@ -1,5 +1,7 @@
 //! What clips cost: quantities from the catalogue times price lists.
 
+mod budgets;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -8,20 +10,24 @@ use std::{
 use clipkeep_core::{
     config::Config,
     cost::{
-        Cost, GenerationPrice, PriceList, PriceListError, Quantities,
-        calendar::{Cut, Slice, month_of, name_of, slices},
+        Cost, GenerationPrices, Money, PriceList, PriceListError, Quantities,
+        calendar::{Cut, month_of, name_of, slices},
         generation_cost,
+        storage::{self, Change},
     },
     time::Timestamp,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub use self::budgets::{BudgetUse, BudgetWatch};
 use crate::catalog::{Catalog, CatalogError, Names, UsageFilter, UsageGroup};
 
 /// The most pieces of time that are told of at once.
 const MOST_SLICES: usize = 400;
-/// From how long ago the trend of a forecast is taken.
+/// The shortest time that a forecast goes on from, in seconds.
+const LEAST_TREND: u64 = 3600;
+/// From how long ago the trend of a forecast is taken at most.
 const TREND: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);
 
 /// Why there is no answer.
@@ -36,6 +42,14 @@ pub enum CostError {
     /// By hours, or all as one.
     #[error("costs are added up by clip, tenant, model, prompt, day or month")]
     Group,
+    /// A budget is on a list that there is not.
+    #[error("budgets names the price list {list}, which there is not; hint: there are {known}")]
+    Budget {
+        /// Which one it names.
+        list: String,
+        /// Which there are.
+        known: String,
+    },
     /// A list cannot be read.
     #[error("price list {}: {problem}", path.display())]
     List {
@@ -75,11 +89,33 @@ pub struct CostQuery<'a> {
     /// The lists, side by side.
     pub lists: &'a [PriceList],
     /// What generations cost.
-    pub generations: &'a [GenerationPrice],
+    pub generations: &'a GenerationPrices,
     /// The name after which the page starts.
     pub after: Option<&'a str>,
     /// How many names it has at most.
     pub limit: u32,
+}
+
+impl CostQuery<'_> {
+    /// What a list charges; whether operations are known of what it is for.
+    fn on(&self, list: &PriceList, cost: Cost, operations: bool) -> CostOnList {
+        // Amounts in two currencies are never added up.
+        let (generation, currency) = (cost.generation, &self.generations.currency);
+        let apart = !self.generations.prices.is_empty() && *currency != list.currency;
+        let cost = Cost { generation: if apart { Money::ZERO } else { generation }, ..cost };
+        CostOnList {
+            list: list.name.clone(),
+            currency: list.currency.clone(),
+            storage: cost.storage.to_string(),
+            egress: cost.egress.to_string(),
+            operations: operations.then(|| cost.operations.to_string()),
+            generation: generation.to_string(),
+            generation_currency: if apart { currency.clone() } else { list.currency.clone() },
+            total: cost.total().to_string(),
+            cost,
+            generated: generation,
+        }
+    }
 }
 
 /// What one list charges. Amounts are exact decimals.
@@ -93,30 +129,22 @@ pub struct CostOnList {
     pub storage: String,
     /// Sending them to viewers.
     pub egress: String,
-    /// Requests to the bucket. Known of all together and by time, not by clip.
-    pub operations: String,
+    /// Requests to the bucket. Known of all together and by time; null where a
+    /// clip, tenant, model or prompt is told of, for it cannot be told whose
+    /// they are.
+    pub operations: Option<String>,
     /// Generating the clips, whatever the list.
     pub generation: String,
-    /// All of it.
+    /// What `generation` is in: if that is not `currency`, it is not in `total`.
+    pub generation_currency: String,
+    /// All of it that is in `currency`.
     pub total: String,
-    /// For programs and pictures.
+    /// For programs and pictures: what is in `currency`.
     #[serde(skip)]
     pub cost: Cost,
-}
-
-impl CostOnList {
-    fn new(list: &PriceList, cost: Cost) -> Self {
-        Self {
-            list: list.name.clone(),
-            currency: list.currency.clone(),
-            storage: cost.storage.to_string(),
-            egress: cost.egress.to_string(),
-            operations: cost.operations.to_string(),
-            generation: cost.generation.to_string(),
-            total: cost.total().to_string(),
-            cost,
-        }
-    }
+    /// The generations, in their own currency.
+    #[serde(skip)]
+    pub generated: Money,
 }
 
 /// What one clip, tenant, model, prompt, day or month costs.
@@ -147,8 +175,9 @@ pub struct CostReport {
     pub costs: Vec<CostRow>,
     /// All of it, also what other pages show.
     pub total: CostRow,
-    /// What it will be at the end of the time, if the last seven days go on;
-    /// empty if that is over.
+    /// What it will be at the end of the time, if what is stored stays and grows
+    /// on, and the rest goes on, as in the last seven days (or since the first
+    /// bytes were stored); empty if that is over.
     pub forecast: Vec<CostOnList>,
     /// The name after which the next page starts; null on the last one.
     #[serde(skip)]
@@ -168,29 +197,37 @@ pub async fn report(catalog: &dyn Catalog, now: Timestamp, query: &CostQuery<'_>
     let (from, month_end) = month_of(now);
     let from = query.filter.from.unwrap_or(from);
     let to = query.filter.to.unwrap_or(month_end.max(from));
-    let (mut names, cut) = gather(catalog, (from, to.min(now)), query.group, query).await?;
-    let (total, _) = gather(catalog, (from, to.min(now)), UsageGroup::All, query).await?;
-    let total = total.into_values().next().unwrap_or_default();
+    let Gathered { mut names, is_cut, .. } = gather(catalog, (from, to.min(now)), query.group, query).await?;
+    let total = gather(catalog, (from, to.min(now)), UsageGroup::All, query).await?.all();
     let limit = query.limit as usize;
-    let next = (names.len() > limit || cut).then(|| names.keys().take(limit).next_back().cloned()).flatten();
+    let next = (names.len() > limit || is_cut).then(|| names.keys().take(limit).next_back().cloned()).flatten();
     if let Some(last) = &next {
         names.retain(|name, _| name <= last);
     }
-    let on_lists = |quantities: &Quantities| {
-        query.lists.iter().map(|list| CostOnList::new(list, list.charge(quantities))).collect::<Vec<_>>()
-    };
-    let row = |(name, quantities): (String, Quantities)| CostRow {
+    let row = |(name, quantities): (String, Quantities), told: bool| CostRow {
         name,
         byte_hours: u64::try_from(quantities.byte_hours()).unwrap_or(u64::MAX),
         viewer_bytes: quantities.viewer_bytes,
-        costs: on_lists(&quantities),
+        costs: query.lists.iter().map(|list| query.on(list, list.charge(&quantities), told)).collect(),
     };
+    let told = of_all(&query.filter);
     let forecast = forecast(catalog, now, (from, to), &total, query).await?;
-    let costs = names.into_iter().map(row).collect();
-    Ok(CostReport { by: query.group.as_str(), from, to, costs, total: row((String::new(), total)), forecast, next })
+    let costs = names.into_iter().map(|one| row(one, told && is_time(query.group))).collect();
+    let total = row((String::new(), total), told);
+    Ok(CostReport { by: query.group.as_str(), from, to, costs, total, forecast, next })
 }
 
-/// The trend of the last days goes on to the end of the time.
+/// Whether everything is meant: only then are the bucket's operations known.
+fn of_all(filter: &UsageFilter) -> bool {
+    filter.tenant.is_none() && filter.model.is_none() && filter.key.is_none()
+}
+
+const fn is_time(group: UsageGroup) -> bool {
+    matches!(group, UsageGroup::Day | UsageGroup::Month)
+}
+
+/// What is there stays and grows on, and everything else goes on as it did
+/// lately: for seven days, or for as long as there are any.
 async fn forecast(
     catalog: &dyn Catalog,
     now: Timestamp,
@@ -201,58 +238,98 @@ async fn forecast(
     if now >= to || now <= from {
         return Ok(Vec::new());
     }
-    let lately = (now.minus(TREND), now);
-    let (trend, _) = gather(catalog, lately, UsageGroup::All, query).await?;
-    let trend = trend.into_values().next().unwrap_or_default();
-    let left = to.since(now).as_secs();
+    let began = trend_since(catalog, now, &query.filter).await?;
+    let trend = gather(catalog, (began, now), UsageGroup::All, query).await?;
+    let (span, left) = (now.since(began).as_secs().max(LEAST_TREND), to.since(now).as_secs());
+    let growth = trend.last.saturating_sub(trend.first);
+    let mut ahead = total.clone();
+    for (month, byte_secs) in storage::ahead(trend.last, growth, span, &slices(now, to, Cut::Months)) {
+        ahead.store(month, byte_secs);
+    }
+    let trend = trend.all();
     let on = |list: &PriceList| {
-        let cost = list.charge(total).forecast(&list.charge(&trend), left, TREND.as_secs());
-        CostOnList::new(list, cost)
+        let storage = list.charge(&ahead).storage;
+        let cost = list.charge(total).forecast(&list.charge(&trend), left, span, storage);
+        query.on(list, cost, of_all(&query.filter))
     };
     Ok(query.lists.iter().map(on).collect())
 }
 
-/// The quantities of a time by name; and whether there are more names.
+/// From when on the trend is taken: the hour in which something was first stored,
+/// if that is not long ago.
+async fn trend_since(catalog: &dyn Catalog, now: Timestamp, filter: &UsageFilter) -> Result<Timestamp, CostError> {
+    const HOUR: i64 = 3_600_000;
+    let longest = now.minus(TREND);
+    let first = catalog.stored_since(filter).await?;
+    Ok(first.map_or(longest, |first| Timestamp::from_millis(first.millis() / HOUR * HOUR)).clamp(longest, now))
+}
+
+/// The quantities of a time.
+struct Gathered {
+    names: ByName,
+    /// There are more names.
+    is_cut: bool,
+    /// Bytes when the time began, and when it ended.
+    first: u128,
+    last: u128,
+}
+
+impl Gathered {
+    /// Of all together.
+    fn all(self) -> Quantities {
+        self.names.into_values().next().unwrap_or_default()
+    }
+}
+
+/// The quantities of a time by name.
 async fn gather(
     catalog: &dyn Catalog,
     (from, to): (Timestamp, Timestamp),
     group: UsageGroup,
     query: &CostQuery<'_>,
-) -> Result<(ByName, bool), CostError> {
+) -> Result<Gathered, CostError> {
     let cut = if group == UsageGroup::Day { Cut::Days } else { Cut::Months };
     let pieces = slices(from, to, cut);
     if pieces.len() > MOST_SLICES {
         return Err(CostError::TooLong);
     }
-    let by_time = matches!(group, UsageGroup::Day | UsageGroup::Month);
-    let after = query.after.filter(|_| !by_time && group != UsageGroup::All);
+    let after = query.after.filter(|_| !is_time(group) && group != UsageGroup::All);
     let names = Names { after, most: query.limit + 1 };
-    let mut all = ByName::new();
-    let name = |name: String, at: Timestamp| if by_time { name_of(at, cut) } else { name };
-    for line in catalog.stored(&query.filter, group, &pieces, names).await? {
-        let month = pieces.iter().find(|piece| piece.from == line.slice).map_or(1, |piece: &Slice| piece.month_secs);
-        all.entry(name(line.name, line.slice)).or_default().store(month, line.byte_secs);
+    let mut all = Gathered { names: ByName::new(), is_cut: false, first: 0, last: 0 };
+    if pieces.is_empty() {
+        return Ok(all);
     }
-    for line in catalog.generated(&query.filter, group, &pieces, names).await? {
-        let cost = generation_cost(query.generations, &line.model, line.generations, line.millis);
-        all.entry(name(line.name, line.slice)).or_default().generation += cost;
+    let name = |name: String, at: Timestamp| if is_time(group) { name_of(at, cut) } else { name };
+    for lines in catalog.stored(&query.filter, group, (from, to), names).await?.chunk_by(|a, b| a.name == b.name) {
+        let changes: Vec<Change> = lines.iter().map(|line| line.change).collect();
+        let stored = storage::stored(&changes, &pieces);
+        (all.first, all.last) = (stored.first, stored.last);
+        for (piece, byte_secs) in pieces.iter().zip(stored.byte_secs).filter(|(_, sum)| *sum > 0 || !is_time(group)) {
+            all.names.entry(name(lines[0].name.clone(), piece.from)).or_default().store(piece.month_secs, byte_secs);
+        }
+    }
+    if !query.generations.prices.is_empty() {
+        for line in catalog.generated(&query.filter, group, &pieces, names).await? {
+            let cost = generation_cost(query.generations, &line.model, line.generations, line.millis);
+            all.names.entry(name(line.name, line.slice)).or_default().generation += cost;
+        }
     }
     let filter = UsageFilter { from: Some(from), to: Some(to), ..query.filter.clone() };
-    let limit = if by_time { u32::try_from(MOST_SLICES).unwrap_or(u32::MAX) } else { query.limit };
+    let limit = if is_time(group) { u32::try_from(MOST_SLICES).unwrap_or(u32::MAX) } else { query.limit };
     let usage = catalog.usage(&filter, group, after, limit).await?;
     for line in usage.lines {
-        all.entry(line.name).or_default().viewer_bytes += line.counts.viewer_bytes;
+        all.names.entry(line.name).or_default().viewer_bytes += line.counts.viewer_bytes;
     }
-    let of_all = filter.tenant.is_none() && filter.model.is_none() && filter.key.is_none();
-    if of_all && (by_time || group == UsageGroup::All) {
+    if of_all(&filter) && (is_time(group) || group == UsageGroup::All) {
         for row in catalog.operations(from, to).await? {
-            let sums = all.entry(name(String::new(), row.hour)).or_default();
+            let sums = all.names.entry(name(String::new(), row.hour)).or_default();
             sums.writes += row.writes;
             sums.reads += row.reads;
         }
     }
-    if let Some(after) = query.after.filter(|_| by_time) {
-        all.retain(|name, _| name.as_str() > after);
+    if let Some(after) = query.after.filter(|_| is_time(group)) {
+        all.names.retain(|name, _| name.as_str() > after);
     }
-    Ok((all, usage.next.is_some()))
+    all.is_cut = usage.next.is_some();
+    Ok(all)
 }

@@ -19,10 +19,11 @@ const UNTOLD: [&str; 3] = ["input", "prompt", "source_url"];
 /// If the catalogue does not answer.
 pub async fn text(catalog: &dyn Catalog, urls: &FinalUrls, event: &Event) -> Result<String> {
     let mut data = match &event.key {
+        _ if event.kind == EventType::BudgetExceeded => event.told().unwrap_or_default(),
         Some(_) => clip(catalog, urls, event).await?,
         None => generation(catalog, event).await?,
     };
-    data.insert("reason".to_owned(), json!(event.detail));
+    data.insert("reason".to_owned(), json!(event.reason()));
     Ok(json!({"type": event.kind, "timestamp": event.at, "data": data}).to_string())
 }
 
@@ -43,8 +44,9 @@ async fn clip(catalog: &dyn Catalog, urls: &FinalUrls, event: &Event) -> Result<
 
 async fn generation(catalog: &dyn Catalog, event: &Event) -> Result<Map<String, Value>> {
     let mut data = ids(event);
-    let known = catalog.generation(&event.request_id).await?;
-    if let Some(known) = known.filter(|known| known.provider == event.provider) {
+    let Some((provider, request_id)) = &event.generation else { return Ok(data) };
+    let known = catalog.generation(request_id).await?;
+    if let Some(known) = known.filter(|known| known.provider == *provider) {
         data.insert("model".to_owned(), json!(known.facts.model));
         data.insert("tenant".to_owned(), json!(known.facts.tenant));
         data.insert("prompt_hash".to_owned(), json!(known.facts.prompt_hash));
@@ -53,6 +55,7 @@ async fn generation(catalog: &dyn Catalog, event: &Event) -> Result<Map<String, 
 }
 
 fn ids(event: &Event) -> Map<String, Value> {
-    let ids = [("provider", json!(event.provider)), ("request_id", json!(event.request_id))];
+    let provider = event.generation.as_ref().map(|(provider, _)| provider);
+    let ids = [("provider", json!(provider)), ("request_id", json!(event.request_id()))];
     ids.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

@@ -91,13 +91,20 @@ fn replacing(app: &App, record: &HookRecord, clips: impl Iterator<Item = Clip>) 
     Arc::new(move |text: &str| urls.get(text).cloned())
 }
 
-/// A URL under which the clip plays, as far as it will.
+/// A URL under which the clip plays, as far as it will: where no link can be
+/// signed, its final URL.
 fn url_of(app: &App, clip: &Clip) -> String {
     let is_over = matches!(clip.state, ClipState::Lost | ClipState::Rejected | ClipState::Deleted);
     if is_over || clip.facts.public.unwrap_or(app.config.public) {
         return app.final_urls.of(&clip.key);
     }
-    app.sign_link(Audience::Public, (&clip.key, clip.link_generation), app.config.link_ttl, None).url
+    match app.sign_link(Audience::Public, (&clip.key, clip.link_generation), app.config.link_ttl, None) {
+        Ok(link) => link.url,
+        Err(error) => {
+            tracing::error!(key = %clip.key, error = &error as &dyn std::error::Error, "no link can be signed");
+            app.final_urls.of(&clip.key)
+        }
+    }
 }
 
 /// Tries again, while it is the database that is away.

@@ -6,6 +6,7 @@
 //! engine looks for them by itself. Neither is drift, which looks at everything
 //! there is: it has a pace of its own, beside the rounds.
 
+mod budgets;
 pub mod drift;
 pub mod parting;
 mod poll;
@@ -20,15 +21,16 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+pub use self::{budgets::BudgetReport, poll::PollReport, risk::RiskReport};
 use self::{
     drift::{Drift, DriftError, DriftReport, DriftSettings},
     parting::PartingReport,
     retention::{RetentionReport, RetentionWalk},
     tombstones::TombstoneReport,
 };
-pub use self::{poll::PollReport, risk::RiskReport};
 use crate::{
     catalog::{Catalog, CatalogError, group::HookWriter},
+    costs::BudgetWatch,
     fill::FillEngine,
     provider::Providers,
     store::Store,
@@ -79,6 +81,8 @@ pub struct SweepParts {
     pub engine: FillEngine,
     /// Who is asked.
     pub providers: Arc<Providers>,
+    /// How much a month may cost.
+    pub budgets: Arc<BudgetWatch>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Counters.
@@ -105,6 +109,8 @@ pub struct Report {
     pub tombstones: TombstoneReport,
     /// Clips that shared an object and should not.
     pub partings: PartingReport,
+    /// What the month costs beside what it may.
+    pub budgets: BudgetReport,
     /// Steps that could not be finished.
     pub unfinished: Vec<&'static str>,
 }
@@ -116,8 +122,8 @@ impl Sweep {
     }
 
     /// Sweeps until `stop`: what cannot wait every interval, what asks the store
-    /// likewise but beside it, since a store may be slow, and drift at a pace of
-    /// its own.
+    /// likewise but beside it, since a store may be slow, and drift and budgets
+    /// at paces of their own.
     pub async fn run(&self, stop: &CancellationToken) {
         let SweepSettings { interval, drift_interval, lease, .. } = self.parts.settings;
         let urgent = async {
@@ -144,8 +150,16 @@ impl Sweep {
                 }
             }
         };
+        let budgets = async {
+            loop {
+                let mut report = Report::default();
+                let pause = self.weigh(&mut report).await;
+                self.tell(&report);
+                tokio::time::sleep(pause).await;
+            }
+        };
         tokio::select! {
-            ((), (), ()) = async { tokio::join!(urgent, removals, drift) } => {}
+            ((), (), (), ()) = async { tokio::join!(urgent, removals, drift, budgets) } => {}
             () = stop.cancelled() => {}
         }
     }
@@ -156,6 +170,7 @@ impl Sweep {
         let mut report = Report::default();
         self.urgent(&mut report).await;
         self.remove(&mut report).await;
+        self.weigh(&mut report).await;
         self.tell(&report);
         report
     }
@@ -182,6 +197,18 @@ impl Sweep {
         step("retention", unfinished, self.retain(&mut report.retention)).await;
         step("partings", unfinished, self.part(&mut report.partings)).await;
         step("tombstones", unfinished, self.bury(&mut report.tombstones)).await;
+    }
+
+    /// Looks what the month costs; answers how long to wait before the next look.
+    async fn weigh(&self, report: &mut Report) -> Duration {
+        match budgets::run(self, &mut report.budgets).await {
+            Ok(pause) => pause,
+            Err(error) => {
+                tracing::warn!(step = "budgets", error = &error as &dyn Error, "a step of the sweep failed");
+                report.unfinished.push("budgets");
+                self.parts.settings.interval
+            }
+        }
     }
 
     async fn retain(&self, report: &mut RetentionReport) -> Result<(), CatalogError> {
@@ -274,7 +301,7 @@ impl Report {
     fn log(&self) {
         let (polls, risk) = (&self.polls, &self.risk);
         let (old, buried, parted) = (self.retention.deleted, self.tombstones.removed, self.partings.parted);
-        if polls.asked + risk.told + old + buried + parted == 0 && self.unfinished.is_empty() {
+        if polls.asked + risk.told + old + buried + parted + self.budgets.told == 0 && self.unfinished.is_empty() {
             return;
         }
         tracing::info!(
@@ -291,6 +318,7 @@ impl Report {
             too_old = old,
             objects_removed = buried,
             parted,
+            told_budgets = self.budgets.told,
             unfinished = self.unfinished.join(","),
             "swept"
         );

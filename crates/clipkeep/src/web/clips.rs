@@ -17,7 +17,8 @@ use clipkeep_core::{
         self, RequestHead,
         header::{CacheStatus, Caching, attachment, server_timing, write_common, write_preflight},
     },
-    id::{ClipKey, RequestId},
+    generation::Clip,
+    id::ClipKey,
     link::{Audience, LinkError, VerifiedLink},
     problem::Code,
     state::{ClipState, GenerationStatus},
@@ -28,7 +29,7 @@ use super::{
     body::{self, Unopened},
     error::ApiError,
     metered::{Asked, place_of, take_down},
-    shelve,
+    promised, shelve,
 };
 use crate::{
     app::App,
@@ -58,6 +59,7 @@ const COME_AGAIN_SECS: u32 = 2;
         (status = 200, description = "The clip", content_type = "video/mp4"),
         (status = 206, description = "The ranges asked for"),
         (status = 304, description = "Not modified"),
+        (status = 307, description = "The generation made media of another type than its final URL promised: to the clip's true name, signed alike"),
         (status = 403, description = "The link is bad or has expired"),
         (status = 404, description = "No such clip"),
         (status = 410, description = "The clip is lost, rejected or deleted"),
@@ -112,6 +114,7 @@ async fn clip_response(
         let (shelved, came) = match &found {
             Found::Clip(shelved, came) => (shelved, *came),
             Found::Bare(content_type) => return Ok((bare(content_type), None)),
+            Found::Elsewhere(url) => return Ok((promised::redirect(url), None)),
         };
         if link.is_none() && !shelved.public {
             return Err(refused(LinkError::Missing));
@@ -184,6 +187,8 @@ enum Found {
     Clip(Arc<Shelved>, CacheStatus),
     /// One that is not here, and nobody fills: of it only the type is known.
     Bare(String),
+    /// The clip that was promised under this name has another, at this URL.
+    Elsewhere(String),
 }
 
 /// The clip from the shelf, or else from the catalogue; for the next viewer,
@@ -207,13 +212,13 @@ async fn look_up(
         return Ok(Found::Clip(shelved, came));
     }
     let Some(clip) = app.catalog.clip(key).await? else {
-        return Err(announced(app, key, link.is_some()).await?);
+        let Some(clip) = promised::clip(app, key).await? else {
+            return Err(announced(app, key, link.is_some()).await?);
+        };
+        may_see(app, &clip, link)?;
+        return Ok(Found::Elsewhere(promised::url(app, &clip, link)?));
     };
-    match link {
-        Some(link) => is_current(link, clip.link_generation).map_err(refused)?,
-        None if !shelve::is_public(app, &clip) => return Err(refused(LinkError::Missing)),
-        None => {}
-    }
+    may_see(app, &clip, link)?;
     let waits = matches!(clip.state, ClipState::Waiting | ClipState::Filling);
     if request.method == Method::HEAD && waits && app.engine.find(key).is_none() {
         return Ok(Found::Bare(clip.content_type));
@@ -231,6 +236,14 @@ async fn look_up(
         Where::Coming(_) | Where::Store(_) | Where::Source(_) => CacheStatus::Miss,
     };
     Ok(Found::Clip(shelved, came))
+}
+
+fn may_see(app: &App, clip: &Clip, link: Option<&VerifiedLink<'_>>) -> Result<(), ApiError> {
+    match link {
+        Some(link) => is_current(link, clip.link_generation).map_err(refused),
+        None if !shelve::is_public(app, clip) => Err(refused(LinkError::Missing)),
+        None => Ok(()),
+    }
 }
 
 /// Where a request's range starts, give or take: a hint, no more.
@@ -251,7 +264,7 @@ fn bare(content_type: &str) -> Response<Body> {
 
 /// A clip whose row is not there: announced by a registered generation, or unknown.
 pub(super) async fn announced(app: &App, key: &ClipKey, signed: bool) -> Result<ApiError, ApiError> {
-    let Some(request_id) = request_id_of(key) else { return Ok(unknown()) };
+    let Some((request_id, _)) = key.parts() else { return Ok(unknown()) };
     let Some(generation) = app.catalog.generation(&request_id).await? else { return Ok(unknown()) };
     if !signed && !generation.facts.public.unwrap_or(app.config.public) {
         return Ok(refused(LinkError::Missing));
@@ -261,11 +274,6 @@ pub(super) async fn announced(app: &App, key: &ClipKey, signed: bool) -> Result<
         GenerationStatus::Failed => ApiError::new(Code::Gone, format!("the generation of {key} failed")),
         GenerationStatus::Completed => unknown(),
     })
-}
-
-/// The generation that a first clip's key belongs to.
-fn request_id_of(key: &ClipKey) -> Option<RequestId> {
-    key.as_str().rsplit_once('.').and_then(|(stem, _)| stem.parse().ok())
 }
 
 pub(super) fn unknown() -> ApiError {

@@ -12,7 +12,6 @@ use axum::{
 use clipkeep_core::{
     address::{SourceRules, judge_url},
     generation::Clip,
-    id::ClipKey,
     link::{Audience, VerifiedLink},
     problem::Code,
     state::ClipState,
@@ -23,6 +22,7 @@ use super::{
     AppState,
     clips::{announced, come_again, refused, unknown},
     error::ApiError,
+    promised,
 };
 use crate::{app::App, links::is_current};
 
@@ -61,11 +61,18 @@ async fn lead(app: &App, path: &str, query: Option<&str>) -> Result<Response, Ap
     let Some((Audience::Internal, key)) = Audience::of_path(path) else { return Err(unknown()) };
     let now = app.clock.now();
     let link = app.links.verify(Audience::Internal, path, query, now).map_err(refused)?;
-    let Some(clip) = app.catalog.clip(&key).await? else { return Err(announced(app, &key, true).await?) };
+    let clip = match app.catalog.clip(&key).await? {
+        Some(clip) => clip,
+        None => match promised::clip(app, &key).await? {
+            Some(clip) => clip,
+            None => return Err(announced(app, &key, true).await?),
+        },
+    };
+    let key = &clip.key;
     is_current(&link, clip.link_generation).map_err(refused)?;
     let to = match clip.state {
         ClipState::Waiting | ClipState::Filling => source(app, &clip)?,
-        ClipState::Stored => public(app, &key, &clip, &link, now)?,
+        ClipState::Stored => public(app, &clip, &link, now)?,
         ClipState::Lost | ClipState::Rejected | ClipState::Deleted => {
             return Err(ApiError::new(Code::Gone, format!("{key} is {}", clip.state)));
         }
@@ -84,11 +91,9 @@ fn source(app: &App, clip: &Clip) -> Result<String, ApiError> {
     Ok(judged.expose().to_string())
 }
 
-fn public(app: &App, key: &ClipKey, clip: &Clip, link: &VerifiedLink<'_>, now: Timestamp) -> Result<String, ApiError> {
-    if app.links.signs_in_vain(Audience::Public) {
-        return Err(ApiError::new(Code::Unavailable, "the key that signs public links was revoked"));
-    }
+fn public(app: &App, clip: &Clip, link: &VerifiedLink<'_>, now: Timestamp) -> Result<String, ApiError> {
     let expires = app.links.expires(Audience::Public, now, PUBLIC_SPAN).min(link.expires);
-    let clip = (key, clip.link_generation);
-    Ok(app.links.sign(Audience::Public, clip, expires, link.download.as_deref()).url)
+    let clip = (&clip.key, clip.link_generation);
+    let link = app.links.sign(Audience::Public, clip, (now, expires), link.download.as_deref());
+    link.map(|link| link.url).map_err(|error| ApiError::new(Code::Unavailable, error.to_string()))
 }

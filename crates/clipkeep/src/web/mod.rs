@@ -12,6 +12,7 @@ mod json;
 mod listen;
 mod metered;
 mod ops;
+mod promised;
 mod proxy;
 mod shelve;
 mod wire;

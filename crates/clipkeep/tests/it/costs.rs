@@ -79,6 +79,7 @@ async fn the_page_opens_in_a_browser_and_asks_nobody_for_anything() {
         let path = page.display().to_string();
         let (code, out, log) = clipkeep(&t.sim, t.data.path(), &[command, "--by", "tenant", "--html", &path], &[]);
         assert_eq!(code, 0, "{log}");
+        assert!(log.contains(&format!("wrote {path}")), "{log}");
         assert!(
             out.contains("acme") && out.contains("total") && !out.contains('█'),
             "plain where no person looks: {out}"
@@ -94,6 +95,9 @@ async fn the_page_opens_in_a_browser_and_asks_nobody_for_anything() {
         let dom = String::from_utf8_lossy(&browser.stdout);
         assert!(dom.contains("<svg") && dom.contains("<rect") && dom.contains("acme"), "{dom}");
     }
+    let page = dir.path().join("quiet.html").display().to_string();
+    let (_, _, log) = clipkeep(&t.sim, t.data.path(), &["costs", "--json", "--html", &page], &[]);
+    assert!(!log.contains("wrote"), "{log}");
     let nowhere = dir.path().join("no/such/folder.html").display().to_string();
     let (code, _, log) = clipkeep(&t.sim, t.data.path(), &["costs", "--html", &nowhere], &[]);
     assert!(code == 1 && log.contains("folder.html"), "{code} {log}");

@@ -180,6 +180,7 @@ async fn case_43_links_hold_only_as_they_were_signed() {
             std::time::Duration::from_secs(60),
             Some("my fox.mp4"),
         )
+        .unwrap()
         .url;
     let saved = t.client.get(named).send().await.unwrap();
     assert_eq!(header(&saved, "content-disposition"), "attachment; filename=\"my fox.mp4\"");

@@ -5,6 +5,7 @@
 mod audience;
 mod backlog;
 mod browser;
+mod budgets;
 mod cached;
 mod catalog;
 mod cli;

@@ -10,7 +10,7 @@ use super::{
         costs::{self, CostBook, GeneratedLine, Names, OPERATIONS, OperationsRow, StoredLine},
     },
     PostgresCatalog,
-    find::{all, sql_value},
+    find::{all, first, sql_value},
     pool::on,
 };
 
@@ -20,18 +20,24 @@ impl CostBook for PostgresCatalog {
         &self,
         filter: &UsageFilter,
         group: UsageGroup,
-        slices: &[Slice],
+        span: (Timestamp, Timestamp),
         names: Names<'_>,
     ) -> Result<Vec<StoredLine>> {
-        if slices.is_empty() {
-            return Ok(Vec::new());
-        }
-        let list = costs::stored(filter, group, slices, names, '$');
+        let list = costs::stored(filter, group, span, names, '$');
         let values: Vec<&(dyn ToSql + Sync)> = list.values.iter().map(sql_value).collect();
         on(&self.pool, "adding stored bytes up", async |client| {
             all(&client, &list.sql, &values, costs::stored_line).await
         })
         .await
+    }
+
+    async fn stored_since(&self, filter: &UsageFilter) -> Result<Option<Timestamp>> {
+        let list = costs::since(filter, '$');
+        let values: Vec<&(dyn ToSql + Sync)> = list.values.iter().map(sql_value).collect();
+        let since = on(&self.pool, "looking for the first stored bytes", async |client| {
+            first(&client, &list.sql, &values, costs::since_row).await
+        });
+        Ok(since.await?.flatten())
     }
 
     async fn generated(

@@ -1,5 +1,6 @@
 //! The catalogue in PostgreSQL, for any number of nodes.
 
+mod budgets;
 mod costs;
 pub mod family;
 pub mod find;
@@ -14,6 +15,7 @@ mod restored;
 mod revocations;
 pub mod risk;
 pub mod sharing;
+mod stays;
 mod submissions;
 pub mod tenants;
 mod tls;

@@ -27,12 +27,12 @@ type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// Reads what the world was told since, in an order that later transactions do
 /// not disturb: only those are read before which none is open any more.
-pub const EVENTS: &str = "SELECT tx, id, at, type, provider, request_id, key, detail FROM events \
+pub const EVENTS: &str = "SELECT tx, id, at, type, provider, request_id, key, detail, tenant FROM events \
     WHERE (tx, id) > ($1, $2) AND tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint \
     ORDER BY tx, id LIMIT $3";
 
 /// Finds events whose time has come, the earliest of each subject.
-pub const DUE: &str = "SELECT d.tx, d.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, \
+pub const DUE: &str = "SELECT d.tx, d.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, e.tenant, \
     d.attempts, d.first_at FROM deliveries d JOIN events e ON e.tx = d.tx AND e.id = d.id \
     WHERE d.endpoint = $1 AND d.next_at <= $2 AND NOT EXISTS (SELECT 1 FROM deliveries b \
     WHERE b.endpoint = d.endpoint AND b.subject = d.subject AND b.status = 'waiting' AND (b.tx, b.id) < (d.tx, d.id)) \
@@ -132,7 +132,7 @@ impl Outbox for PostgresCatalog {
     }
 
     async fn parked_deliveries(&self, limit: u32) -> Result<Vec<ParkedDelivery>> {
-        const SQL: &str = "SELECT d.endpoint, d.tx, d.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, \
+        const SQL: &str = "SELECT d.endpoint, d.tx, d.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, e.tenant, \
             d.attempts, d.first_at, d.last_error FROM deliveries d JOIN events e ON e.tx = d.tx AND e.id = d.id \
             WHERE d.status = 'parked' ORDER BY d.endpoint, d.tx, d.id LIMIT $1";
         let limit = i64::from(page::size(limit));
@@ -140,7 +140,7 @@ impl Outbox for PostgresCatalog {
     }
 
     async fn waiting_deliveries(&self, limit: u32) -> Result<Vec<WaitingDelivery>> {
-        const SQL: &str = "SELECT d.endpoint, d.tx, d.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, \
+        const SQL: &str = "SELECT d.endpoint, d.tx, d.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, e.tenant, \
             d.attempts, d.first_at, d.next_at, d.last_error FROM deliveries d JOIN events e ON e.tx = d.tx AND e.id = d.id \
             WHERE d.status = 'waiting' ORDER BY d.endpoint, d.tx, d.id LIMIT $1";
         let limit = i64::from(page::size(limit));
@@ -170,10 +170,10 @@ async fn list(
     after: Option<Position>,
     limit: u32,
 ) -> Result<Vec<(Position, Event)>> {
-    const AFTER: &str = "SELECT tx, id, at, type, provider, request_id, key, detail FROM events \
+    const AFTER: &str = "SELECT tx, id, at, type, provider, request_id, key, detail, tenant FROM events \
         WHERE (tx, id) > ($3, $4) AND tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint \
         AND CASE WHEN $1::text IS NULL THEN type <> 'clip.revised' ELSE type = $1 END ORDER BY tx, id LIMIT $2";
-    const NEWEST: &str = "SELECT tx, id, at, type, provider, request_id, key, detail FROM events \
+    const NEWEST: &str = "SELECT tx, id, at, type, provider, request_id, key, detail, tenant FROM events \
         WHERE tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint \
         AND CASE WHEN $1::text IS NULL THEN type <> 'clip.revised' ELSE type = $1 END \
         ORDER BY tx DESC, id DESC LIMIT $2";

@@ -3,7 +3,8 @@
 //! no clock of the database is asked.
 
 use clipkeep_core::{
-    event::EventType, generation::Sealed, id::ClipKey, time::Timestamp, version::SourceVersion, view::View,
+    event::EventType, generation::Sealed, id::ClipKey, state::ClipState, time::Timestamp, version::SourceVersion,
+    view::View,
 };
 use deadpool_postgres::{GenericClient, Object};
 use tokio_postgres::{Row, types::ToSql};
@@ -209,7 +210,10 @@ pub(super) async fn end(client: &impl GenericClient, lease: &Lease, ending: &End
         stored_at = CASE $3 WHEN 'stored' THEN $4 ELSE stored_at END, \
         kind = CASE $3 WHEN 'stored' THEN sealed_kind ELSE kind END, \
         content_type = CASE $3 WHEN 'stored' THEN sealed_content_type ELSE content_type END \
-        WHERE key = $1 AND fence = $2 AND state = 'filling' RETURNING key, provider, request_id, tenant, sha256), \
+        WHERE key = $1 AND fence = $2 AND state = 'filling' \
+        RETURNING key, provider, request_id, tenant, sha256, size), \
+        kept AS (INSERT INTO stays (key, tenant, size, from_at) SELECT key, coalesce(tenant, ''), size, $4 FROM ended \
+        WHERE $12 ON CONFLICT DO NOTHING), \
         repeated AS (INSERT INTO repeats (tenant, sha256, newest_at) SELECT coalesce(e.tenant, ''), e.sha256, $4 \
         FROM ended e WHERE $3 = 'stored' AND EXISTS (SELECT 1 FROM clips t \
         WHERE coalesce(t.tenant, '') = coalesce(e.tenant, '') AND t.sha256 = e.sha256 AND t.key <> e.key \
@@ -233,6 +237,7 @@ pub(super) async fn end(client: &impl GenericClient, lease: &Lease, ending: &End
         &ending.misses,
         &ending.tells.map(EventType::as_str),
         &ending.attempt.bytes(),
+        &(ending.state == ClipState::Stored && !ending.shares),
     ];
     let ended = under_lease(client, lease, SQL, params).await;
     if !matches!(ended, Err(CatalogError::LeaseLost { .. })) {

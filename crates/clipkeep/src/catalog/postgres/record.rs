@@ -185,9 +185,9 @@ const CHANGED_GENERATIONS: &str = "UPDATE generations g SET status = n.status, m
 
 const NEW_CLIPS: &str = "INSERT INTO clips (key, provider, request_id, idx, slot, source_url, source_expires_at, \
     kind, content_type, state, policy, model, prompt_hash, tenant, seed, epoch, created_at, due_at, queue_at, queued, \
-    fence, attempts) SELECT key, provider, request_id, idx, slot, source_url, source_expires_at, \
+    fence, attempts, model_at) SELECT key, provider, request_id, idx, slot, source_url, source_expires_at, \
     kind, content_type, state, policy, model, prompt_hash, tenant, seed, epoch, created_at, due_at, due_at, \
-    FALSE, 0, 0 \
+    FALSE, 0, 0, CASE WHEN model IS NOT NULL THEN created_at END \
     FROM json_populate_recordset(NULL::clips, $1::text::json) ON CONFLICT DO NOTHING";
 
 const RETOLD_CLIPS: &str = "UPDATE clips c SET model = n.model, prompt_hash = n.prompt_hash, tenant = n.tenant, \
@@ -222,8 +222,8 @@ const GONE_GENERATIONS: &str = "DELETE FROM generations g USING \
 const LINES: &str = "INSERT INTO history (key, at, event, detail) SELECT key, at, event, detail \
     FROM json_populate_recordset(NULL::history, $1::text::json)";
 
-const EVENTS: &str = "INSERT INTO events (at, type, provider, request_id, key, detail) \
-    SELECT at, type, provider, request_id, key, detail FROM json_populate_recordset(NULL::events, $1::text::json)";
+const EVENTS: &str = "INSERT INTO events (at, type, provider, request_id, key, detail, tenant) \
+    SELECT at, type, provider, request_id, key, detail, tenant FROM json_populate_recordset(NULL::events, $1::text::json)";
 
 async fn write(tx: &impl GenericClient, ledger: &Ledger<'_>) -> Result<()> {
     let generations = |mark| ledger.generations(mark).map(generation_row).collect();
@@ -330,9 +330,10 @@ fn event_row(event: &Event) -> Value {
     json!({
         "at": event.at.millis(),
         "type": event.kind,
-        "provider": event.provider,
-        "request_id": event.request_id,
+        "provider": event.generation.as_ref().map(|(provider, _)| provider),
+        "request_id": event.request_id(),
         "key": event.key,
         "detail": event.detail,
+        "tenant": event.tenant,
     })
 }

@@ -1,13 +1,18 @@
 //! Links that are revoked before their time.
 
 use async_trait::async_trait;
-use clipkeep_core::{id::ClipKey, link::Revocation, time::Timestamp};
+use clipkeep_core::{
+    id::{ClipKey, Tenant},
+    link::Revocation,
+    time::Timestamp,
+};
 use deadpool_postgres::GenericClient;
+use tokio_postgres::types::ToSql;
 
 use super::{
     super::{
         Result,
-        revocations::{MOST, NOBODY, Revocations},
+        revocations::{MOST, MOST_OF_ONE, MOST_OF_TENANTS, NOBODY, Revocations},
         row,
     },
     PostgresCatalog,
@@ -16,8 +21,10 @@ use super::{
 };
 
 const REVOKE: &str = "WITH gone AS (DELETE FROM revocations WHERE ends_at <= $2), \
-    kept AS (INSERT INTO revocations (what, revoked_at, ends_at) SELECT $1, $2, $3 \
-    WHERE $3::bigint IS NULL OR (SELECT count(*) FROM revocations WHERE ends_at IS NULL OR ends_at > $2) < $4 \
+    counted AS (SELECT count(*) AS everyones, count(tenant) AS tenants, count(*) FILTER (WHERE tenant = $7) AS own \
+    FROM revocations WHERE ends_at IS NULL OR ends_at > $2), \
+    kept AS (INSERT INTO revocations (what, revoked_at, ends_at, tenant) SELECT $1, $2, $3, $7 FROM counted \
+    WHERE $3::bigint IS NULL OR (everyones < $4 AND ($7::text IS NULL OR (tenants < $8 AND own < $9))) \
     ON CONFLICT (what) DO NOTHING RETURNING what) \
     INSERT INTO events (at, type, provider, request_id, detail) SELECT $2, 'link.revoked', $5, $6, what FROM kept";
 
@@ -29,13 +36,20 @@ const REVOKE_LINKS: &str = "WITH raised AS (UPDATE clips SET link_generation = l
     SELECT key, $2, 'links_revoked', 'generation ' || link_generation || ' from now on' FROM raised) \
     SELECT link_generation FROM raised";
 
-async fn revoke(client: &impl GenericClient, revocation: &Revocation, at: Timestamp) -> Result<bool> {
+async fn revoke(
+    client: &impl GenericClient,
+    revocation: &Revocation,
+    by: Option<&Tenant>,
+    at: Timestamp,
+) -> Result<bool> {
     const KNOWN: &str = "SELECT what FROM revocations WHERE what = $1";
     let (what, ends) = (revocation.to_string(), revocation.ends().map(Timestamp::millis));
     let [provider, request_id] = NOBODY;
     let statement = client.prepare_cached(REVOKE).await?;
-    let told =
-        client.execute(&statement, &[&what, &at.millis(), &ends, &i64::from(MOST), &provider, &request_id]).await?;
+    let (at, by) = (at.millis(), by.map(Tenant::as_str));
+    let [most, of_tenants, of_one] = [MOST, MOST_OF_TENANTS, MOST_OF_ONE].map(i64::from);
+    let params: &[&(dyn ToSql + Sync)] = &[&what, &at, &ends, &most, &provider, &request_id, &by, &of_tenants, &of_one];
+    let told = client.execute(&statement, params).await?;
     Ok(told > 0 || first(client, KNOWN, &[&what], row::revocation).await?.is_some())
 }
 
@@ -47,12 +61,12 @@ impl Revocations for PostgresCatalog {
         on(&self.pool, "reading revocations", read).await
     }
 
-    async fn revoke(&self, revocation: &Revocation, at: Timestamp) -> Result<bool> {
-        on(&self.pool, "revoking links", async |client| revoke(&client, revocation, at).await).await
+    async fn revoke(&self, revocation: &Revocation, by: Option<&Tenant>, at: Timestamp) -> Result<bool> {
+        on(&self.pool, "revoking links", async |client| revoke(&client, revocation, by, at).await).await
     }
 
     async fn revoke_links_of(&self, key: &ClipKey, at: Timestamp) -> Result<Option<u32>> {
-        let params: &[&(dyn tokio_postgres::types::ToSql + Sync)] = &[&key.as_str(), &at.millis()];
+        let params: &[&(dyn ToSql + Sync)] = &[&key.as_str(), &at.millis()];
         let raise = async |client| {
             first(&client, REVOKE_LINKS, params, |row| Ok(row.try_get::<_, i64>("link_generation")?)).await
         };

@@ -24,7 +24,7 @@ use super::{
     PostgresCatalog,
     find::{all, first},
     pool::{may_run_again, on},
-    queue,
+    queue, stays,
 };
 
 /// How often a transaction runs that others collide with.
@@ -102,8 +102,8 @@ pub(super) async fn lock(tx: &impl GenericClient, keys: &[&str]) -> Result<()> {
     execute(tx, LOCK, &[&keys]).await.map(drop)
 }
 
-/// The tenants of these clips, whose rows are locked, became known: nobody
-/// shares across tenants.
+/// The tenants (or models) of these clips, whose rows are locked, became known:
+/// nobody shares across tenants.
 pub(super) async fn tenanted(tx: &impl GenericClient, clips: &[(ClipKey, Timestamp)]) -> Result<()> {
     const PART: &str = "UPDATE clips c SET part_at = $2 FROM clips o WHERE o.key = c.object_key AND c.state = 'stored' \
         AND (c.object_key = ANY($1::text[]) OR (c.object_key IS NOT NULL AND c.key = ANY($1::text[]))) \
@@ -118,7 +118,8 @@ pub(super) async fn tenanted(tx: &impl GenericClient, clips: &[(ClipKey, Timesta
     let Some((_, at)) = clips.last() else { return Ok(()) };
     let keys: Vec<&str> = clips.iter().map(|(key, _)| key.as_str()).collect();
     execute(tx, PART, &[&keys, &at.millis()]).await?;
-    execute(tx, REPEATED, &[&keys]).await.map(drop)
+    execute(tx, REPEATED, &[&keys]).await?;
+    stays::retold(tx, clips).await
 }
 
 /// A tombstone that nobody may refer to any more is looked after once more.
@@ -154,7 +155,7 @@ async fn mark_shared(client: &mut Object, lease: &Lease, twin: &Twin, attempt: A
     queue::renew(&tx, lease, attempt.at).await?;
     execute(&tx, SEAL, &[&key, &of]).await?;
     execute(&tx, TELL, &[&key, &attempt.at.millis()]).await?;
-    queue::end(&tx, lease, &Ending::stored(attempt)).await?;
+    queue::end(&tx, lease, &Ending::shared(attempt)).await?;
     execute(&tx, REFER, &[&key, &object]).await?;
     tx.commit().await?;
     Ok(true)
@@ -173,6 +174,8 @@ async fn parted(client: &mut Object, parting: &Parting, at: Timestamp, remove_at
     if execute(&tx, SQL, &[&key, epoch, &object, &at.millis()]).await? == 0 {
         return Ok(false);
     }
+    stays::leave(&tx, key, object, at).await?;
+    stays::begin(&tx, key, at).await?;
     look_after(&tx, object, remove_at).await?;
     tx.commit().await?;
     Ok(true)

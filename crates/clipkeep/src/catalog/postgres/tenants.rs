@@ -28,7 +28,7 @@ pub const AT_RISK: &str = select_clips!(
 
 /// Reads what happened, and whose it is, in an order that later transactions do
 /// not disturb.
-pub const EVENTS: &str = "SELECT e.tx, e.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, g.tenant \
+pub const EVENTS: &str = "SELECT e.tx, e.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, e.tenant, coalesce(e.tenant, g.tenant) AS whose \
     FROM events e LEFT JOIN generations g ON g.request_id = e.request_id AND g.provider = e.provider \
     WHERE (e.tx, e.id) > ($1, $2) AND e.tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint \
     ORDER BY e.tx, e.id LIMIT $3";

@@ -16,6 +16,7 @@ use super::{
     find::{all, first},
     pool::{may_run_again, on},
     sharing::{TRIES, again, lock, look_after},
+    stays,
 };
 
 /// What a row says of its object; a `WHERE` follows.
@@ -70,10 +71,13 @@ const OBJECT_LOST: &str = "WITH these AS (SELECT key FROM clips WHERE state = 's
     AND (object_key = $1 OR (key = $1 AND object_key IS NULL)) ORDER BY key FOR NO KEY UPDATE), \
     again AS (UPDATE clips c SET state = 'waiting', due_at = $4, queue_at = $4, queued = FALSE, \
     epoch = c.epoch + 1, attempts = 0, misses = 0, at_risk_told = FALSE, last_error = $3, restarted_at = $2, \
-    stored_at = NULL, verified_at = 0, was_sha256 = c.sha256, object_key = NULL, part_at = NULL, size = NULL, \
+    stored_at = NULL, verified_at = 0, was_sha256 = c.sha256, \
+    was_duration = coalesce(c.was_duration, c.duration), object_key = NULL, part_at = NULL, size = NULL, \
     sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, duration = NULL, width = NULL, height = NULL, \
     fps = NULL, codec = NULL, view = NULL, version = NULL \
     FROM these WHERE c.key = these.key RETURNING c.key, c.provider, c.request_id), \
+    ended AS (UPDATE stays s SET to_at = greatest(s.from_at, $2) FROM again \
+    WHERE s.key = again.key AND s.to_at IS NULL), \
     announced AS (INSERT INTO events (at, type, provider, request_id, key) \
     SELECT $2, 'clip.revised', provider, request_id, key FROM again) \
     INSERT INTO history (key, at, event, detail) SELECT key, $2, 'object_lost', $3 FROM again";
@@ -101,20 +105,47 @@ async fn number(client: &impl GenericClient, sql: &str, value: i64) -> Result<u6
 /// Forgets the words, too, and with the generation's last clip its texts. So
 /// that two such clips do not each take the other for the last, they take turns
 /// at the generation; a statement of its own then sees what the other did.
-async fn delete(mut client: Object, key: &ClipKey, at: Timestamp, remove_at: Timestamp, why: &str) -> Result<Deletion> {
+async fn delete(
+    client: &mut Object,
+    key: &ClipKey,
+    at: Timestamp,
+    remove_at: Timestamp,
+    why: &str,
+) -> Result<Deletion> {
     const KNOWN: &str = "SELECT 1 FROM clips WHERE key = $1";
     const TURN: &str = "SELECT 1 FROM generations g JOIN clips c ON c.request_id = g.request_id \
         AND c.provider = g.provider WHERE c.key = $1 FOR NO KEY UPDATE OF g";
     let why = without_nul(why);
     let tx = client.transaction().await?;
     first(&tx, TURN, &[&key.as_str()], |_| Ok(())).await?;
+    let object = locked_object(&tx, key).await?;
     let told = execute(&tx, DELETE, &[&key.as_str(), &at.millis(), &remove_at.millis(), &why]).await?;
+    if told > 0 {
+        stays::leave(&tx, key.as_str(), &object, at).await?;
+    }
     tx.commit().await?;
     if told > 0 {
         return Ok(Deletion::Deleted);
     }
-    let known = first(&client, KNOWN, &[&key.as_str()], |_| Ok(())).await?;
+    let known = first(client, KNOWN, &[&key.as_str()], |_| Ok(())).await?;
     Ok(known.map_or(Deletion::Unknown, |()| Deletion::Already))
+}
+
+/// Under which key the clip's bytes are, if it has any; nobody joins them or
+/// leaves them while that row is locked.
+async fn locked_object(tx: &impl GenericClient, key: &ClipKey) -> Result<String> {
+    const OBJECT: &str = "SELECT coalesce(object_key, key) AS object FROM clips WHERE key = $1";
+    let look = async || first(tx, OBJECT, &[&key.as_str()], |row| Ok(row.try_get::<_, String>("object")?)).await;
+    let mut object = look().await?.unwrap_or_default();
+    loop {
+        lock(tx, &[key.as_str(), object.as_str()]).await?;
+        // It may have parted before its row was locked, once.
+        let now = look().await?.unwrap_or_default();
+        if now == object {
+            return Ok(object);
+        }
+        object = now;
+    }
 }
 
 /// What one clip's object being lost means for all that share it. None joins
@@ -147,7 +178,7 @@ async fn object_lost(
 #[async_trait]
 impl Upkeep for PostgresCatalog {
     async fn delete(&self, key: &ClipKey, at: Timestamp, remove_at: Timestamp, why: &str) -> Result<Deletion> {
-        on(&self.pool, "deleting a clip", async |client| delete(client, key, at, remove_at, why).await).await
+        on(&self.pool, "deleting a clip", async |mut client| again!(delete(&mut client, key, at, remove_at, why))).await
     }
 
     async fn tombstones(&self, now: Timestamp, limit: u32) -> Result<Vec<ClipKey>> {

@@ -10,7 +10,7 @@ use super::{
         costs::{self, CostBook, GeneratedLine, Names, OPERATIONS, OperationsRow, StoredLine},
     },
     SqliteCatalog,
-    find::all,
+    find::{all, first},
 };
 
 #[async_trait]
@@ -19,16 +19,20 @@ impl CostBook for SqliteCatalog {
         &self,
         filter: &UsageFilter,
         group: UsageGroup,
-        slices: &[Slice],
+        span: (Timestamp, Timestamp),
         names: Names<'_>,
     ) -> Result<Vec<StoredLine>> {
-        if slices.is_empty() {
-            return Ok(Vec::new());
-        }
-        let list = costs::stored(filter, group, slices, names, '?');
+        let list = costs::stored(filter, group, span, names, '?');
         let look =
             move |db: &Connection| all(db, &list.sql, params_from_iter(&list.values), |row| costs::stored_line(row));
         self.readers.read("adding stored bytes up", look).await
+    }
+
+    async fn stored_since(&self, filter: &UsageFilter) -> Result<Option<Timestamp>> {
+        let list = costs::since(filter, '?');
+        let look =
+            move |db: &Connection| first(db, &list.sql, params_from_iter(&list.values), |row| costs::since_row(row));
+        Ok(self.readers.read("looking for the first stored bytes", look).await?.flatten())
     }
 
     async fn generated(

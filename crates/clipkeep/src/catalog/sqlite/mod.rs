@@ -4,6 +4,7 @@
 //! An acknowledged write is on disk: the journal is a write-ahead log that is
 //! synced on every commit. Another process may read (and write) the same file.
 
+mod budgets;
 mod costs;
 pub mod family;
 pub mod find;
@@ -16,6 +17,7 @@ mod record;
 mod revocations;
 pub mod risk;
 pub mod sharing;
+mod stays;
 mod submissions;
 pub mod tenants;
 mod tokens;

@@ -22,11 +22,11 @@ use super::{
 };
 
 /// Reads what the world was told since.
-pub const EVENTS: &str = "SELECT tx, id, at, type, provider, request_id, key, detail FROM events \
+pub const EVENTS: &str = "SELECT tx, id, at, type, provider, request_id, key, detail, tenant FROM events \
     WHERE id > ?1 ORDER BY id LIMIT ?2";
 
 /// Finds events whose time has come, the earliest of each subject.
-pub const DUE: &str = "SELECT d.tx, d.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, \
+pub const DUE: &str = "SELECT d.tx, d.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, e.tenant, \
     d.attempts, d.first_at FROM deliveries d JOIN events e ON e.id = d.id \
     WHERE d.endpoint = ?1 AND d.next_at <= ?2 AND NOT EXISTS (SELECT 1 FROM deliveries b \
     WHERE b.endpoint = d.endpoint AND b.subject = d.subject AND b.status = 'waiting' AND (b.tx, b.id) < (d.tx, d.id)) \
@@ -137,7 +137,7 @@ impl Outbox for SqliteCatalog {
     }
 
     async fn parked_deliveries(&self, limit: u32) -> Result<Vec<ParkedDelivery>> {
-        const SQL: &str = "SELECT d.endpoint, d.tx, d.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, \
+        const SQL: &str = "SELECT d.endpoint, d.tx, d.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, e.tenant, \
             d.attempts, d.first_at, d.last_error FROM deliveries d JOIN events e ON e.id = d.id \
             WHERE d.status = 'parked' ORDER BY d.endpoint, d.tx, d.id LIMIT ?1";
         let read = move |db: &Connection| all(db, SQL, [page::size(limit)], |row| row::parked(row));
@@ -145,7 +145,7 @@ impl Outbox for SqliteCatalog {
     }
 
     async fn waiting_deliveries(&self, limit: u32) -> Result<Vec<WaitingDelivery>> {
-        const SQL: &str = "SELECT d.endpoint, d.tx, d.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, \
+        const SQL: &str = "SELECT d.endpoint, d.tx, d.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, e.tenant, \
             d.attempts, d.first_at, d.next_at, d.last_error FROM deliveries d JOIN events e ON e.id = d.id \
             WHERE d.status = 'waiting' ORDER BY d.endpoint, d.tx, d.id LIMIT ?1";
         let read = move |db: &Connection| all(db, SQL, [page::size(limit)], |row| row::waiting(row));
@@ -171,9 +171,9 @@ fn list(
     after: Option<Position>,
     limit: u32,
 ) -> Result<Vec<(Position, Event)>> {
-    const AFTER: &str = "SELECT tx, id, at, type, provider, request_id, key, detail FROM events WHERE id > ?3 \
+    const AFTER: &str = "SELECT tx, id, at, type, provider, request_id, key, detail, tenant FROM events WHERE id > ?3 \
         AND CASE WHEN ?1 IS NULL THEN type <> 'clip.revised' ELSE type = ?1 END ORDER BY id LIMIT ?2";
-    const NEWEST: &str = "SELECT tx, id, at, type, provider, request_id, key, detail FROM events \
+    const NEWEST: &str = "SELECT tx, id, at, type, provider, request_id, key, detail, tenant FROM events \
         WHERE CASE WHEN ?1 IS NULL THEN type <> 'clip.revised' ELSE type = ?1 END ORDER BY id DESC LIMIT ?2";
     let (kind, limit) = (kind.map(EventType::as_str), page::size(limit));
     if let Some(after) = after {

@@ -1,7 +1,9 @@
 //! The queue and the leases. A lease is judged by its fence alone, and times
 //! are the caller's: no clock of the database is asked.
 
-use clipkeep_core::{generation::Sealed, id::ClipKey, time::Timestamp, version::SourceVersion, view::View};
+use clipkeep_core::{
+    generation::Sealed, id::ClipKey, state::ClipState, time::Timestamp, version::SourceVersion, view::View,
+};
 use rusqlite::{Connection, OptionalExtension as _, Params, named_params};
 
 use super::{
@@ -15,7 +17,7 @@ use super::{
     },
     find::{all, first},
     record::{tell, tell_with_bytes},
-    sharing,
+    sharing, stays,
 };
 
 /// Who takes leases, when, and until when.
@@ -194,6 +196,9 @@ pub(super) fn end(tx: &Connection, lease: &Lease, ending: &Ending) -> Result<()>
         tx.prepare_cached(ANNOUNCE)?.execute((key, attempt.at.millis(), kind.as_str(), why))?;
     }
     sharing::note_repeat(tx, &lease.key)?;
+    if ending.state == ClipState::Stored && !ending.shares {
+        stays::begin(tx, &lease.key, attempt.at)?;
+    }
     let line = Line { key: lease.key.clone(), at: attempt.at, event, detail: why.clone() };
     tell_with_bytes(tx, &line, Some(attempt.bytes()))
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use clipkeep_core::{
     event::Event,
     generation::{Clip, Generation, HookRecord},
-    id::{ClipKey, Provider, RequestId},
+    id::{ClipKey, Provider, RequestId, Tenant},
 };
 use rusqlite::{Connection, named_params};
 
@@ -150,18 +150,18 @@ fn write_parent(tx: &Connection, (provider, request_id): &GenerationId, parent: 
 }
 
 /// Writes down what the world is told.
-fn announce(tx: &Connection, event: &Event) -> Result<()> {
+pub(super) fn announce(tx: &Connection, event: &Event) -> Result<()> {
     const SQL: &str =
-        "INSERT INTO events (at, type, provider, request_id, key, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    let Event { kind, at, provider, request_id, key, detail } = event;
-    let key = key.as_ref().map(|key| key.as_str());
+        "INSERT INTO events (at, type, provider, request_id, key, detail, tenant) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let Event { kind, at, generation, key, detail, tenant } = event;
     tx.prepare_cached(SQL)?.execute((
         at.millis(),
         kind.as_str(),
-        provider.as_str(),
-        request_id.as_str(),
-        key,
+        generation.as_ref().map(|(provider, _)| provider.as_str()),
+        generation.as_ref().map(|(_, request_id)| request_id.as_str()),
+        key.as_ref().map(|key| key.as_str()),
         detail,
+        tenant.as_ref().map(Tenant::as_str),
     ))?;
     Ok(())
 }
@@ -217,9 +217,9 @@ fn write_generation(tx: &Connection, sql: &str, row: &Generation) -> Result<()> 
 fn write_new_clip(tx: &Connection, row: &Clip) -> Result<()> {
     const SQL: &str = "INSERT INTO clips (key, provider, request_id, idx, slot, source_url, source_expires_at, \
         kind, content_type, state, policy, model, prompt_hash, tenant, seed, epoch, created_at, due_at, queue_at, queued, \
-        fence, attempts) VALUES (:key, :provider, :request_id, :idx, :slot, :source_url, :source_expires_at, \
+        fence, attempts, model_at) VALUES (:key, :provider, :request_id, :idx, :slot, :source_url, :source_expires_at, \
         :kind, :content_type, :state, :policy, :model, :prompt_hash, :tenant, :seed, :epoch, :created_at, :due_at, :due_at, \
-        0, 0, 0)";
+        0, 0, 0, CASE WHEN :model IS NOT NULL THEN :created_at END)";
     tx.prepare_cached(SQL)?.execute(named_params! {
         ":key": row.key.as_str(),
         ":provider": row.provider.as_str(),

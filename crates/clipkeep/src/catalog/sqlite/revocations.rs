@@ -1,14 +1,19 @@
 //! Links that are revoked before their time.
 
 use async_trait::async_trait;
-use clipkeep_core::{event::EventType, id::ClipKey, link::Revocation, time::Timestamp};
-use rusqlite::{Connection, OptionalExtension as _};
+use clipkeep_core::{
+    event::EventType,
+    id::{ClipKey, Tenant},
+    link::Revocation,
+    time::Timestamp,
+};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::{
     super::{
         Result,
         merge::Line,
-        revocations::{MOST, NOBODY, Revocations},
+        revocations::{MOST, MOST_OF_ONE, MOST_OF_TENANTS, NOBODY, Revocations},
         row,
     },
     SqliteCatalog,
@@ -16,23 +21,25 @@ use super::{
     record::tell,
 };
 
-fn revoke(tx: &Connection, revocation: &Revocation, at: Timestamp) -> Result<bool> {
+fn revoke(tx: &Connection, revocation: &Revocation, by: Option<&str>, at: Timestamp) -> Result<bool> {
     const FORGET: &str = "DELETE FROM revocations WHERE ends_at <= ?1";
     const KNOWN: &str = "SELECT 1 FROM revocations WHERE what = ?1";
-    const COUNT: &str = "SELECT count(*) FROM revocations";
-    const KEEP: &str = "INSERT INTO revocations (what, revoked_at, ends_at) VALUES (?1, ?2, ?3)";
+    const COUNT: &str = "SELECT count(*), count(tenant), count(*) FILTER (WHERE tenant = ?1) FROM revocations";
+    const KEEP: &str = "INSERT INTO revocations (what, revoked_at, ends_at, tenant) VALUES (?1, ?2, ?3, ?4)";
     const ANNOUNCE: &str = "INSERT INTO events (at, type, provider, request_id, detail) VALUES (?1, ?2, ?3, ?4, ?5)";
     let what = revocation.to_string();
     tx.prepare_cached(FORGET)?.execute([at.millis()])?;
     if tx.prepare_cached(KNOWN)?.exists([&what])? {
         return Ok(true);
     }
-    let count: u32 = tx.prepare_cached(COUNT)?.query_row((), |row| row.get(0))?;
+    let counts = |row: &Row<'_>| Ok((row.get::<_, u32>(0)?, row.get::<_, u32>(1)?, row.get::<_, u32>(2)?));
+    let (all, tenants, own) = tx.prepare_cached(COUNT)?.query_row([by], counts)?;
+    let full = all >= MOST || by.is_some() && (tenants >= MOST_OF_TENANTS || own >= MOST_OF_ONE);
     // Keys are few, and the last resort: no number of links stands in their way.
-    if count >= MOST && revocation.ends().is_some() {
+    if full && revocation.ends().is_some() {
         return Ok(false);
     }
-    tx.prepare_cached(KEEP)?.execute((&what, at.millis(), revocation.ends().map(Timestamp::millis)))?;
+    tx.prepare_cached(KEEP)?.execute((&what, at.millis(), revocation.ends().map(Timestamp::millis), by))?;
     let [provider, request_id] = NOBODY;
     let kind = EventType::LinkRevoked.as_str();
     tx.prepare_cached(ANNOUNCE)?.execute((at.millis(), kind, provider, request_id, &what))?;
@@ -61,9 +68,10 @@ impl Revocations for SqliteCatalog {
         self.readers.read("reading revocations", read).await
     }
 
-    async fn revoke(&self, revocation: &Revocation, at: Timestamp) -> Result<bool> {
-        let revocation = revocation.clone();
-        self.writer.write("revoking links", move |tx| revoke(tx, &revocation, at)).await
+    async fn revoke(&self, revocation: &Revocation, by: Option<&Tenant>, at: Timestamp) -> Result<bool> {
+        let (revocation, by) = (revocation.clone(), by.cloned());
+        let write = move |tx: &Connection| revoke(tx, &revocation, by.as_ref().map(Tenant::as_str), at);
+        self.writer.write("revoking links", write).await
     }
 
     async fn revoke_links_of(&self, key: &ClipKey, at: Timestamp) -> Result<Option<u32>> {

@@ -23,6 +23,7 @@ use super::{
     find::{all, first},
     queue,
     record::tell,
+    stays,
 };
 
 /// Finds a clip with the bytes of `?1`.
@@ -96,7 +97,8 @@ pub(super) fn note_repeat(tx: &Connection, key: &ClipKey) -> Result<()> {
     Ok(())
 }
 
-/// The tenants of these clips became known: nobody shares across tenants.
+/// The tenants (or models) of these clips became known: nobody shares across
+/// tenants.
 pub(super) fn tenanted(tx: &Connection, clips: &[(ClipKey, Timestamp)]) -> Result<()> {
     const PART: &str = "UPDATE clips SET part_at = ?2 WHERE key IN (SELECT s.key FROM ( \
         SELECT key, object_key, tenant FROM clips WHERE object_key = ?1 AND state = 'stored' UNION ALL \
@@ -105,6 +107,7 @@ pub(super) fn tenanted(tx: &Connection, clips: &[(ClipKey, Timestamp)]) -> Resul
     for (key, at) in clips {
         tx.prepare_cached(PART)?.execute((key.as_str(), at.millis()))?;
         note_repeat(tx, key)?;
+        stays::retold(tx, key, *at)?;
     }
     Ok(())
 }
@@ -119,7 +122,7 @@ fn mark_shared(tx: &Connection, lease: &Lease, twin: &Twin, attempt: Attempt) ->
     queue::renew(tx, lease, attempt.at)?;
     tx.prepare_cached(SEAL)?.execute([key, of])?;
     tell(tx, &Line { key: lease.key.clone(), at: attempt.at, event: "shared", detail: None })?;
-    queue::end(tx, lease, &Ending::stored(attempt))?;
+    queue::end(tx, lease, &Ending::shared(attempt))?;
     tx.prepare_cached(REFER)?.execute([key, object])?;
     Ok(true)
 }
@@ -142,6 +145,8 @@ fn parted(tx: &Connection, parting: &Parting, at: Timestamp, remove_at: Timestam
     }
     tx.prepare_cached(ANNOUNCE)?.execute((key.as_str(), at.millis()))?;
     tell(tx, &Line { key: key.clone(), at, event: "parted", detail: None })?;
+    stays::leave(tx, key, object.as_str(), at)?;
+    stays::begin(tx, key, at)?;
     look_after(tx, object.as_str(), remove_at)?;
     Ok(true)
 }

@@ -14,7 +14,7 @@ use super::{
     find::{all, first},
     record::tell,
     sharing::look_after,
-    words,
+    stays, words,
 };
 
 /// What a row says of its object; the rest of a statement follows.
@@ -57,12 +57,14 @@ fn delete(tx: &Connection, key: &ClipKey, at: Timestamp, remove_at: Timestamp, w
     const SQL: &str = "UPDATE clips SET state = 'deleted', due_at = NULL, queue_at = NULL, queued = 0, \
         lease_node = NULL, lease_until = NULL, fence = fence + 1, remove_at = ?2, deleted_at = ?3, \
         part_at = NULL \
-        WHERE key = ?1 AND state <> 'deleted'";
+        WHERE key = ?1 AND state <> 'deleted' RETURNING coalesce(object_key, key)";
     const KNOWN: &str = "SELECT 1 FROM clips WHERE key = ?1";
-    if tx.prepare_cached(SQL)?.execute((key.as_str(), remove_at.millis(), at.millis()))? == 0 {
+    let params = (key.as_str(), remove_at.millis(), at.millis());
+    let Some(object) = first(tx, SQL, params, |row| Ok(row.get::<_, String>(0)?))? else {
         let known = first(tx, KNOWN, [key.as_str()], |_| Ok(()))?;
         return Ok(known.map_or(Deletion::Unknown, |()| Deletion::Already));
-    }
+    };
+    stays::leave(tx, key, &object, at)?;
     words::forget(tx, key)?;
     let why = without_nul(why);
     announce(tx, key, at, EventType::ClipDeleted, Some(&why))?;
@@ -88,7 +90,7 @@ fn object_lost(tx: &Connection, key: &ClipKey, epoch: i64, at: Timestamp, due: T
         UNION ALL SELECT key FROM clips WHERE object_key = ?1 AND state = 'stored'";
     const SQL: &str = "UPDATE clips SET state = 'waiting', due_at = ?4, queue_at = ?4, queued = 0, epoch = epoch + 1, \
         attempts = 0, misses = 0, at_risk_told = 0, last_error = ?3, restarted_at = ?2, stored_at = NULL, verified_at = 0, \
-        was_sha256 = sha256, object_key = NULL, part_at = NULL, \
+        was_sha256 = sha256, was_duration = coalesce(was_duration, duration), object_key = NULL, part_at = NULL, \
         size = NULL, sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, duration = NULL, width = NULL, \
         height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL WHERE key = ?1";
     let Some(object) = first(tx, OBJECT, (key.as_str(), epoch), |row| Ok(row.get::<_, String>(0)?))? else {
@@ -97,6 +99,7 @@ fn object_lost(tx: &Connection, key: &ClipKey, epoch: i64, at: Timestamp, due: T
     let why = without_nul(why);
     for key in all(tx, OF_IT, [&object], |row| row::key(row))? {
         tx.prepare_cached(SQL)?.execute((key.as_str(), at.millis(), &why, due.millis()))?;
+        stays::end(tx, &key, at)?;
         announce(tx, &key, at, EventType::ClipRevised, None)?;
         tell(tx, &Line { key, at, event: "object_lost", detail: Some(why.clone()) })?;
     }

@@ -48,7 +48,7 @@ impl Summary {
 
     /// Whether there was nothing to do, and nothing to say of it.
     fn is_nothing(&self) -> bool {
-        let sweep::Report { polls, risk, retention, tombstones, partings, unfinished } = &self.round;
+        let sweep::Report { polls, risk, retention, tombstones, partings, budgets, unfinished } = &self.round;
         let done = self.stored + self.lost + self.rejected + self.later + polls.asked + polls.unasked + risk.at_risk;
         let removed = retention.deleted + tombstones.removed + tombstones.failed + partings.parted + partings.failed;
         let is_well = |drift: &DriftReport| {
@@ -56,7 +56,10 @@ impl Summary {
             let (left, failed) = (drift.leases + drift.copies, drift.failed);
             missing + wrong_size + orphans + found_again + leftovers + uploads + left + failed == 0 && !drift.stopped
         };
-        done + removed == 0 && unfinished.is_empty() && !self.stopped && self.drift.as_ref().is_some_and(is_well)
+        done + removed + budgets.exceeded == 0
+            && unfinished.is_empty()
+            && !self.stopped
+            && self.drift.as_ref().is_some_and(is_well)
     }
 
     pub(super) fn print(&self, settings: &DriftSettings, as_json: bool) -> anyhow::Result<()> {
@@ -86,7 +89,7 @@ impl Summary {
     }
 
     fn print_round(&self) {
-        let sweep::Report { polls, risk, retention, tombstones, partings, .. } = &self.round;
+        let sweep::Report { polls, risk, retention, tombstones, partings, budgets, .. } = &self.round;
         let mut asked = format!(
             "generations  {} asked for: {} completed, {} failed, {} given up, {} running, {} put off",
             polls.asked, polls.completed, polls.failed, polls.given_up, polls.running, polls.later
@@ -105,6 +108,10 @@ impl Summary {
         if partings.parted + partings.failed > 0 {
             let (parted, failed) = (output::count(partings.parted, "clip"), partings.failed);
             output::line(format!("sharing      {parted} got an object of their own, {failed} not yet"));
+        }
+        if budgets.exceeded > 0 {
+            let exceeded = output::count(budgets.exceeded, "budget");
+            output::line(format!("budgets      {exceeded} used up, {} told of now", budgets.told));
         }
     }
 }

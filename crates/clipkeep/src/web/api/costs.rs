@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     catalog::UsageGroup,
-    costs::{CostError, CostQuery, CostReport, report},
+    costs::{BudgetUse, CostError, CostQuery, CostReport, report},
     web::{AppState, auth::By, error::ApiError},
 };
 
@@ -54,6 +54,10 @@ pub(crate) struct CostsQuery {
 pub(crate) struct CostList {
     #[serde(flatten)]
     report: CostReport,
+    /// What this month may cost, and how much of it is spent: that for all
+    /// together first, then what is used up most; at most 100. On the first page
+    /// alone. A tenant's token sees its own.
+    budgets: Vec<BudgetUse>,
     /// Give it as `cursor` to get the next page; null on the last one.
     next_cursor: Option<String>,
 }
@@ -87,15 +91,23 @@ pub(crate) async fn get_costs(
         after: after.as_deref(),
         limit: limit_of(query.limit)?,
     };
-    let report = report(&*app.catalog, app.clock.now(), &asked).await.map_err(refused)?;
+    let now = app.clock.now();
+    let report = report(&*app.catalog, now, &asked).await.map_err(refused)?;
+    let budgets = match &after {
+        None => app.budgets.shown(&*app.catalog, now, asked.filter.tenant.as_ref(), query.list.as_deref()).await,
+        Some(_) => Ok(Vec::new()),
+    };
+    let budgets = budgets.map_err(refused)?;
     let next_cursor = report.next.as_ref().map(|name| BASE64URL_NOPAD.encode(name.as_bytes()));
-    Ok(Json(CostList { report, next_cursor }))
+    Ok(Json(CostList { report, budgets, next_cursor }))
 }
 
 fn refused(error: CostError) -> ApiError {
     match error {
         CostError::Catalog(error) => error.into(),
         CostError::TooLong | CostError::Group => ApiError::new(Code::InvalidRequest, error.to_string()),
-        CostError::List { .. } => ApiError::unavailable("a price list cannot be read", error),
+        CostError::List { .. } | CostError::Budget { .. } => {
+            ApiError::unavailable("a price list cannot be read", error)
+        }
     }
 }

@@ -15,14 +15,14 @@ use clipkeep_core::{
 };
 use futures_util::stream;
 use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use utoipa::IntoParams;
 
 use crate::{
     app::App,
     callers::Caller,
     catalog::CatalogError,
-    outbox,
+    outbox::{self, Place},
     web::{
         AppState,
         auth::{self, By, Schemes},
@@ -69,8 +69,8 @@ pub(crate) async fn stream_events(
     let given = last_seen.filter(|id| !id.is_empty()).or(query.after);
     let given = given.map(|id| id.parse::<Position>()).transpose();
     let given = given.map_err(|error| ApiError::new(Code::InvalidRequest, format!("Last-Event-ID: {error}")))?;
-    let full = || ApiError::new(Code::Unavailable, "this node serves as many streams as it can").retry_after(5);
-    let place = app.feed.enter().ok_or_else(full)?;
+    let full = || ApiError::new(Code::Unavailable, "too many streams: close one, or ask another node").retry_after(5);
+    let place = app.feed.enter(caller.tenant()).ok_or_else(full)?;
     let after = match given {
         Some(position) if app.catalog.may_be_known(position).await? => position,
         // It would be silent for ever.
@@ -104,7 +104,7 @@ struct Listener {
     headers: HeaderMap,
     after: Position,
     hello: Option<String>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Listener {

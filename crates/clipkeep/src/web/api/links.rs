@@ -64,7 +64,7 @@ pub(crate) struct LinkRow {
 #[utoipa::path(post, path = "/api/v1/clips/{key}/links", tag = "links", params(("key" = String, Path, description = "The clip's key")),
     request_body = Option<LinkRequest>, security(("token" = [])),
     responses((status = 201, body = LinkRow), (status = 400, description = "Not understood"), (status = 401, description = "No valid token"),
-        (status = 404, description = "No such clip"), (status = 409, description = "The key that signs was revoked"),
+        (status = 404, description = "No such clip"), (status = 409, description = "All keys that could sign were revoked, or too many links to this clip"),
         (status = 410, description = "The clip is lost, rejected or deleted")))]
 pub(crate) async fn create_link(
     By(caller): By,
@@ -78,16 +78,12 @@ pub(crate) async fn create_link(
     if matches!(state, ClipState::Lost | ClipState::Rejected | ClipState::Deleted) {
         return Err(ApiError::new(Code::Gone, format!("{key} is {state}")));
     }
-    if app.links.signs_in_vain(audience) {
-        return Err(ApiError::new(Code::Conflict, SIGNS_IN_VAIN));
-    }
     let link = app.sign_link(audience, (&key, link_generation), span, wanted.download.as_deref());
+    let link = link.map_err(|error| ApiError::new(Code::Conflict, error.to_string()))?;
     let expires_at = link.expires.to_string();
     let row = LinkRow { url: link.url, audience, expires: link.expires.secs(), expires_at };
     Ok((StatusCode::CREATED, Json(row)))
 }
-
-const SIGNS_IN_VAIN: &str = "the key that signs was revoked: put a new one in front of the link keys";
 
 impl LinkRequest {
     fn read(&self, app: &App) -> Result<(Audience, Duration), ApiError> {

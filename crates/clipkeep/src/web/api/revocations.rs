@@ -15,7 +15,6 @@ use utoipa::ToSchema;
 use super::clips::clip_for;
 use crate::{
     callers::Caller,
-    catalog::revocations::MOST,
     web::{AppState, auth::By, error::ApiError, json::JsonObject},
 };
 
@@ -78,8 +77,8 @@ pub(crate) async fn revoke(
             return Err(ApiError::new(Code::Forbidden, "only an admin token may revoke a key id"));
         }
     };
-    if !app.revoke(revocation).await? {
-        let words = format!("{MOST} links are revoked already: revoke all links of the clip instead");
+    if !app.revoke(revocation, caller.tenant()).await? {
+        let words = "too many links are revoked already: revoke all links of the clip at once instead";
         return Err(ApiError::new(Code::Conflict, words));
     }
     Ok(Json(answer))

@@ -1,6 +1,7 @@
 //! Who may see what: public and internal links, and links that were revoked.
 
 mod matrix;
+mod promised;
 mod revoked;
 
 use clipkeep_core::{
@@ -62,7 +63,9 @@ fn header<'r>(answer: &'r Response, name: &str) -> &'r str {
 /// A link as an app signs it, of these words.
 fn signed(t: &TestApp, audience: Audience, key: &str, expires: i64, download: Option<&str>) -> String {
     let key = key.parse().unwrap();
-    t.app.links.sign(audience, (&key, 0), Timestamp::from_secs(expires), download).url
+    let path = audience.path(&key);
+    let query = t.app.links.keys(audience).sign(&path, 0, Timestamp::from_secs(expires), download);
+    format!("{}{path}?{query}", t.app.config.public_url)
 }
 
 fn now(t: &TestApp) -> i64 {

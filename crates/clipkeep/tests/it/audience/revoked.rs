@@ -102,17 +102,12 @@ async fn what_was_revoked_stays_so_after_a_restart() {
     assert_eq!(row["link_generation"], 1);
     // An app that signs by itself adds the generation to the key's id.
     let waiting = "waiting.mp4".parse().unwrap();
-    let url = t.app.links.sign(
-        Audience::Public,
-        (&waiting, 1),
-        clipkeep_core::time::Timestamp::from_secs(now(&t) + 60),
-        None,
-    );
-    assert!(url.url.contains("kid=k1.1&"));
-    assert_eq!(status(&url.url).await, 200);
+    let url = t.app.sign_link(Audience::Public, (&waiting, 1), Duration::from_secs(60), None).unwrap().url;
+    assert!(url.contains("kid=k1.1&"));
+    assert_eq!(status(&url).await, 200);
     // Nobody signs ahead, to outlive the next revocation.
     for audience in [Audience::Public, Audience::Internal] {
-        let ahead = t.app.sign_link(audience, (&waiting, 2), Duration::from_secs(60), None).url;
+        let ahead = t.app.sign_link(audience, (&waiting, 2), Duration::from_secs(60), None).unwrap().url;
         assert_eq!(status(&ahead).await, 403, "{audience}");
     }
 }
@@ -144,6 +139,25 @@ async fn a_public_clip_needs_no_link_and_a_revoked_one_opens_nothing() {
     let url = t.link("p.mp4");
     post(&t, &t.token, "links/revoke", &json!({"url": url})).await;
     assert_eq!((status(&url).await, status(url.split('?').next().unwrap()).await), (403, 200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_handed_out_after_a_revocation_works() {
+    let t = TestApp::start().await;
+    clips(&t).await;
+    let revoke = async |url: &str| assert_eq!(post(&t, &t.token, "links/revoke", &json!({"url": url})).await.0, 200);
+    let first = link(&t, "stored.mp4", &json!({})).await;
+    assert_eq!(link(&t, "stored.mp4", &json!({})).await, first, "all of one window are one");
+    revoke(&first).await;
+    let second = link(&t, "stored.mp4", &json!({})).await;
+    assert_eq!((status(&first).await, status(&second).await), (403, 200));
+    // An internal link leads to one that works, too.
+    let internal = link(&t, "stored.mp4", &json!({"audience": "internal"})).await;
+    let led = async || header(&client().get(&internal).send().await.unwrap(), "location").to_owned();
+    let ours = led().await;
+    revoke(&ours).await;
+    let other = led().await;
+    assert_eq!((status(&ours).await, status(&other).await), (403, 200));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -211,6 +225,8 @@ async fn the_command_signs_for_both_audiences_and_revokes() {
     assert_eq!((status(&one).await, status(&all).await), (200, 200));
     assert!(run(&["--revoke", &one]).1.contains("that link to stored.mp4 is revoked"));
     soon(&one, 403).await;
+    let anew = made(&["stored.mp4", "--download", "x.mp4"]);
+    assert_eq!((anew != one, status(&anew).await), (true, 200));
     assert_eq!(status(&all).await, 200);
     let (code, out, _) = run(&["stored.mp4", "--revoke-all", "--json"]);
     let told: Value = serde_json::from_str(&out).unwrap();
@@ -222,8 +238,8 @@ async fn the_command_signs_for_both_audiences_and_revokes() {
     assert!(code == 0 && note.contains("does not answer"), "{note}");
     assert_eq!(run(&["--revoke-kid", "i-1"]).0, 0);
     soon(&internal, 403).await;
-    let (code, _, note) = run(&["stored.mp4", "--internal"]);
-    assert!(code == 0 && note.contains("was revoked"), "{note}");
+    let (code, out, errors) = run(&["stored.mp4", "--internal"]);
+    assert!(code == 1 && out.is_empty() && errors.contains("put a new one in front"), "{errors}");
     for (wrong, code, words) in [
         (&["unknown.mp4", "--revoke-all"][..], 1, "no clip is named"),
         (&["--revoke", "https://example.com/v/x.mp4"], 1, "not signed"),

@@ -8,39 +8,56 @@ use clipkeep::{
     costs::{CostError, CostQuery, CostReport, report},
 };
 use clipkeep_core::{
-    cost::{GenerationPrice, Money, PriceList},
-    generation::Sealed,
+    cost::{GenerationPrice, GenerationPrices, Money, PriceList},
+    generation::{Facts, HookRecord, Sealed},
     time::Timestamp,
     usage::{Counts, UsageRow},
 };
 use futures_util::{StreamExt, stream};
 
-use super::{Bed, ended, hook, key, on_both, queue::sealed};
+use super::{Bed, ended, hook, key, on_both, queue::sealed, taken::adopted};
 
 on_both![
     a_thousand_clips_of_15_mb_cost_what_the_example_says,
     a_month_of_traffic_costs_what_the_test_reckons,
     what_is_not_told_by_costs_is_refused,
-    bytes_that_clips_share_are_paid_for_once,
 ];
 
-const DAY: i64 = 86_400;
+pub(super) const DAY: i64 = 86_400;
 
-fn time(text: &str) -> Timestamp {
+pub(super) fn time(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-fn later(from: Timestamp, secs: i64) -> Timestamp {
+pub(super) fn later(from: Timestamp, secs: i64) -> Timestamp {
     Timestamp::from_millis(from.millis() + secs * 1000)
 }
 
 /// A clip that is stored from `at` on.
-async fn store(catalog: &dyn Catalog, id: &str, size: u64, at: Timestamp) {
-    let lease = Duration::from_secs(60);
+pub(super) async fn store(catalog: &dyn Catalog, id: &str, size: u64, at: Timestamp) {
+    keep(catalog, id, &Sealed { size, ..sealed() }, at, false).await;
+}
+
+/// A clip that has these bytes from `at` on: those of its twin, or its own.
+pub(super) async fn keep(catalog: &dyn Catalog, id: &str, bytes: &Sealed, at: Timestamp, shares: bool) {
     let key = key(&format!("{id}.mp4"));
-    let claim = catalog.claim(&key, &"n".into(), at, lease).await.unwrap().unwrap();
-    catalog.seal(&claim.lease, &Sealed { size, ..sealed() }, at).await.unwrap();
+    let claim = catalog.claim(&key, &"n".into(), at, Duration::from_secs(60)).await.unwrap().unwrap();
+    catalog.seal(&claim.lease, bytes, at).await.unwrap();
+    if shares {
+        let twin = catalog.twin(&key).await.unwrap().unwrap();
+        assert!(catalog.mark_shared(&claim.lease, &twin, ended(at)).await.unwrap());
+        return;
+    }
     catalog.mark_stored(&claim.lease, ended(at)).await.unwrap();
+}
+
+pub(super) fn priced(currency: &str, prices: &[(&str, &str)]) -> GenerationPrices {
+    let price = |(model, price): &(&str, &str)| GenerationPrice {
+        model: (*model).to_owned(),
+        price: price.parse().unwrap(),
+        per_second: false,
+    };
+    GenerationPrices { currency: currency.to_owned(), prices: prices.iter().map(price).collect() }
 }
 
 fn played(hour: Timestamp, id: &str, tenant: &str, bytes: u64) -> UsageRow {
@@ -48,15 +65,15 @@ fn played(hour: Timestamp, id: &str, tenant: &str, bytes: u64) -> UsageRow {
     UsageRow { hour, key: key(&format!("{id}.mp4")), tenant: tenant.parse().ok(), counts }
 }
 
-fn batch(seq: i64, rows: Vec<UsageRow>, operations: Vec<OperationsRow>) -> UsageBatch {
+pub(super) fn batch(seq: i64, rows: Vec<UsageRow>, operations: Vec<OperationsRow>) -> UsageBatch {
     UsageBatch { node: "n".into(), seq, at: time("2027-02-01T00:00:00Z"), rows, operations }
 }
 
-async fn costs(
+pub(super) async fn costs(
     catalog: &dyn Catalog,
     group: UsageGroup,
     (from, to, now): (&str, &str, &str),
-    generations: &[GenerationPrice],
+    generations: &GenerationPrices,
 ) -> CostReport {
     let lists = PriceList::built_in();
     let filter = UsageFilter { from: Some(time(from)), to: Some(time(to)), ..UsageFilter::default() };
@@ -73,7 +90,7 @@ async fn a_thousand_clips_of_15_mb_cost_what_the_example_says(bed: Bed) {
     let storing = ids.iter().map(|id| store(&*catalog, id, 15_000_000, began));
     stream::iter(storing).buffer_unordered(16).collect::<Vec<()>>().await;
     let february = ("2027-02-01T00:00:00Z", "2027-03-01T00:00:00Z", "2027-03-01T00:00:00Z");
-    let stored = costs(&*catalog, UsageGroup::Month, february, &[]).await;
+    let stored = costs(&*catalog, UsageGroup::Month, february, &GenerationPrices::default()).await;
     let [s3, r2] = &stored.total.costs[..] else { panic!("two lists") };
     assert_eq!((s3.list.as_str(), s3.total.as_str()), ("aws-s3-standard", "0.345"));
     assert_eq!((r2.list.as_str(), r2.total.as_str()), ("cloudflare-r2", "0.225"));
@@ -81,7 +98,7 @@ async fn a_thousand_clips_of_15_mb_cost_what_the_example_says(bed: Bed) {
 
     let plays = ids.iter().map(|id| played(time("2027-02-14T12:00:00Z"), id, "", 15_000_000)).collect();
     catalog.add_usage(&batch(1, plays, Vec::new())).await.unwrap();
-    let watched = costs(&*catalog, UsageGroup::Clip, february, &[]).await;
+    let watched = costs(&*catalog, UsageGroup::Clip, february, &GenerationPrices::default()).await;
     let [s3, r2] = &watched.total.costs[..] else { panic!("two lists") };
     assert_eq!((s3.storage.as_str(), s3.egress.as_str(), s3.total.as_str()), ("0.345", "1.35", "1.695"));
     assert_eq!((r2.storage.as_str(), r2.egress.as_str()), ("0.225", "0.00"));
@@ -166,6 +183,7 @@ async fn a_month_of_traffic_costs_what_the_test_reckons(bed: Bed) {
             }
         }
     }
+    more_ways(&*catalog, began, &mut days, &mut reckoned).await;
     let usage =
         rows.iter().map(|((hour, id, tenant), bytes)| played(later(began, *hour), id, tenant, *bytes)).collect();
     let mut operations = Vec::new();
@@ -177,15 +195,15 @@ async fn a_month_of_traffic_costs_what_the_test_reckons(bed: Bed) {
     }
     catalog.add_usage(&batch(1, usage, operations)).await.unwrap();
 
-    let price = GenerationPrice { model: "pai*".into(), price: "0.05".parse().unwrap(), per_second: false };
+    let price = priced("USD", &[("pai*", "0.05")]);
     let march = ("2027-03-01T00:00:00Z", "2027-04-01T00:00:00Z", "2027-05-01T00:00:00Z");
-    let by_day = costs(&*catalog, UsageGroup::Day, march, std::slice::from_ref(&price)).await;
+    let by_day = costs(&*catalog, UsageGroup::Day, march, &price).await;
     assert_eq!(by_day.costs.len(), 31);
     for (day, row) in by_day.costs.iter().enumerate() {
         assert_eq!(row.name, format!("2027-03-{:02}", day + 1));
         assert_eq!(row.costs[0].cost.total().cents().unsigned_abs(), days[day].cents(), "{}", row.name);
     }
-    let by_tenant = costs(&*catalog, UsageGroup::Tenant, march, std::slice::from_ref(&price)).await;
+    let by_tenant = costs(&*catalog, UsageGroup::Tenant, march, &price).await;
     assert_eq!(by_tenant.costs.len(), 3);
     for row in &by_tenant.costs {
         assert_eq!(row.costs[0].cost.total().cents().unsigned_abs(), reckoned[&row.name].cents(), "{}", row.name);
@@ -203,18 +221,61 @@ async fn a_month_of_traffic_costs_what_the_test_reckons(bed: Bed) {
     assert!(total > "1000".parse::<Money>().unwrap(), "{total}: enough for a cent to be hard to hit");
     assert_eq!(by_tenant.total.costs[1].egress, "0.00");
     for group in [UsageGroup::Clip, UsageGroup::Model, UsageGroup::Prompt, UsageGroup::Month] {
-        let other = costs(&*catalog, group, march, std::slice::from_ref(&price)).await;
+        let other = costs(&*catalog, group, march, &price).await;
         assert_eq!(other.total.costs[0].total, total.to_string(), "{group:?}");
     }
 
     // In the middle of the month the trend goes on.
     let middle = ("2027-03-01T00:00:00Z", "2027-04-01T00:00:00Z", "2027-03-21T00:00:00Z");
-    let so_far = costs(&*catalog, UsageGroup::Day, middle, &[]).await;
+    let so_far = costs(&*catalog, UsageGroup::Day, middle, &GenerationPrices::default()).await;
     assert_eq!(so_far.costs.len(), 20);
     let week = ("2027-03-14T00:00:00Z", "2027-03-21T00:00:00Z", "2027-03-21T00:00:00Z");
-    let week = costs(&*catalog, UsageGroup::Day, week, &[]).await.total.costs[0].cost;
+    let week = costs(&*catalog, UsageGroup::Day, week, &GenerationPrices::default()).await.total.costs[0].cost;
     let expected = so_far.total.costs[0].cost.egress + week.egress.times(11, 7);
     assert_eq!(so_far.forecast[0].cost.egress, expected);
+}
+
+/// A clip that shares another one's bytes and outlives it, and one that was found
+/// in the store, of which its provider tells ten days later.
+async fn more_ways(
+    catalog: &dyn Catalog,
+    began: Timestamp,
+    days: &mut [Reckoned],
+    tenants: &mut BTreeMap<String, Reckoned>,
+) {
+    let acme = Facts { tenant: "acme".parse().ok(), model: Some("paid".to_owned()), ..Facts::default() };
+    let bytes = Sealed { size: 700_000_000_000, sha256: "77".repeat(32), ..sealed() };
+    // The second is the first by name.
+    for (id, day) in [("twin2", 2), ("twin1", 5)] {
+        let at = later(began, day * DAY);
+        catalog.record_hooks(&[HookRecord { facts: acme.clone(), received_at: at, ..hook(id) }]).await.unwrap();
+        keep(catalog, id, &bytes, later(at, 7), id == "twin1").await;
+    }
+    let at = later(began, 9 * DAY + 1);
+    catalog.delete(&key("twin2.mp4"), at, at, "by the test").await.unwrap();
+
+    let at = later(began, 3 * DAY);
+    catalog.record_hooks(&[HookRecord { received_at: at, ..adopted("found", 0) }]).await.unwrap();
+    store(catalog, "found", 300_000_000_000, at).await;
+    let at = later(began, 13 * DAY);
+    catalog.record_hooks(&[HookRecord { facts: acme, received_at: at, ..hook("found") }]).await.unwrap();
+
+    let stays = [
+        ("acme", 700_000_000_000, 2 * DAY + 7, 31 * DAY),
+        ("", 300_000_000_000, 3 * DAY, 13 * DAY),
+        ("acme", 300_000_000_000, 13 * DAY, 31 * DAY),
+    ];
+    for (tenant, size, from, until) in stays {
+        tenants.get_mut(tenant).unwrap().byte_secs += size * (until - from) as u128;
+        for (day, sums) in days.iter_mut().enumerate() {
+            let (start, end) = (day as i64 * DAY, (day as i64 + 1) * DAY);
+            sums.byte_secs += size * (until.min(end) - from.max(start)).max(0) as u128;
+        }
+    }
+    for day in [2, 5, 13] {
+        days[day].generations += 1;
+        tenants.get_mut("acme").unwrap().generations += 1;
+    }
 }
 
 async fn what_is_not_told_by_costs_is_refused(bed: Bed) {
@@ -223,30 +284,18 @@ async fn what_is_not_told_by_costs_is_refused(bed: Bed) {
     let now = time("2027-03-01T00:00:00Z");
     let ask = async |group, from: &str| {
         let filter = UsageFilter { from: Some(time(from)), ..UsageFilter::default() };
-        let query = CostQuery { filter, group, lists: &lists, generations: &[], after: None, limit: 10 };
+        let query = CostQuery {
+            filter,
+            group,
+            lists: &lists,
+            generations: &GenerationPrices::default(),
+            after: None,
+            limit: 10,
+        };
         report(&*catalog, now, &query).await
     };
     assert!(matches!(ask(UsageGroup::Hour, "2027-01-01T00:00:00Z").await, Err(CostError::Group)));
     assert!(matches!(ask(UsageGroup::Day, "2020-01-01T00:00:00Z").await, Err(CostError::TooLong)));
     let none = ask(UsageGroup::Clip, "2027-01-01T00:00:00Z").await.unwrap();
     assert_eq!((none.costs.len(), none.total.costs[0].total.as_str()), (0, "0.00"));
-}
-
-async fn bytes_that_clips_share_are_paid_for_once(bed: Bed) {
-    let catalog = bed.open().await;
-    let began = time("2027-02-01T00:00:00Z");
-    catalog.record_hooks(&["a", "b", "c"].map(hook)).await.unwrap();
-    for (id, day) in [("a", 0), ("b", 4), ("c", 4)] {
-        store(&*catalog, id, 1_000_000, later(began, day * DAY)).await;
-    }
-    bed.execute("UPDATE clips SET object_key = 'a.mp4' WHERE key <> 'a.mp4'").await;
-    // The object stays under its name for the others when its clip goes.
-    for (id, day) in [("a", 10), ("b", 14)] {
-        let at = later(began, day * DAY);
-        catalog.delete(&key(&format!("{id}.mp4")), at, at, "by the test").await.unwrap();
-    }
-    let february = ("2027-02-01T00:00:00Z", "2027-03-01T00:00:00Z", "2027-03-01T00:00:00Z");
-    let by_day = costs(&*catalog, UsageGroup::Day, february, &[]).await;
-    assert!(by_day.costs.iter().all(|row| row.byte_hours == 24_000_000), "{:?}", by_day.costs);
-    assert_eq!((by_day.costs.len(), by_day.total.byte_hours), (28, 28 * 24_000_000));
 }

@@ -43,7 +43,7 @@ fn words(events: &[Event]) -> Vec<(&str, &str, &str)> {
     events
         .iter()
         .map(|event| {
-            let of = event.key.as_ref().map_or(event.request_id.as_str(), |key| key.as_str());
+            let of = event.subject();
             (event.kind.as_str(), of, event.detail.as_deref().unwrap_or_default())
         })
         .collect()
@@ -118,7 +118,7 @@ async fn what_many_write_at_once_is_read_by_each_reader_exactly_once(bed: Bed) {
             for (position, event) in catalog.events(at, batch).await.unwrap() {
                 assert!(position > at);
                 at = position;
-                ids.push(event.request_id);
+                ids.push(event.request_id().unwrap().clone());
             }
             tokio::task::yield_now().await;
         }

@@ -1,5 +1,6 @@
 //! The catalogue's contract: one suite, on SQLite and on PostgreSQL.
 
+mod budgets;
 mod costs;
 mod events;
 mod fairness;
@@ -17,6 +18,7 @@ mod revocations;
 mod risk;
 mod schema;
 mod sharing;
+mod stays;
 mod submissions;
 mod taken;
 mod tenants;

@@ -291,7 +291,7 @@ async fn events_are_listed_newest_or_after_a_position(bed: Bed) {
     let events = read(&*catalog, before, 5).await;
     let list = async |kind, after, limit| {
         let listed = catalog.list_events(kind, after, limit).await.unwrap();
-        listed.into_iter().map(|(_, event)| event.request_id.to_string()).collect::<Vec<_>>()
+        listed.into_iter().map(|(_, event)| event.request_id().unwrap().to_string()).collect::<Vec<_>>()
     };
     assert_eq!(list(None, None, 3).await, ["s", "t", "v"]);
     assert_eq!(list(None, Some(events[0].0), 2).await, ["s", "t"]);
@@ -314,6 +314,10 @@ async fn after_a_restore_from_another_server_new_events_are_told() {
     let catalog = bed.open().await;
     tell(&bed, &["c"]).await;
     let lease = claim(&*catalog, "n", at(2 * HOUR)).await.unwrap();
-    let names: Vec<_> = read(&*catalog, lease.cursor, 2).await.into_iter().map(|(_, event)| event.request_id).collect();
+    let names: Vec<_> = read(&*catalog, lease.cursor, 2)
+        .await
+        .into_iter()
+        .map(|(_, event)| event.request_id().unwrap().clone())
+        .collect();
     assert_eq!(names.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["b", "c"]);
 }

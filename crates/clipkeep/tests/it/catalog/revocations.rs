@@ -1,6 +1,6 @@
 //! Revoked links, of one, of a clip, of a key.
 
-use clipkeep::catalog::revocations::MOST;
+use clipkeep::catalog::revocations::{MOST, MOST_OF_ONE};
 use clipkeep_core::{
     event::{EventType, Position},
     link::Revocation,
@@ -8,7 +8,12 @@ use clipkeep_core::{
 
 use super::{Bed, HOUR, at, clip, events::read, hook, key, on_both, story};
 
-on_both![a_revocation_is_remembered_until_it_ends, all_of_a_clips_links_are_a_generation, there_are_only_so_many,];
+on_both![
+    a_revocation_is_remembered_until_it_ends,
+    all_of_a_clips_links_are_a_generation,
+    there_are_only_so_many,
+    one_tenant_leaves_room_for_others,
+];
 
 fn link(hash: u8, expires: i64) -> Revocation {
     format!("link {} {}", format!("{hash:02x}").repeat(32), at(expires).secs()).parse().unwrap()
@@ -18,8 +23,8 @@ async fn a_revocation_is_remembered_until_it_ends(bed: Bed) {
     let catalog = bed.open().await;
     let (one, kid) = (link(1, 100), Revocation::Key("k1".parse().unwrap()));
     for _ in 0..2 {
-        assert!(catalog.revoke(&one, at(0)).await.unwrap());
-        assert!(catalog.revoke(&kid, at(0)).await.unwrap());
+        assert!(catalog.revoke(&one, None, at(0)).await.unwrap());
+        assert!(catalog.revoke(&kid, None, at(0)).await.unwrap());
     }
     let now = async |secs| {
         let mut all: Vec<_> = catalog.revocations(at(secs)).await.unwrap().iter().map(ToString::to_string).collect();
@@ -35,7 +40,7 @@ async fn a_revocation_is_remembered_until_it_ends(bed: Bed) {
     let expected = [&one, &kid].map(|what| (EventType::LinkRevoked, None, Some(what.to_string())));
     assert_eq!(told, expected);
     // What is over makes room.
-    assert!(catalog.revoke(&link(2, 9 * HOUR), at(8 * HOUR)).await.unwrap());
+    assert!(catalog.revoke(&link(2, 9 * HOUR), None, at(8 * HOUR)).await.unwrap());
     assert_eq!(now(0).await.len(), 2);
     drop(catalog);
     assert_eq!(bed.open().await.revocations(at(0)).await.unwrap().len(), 2);
@@ -69,11 +74,33 @@ async fn there_are_only_so_many(bed: Bed) {
         at(10).millis()
     );
     bed.execute(&fill).await;
-    assert!(!catalog.revoke(&link(1, 100), at(0)).await.unwrap());
+    assert!(!catalog.revoke(&link(1, 100), None, at(0)).await.unwrap());
     let kid = Revocation::Key("k1".parse().unwrap());
-    assert!(catalog.revoke(&kid, at(0)).await.unwrap(), "a key can be revoked all the same");
-    assert!(catalog.revoke(&link(1, 100), at(11)).await.unwrap(), "what is over makes room");
+    assert!(catalog.revoke(&kid, None, at(0)).await.unwrap(), "a key can be revoked all the same");
+    assert!(catalog.revoke(&link(1, 100), None, at(11)).await.unwrap(), "what is over makes room");
     let mut left: Vec<_> = catalog.revocations(at(11)).await.unwrap().iter().map(ToString::to_string).collect();
     left.sort();
     assert_eq!(left, [kid.to_string(), link(1, 100).to_string()]);
+}
+
+async fn one_tenant_leaves_room_for_others(bed: Bed) {
+    let catalog = bed.open().await;
+    let fill = async |tenant: &str, count: u32| {
+        let fill = format!(
+            "INSERT INTO revocations (what, revoked_at, ends_at, tenant) WITH RECURSIVE n (i) AS \
+             (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) SELECT 'link {tenant} ' || i, 0, {}, '{tenant}' FROM n",
+            at(10).millis()
+        );
+        bed.execute(&fill).await;
+    };
+    let (one, other) = ("one".parse().unwrap(), "other".parse().unwrap());
+    fill("one", MOST_OF_ONE - 1).await;
+    assert!(catalog.revoke(&link(1, 100), Some(&one), at(0)).await.unwrap());
+    assert!(!catalog.revoke(&link(2, 100), Some(&one), at(0)).await.unwrap());
+    assert!(catalog.revoke(&link(1, 100), Some(&one), at(0)).await.unwrap(), "it is revoked already");
+    assert!(catalog.revoke(&link(2, 100), Some(&other), at(0)).await.unwrap());
+    fill("two", MOST_OF_ONE).await;
+    fill("three", MOST_OF_ONE - 1).await;
+    assert!(!catalog.revoke(&link(3, 100), Some(&other), at(0)).await.unwrap(), "the rest is the admin's");
+    assert!(catalog.revoke(&link(3, 100), None, at(0)).await.unwrap());
 }

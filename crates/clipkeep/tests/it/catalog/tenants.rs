@@ -91,7 +91,11 @@ async fn of_others_events_there_is_only_the_position(bed: Bed) {
         assert_eq!(own.iter().map(|(position, _)| *position).collect::<Vec<_>>(), all, "{name}");
         let own: Vec<_> = own.into_iter().filter_map(|(_, event)| event).collect();
         let expected = if name == "c" { vec![] } else { vec![(EventType::ClipDeleted, id(&format!("{name}1")))] };
-        assert_eq!(own.into_iter().map(|event| (event.kind, event.request_id)).collect::<Vec<_>>(), expected, "{name}");
+        assert_eq!(
+            own.into_iter().map(|event| (event.kind, event.request_id().unwrap().clone())).collect::<Vec<_>>(),
+            expected,
+            "{name}"
+        );
     }
     assert!(catalog.own_events(&tenant("a"), all[2], 9).await.unwrap().is_empty());
 }

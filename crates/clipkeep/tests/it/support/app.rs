@@ -118,7 +118,7 @@ impl TestApp {
 
     /// A link to `key` for this audience, as if none had been revoked yet.
     pub(crate) fn link_for(&self, audience: Audience, key: &str) -> String {
-        self.app.sign_link(audience, (&key.parse().unwrap(), 0), Duration::from_secs(3600), None).url
+        self.app.sign_link(audience, (&key.parse().unwrap(), 0), Duration::from_secs(3600), None).unwrap().url
     }
 
     /// The clip, once it is in `state`. Fails if that takes too long.

@@ -1,0 +1,4 @@
+-- Which tenant revoked a link: each has a share of the places. NULL is the admin.
+-- Twin of ../sqlite/0016_revokers.sql.
+ALTER TABLE revocations ADD COLUMN
+    tenant TEXT COLLATE "C";

@@ -1,0 +1,53 @@
+//! Names that were promised before it was known what a generation makes: an app
+//! knows `{request_id}.mp4` from the submit, and what came is a `.png`.
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, Response, StatusCode, header},
+};
+use clipkeep_core::{
+    generation::Clip,
+    id::ClipKey,
+    link::{Audience, LinkError, VerifiedLink},
+};
+
+use super::{clips::refused, error::ApiError};
+use crate::{app::App, catalog::Outline};
+
+/// The clip that is its generation's of the place that `key` names, under
+/// another ending.
+pub(super) async fn clip(app: &App, key: &ClipKey) -> Result<Option<Clip>, ApiError> {
+    let Some((request_id, index)) = key.parts() else { return Ok(None) };
+    let Some(generation) = app.catalog.generation(&request_id).await? else { return Ok(None) };
+    // Another provider's clips of the same id are others' clips.
+    let is_it = |clip: &&Outline| clip.index == index && clip.provider == generation.provider;
+    match app.catalog.outlines(&[request_id]).await?.iter().find(is_it) {
+        Some(clip) => Ok(app.catalog.clip(&clip.key).await?),
+        None => Ok(None),
+    }
+}
+
+/// The clip's own URL, for who came with `link`: one that is no stronger.
+pub(super) fn url(app: &App, clip: &Clip, link: Option<&VerifiedLink<'_>>) -> Result<String, ApiError> {
+    let path = Audience::Public.path(&clip.key);
+    let query = match link {
+        None => String::new(),
+        Some(link) => {
+            let query = app.links.keys(Audience::Public).sign_like(link, &path);
+            format!("?{}", query.ok_or_else(|| refused(LinkError::UnknownKey))?)
+        }
+    };
+    Ok(format!("{}{path}{query}", app.config.public_url))
+}
+
+/// Leads there; not to be remembered, since the link there ends.
+pub(super) fn redirect(url: &str) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(url) = url.parse() {
+        headers.insert(header::LOCATION, url);
+    }
+    response
+}

@@ -1,0 +1,129 @@
+//! Budgets: told of once, with their events.
+
+use std::time::Duration;
+
+use clipkeep::catalog::{
+    Catalog,
+    budgets::BudgetAlarm,
+    outbox::{Fate, Settled},
+};
+use clipkeep_core::{
+    event::{Event, EventType, Position},
+    id::Tenant,
+};
+
+use super::{Bed, at, hook, on_both};
+
+on_both![
+    a_budget_is_told_of_once_for_each_month_amount_and_threshold,
+    nodes_that_look_at_once_tell_once,
+    a_tenant_hears_of_its_own_budget_and_of_no_other,
+    an_event_about_no_generation_waits_and_is_listed_like_any,
+    older_events_keep_their_generations,
+];
+
+fn alarm(tenant: Option<&str>, threshold: u64) -> BudgetAlarm {
+    BudgetAlarm {
+        tenant: tenant.map(|name| name.parse().unwrap()),
+        month: "2027-01".to_owned(),
+        price_list: "aws-s3-standard".to_owned(),
+        currency: "USD".to_owned(),
+        budget: "10".parse().unwrap(),
+        spent: "8.5".parse().unwrap(),
+        percent: 85,
+        threshold,
+    }
+}
+
+async fn told(catalog: &dyn Catalog, count: usize) -> Vec<(Position, Event)> {
+    let began = tokio::time::Instant::now();
+    loop {
+        let events = catalog.events(Position { tx: i64::MIN, id: i64::MIN }, 1000).await.unwrap();
+        if events.len() >= count || began.elapsed() > Duration::from_secs(30) {
+            return events;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn a_budget_is_told_of_once_for_each_month_amount_and_threshold(bed: Bed) {
+    let catalog = bed.open().await;
+    let first = alarm(None, 80);
+    assert!(catalog.tell_budget(&first, at(1)).await.unwrap());
+    assert!(!catalog.tell_budget(&first, at(2)).await.unwrap());
+    // More was spent since: the same alarm.
+    assert!(!catalog.tell_budget(&BudgetAlarm { percent: 90, ..first.clone() }, at(2)).await.unwrap());
+    // A restart, and another node.
+    assert!(!bed.open().await.tell_budget(&first, at(3)).await.unwrap());
+    let others = [
+        alarm(None, 100),
+        alarm(Some("acme"), 80),
+        BudgetAlarm { month: "2027-02".to_owned(), ..first.clone() },
+        BudgetAlarm { budget: "10.5".parse().unwrap(), ..first.clone() },
+        BudgetAlarm { price_list: "cloudflare-r2".to_owned(), ..first.clone() },
+    ];
+    for other in &others {
+        assert!(catalog.tell_budget(other, at(4)).await.unwrap(), "{other:?}");
+    }
+    let events = told(&*catalog, 6).await;
+    assert_eq!(events.len(), 6);
+    let (_, event) = &events[0];
+    assert_eq!((event.kind, event.at, &event.generation, &event.key), (EventType::BudgetExceeded, at(1), &None, &None));
+    assert_eq!((event.subject(), &event.tenant), ("all", &None));
+    assert_eq!(event.reason().unwrap(), "2027-01, all together: 8.50 of 10.00 USD are spent (85 %)");
+    let data = event.told().unwrap();
+    assert_eq!((&data["budget"], &data["spent"], &data["threshold"]), (&"10.00".into(), &"8.50".into(), &80.into()));
+    assert_eq!(events[2].1.tenant.as_ref().map(Tenant::as_str), Some("acme"));
+}
+
+async fn nodes_that_look_at_once_tell_once(bed: Bed) {
+    let nodes = [bed.open().await, bed.open().await];
+    let tellers: Vec<_> = (0..8)
+        .map(|n: usize| {
+            let catalog = nodes[n % 2].clone();
+            tokio::spawn(async move { catalog.tell_budget(&alarm(Some("acme"), 100), at(1)).await.unwrap() })
+        })
+        .collect();
+    let mut winners = 0;
+    for teller in tellers {
+        winners += usize::from(teller.await.unwrap());
+    }
+    assert_eq!((winners, told(&*nodes[0], 1).await.len()), (1, 1));
+}
+
+async fn a_tenant_hears_of_its_own_budget_and_of_no_other(bed: Bed) {
+    let catalog = bed.open().await;
+    for whose in [None, Some("acme"), Some("other")] {
+        assert!(catalog.tell_budget(&alarm(whose, 80), at(1)).await.unwrap());
+    }
+    told(&*catalog, 3).await;
+    for (name, heard) in [("acme", 1), ("other", 1), ("all", 0)] {
+        let own = catalog.own_events(&name.parse().unwrap(), Position { tx: 0, id: 0 }, 9).await.unwrap();
+        assert_eq!(own.len(), 3, "the places are everybody's");
+        let own: Vec<_> = own.into_iter().filter_map(|(_, event)| event).collect();
+        assert_eq!(own.len(), heard, "{name}");
+        assert!(own.iter().all(|event| event.tenant.as_ref().unwrap().as_str() == name));
+    }
+}
+
+async fn an_event_about_no_generation_waits_and_is_listed_like_any(bed: Bed) {
+    let catalog = bed.open().await;
+    let lease = catalog.claim_endpoint("app", &"n".to_owned(), at(0), Duration::from_secs(60)).await.unwrap().unwrap();
+    catalog.tell_budget(&alarm(Some("acme"), 80), at(1)).await.unwrap();
+    let (position, event) = told(&*catalog, 1).await.remove(0);
+    let fate = Fate::Waiting { attempts: 1, first_at: at(1), next_at: at(2), why: "it is away".to_owned() };
+    let settled = [Settled { position, subject: event.subject().to_owned(), fate }];
+    assert!(catalog.settle(&lease, Some(position), &settled, at(1)).await.unwrap());
+    assert_eq!(catalog.waiting_deliveries(9).await.unwrap()[0].delivery.event, event);
+    assert_eq!(catalog.due_deliveries("app", at(3), 9).await.unwrap()[0].event, event);
+    assert_eq!(catalog.list_events(Some(EventType::BudgetExceeded), None, 9).await.unwrap()[0].1, event);
+}
+
+async fn older_events_keep_their_generations(bed: Bed) {
+    let catalog = bed.open().await;
+    catalog.record_hooks(&[hook("r")]).await.unwrap();
+    catalog.delete(&super::key("r.mp4"), at(1), at(2), "by request").await.unwrap();
+    let events = told(&*catalog, 1).await;
+    let ids = events[0].1.generation.as_ref().map(|(provider, id)| (provider.as_str(), id.as_str()));
+    assert_eq!((ids, &events[0].1.tenant), (Some(("fal", "r")), &None));
+}
