@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 
 pub(super) use clipkeep_core::human::{size, span};
 
+use clipkeep_core::usage::Moment;
 use serde::Serialize;
 
 /// Whether logs go to a person.
@@ -60,6 +61,14 @@ pub(super) fn shorten(text: &str, max: usize) -> String {
     flat.chars().take(max.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// A span that ends before it begins holds nothing: nobody means that.
+pub(super) fn in_order(from: &str, begin: Option<Moment>, to: &str, end: Option<Moment>) -> anyhow::Result<()> {
+    match (begin, end) {
+        (Some(begin), Some(end)) if begin.0 >= end.0 => anyhow::bail!("{to} must be later than {from}"),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,13 +77,5 @@ mod tests {
     fn control_characters_never_reach_the_terminal() {
         assert_eq!(shorten("a\u{1b}[31mb\nc", 40), "a [31mb c");
         assert_eq!(shorten("abcdef", 4), "abc…");
-    }
-}
-
-/// A span that ends before it begins holds nothing: nobody means that.
-pub(super) fn in_order(from: &str, begin: Option<Moment>, to: &str, end: Option<Moment>) -> anyhow::Result<()> {
-    match (begin, end) {
-        (Some(begin), Some(end)) if begin.0 >= end.0 => anyhow::bail!("{to} must be later than {from}"),
-        _ => Ok(()),
     }
 }

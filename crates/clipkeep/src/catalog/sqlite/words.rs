@@ -3,7 +3,7 @@
 
 use clipkeep_core::{id::ClipKey, words::Words};
 use ring::digest::{SHA256, digest};
-use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
+use rusqlite::{Connection, params_from_iter};
 
 use super::{
     super::{

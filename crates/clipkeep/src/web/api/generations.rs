@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     callers::Caller,
-    catalog::{ClipFilter, Registration},
+    catalog::{CatalogError, ClipFilter, Registration},
     web::{AppState, auth::By, error::ApiError, json::JsonObject},
 };
 

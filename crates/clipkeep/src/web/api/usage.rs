@@ -9,7 +9,7 @@ use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::query::{bad, holdable, limit_of, parse};
+use super::query::{bad, holdable, in_order, limit_of, moment, parse};
 use crate::{
     callers::Caller,
     catalog::{UsageFilter, UsageGroup, UsageLine},
