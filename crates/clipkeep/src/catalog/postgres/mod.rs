@@ -15,6 +15,7 @@ mod restored;
 mod revocations;
 pub mod risk;
 pub mod sharing;
+mod spans;
 mod stays;
 mod submissions;
 pub mod tenants;

@@ -1,116 +1,167 @@
-//! Word search in PostgreSQL. An index of words has no order of time, and a word
-//! that half of all prompts hold would have to be sorted by the million. So the
-//! newest clips are walked through first, which soon finds common words; what is
-//! rare among those is asked of the index.
+//! Word search in PostgreSQL. An index of words has no order of time: it would
+//! yield every match there is, of which the newest few are wanted. So it is asked
+//! piece by piece, newest first (see `spans.rs`).
 
-use clipkeep_core::{time::Timestamp, words::Words};
+use clipkeep_core::{generation::Clip, time::Timestamp, words::Words};
 use deadpool_postgres::GenericClient;
 use tokio_postgres::types::ToSql;
 
 use super::{
     super::{
         ClipFilter, ClipPage, Cursor, Result,
-        page::{self, Statement, Value},
+        page::{self, Statement},
         row::{self, select_clips},
         words::{FEW, Found, Sift, is_few, sought},
     },
     PostgresCatalog,
     find::{self, all, first, sql_value},
     pool::on,
+    spans::{Course, OF_CLIP, Piece},
 };
 
-/// How many of the newest clips are looked at before anything is known.
-const STEP: i64 = 4_000;
-/// How many may be, if those have shown that it is worth it.
-const FAR: i64 = 40_000;
+/// How many matches a span may hold, at least and for each that is missing:
+/// each is a row to be read.
+const MUCH: usize = 500;
+const MUCH_EACH: usize = 4;
 
 /// Finds the last of the next so many clips.
 pub const FLOOR: &str = "SELECT created_at, key FROM clip_words \
     WHERE created_at >= $1 AND (created_at, key) < ($2, $3) ORDER BY created_at DESC, key DESC OFFSET $4 LIMIT 1";
 
-/// Which clips are searched: older than `from`, not older than `to`.
-struct Range {
+/// Finds the newest matches of a piece by looking at each of its clips: the
+/// function is no operator that an index knows.
+pub const WALK: &str = "SELECT created_at, key FROM clip_words WHERE ts_match_vq(words, $1::text::tsquery) \
+    AND (created_at, key) >= ($2, $3) AND (created_at, key) < ($4, $5) \
+    ORDER BY created_at DESC, key DESC LIMIT $6";
+
+/// Finds matches by the index of words, in no order; in a span, if it has a
+/// name. The sum keeps it from going through the clips in order of time instead,
+/// and `MATERIALIZED` from hoping that the first rows of the table will do.
+pub fn of_span(named: bool) -> String {
+    let within = if named { format!("AND {OF_CLIP} @> ARRAY[$6::bigint]") } else { String::new() };
+    format!(
+        "WITH found AS MATERIALIZED (SELECT created_at, key FROM clip_words WHERE words @@ $1::text::tsquery \
+         {within} AND created_at + 0 >= $2 AND (created_at + 0, key) < ($3, $4)) \
+         SELECT created_at, key FROM found LIMIT $5"
+    )
+}
+
+/// A search that has come so far.
+struct Search<'a, C> {
+    client: &'a C,
+    sought: String,
+    filter: &'a ClipFilter,
+    /// Nothing older is wanted.
+    since: i64,
+    /// All newer ones were looked at.
     from: Found,
-    to: Found,
+    wanted: usize,
+    clips: Vec<Clip>,
 }
 
-/// How the words are compared.
-#[derive(Clone, Copy)]
-enum Way {
-    /// Row by row: the function is no operator that an index knows.
-    Walk,
-    /// By the index of words.
-    Index,
+fn found(row: &tokio_postgres::Row) -> Result<Found> {
+    Ok(Found { created_at: row.try_get(0)?, key: row.try_get(1)? })
 }
 
-fn statement(sought: &str, filter: &ClipFilter, range: &Range, way: Way, limit: i64) -> Statement {
-    let values = vec![
-        Value::Text(sought.to_owned()),
-        Value::Int(range.from.created_at),
-        Value::Text(range.from.key.clone()),
-        Value::Int(range.to.created_at),
-        Value::Text(range.to.key.clone()),
-        Value::Int(limit),
-    ];
-    let holds = match way {
-        Way::Walk => "ts_match_vq(words, $1::text::tsquery)",
-        Way::Index => "words @@ $1::text::tsquery",
-    };
-    let mut conditions = Statement { sql: String::new(), values };
-    conditions.narrow(filter, '$');
-    // One row after the other, in order, until there are enough; never a join
-    // with all clips.
-    let exact = match conditions.sql.as_str() {
-        "" => String::new(),
-        all => format!("CROSS JOIN LATERAL (SELECT FROM clips c WHERE {all}c.key = w.key OFFSET 0) c"),
-    };
-    let sql = format!(
-        "WITH found AS MATERIALIZED (SELECT created_at, key FROM clip_words WHERE {holds} \
-         AND (created_at, key) < ($2, $3) AND (created_at, key) >= ($4, $5)) \
-         SELECT w.created_at, w.key FROM (SELECT * FROM found ORDER BY created_at DESC, key DESC) w {exact} \
-         ORDER BY w.created_at DESC, w.key DESC LIMIT $6"
-    );
-    Statement { sql, ..conditions }
-}
+impl<'a, C: GenericClient> Search<'a, C> {
+    fn new(client: &'a C, words: &Words, filter: &'a ClipFilter, after: Option<&Cursor>, wanted: usize) -> Self {
+        let sought: Vec<String> = sought(words, filter).iter().map(|word| format!("'{word}'")).collect();
+        let since = filter.created_after.map_or(i64::MIN, Timestamp::millis);
+        let from = Found::start(filter, after);
+        Self { client, sought: sought.join(" & "), filter, since, from, wanted, clips: Vec::new() }
+    }
 
-async fn find_in(client: &impl GenericClient, statement: &Statement) -> Result<Vec<Found>> {
-    let values: Vec<&(dyn ToSql + Sync)> = statement.values.iter().map(sql_value).collect();
-    all(client, &statement.sql, &values, |row| Ok(Found { created_at: row.try_get(0)?, key: row.try_get(1)? })).await
-}
+    fn missing(&self) -> usize {
+        self.wanted.saturating_sub(self.clips.len())
+    }
 
-async fn pick(
-    client: &impl GenericClient,
-    words: &Words,
-    filter: &ClipFilter,
-    after: Option<&Cursor>,
-    wanted: i64,
-) -> Result<Vec<Found>> {
-    let sought: Vec<String> = sought(words, filter).iter().map(|word| format!("'{word}'")).collect();
-    let sought = sought.join(" & ");
-    let since = filter.created_after.map_or(i64::MIN, Timestamp::millis);
-    let end = Found { created_at: since, key: String::new() };
-    let (mut from, mut found) = (Found::start(filter, after), Vec::new());
-    let (mut step, mut walked) = (STEP, 0);
-    loop {
-        let params: [&(dyn ToSql + Sync); 4] = [&since, &from.created_at, &from.key, &(step - 1)];
-        let floor =
-            first(client, FLOOR, &params, |row| Ok(Found { created_at: row.try_get(0)?, key: row.try_get(1)? }));
-        let floor = floor.await?;
-        let range = Range { from, to: floor.clone().unwrap_or_else(|| end.clone()) };
-        let missing = wanted - found.len() as i64;
-        found.extend(find_in(client, &statement(&sought, filter, &range, Way::Walk, missing)).await?);
-        let missing = wanted - found.len() as i64;
-        let Some(floor) = floor.filter(|_| missing > 0) else { return Ok(found) };
-        from = floor;
-        walked += step;
-        // So many more must be walked through, if the older are like the newer.
-        let ahead = (missing * walked).checked_div(found.len() as i64).unwrap_or(i64::MAX);
-        if walked.saturating_add(ahead) > FAR {
-            let range = Range { from, to: end };
-            found.extend(find_in(client, &statement(&sought, filter, &range, Way::Index, missing)).await?);
-            return Ok(found);
+    /// The clip after so many others that are to be looked at.
+    async fn ahead(&self, others: i64) -> Result<Option<Found>> {
+        let params: [&(dyn ToSql + Sync); 4] = [&self.since, &self.from.created_at, &self.from.key, &others];
+        first(self.client, FLOOR, &params, found).await
+    }
+
+    /// Goes to the next clip, over times of which there is none; answers whether
+    /// there is one.
+    async fn skip(&mut self) -> Result<bool> {
+        let next = self.ahead(0).await?;
+        if let Some(next) = &next {
+            let above = Found { created_at: next.created_at.saturating_add(1), key: String::new() };
+            self.from = above.min(self.from.clone());
         }
-        step = (ahead + ahead / 4).max(STEP);
+        Ok(next.is_some())
+    }
+
+    /// The newest matches among the next so many clips; and where they end, if
+    /// there is more behind.
+    async fn walk(&self, step: i64) -> Result<(Vec<Found>, Option<Found>)> {
+        let floor = self.ahead(step - 1).await?;
+        let (to, to_key) = floor.as_ref().map_or((self.since, ""), |floor| (floor.created_at, floor.key.as_str()));
+        // Of tenant and model the words tell, of these the rows alone.
+        let sifted = self.filter.state.is_some() || self.filter.seed.is_some();
+        let limit = if sifted { step } else { self.missing() as i64 };
+        let Found { created_at, key } = &self.from;
+        let params: [&(dyn ToSql + Sync); 6] = [&self.sought, &to, &to_key, created_at, key, &limit];
+        let matches = all(self.client, WALK, &params, found).await?;
+        let last = matches.last().filter(|_| matches.len() as i64 == limit).cloned();
+        Ok((matches, last.or(floor)))
+    }
+
+    /// All matches of a span, newest first; nothing if they are too many.
+    async fn of_span(&self, name: Option<i64>, start: i64) -> Result<Option<Vec<Found>>> {
+        let much = MUCH.max(MUCH_EACH * self.missing());
+        let (start, limit) = (start.max(self.since), much as i64 + 1);
+        let Found { created_at, key } = &self.from;
+        let mut params: Vec<&(dyn ToSql + Sync)> = vec![&self.sought, &start, created_at, key, &limit];
+        params.extend(name.as_ref().map(|name| name as &(dyn ToSql + Sync)));
+        let mut matches = all(self.client, &of_span(name.is_some()), &params, found).await?;
+        matches.sort_unstable_by(|a, b| b.cmp(a));
+        Ok((matches.len() <= much).then_some(matches))
+    }
+
+    /// Reads the clips of these matches, until there are enough that the filter
+    /// lets pass.
+    async fn read(&mut self, mut matches: &[Found]) -> Result<()> {
+        let mut list = Statement { sql: select_clips!("WHERE ").to_owned(), values: Vec::new() };
+        list.narrow(self.filter, '$');
+        let place = list.values.len() + 1;
+        list.sql.push_str(&format!("c.key = ANY(${place}::text[]) ORDER BY c.created_at DESC, c.key DESC"));
+        let mut size = self.missing();
+        while self.missing() > 0 && !matches.is_empty() {
+            let (some, others) = matches.split_at(size.min(matches.len()));
+            let keys: Vec<&str> = some.iter().map(|one| one.key.as_str()).collect();
+            let mut params: Vec<&(dyn ToSql + Sync)> = list.values.iter().map(sql_value).collect();
+            params.push(&keys);
+            self.clips.extend(all(self.client, &list.sql, &params, row::clip).await?);
+            (matches, size) = (others, size * 2);
+        }
+        Ok(())
+    }
+
+    /// Looks through one piece after the other until there are enough clips.
+    async fn run(mut self) -> Result<Vec<Clip>> {
+        let mut course = Course::new();
+        let mut more = self.skip().await?;
+        while more {
+            let (matches, to) = match course.next(&self.from) {
+                Piece::Walk(step) => self.walk(step).await?,
+                Piece::Span { name, start } => {
+                    let Some(matches) = self.of_span(name, start).await? else {
+                        course.holds_too_much(start);
+                        continue;
+                    };
+                    (matches, (start > self.since).then(|| Found { created_at: start, key: String::new() }))
+                }
+            };
+            let before = self.clips.len();
+            self.read(&matches).await?;
+            let Some(to) = to.filter(|_| self.missing() > 0) else { break };
+            let millis = self.from.created_at.saturating_sub(to.created_at);
+            course.found(self.clips.len() - before, self.missing(), millis);
+            self.from = to;
+            more = !matches.is_empty() || self.skip().await?;
+        }
+        Ok(self.clips)
     }
 }
 
@@ -130,10 +181,8 @@ async fn search(
             }
         }
     }
-    const SQL: &str = select_clips!("WHERE c.key = ANY($1::text[]) ORDER BY c.created_at DESC, c.key DESC");
-    let found = pick(client, words, filter, after, i64::from(page::size(limit)) + 1).await?;
-    let keys: Vec<&str> = found.iter().map(|one| one.key.as_str()).collect();
-    Ok(page::page(all(client, SQL, &[&keys], row::clip).await?, limit))
+    let wanted = page::size(limit) as usize + 1;
+    Ok(page::page(Search::new(client, words, filter, after, wanted).run().await?, limit))
 }
 
 /// Whether the rarest of what is asked for is rare.

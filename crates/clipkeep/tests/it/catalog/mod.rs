@@ -18,6 +18,7 @@ mod revocations;
 mod risk;
 mod schema;
 mod sharing;
+mod spans;
 mod stays;
 mod submissions;
 mod taken;

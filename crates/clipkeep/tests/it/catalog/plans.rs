@@ -260,7 +260,12 @@ async fn sqlite_searches_and_follows_lineages_without_sorting() {
 async fn postgres_walks_searches_and_follows_lineages_by_index() {
     let client = postgres_with_many().await;
     let (since, now, tenant, few) = (0_i64, 1_800_010_000_000_i64, None::<String>, 9_i64);
-    let cases: [(&str, &[&(dyn ToSql + Sync)], &str); 3] = [
+    let (word, start, span) = ("'w5'", 1_800_000_000_000_i64, (1_800_010_000_000_i64 >> 24) << 3 | 1);
+    let (all_time, spans) = (postgres::words::of_span(false), postgres::words::of_span(true));
+    let cases: [(&str, &[&(dyn ToSql + Sync)], &str); 6] = [
+        (postgres::words::WALK, &[&word, &start, &"", &now, &"r1.mp4", &few], "clip_words_newest"),
+        (&all_time, &[&word, &start, &now, &"r1.mp4", &few], "clip_words_words"),
+        (&spans, &[&word, &start, &now, &"r1.mp4", &few, &span], "@>"),
         (postgres::words::FLOOR, &[&since, &now, &"r1.mp4", &few], "clip_words_newest"),
         (postgres::family::CHILDREN, &[&"r100.mp4", &tenant, &few], "parents_parent"),
         (postgres::family::PARENTS, &[&"r100.mp4", &tenant, &few], "parents_pkey"),
@@ -269,4 +274,9 @@ async fn postgres_walks_searches_and_follows_lineages_by_index() {
         let plan = postgres_plan(&client, sql, values).await;
         assert!(plan.contains(index) && !plan.contains("Seq Scan"), "{sql}\n{plan}");
     }
+    let walk = postgres_plan(&client, postgres::words::WALK, cases[0].1).await;
+    assert!(!walk.contains("Sort"), "{walk}");
+    let plan = postgres_plan(&client, &spans, &[&word, &start, &now, &"r1.mp4", &few, &span]).await;
+    let known = plan.lines().find(|line| line.contains("Index Cond")).unwrap();
+    assert!(known.contains("w5") && known.contains("@>"), "the index knows both\n{plan}");
 }
