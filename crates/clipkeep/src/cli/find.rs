@@ -89,7 +89,11 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
     let code = if clips.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     if as_json {
         let rows: Vec<ClipRow> = clips.into_iter().map(|clip| ClipRow::new(clip, &urls)).collect();
-        output::json(&json!({"clips": rows, "is_cut": next.is_some()}))?;
+        let mut found = json!({"clips": rows});
+        if next.is_some() {
+            found["is_cut"] = true.into();
+        }
+        output::json(&found)?;
     } else if clips.is_empty() {
         output::line("no clip found");
     } else {
