@@ -24,7 +24,7 @@ CREATE INDEX clip_words_newest ON clip_words (created_at, key);
 -- reading all others. A short list of what is to be sorted in: searches read all
 -- of it.
 CREATE INDEX clip_words_words ON clip_words USING gin (words, (ARRAY[
-    (created_at >> 20) << 3, (created_at >> 24) << 3 | 1, (created_at >> 28) << 3 | 2, (created_at >> 32) << 3 | 3
+  (created_at >> 20) << 3, (created_at >> 24) << 3 | 1, (created_at >> 28) << 3 | 2, (created_at >> 32) << 3 | 3
 ])) WITH (gin_pending_list_limit = 512);
 
 -- Which of our clips stood in a generation's input. Neither needs to be known.

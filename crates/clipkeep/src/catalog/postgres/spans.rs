@@ -37,11 +37,16 @@ pub(super) struct Course {
     full: [i64; ALWAYS + 1],
     /// How many clips the next walk goes through.
     step: i64,
+    /// The length that is never exceeded.
+    longest: usize,
 }
 
 impl Course {
-    pub(super) fn new() -> Self {
-        Self { length: None, full: [i64::MAX; ALWAYS + 1], step: STEP }
+    /// Of a search for what is not older than `since`: all of time is only asked
+    /// for where that is no bound.
+    pub(super) fn new(since: i64) -> Self {
+        let longest = if since == i64::MIN { ALWAYS } else { ALWAYS - 1 };
+        Self { length: None, full: [i64::MAX; ALWAYS + 1], step: STEP, longest }
     }
 
     /// What is to be looked through of all that is older than `from`.
@@ -68,14 +73,15 @@ impl Course {
     /// A piece was looked through and so much found in it; so much is missing
     /// still. `millis` is how long a piece it was.
     pub(super) fn found(&mut self, found: usize, missing: usize, millis: i64) {
-        self.length = Some(match self.length {
-            Some(length) if found * PART < missing => (length + 1).min(ALWAYS),
+        let length = match self.length {
+            Some(length) if found * PART < missing => length + 1,
             Some(length) => length,
             None => {
                 let needed = millis.saturating_mul(missing as i64) / (found.max(1) as i64);
                 BITS.iter().position(|bits| 1 << bits >= needed).unwrap_or(ALWAYS)
             }
-        });
+        };
+        self.length = Some(length.min(self.longest));
     }
 }
 
@@ -112,19 +118,22 @@ mod tests {
     #[test]
     fn a_span_is_as_long_as_what_was_found_promises() {
         for (found, millis, bits) in [(50, DAY, 28), (1, DAY / 1000, 24), (0, DAY / 100, 28), (100, 9, 20)] {
-            let mut course = Course::new();
+            let mut course = Course::new(i64::MIN);
             assert_eq!(course.next(&from(NOW)), Piece::Walk(STEP));
             course.found(found, 100, millis);
             assert_eq!(start(course.next(&from(NOW))), (NOW - 1) >> bits << bits, "{found} in {millis}");
         }
-        let mut course = Course::new();
+        let mut course = Course::new(i64::MIN);
         course.found(0, 100, DAY);
         assert_eq!(course.next(&from(NOW)), Piece::Span { name: None, start: i64::MIN });
+        let mut course = Course::new(0);
+        course.found(0, 100, DAY);
+        assert_eq!(start(course.next(&from(NOW))), (NOW - 1) >> 32 << 32);
     }
 
     #[test]
     fn spans_get_longer_while_little_is_found() {
-        let mut course = Course::new();
+        let mut course = Course::new(i64::MIN);
         course.found(100, 100, 1);
         for (found, bits) in [(0, 20), (1, 24), (50, 28), (2, 28)] {
             assert_eq!(start(course.next(&from(NOW))), (NOW - 1) >> bits << bits);
@@ -134,7 +143,7 @@ mod tests {
 
     #[test]
     fn what_holds_too_much_is_parted_down_to_single_steps_until_it_is_left() {
-        let mut course = Course::new();
+        let mut course = Course::new(i64::MIN);
         course.found(0, 100, DAY);
         let mut place = i64::MAX;
         for _ in 0..=ALWAYS {

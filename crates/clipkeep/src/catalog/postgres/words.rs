@@ -19,8 +19,7 @@ use super::{
     spans::{Course, OF_CLIP, Piece},
 };
 
-/// How many matches a span may hold, at least and for each that is missing:
-/// each is a row to be read.
+/// How many matches a span may hold, at least and for each that is missing.
 const MUCH: usize = 500;
 const MUCH_EACH: usize = 4;
 
@@ -35,14 +34,13 @@ pub const WALK: &str = "SELECT created_at, key FROM clip_words WHERE ts_match_vq
     ORDER BY created_at DESC, key DESC LIMIT $6";
 
 /// Finds matches by the index of words, in no order; in a span, if it has a
-/// name. The sum keeps it from going through the clips in order of time instead,
-/// and `MATERIALIZED` from hoping that the first rows of the table will do.
+/// name. Each is a row to be read, so nothing is left out but by the index.
+/// `MATERIALIZED` keeps it from hoping that the first rows of the table will do.
 pub fn of_span(named: bool) -> String {
-    let within = if named { format!("AND {OF_CLIP} @> ARRAY[$6::bigint]") } else { String::new() };
+    let within = if named { format!(" AND {OF_CLIP} @> ARRAY[$3::bigint]") } else { String::new() };
     format!(
-        "WITH found AS MATERIALIZED (SELECT created_at, key FROM clip_words WHERE words @@ $1::text::tsquery \
-         {within} AND created_at + 0 >= $2 AND (created_at + 0, key) < ($3, $4)) \
-         SELECT created_at, key FROM found LIMIT $5"
+        "WITH found AS MATERIALIZED (SELECT created_at, key FROM clip_words WHERE words @@ $1::text::tsquery{within}) \
+         SELECT created_at, key FROM found LIMIT $2"
     )
 }
 
@@ -107,16 +105,18 @@ impl<'a, C: GenericClient> Search<'a, C> {
         Ok((matches, last.or(floor)))
     }
 
-    /// All matches of a span, newest first; nothing if they are too many.
-    async fn of_span(&self, name: Option<i64>, start: i64) -> Result<Option<Vec<Found>>> {
+    /// All that is to be looked at of a span's matches, newest first; nothing if
+    /// the span holds too many.
+    async fn of_span(&self, name: Option<i64>) -> Result<Option<Vec<Found>>> {
         let much = MUCH.max(MUCH_EACH * self.missing());
-        let (start, limit) = (start.max(self.since), much as i64 + 1);
-        let Found { created_at, key } = &self.from;
-        let mut params: Vec<&(dyn ToSql + Sync)> = vec![&self.sought, &start, created_at, key, &limit];
+        let limit = much as i64 + 1;
+        let mut params: Vec<&(dyn ToSql + Sync)> = vec![&self.sought, &limit];
         params.extend(name.as_ref().map(|name| name as &(dyn ToSql + Sync)));
         let mut matches = all(self.client, &of_span(name.is_some()), &params, found).await?;
+        let few = matches.len() <= much;
+        matches.retain(|one| *one < self.from && one.created_at >= self.since);
         matches.sort_unstable_by(|a, b| b.cmp(a));
-        Ok((matches.len() <= much).then_some(matches))
+        Ok(few.then_some(matches))
     }
 
     /// Reads the clips of these matches, until there are enough that the filter
@@ -140,13 +140,13 @@ impl<'a, C: GenericClient> Search<'a, C> {
 
     /// Looks through one piece after the other until there are enough clips.
     async fn run(mut self) -> Result<Vec<Clip>> {
-        let mut course = Course::new();
+        let mut course = Course::new(self.since);
         let mut more = self.skip().await?;
         while more {
             let (matches, to) = match course.next(&self.from) {
                 Piece::Walk(step) => self.walk(step).await?,
                 Piece::Span { name, start } => {
-                    let Some(matches) = self.of_span(name, start).await? else {
+                    let Some(matches) = self.of_span(name).await? else {
                         course.holds_too_much(start);
                         continue;
                     };
