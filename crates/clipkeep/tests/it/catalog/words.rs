@@ -196,7 +196,11 @@ async fn a_lost_clip_does_not_keep_its_generations_texts(bed: Bed) {
     assert_eq!(found(&*catalog, &words("fox")).await.len(), 2);
     catalog.delete(&key("r.mp4"), at(3), at(4), "by request").await.unwrap();
     assert!(found(&*catalog, &words("fox")).await.is_empty());
-    assert_eq!(catalog.generation(&id("r")).await.unwrap().unwrap().facts.prompt, None);
+    let prompt = async || catalog.generation(&id("r")).await.unwrap().unwrap().facts.prompt;
+    assert_eq!(prompt().await, None);
+    // No late news brings it back.
+    catalog.register(&registration("r", facts("a fox"))).await.unwrap();
+    assert_eq!(prompt().await, None);
 }
 
 async fn hash_only_finds_nothing(bed: Bed) {
