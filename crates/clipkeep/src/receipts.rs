@@ -26,11 +26,11 @@ pub(crate) fn receipt(
         StoreUrl::Folder(_) => StoredIn::Folder { object },
         StoreUrl::S3 { bucket, .. } => StoredIn::Bucket { bucket: bucket.clone(), object },
     };
-    let adopted = clip.source_url.is_own_store();
-    let version = clip.version.filter(|_| !adopted).unwrap_or_default();
+    let found = clip.source_url.is_own_store() || was_found(history, stored_at);
+    let version = clip.version.filter(|_| !found).unwrap_or_default();
     Some(Receipt {
         version: Receipt::VERSION,
-        source_host: clip.source_url.host(),
+        source_host: clip.source_url.host().filter(|_| !found),
         source_etag: version.etag,
         source_last_modified: version.last_modified,
         fetched_at: fetched_at(history, stored_at),
@@ -54,6 +54,14 @@ pub(crate) fn receipt(
 fn fetched_at(history: &[HistoryEntry], stored_at: Timestamp) -> Option<Timestamp> {
     let stored = history.iter().rposition(|line| line.event == "stored" && line.at == stored_at)?;
     history[..stored].iter().rfind(|line| matches!(line.event.as_str(), "sealed" | "shared")).map(|line| line.at)
+}
+
+/// Whether the bytes that were stored at `stored_at` were in the store before it
+/// was known whose they are: then nothing is known of a source.
+fn was_found(history: &[HistoryEntry], stored_at: Timestamp) -> bool {
+    let stored = history.iter().rposition(|line| line.event == "stored" && line.at == stored_at);
+    let sealed = stored.and_then(|stored| history[..stored].iter().rposition(|line| line.event == "sealed"));
+    sealed.is_some_and(|sealed| history[sealed..].iter().any(|line| line.event == "provider_known"))
 }
 
 #[cfg(test)]
@@ -80,5 +88,11 @@ mod tests {
         let at = |secs| fetched_at(&history, Timestamp::from_secs(secs)).map(Timestamp::secs);
         assert_eq!((at(3), at(6), at(7)), (Some(2), Some(5), None));
         assert_eq!(fetched_at(&[line(3, "stored")], Timestamp::from_secs(3)), None);
+        // Found there, and only then known whose it is; then lost, and fetched.
+        let taken = [history[0].clone(), line(3, "stored"), line(4, "provider_known"), history[3].clone()];
+        let found = |history: &[HistoryEntry], secs| was_found(history, Timestamp::from_secs(secs));
+        assert!(found(&taken, 3) && !found(&history, 3));
+        let again = [&taken[..], &[line(5, "sealed"), line(6, "stored")]].concat();
+        assert!(!found(&again, 6));
     }
 }

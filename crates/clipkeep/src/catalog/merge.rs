@@ -227,11 +227,12 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// Whether all its clips are deleted: then its text is, too, and no late
-    /// news brings it back.
+    /// Whether one of its clips is deleted and none is kept or may still come: then
+    /// its text is gone, and no late news brings it back.
     fn is_forgotten(&self, id: &GenerationId) -> bool {
-        let mut of_it = self.clips.values().filter(|(clip, _)| is_of(clip, id)).peekable();
-        of_it.peek().is_some() && of_it.all(|(clip, _)| clip.state == ClipState::Deleted)
+        let states = || self.clips.values().filter(|(clip, _)| is_of(clip, id)).map(|(clip, _)| clip.state);
+        let lives = |state| matches!(state, ClipState::Waiting | ClipState::Filling | ClipState::Stored);
+        states().any(|state| state == ClipState::Deleted) && !states().any(lives)
     }
 
     /// Hands changed facts down to the generation's known clips. One whose fill

@@ -195,6 +195,8 @@ pub struct Pinned {
 /// Which clips a list shows. All that are set must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClipFilter {
+    /// Of this name.
+    pub key: Option<ClipKey>,
     /// Of this generation.
     pub request_id: Option<RequestId>,
     /// Of this model, exactly.

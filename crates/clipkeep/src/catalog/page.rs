@@ -48,6 +48,7 @@ impl Statement {
     pub(super) fn narrow(&mut self, filter: &ClipFilter, mark: char) {
         let text = |text: &str| Value::Text(text.to_owned());
         let equal = [
+            ("c.key", filter.key.as_ref().map(|key| text(key.as_str()))),
             ("c.request_id", filter.request_id.as_ref().map(|id| text(id.as_str()))),
             ("c.model", filter.model.as_deref().map(text)),
             ("c.prompt_hash", filter.prompt_hash.as_deref().map(text)),

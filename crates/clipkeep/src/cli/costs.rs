@@ -53,6 +53,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::Result<ExitCode> {
+    output::in_order("--from", args.from, "--to", args.to)?;
     let catalog = catalog::open::open_configured(&config).await?;
     let mut lists = price_lists(&config)?;
     if let Some(wanted) = &args.list {

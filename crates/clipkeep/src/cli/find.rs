@@ -9,7 +9,7 @@ use clipkeep_core::{
     id::{ClipKey, RequestId, Tenant},
     prompt::prompt_hash,
     state::ClipState,
-    time::Timestamp,
+    usage::Moment,
     words::Words,
 };
 use serde_json::json;
@@ -17,7 +17,7 @@ use serde_json::json;
 use super::{export, output, tree, twice};
 use crate::{
     app::FinalUrls,
-    catalog::{self, ClipFilter},
+    catalog::{self, Catalog, ClipFilter, ClipPage},
     web::ClipRow,
 };
 
@@ -34,7 +34,7 @@ pub(super) struct Args {
     /// Whose prompts hold all these words, in any order and case.
     #[arg(long)]
     words: Option<Words>,
-    /// Of this model.
+    /// Of this model, exactly.
     #[arg(long)]
     model: Option<String>,
     /// Of this tenant.
@@ -46,12 +46,12 @@ pub(super) struct Args {
     /// Made with this seed.
     #[arg(long, allow_negative_numbers = true)]
     seed: Option<i64>,
-    /// Created at or after (RFC 3339).
+    /// Created at or after (2026-01-31T12:00:00Z, 2026-01-31 or 2026-01; UTC).
     #[arg(long, value_name = "TIME")]
-    created_after: Option<Timestamp>,
-    /// Created before (RFC 3339).
+    created_after: Option<Moment>,
+    /// Created before.
     #[arg(long, value_name = "TIME")]
-    created_before: Option<Timestamp>,
+    created_before: Option<Moment>,
     /// Draw what the clip was made from, and what was made from it.
     #[arg(long, conflicts_with_all = ["export", "words", "prompt", "prompt_hash"])]
     tree: bool,
@@ -69,6 +69,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::Result<ExitCode> {
+    output::in_order("--created-after", args.created_after, "--created-before", args.created_before)?;
     let catalog = catalog::open::open_configured(&config).await?;
     if args.twice {
         return twice::run(&*catalog, args.tenant.as_ref(), args.limit, as_json).await;
@@ -78,38 +79,37 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
         return tree::run(&*catalog, args.what.as_deref(), &urls, as_json).await;
     }
     if args.words.is_some() && config.prompts == Prompts::HashOnly {
-        output::note("prompts are kept as hashes only (`prompts`): no words are found in them");
+        output::note("prompts are kept as hashes only now (`prompts`): only older ones can be found by their words");
     }
+    let filter = args.filter(&*catalog).await?;
     if let Some(path) = &args.export {
-        return export::run(catalog, urls, args.filter()?, path, as_json).await;
+        return export::run(catalog, urls, filter, path, as_json).await;
     }
-    let clips = match args.what.as_deref().and_then(|text| text.parse::<ClipKey>().ok()) {
-        Some(key) if args.is_bare() => match catalog.clip(&key).await? {
-            Some(clip) => vec![clip],
-            None => by_filter(&*catalog, args).await?,
-        },
-        _ => by_filter(&*catalog, args).await?,
-    };
+    let ClipPage { clips, next } = catalog.clips(&filter, None, args.limit).await?;
     let code = if clips.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     if as_json {
         let rows: Vec<ClipRow> = clips.into_iter().map(|clip| ClipRow::new(clip, &urls)).collect();
-        output::json(&json!({"clips": rows}))?;
+        let mut found = json!({"clips": rows});
+        if next.is_some() {
+            found["is_cut"] = true.into();
+        }
+        output::json(&found)?;
     } else if clips.is_empty() {
         output::line("no clip found");
     } else {
         print_rows(&clips);
+        if next.is_some() {
+            output::note(format!("there are more than these {}: see --limit and --export", clips.len()));
+        }
     }
     Ok(code)
 }
 
 impl Args {
-    fn is_bare(&self) -> bool {
-        self.narrowed() == ClipFilter::default()
-    }
-
     /// What all flags say.
     fn narrowed(&self) -> ClipFilter {
         ClipFilter {
+            key: None,
             request_id: None,
             model: self.model.clone(),
             prompt_hash: self.prompt.as_deref().map(prompt_hash).or_else(|| self.prompt_hash.clone()),
@@ -117,20 +117,24 @@ impl Args {
             state: self.state,
             seed: self.seed,
             words: self.words.clone(),
-            created_after: self.created_after,
-            created_before: self.created_before,
+            created_after: self.created_after.map(|moment| moment.0),
+            created_before: self.created_before.map(|moment| moment.0),
         }
     }
 
-    fn filter(&self) -> anyhow::Result<ClipFilter> {
-        let request_id = self.what.as_deref().map(str::parse::<RequestId>).transpose();
-        let request_id = request_id.context("this is neither a clip key nor a request id")?;
-        Ok(ClipFilter { request_id, ..self.narrowed() })
+    /// The same of what is named: a clip, if there is one of that name, or else a
+    /// generation.
+    async fn filter(&self, catalog: &dyn Catalog) -> anyhow::Result<ClipFilter> {
+        let filter = self.narrowed();
+        let Some(text) = self.what.as_deref() else { return Ok(filter) };
+        if let Ok(key) = text.parse::<ClipKey>()
+            && catalog.clip(&key).await?.is_some()
+        {
+            return Ok(ClipFilter { key: Some(key), ..filter });
+        }
+        let request_id = text.parse::<RequestId>().context("this is neither a clip key nor a request id")?;
+        Ok(ClipFilter { request_id: Some(request_id), ..filter })
     }
-}
-
-async fn by_filter(catalog: &dyn catalog::Catalog, args: &Args) -> anyhow::Result<Vec<Clip>> {
-    Ok(catalog.clips(&args.filter()?, None, args.limit).await?.clips)
 }
 
 fn print_rows(clips: &[Clip]) {

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 
 pub(super) use clipkeep_core::human::{size, span};
 
+use clipkeep_core::usage::Moment;
 use serde::Serialize;
 
 /// Whether logs go to a person.
@@ -58,6 +59,14 @@ pub(super) fn shorten(text: &str, max: usize) -> String {
         return flat;
     }
     flat.chars().take(max.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// A span that ends before it begins holds nothing: nobody means that.
+pub(super) fn in_order(from: &str, begin: Option<Moment>, to: &str, end: Option<Moment>) -> anyhow::Result<()> {
+    match (begin, end) {
+        (Some(begin), Some(end)) if begin.0 >= end.0 => anyhow::bail!("{to} must be later than {from}"),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -59,6 +59,7 @@ impl Args {
 }
 
 pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::Result<ExitCode> {
+    output::in_order("--from", args.from, "--to", args.to)?;
     let catalog = catalog::open::open_configured(&config).await?;
     let page = catalog.usage(&args.filter(), args.by, None, args.limit).await?;
     let total = total(&*catalog, args).await?;

@@ -155,7 +155,11 @@ impl BudgetWatch {
             };
             (budget, used.iter().filter(is_it).max_by_key(|one| one.spent))
         };
-        self.budgets.iter().map(of)
+        // Of two for the same on one list the first holds.
+        let counts = |(at, one): &(usize, &Budget)| {
+            !self.budgets[..*at].iter().any(|other| other.of == one.of && other.list == one.list)
+        };
+        self.budgets.iter().enumerate().filter(counts).map(move |(_, budget)| of(budget))
     }
 
     /// What a budget is in.
@@ -181,6 +185,7 @@ impl BudgetWatch {
                 break;
             }
         }
+        named.sort_unstable();
         named.dedup();
         used.extend(named.into_iter().flat_map(|tenant| self.uses(now, Some(tenant), None)));
         Ok(())

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clipkeep_core::cost::calendar::month_of;
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -11,6 +12,9 @@ use crate::costs::CostError;
 /// For one moment that the look takes, so many pass until the next one: it
 /// reads a whole month.
 const PAUSE: u32 = 60;
+
+/// For so long the month before is looked at, too.
+const YOUNG: Duration = Duration::from_secs(24 * 3600);
 
 /// What was found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -29,8 +33,13 @@ pub(super) async fn run(sweep: &Sweep, report: &mut BudgetReport) -> Result<Dura
         return Ok(parts.settings.interval);
     }
     let (now, began) = (parts.clock.now(), Instant::now());
+    // What a month cost after its last look is told of in the next one.
+    let month = month_of(now).0;
+    let is_young = now.since(month) < YOUNG;
+    let before = month.minus(Duration::from_millis(1));
+    let closed = if is_young { parts.budgets.used(&*parts.catalog, before).await? } else { Vec::new() };
     let used = parts.budgets.used(&*parts.catalog, now).await?;
-    for one in &used {
+    for one in closed.iter().chain(&used) {
         for alarm in one.alarms() {
             if parts.catalog.tell_budget(&alarm, now).await? {
                 let whose = alarm.tenant.as_ref().map_or("all", |tenant| tenant.as_str());

@@ -42,6 +42,17 @@ async fn find_link_and_token_answer_beside_a_running_node() {
     assert_eq!((code, none.trim()), (1, r#"{"clips":[]}"#));
     let found: Value = serde_json::from_str(&run(&["find", "g1.mp4", "--json"]).1).unwrap();
     assert_eq!(found["clips"][0]["prompt"], "a fox");
+    // A key goes with filters, and what is left out is told of.
+    assert_eq!(run(&["find", "g1.mp4", "--model", "m1", "--created-after", "2020-01"]).0, 0);
+    assert_eq!(run(&["find", "g1.mp4", "--model", "m2"]).0, 1);
+    let file = t.data.path().join("one.jsonl");
+    assert_eq!(run(&["find", "g1.mp4", "--export", file.to_str().unwrap()]).0, 0);
+    assert_eq!(std::fs::read_to_string(file).unwrap().lines().count(), 1);
+    let (code, out, note) = run(&["find", "--limit", "1"]);
+    assert!(code == 0 && out.contains("g2.mp4") && !out.contains("g1.mp4") && note.contains("more than"), "{note}");
+    assert!(run(&["find", "--limit", "1", "--json"]).1.contains(r#""is_cut":true"#));
+    let (code, _, errors) = run(&["find", "--created-after", "2026-02", "--created-before", "2026-01"]);
+    assert!(code == 1 && errors.contains("must be later"), "{errors}");
     let (_, link, note) = run(&["link", "g1.mp4", "--expires-in", "2h"]);
     assert_eq!(note, "");
     t.client.delete(format!("{}/api/v1/clips/g2.mp4", t.url)).bearer_auth(&t.token).send().await.unwrap();

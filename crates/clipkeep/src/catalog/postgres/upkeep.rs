@@ -54,10 +54,12 @@ const DELETE: &str = "WITH gone AS (UPDATE clips SET state = 'deleted', due_at =
     WHERE key = $1 AND state <> 'deleted' RETURNING key, provider, request_id), \
     announced AS (INSERT INTO events (at, type, provider, request_id, key, detail) \
     SELECT $2, 'clip.deleted', provider, request_id, key, $4 FROM gone), \
-    unworded AS (DELETE FROM clip_words w USING gone WHERE w.key = gone.key), \
     forgotten AS (UPDATE generations g SET prompt = NULL, input = NULL FROM gone \
     WHERE g.request_id = gone.request_id AND g.provider = gone.provider AND NOT EXISTS (SELECT 1 FROM clips c \
-    WHERE c.request_id = g.request_id AND c.provider = g.provider AND c.key <> gone.key AND c.state <> 'deleted')) \
+    WHERE c.request_id = g.request_id AND c.provider = g.provider AND c.key <> gone.key \
+    AND c.state IN ('waiting', 'filling', 'stored')) RETURNING g.request_id, g.provider), \
+    unworded AS (DELETE FROM clip_words w WHERE w.key IN (SELECT key FROM gone UNION ALL SELECT c.key FROM clips c \
+    JOIN forgotten f ON c.request_id = f.request_id AND c.provider = f.provider)) \
     INSERT INTO history (key, at, event, detail) SELECT key, $2, 'deleted', $4 FROM gone";
 
 const REMOVED: &str = "WITH gone AS (UPDATE clips SET remove_at = NULL WHERE key = $1 AND remove_at <= $2 \

@@ -3,7 +3,7 @@
 
 use clipkeep_core::{id::ClipKey, words::Words};
 use ring::digest::{SHA256, digest};
-use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
+use rusqlite::{Connection, params_from_iter};
 
 use super::{
     super::{
@@ -81,21 +81,24 @@ pub(super) fn write(tx: &Connection, mut entries: Vec<Entry<'_>>) -> Result<()> 
     Ok(())
 }
 
-/// Forgets the words of a deleted clip; and the texts of its generation, if all
-/// of that one's clips are deleted.
+/// Forgets the words of a deleted clip; and the texts of its generation, if none
+/// of that one's clips is kept or may still come.
 pub(super) fn forget(tx: &Connection, key: &ClipKey) -> Result<()> {
-    const CREATED: &str = "SELECT created_at FROM clips WHERE key = ?1";
+    const ONE: &str = "SELECT key, created_at FROM clips WHERE key = ?1";
+    const ALL: &str = "SELECT key, created_at FROM clips \
+        WHERE (request_id, provider) = (SELECT request_id, provider FROM clips WHERE key = ?1)";
     const TEXTS: &str = "UPDATE generations SET prompt = NULL, input = NULL \
         WHERE (request_id, provider) = (SELECT request_id, provider FROM clips WHERE key = ?1) \
         AND NOT EXISTS (SELECT 1 FROM clips c WHERE c.request_id = generations.request_id \
-        AND c.provider = generations.provider AND c.state <> 'deleted')";
-    let created_at: Option<i64> = tx.prepare_cached(CREATED)?.query_row([key.as_str()], |row| row.get(0)).optional()?;
-    if let Some(created_at) = created_at
-        && let (Some(rowid), _) = place(tx, created_at, key.as_str())?
-    {
-        tx.prepare_cached("DELETE FROM clip_words WHERE rowid = ?1")?.execute([rowid])?;
+        AND c.provider = generations.provider AND c.state IN ('waiting', 'filling', 'stored'))";
+    let forgotten = tx.prepare_cached(TEXTS)?.execute([key.as_str()])? > 0;
+    let mut clips = tx.prepare_cached(if forgotten { ALL } else { ONE })?;
+    let clips = clips.query_map([key.as_str()], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
+    for (key, created_at) in clips.collect::<rusqlite::Result<Vec<_>>>()? {
+        if let (Some(rowid), _) = place(tx, created_at, &key)? {
+            tx.prepare_cached("DELETE FROM clip_words WHERE rowid = ?1")?.execute([rowid])?;
+        }
     }
-    tx.prepare_cached(TEXTS)?.execute([key.as_str()])?;
     Ok(())
 }
 

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     callers::Caller,
-    catalog::{ClipFilter, Registration},
+    catalog::{CatalogError, ClipFilter, Registration},
     web::{AppState, auth::By, error::ApiError, json::JsonObject},
 };
 
@@ -132,7 +132,10 @@ pub(crate) async fn register_generation(
     } else if ending.is_some() {
         return Err(ApiError::new(Code::InvalidRequest, "ending: is for adopt alone"));
     } else if let Some(tenant) = caller.tenant() {
-        app.catalog.register_own(tenant, &registration).await?.ok_or_else(missing)?
+        match app.catalog.register_own(tenant, &registration).await {
+            Err(CatalogError::KeyTaken { .. }) => return Err(missing()),
+            registered => registered?.ok_or_else(missing)?,
+        }
     } else {
         app.catalog.register(&registration).await?
     };

@@ -1,6 +1,6 @@
 //! Reading list queries: filters, limit, cursor.
 
-use clipkeep_core::{problem::Code, prompt::prompt_hash, time::Timestamp};
+use clipkeep_core::{problem::Code, prompt::prompt_hash, time::Timestamp, usage::Moment};
 use data_encoding::BASE64URL_NOPAD;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -39,11 +39,9 @@ pub(crate) struct ClipQuery {
     pub(crate) seed: Option<i64>,
     /// Whose prompt holds all these words, in any order and case.
     pub(crate) words: Option<String>,
-    /// Created at or after (RFC 3339).
-    #[param(format = DateTime)]
+    /// Created at or after (RFC 3339; or a day, 2026-01-31, or a month, 2026-01, UTC).
     pub(crate) created_after: Option<String>,
-    /// Created before (RFC 3339).
-    #[param(format = DateTime)]
+    /// Created before (written alike).
     pub(crate) created_before: Option<String>,
     /// At most this many, 1 to 1000; 100 unless given.
     #[param(minimum = 1, maximum = 1000)]
@@ -75,6 +73,7 @@ impl ClipQuery {
             return Err(bad("prompt_hash", "must be 64 hex digits"));
         }
         let filter = ClipFilter {
+            key: None,
             request_id: parse("request_id", self.request_id)?,
             model: self.model.map(|model| holdable("model", model)).transpose()?,
             prompt_hash: hash_of_prompt.or(given_hash),
@@ -82,9 +81,10 @@ impl ClipQuery {
             state: parse("state", self.state)?,
             seed: self.seed,
             words: parse("words", self.words)?,
-            created_after: parse::<Timestamp>("created_after", self.created_after)?,
-            created_before: parse::<Timestamp>("created_before", self.created_before)?,
+            created_after: moment("created_after", self.created_after)?,
+            created_before: moment("created_before", self.created_before)?,
         };
+        in_order(("created_after", filter.created_after), ("created_before", filter.created_before))?;
         let limit = limit_of(self.limit)?;
         let after =
             self.cursor.as_deref().map(|text| read_cursor(text).ok_or_else(|| bad("cursor", "is not one of ours")));
@@ -103,6 +103,19 @@ pub(crate) fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
     text: Option<String>,
 ) -> Result<Option<T>, ApiError> {
     text.map(|text| text.parse().map_err(|error: T::Err| bad(name, &error.to_string()))).transpose()
+}
+
+/// A time, a day or a month.
+pub(crate) fn moment(name: &str, text: Option<String>) -> Result<Option<Timestamp>, ApiError> {
+    Ok(parse::<Moment>(name, text)?.map(|moment| moment.0))
+}
+
+/// A span that ends before it begins holds nothing: nobody means that.
+pub(crate) fn in_order(from: (&str, Option<Timestamp>), to: (&str, Option<Timestamp>)) -> Result<(), ApiError> {
+    match (from.1, to.1) {
+        (Some(begin), Some(end)) if begin >= end => Err(bad(to.0, &format!("must be later than {}", from.0))),
+        _ => Ok(()),
+    }
 }
 
 /// Text that a database can be asked for: PostgreSQL's holds no NUL.

@@ -4,12 +4,12 @@ use axum::{
     Json,
     extract::{Query, State, rejection::QueryRejection},
 };
-use clipkeep_core::{problem::Code, usage::Moment};
+use clipkeep_core::problem::Code;
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::query::{bad, holdable, limit_of, parse};
+use super::query::{bad, holdable, in_order, limit_of, moment, parse};
 use crate::{
     callers::Caller,
     catalog::{UsageFilter, UsageGroup, UsageLine},
@@ -69,10 +69,11 @@ pub(super) struct Narrow {
 
 impl Narrow {
     pub(super) fn filter(self) -> Result<UsageFilter, ApiError> {
-        let moment = |name, text| parse::<Moment>(name, text).map(|moment| moment.map(|moment| moment.0));
+        let (from, to) = (moment("from", self.from)?, moment("to", self.to)?);
+        in_order(("from", from), ("to", to))?;
         Ok(UsageFilter {
-            from: moment("from", self.from)?,
-            to: moment("to", self.to)?,
+            from,
+            to,
             tenant: parse("tenant", self.tenant)?,
             model: self.model.map(|model| holdable("model", model)).transpose()?,
             key: parse("key", self.key)?,

@@ -2,17 +2,24 @@
 
 use std::time::Duration;
 
-use clipkeep::catalog::{
-    Catalog,
-    budgets::BudgetAlarm,
-    outbox::{Fate, Settled},
+use clipkeep::{
+    catalog::{
+        Catalog,
+        budgets::BudgetAlarm,
+        outbox::{Fate, Settled},
+    },
+    costs::BudgetWatch,
 };
 use clipkeep_core::{
+    config::{Config, Layers},
+    cost::PriceList,
     event::{Event, EventType, Position},
+    generation::{Facts, HookRecord},
     id::Tenant,
+    time::Timestamp,
 };
 
-use super::{Bed, at, hook, on_both};
+use super::{Bed, HOUR, at, hook, on_both};
 
 on_both![
     a_budget_is_told_of_once_for_each_month_amount_and_threshold,
@@ -20,6 +27,7 @@ on_both![
     a_tenant_hears_of_its_own_budget_and_of_no_other,
     an_event_about_no_generation_waits_and_is_listed_like_any,
     older_events_keep_their_generations,
+    each_month_is_weighed_and_told_of_anew,
 ];
 
 fn alarm(tenant: Option<&str>, threshold: u64) -> BudgetAlarm {
@@ -126,4 +134,45 @@ async fn older_events_keep_their_generations(bed: Bed) {
     let events = told(&*catalog, 1).await;
     let ids = events[0].1.generation.as_ref().map(|(provider, id)| (provider.as_str(), id.as_str()));
     assert_eq!((ids, &events[0].1.tenant), (Some(("fal", "r")), &None));
+}
+
+/// What one look at `now` tells: whose, month, threshold.
+async fn look(catalog: &dyn Catalog, now: Timestamp) -> Vec<(Option<String>, String, u64)> {
+    let budgets = "all:1@aws-s3-standard, tenant=*:0.5@aws-s3-standard";
+    let given = [("budgets", budgets.to_owned()), ("generation_prices", "model=m:0.50".to_owned())];
+    let config = Config::from_layers(Layers::new().with_flags(given)).unwrap();
+    let watch = BudgetWatch::new(&config, &PriceList::built_in()).unwrap();
+    let mut told = Vec::new();
+    for one in watch.used(catalog, now).await.unwrap() {
+        for alarm in one.alarms() {
+            if catalog.tell_budget(&alarm, now).await.unwrap() {
+                told.push((alarm.tenant.map(|tenant| tenant.to_string()), alarm.month, alarm.threshold));
+            }
+        }
+    }
+    told
+}
+
+async fn each_month_is_weighed_and_told_of_anew(bed: Bed) {
+    const MONTH: i64 = 30 * 24 * HOUR;
+    let catalog = bed.open().await;
+    let generated = |request_id: &str, tenant: &str, received_at| {
+        let tenant = Some(tenant.parse().unwrap());
+        let facts = Facts { model: Some("m".to_owned()), tenant, ..Facts::default() };
+        HookRecord { facts, received_at, ..hook(request_id) }
+    };
+    let told = |whose: Option<&str>, month: &str, threshold| (whose.map(str::to_owned), month.to_owned(), threshold);
+    catalog.record_hooks(&[generated("a", "acme", at(0))]).await.unwrap();
+    // Half of all that may be spent, and all of acme's.
+    let january = [told(Some("acme"), "2027-01", 80), told(Some("acme"), "2027-01", 100)];
+    assert_eq!(look(&*catalog, at(HOUR)).await, january);
+    catalog.record_hooks(&[generated("b", "acme", at(2 * HOUR))]).await.unwrap();
+    let all = [told(None, "2027-01", 80), told(None, "2027-01", 100)];
+    assert_eq!(look(&*catalog, at(3 * HOUR)).await, all);
+    assert_eq!(look(&*catalog, at(4 * HOUR)).await, []);
+    // A new month begins with nothing.
+    assert_eq!(look(&*catalog, at(MONTH)).await, []);
+    catalog.record_hooks(&[generated("c", "acme", at(MONTH))]).await.unwrap();
+    let february = [told(Some("acme"), "2027-02", 80), told(Some("acme"), "2027-02", 100)];
+    assert_eq!(look(&*catalog, at(MONTH + HOUR)).await, february);
 }

@@ -15,6 +15,7 @@ on_both![
     what_is_rare_among_many_is_found_newest_first,
     what_is_told_late_is_found_from_then_on,
     a_deleted_clip_leaves_no_words_and_the_last_one_no_texts,
+    a_lost_clip_does_not_keep_its_generations_texts,
     hash_only_finds_nothing,
 ];
 
@@ -182,6 +183,24 @@ async fn a_deleted_clip_leaves_no_words_and_the_last_one_no_texts(bed: Bed) {
     catalog.register(&registration("r", again)).await.unwrap();
     assert_eq!(texts().await, (false, false, hash));
     assert_eq!(found(&*catalog, &words("fox")).await, ["other"]);
+}
+
+async fn a_lost_clip_does_not_keep_its_generations_texts(bed: Bed) {
+    let catalog = bed.open().await;
+    let mut two = told("r", "a fox");
+    two.clips.push(new_clip("r", 1));
+    catalog.record_hooks(&[two]).await.unwrap();
+    let minute = std::time::Duration::from_secs(60);
+    let claim = catalog.claim(&key("r.1.mp4"), &"n".to_owned(), at(1), minute).await.unwrap().unwrap();
+    catalog.mark_lost(&claim.lease, super::ended(at(2)), "gone").await.unwrap();
+    assert_eq!(found(&*catalog, &words("fox")).await.len(), 2);
+    catalog.delete(&key("r.mp4"), at(3), at(4), "by request").await.unwrap();
+    assert!(found(&*catalog, &words("fox")).await.is_empty());
+    let prompt = async || catalog.generation(&id("r")).await.unwrap().unwrap().facts.prompt;
+    assert_eq!(prompt().await, None);
+    // No late news brings it back.
+    catalog.register(&registration("r", facts("a fox"))).await.unwrap();
+    assert_eq!(prompt().await, None);
 }
 
 async fn hash_only_finds_nothing(bed: Bed) {

@@ -35,14 +35,15 @@ async fn a_tenant_registers_for_itself_alone(world: World) {
         let (status, row) = register(&world, "alpha", json!({"request_id": "fresh", "prompt": "p"})).await;
         assert_eq!((status, &row["tenant"], &row["prompt"]), (StatusCode::OK, &json!("alpha"), &json!("p")));
     }
-    // Another provider's generation of that id is another generation.
+    // The names of that id's clips are held, whichever provider's the other is.
     let other = json!({"request_id": "beta-stored", "provider": "replicate", "prompt": "mine"});
-    let (status, row) = register(&world, "alpha", other).await;
-    assert_eq!((status, &row["clips"]), (StatusCode::OK, &json!([])));
+    let (status, problem) = register(&world, "alpha", other).await;
+    assert_eq!((status, &problem["detail"]), (StatusCode::NOT_FOUND, &json!("no generation has that request_id")));
     let path = "/api/v1/generations/beta-stored";
-    for (who, prompt) in [("alpha", "mine"), ("beta", "a prompt of beta"), ("admin", "a prompt of beta")] {
+    assert_eq!(world.call("alpha", Method::GET, path).send().await.unwrap().status(), 404);
+    for who in ["beta", "admin"] {
         let row: Value = world.call(who, Method::GET, path).send().await.unwrap().json().await.unwrap();
-        assert_eq!(row["prompt"], prompt, "{who}");
+        assert_eq!(row["prompt"], "a prompt of beta", "{who}");
     }
     world.t.stop().await;
 }
