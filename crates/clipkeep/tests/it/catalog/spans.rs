@@ -25,9 +25,12 @@ fn clips() -> Vec<Seen> {
     let mut seen: Vec<(i64, &str)> =
         (0..4_500).map(|n| (now - n * 997, if n % 900 == 7 { "a fox" } else { "dull" })).collect();
     for bits in [20, 24, 28, 32] {
-        for border in (1..=4).map(|back| ((now >> bits) - back) << bits) {
+        for back in 1..=4 {
+            let border = ((now >> bits) - back) << bits;
             let prompts = ["a fox", "fox den", "dull", "the den"];
             seen.extend((border - 2..border + 2).zip(prompts));
+            // The only one of its span, in its first millisecond.
+            seen.push((border - (20 << bits), "a lone fox"));
         }
     }
     let dense = now - (2 << 28) - 5_000_000;
@@ -91,6 +94,8 @@ async fn searches_far_back_show_what_a_look_at_all_shows(bed: Bed) {
     let mut filters = vec![words("fox"), words("den"), words("fox den"), words("dull"), words("nothing")];
     filters.push(ClipFilter { tenant: Some("third".parse().unwrap()), ..words("fox") });
     filters.push(ClipFilter { state: Some(ClipState::Waiting), ..words("fox") });
+    // Span by span to the very end: all of time is not asked for.
+    filters.push(ClipFilter { created_after: time(-5), ..words("lone") });
     for edge in [border - 1, border, border + 1, now - (2 << 28) - 5_000_000, 0] {
         filters.push(ClipFilter { created_after: time(edge), ..words("fox") });
         filters.push(ClipFilter { created_before: time(edge), ..words("fox") });
