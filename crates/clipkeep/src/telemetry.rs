@@ -9,7 +9,10 @@ use clipkeep_core::{
     usage::Counts,
 };
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
+    encoding::{
+        EncodeLabelSet,
+        text::{encode_eof, encode_registry},
+    },
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
@@ -104,6 +107,8 @@ impl UsageMetrics {
 /// Every metric of a node.
 pub struct Metrics {
     registry: Registry,
+    /// What is not for everybody who reaches the listener.
+    money: Registry,
     hooks: Family<Outcome, Counter>,
     hook_seconds: Histogram,
     fills: Family<Outcome, Counter>,
@@ -133,6 +138,7 @@ impl Metrics {
     pub fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("clipkeep"),
+            money: Registry::with_prefix("clipkeep"),
             hooks: Family::default(),
             hook_seconds: Histogram::new([0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0]),
             fills: Family::default(),
@@ -187,11 +193,12 @@ impl Metrics {
         let help = "Answers of fal's that were passed on without being kept: look into the log";
         r.register("proxy_unkept", help, self.unkept.clone());
         r.register("swept", "What the sweep found and did, by outcome", self.swept.clone());
+        self.usage.register(r);
+        r.register("up", "1 while the node runs", self.up.clone());
+        let r = &mut self.money;
         r.register("budget", "What a month may cost, as configured", self.budgets.clone());
         let help = "What this month costs so far of a budget; of tenant=* the tenant's who spent most";
         r.register("budget_spent", help, self.budgets_spent.clone());
-        self.usage.register(r);
-        r.register("up", "1 while the node runs", self.up.clone());
     }
 
     /// A webhook was answered.
@@ -303,11 +310,15 @@ impl Metrics {
         self.fills_running.set(i64::try_from(fills_running).unwrap_or(i64::MAX));
     }
 
-    /// The OpenMetrics text.
-    pub fn render(&self) -> String {
+    /// The OpenMetrics text; with what budgets are and come to, if an admin asks.
+    pub fn render(&self, for_admin: bool) -> String {
         let mut text = String::new();
         // Writing into a String cannot fail.
-        let _ = encode(&mut text, &self.registry);
+        let _ = encode_registry(&mut text, &self.registry);
+        if for_admin {
+            let _ = encode_registry(&mut text, &self.money);
+        }
+        let _ = encode_eof(&mut text);
         text
     }
 }

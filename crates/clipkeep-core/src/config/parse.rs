@@ -184,8 +184,19 @@ pub(super) fn generation_price(text: &str) -> Result<GenerationPrice, Problem> {
     if model.is_empty() { Err(shape()) } else { Ok(GenerationPrice { model: model.to_owned(), price, per_second }) }
 }
 
+/// What each may spend on a list is said once.
+pub(super) fn budgets(text: &str) -> Result<Vec<Budget>, Problem> {
+    let budgets = list(text, budget)?;
+    let known =
+        |(at, one): &(usize, &Budget)| budgets[..*at].iter().any(|other| other.of == one.of && other.list == one.list);
+    match budgets.iter().enumerate().find(known) {
+        Some((_, twice)) => Err(format!("says twice what {} may spend on {}", twice.of, twice.list)),
+        None => Ok(budgets),
+    }
+}
+
 /// `all:AMOUNT@LIST`, `tenant=NAME:AMOUNT@LIST` or `tenant=*:AMOUNT@LIST`.
-pub(super) fn budget(text: &str) -> Result<Budget, Problem> {
+fn budget(text: &str) -> Result<Budget, Problem> {
     let shape = || "must look like all:500@LIST, tenant=NAME:50@LIST or tenant=*:5@LIST".to_owned();
     let (rest, list) = text.rsplit_once('@').ok_or_else(shape)?;
     let (of, amount) = rest.rsplit_once(':').ok_or_else(shape)?;
@@ -229,6 +240,8 @@ mod tests {
         ] {
             assert!(budget(bad).is_err(), "{bad:?}");
         }
+        assert_eq!(budgets("all:5@r2, all:5@s3, tenant=*:5@s3, tenant=a:5@s3").unwrap().len(), 4);
+        assert_eq!(budgets("all:5@r2, all:6@r2"), Err("says twice what all may spend on r2".to_owned()));
     }
 
     #[test]

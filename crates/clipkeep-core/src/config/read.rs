@@ -95,7 +95,7 @@ pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
             currency: read.value("generation_currency", parse::currency),
             prices: read.value("generation_prices", |text| parse::list(text, parse::generation_price)),
         },
-        budgets: read.value("budgets", |text| parse::list(text, parse::budget)),
+        budgets: read.value("budgets", parse::budgets),
         proxy_disk: read.size("proxy_disk"),
         log_format: read.value("log_format", parsed),
         max_connections: read.count("max_connections"),

@@ -9,7 +9,7 @@ use crate::id::Tenant;
 pub const THRESHOLDS: [u64; 2] = [80, 100];
 
 /// What a budget is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum BudgetFor {
     /// All together.
     All,

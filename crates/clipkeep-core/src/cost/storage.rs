@@ -30,10 +30,6 @@ pub struct Stored {
     pub last: u128,
 }
 
-fn secs(at: crate::time::Timestamp) -> i64 {
-    at.millis().div_euclid(1000)
-}
-
 /// Adds up what was stored in each slice, in whole seconds. The slices follow
 /// one another, and each begins and ends with a day or with the span; changes
 /// are in the order of their days, and lie within the span.
@@ -47,7 +43,7 @@ pub fn stored(changes: &[Change], slices: &[Slice]) -> Stored {
     let first = unsigned(level);
     let mut byte_secs = Vec::with_capacity(slices.len());
     for slice in slices {
-        let (from, to) = (secs(slice.from), secs(slice.to));
+        let (from, to) = (slice.from.secs(), slice.to.secs());
         let mut sum = level * i128::from(to - from);
         while let Some(change) = changes.next_if(|change| change.day * DAY < to) {
             sum += change.bytes * i128::from(to - change.day * DAY) - change.moment;
@@ -61,8 +57,8 @@ pub fn stored(changes: &[Change], slices: &[Slice]) -> Stored {
 /// Bytes times seconds of slices that are still to come, if `bytes` are there
 /// when they begin and `growth` more come, evenly, each `span` seconds.
 pub fn ahead(bytes: u128, growth: u128, span: u64, slices: &[Slice]) -> Vec<(u64, u128)> {
-    let Some(began) = slices.first().map(|slice| secs(slice.from)) else { return Vec::new() };
-    let since = |at| u128::try_from(secs(at) - began).unwrap_or_default();
+    let Some(began) = slices.first().map(|slice| slice.from.secs()) else { return Vec::new() };
+    let since = |at: crate::time::Timestamp| u128::try_from(at.secs() - began).unwrap_or_default();
     let come = |slice: &Slice| {
         let (from, to) = (since(slice.from), since(slice.to));
         let more = growth.saturating_mul(to * to - from * from) / (2 * u128::from(span.max(1)));

@@ -16,6 +16,8 @@ CREATE TABLE stays (
 CREATE UNIQUE INDEX stays_open ON stays (key) WHERE to_at IS NULL;
 CREATE INDEX stays_key ON stays (key, from_at);
 CREATE INDEX stays_tenant ON stays (tenant, from_at);
+CREATE INDEX stays_from ON stays (from_at);
+CREATE INDEX stays_to ON stays (to_at) WHERE to_at IS NOT NULL;
 
 -- What was lost or parted before this version is not known any more.
 WITH members AS (

@@ -2,19 +2,21 @@
 
 use async_trait::async_trait;
 use clipkeep_core::{
-    cost::Money,
+    cost::{BudgetFor, Money, THRESHOLDS},
     event::{Event, EventType},
     id::Tenant,
     time::Timestamp,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Result;
 
-/// So much of a budget is spent as somebody is to be told of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct BudgetAlarm {
-    /// Whose budget; none is for all together.
+/// A budget and how much of it is spent. Amounts are exact decimals.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct BudgetUse {
+    /// Whose budget; null is for all together.
+    #[schema(value_type = Option<String>)]
     pub tenant: Option<Tenant>,
     /// The calendar month (UTC), such as `2026-01`.
     pub month: String,
@@ -23,25 +25,55 @@ pub struct BudgetAlarm {
     /// What the amounts are in.
     pub currency: String,
     /// How much the month may cost.
+    #[schema(value_type = String)]
     pub budget: Money,
     /// How much it costs so far.
+    #[schema(value_type = String)]
     pub spent: Money,
     /// How many hundredths of the budget that is, rounded down.
     pub percent: u64,
+    /// As which the configuration names it.
+    #[serde(skip)]
+    pub of: BudgetFor,
+}
+
+impl BudgetUse {
+    /// What is to be told of it: one alarm for each threshold that is reached.
+    pub fn alarms(&self) -> impl Iterator<Item = BudgetAlarm> {
+        let reached = THRESHOLDS.into_iter().filter(|threshold| self.percent >= *threshold);
+        reached.map(|threshold| BudgetAlarm { used: self.clone(), threshold })
+    }
+}
+
+/// So much of a budget is spent as somebody is to be told of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BudgetAlarm {
+    /// How much of which.
+    #[serde(flatten)]
+    pub used: BudgetUse,
     /// Of how many hundredths this tells.
     pub threshold: u64,
 }
 
+/// What is told of once: month, tenant, list, amount and threshold.
+pub type BudgetToldOf = (String, Option<Tenant>, String, String, u64);
+
 impl BudgetAlarm {
+    /// What makes it another than those that were told of before.
+    pub fn told_of(&self) -> BudgetToldOf {
+        let BudgetUse { month, tenant, price_list, budget, .. } = &self.used;
+        (month.clone(), tenant.clone(), price_list.clone(), budget.to_string(), self.threshold)
+    }
+
     /// What the world is told.
     pub(super) fn event(&self, at: Timestamp) -> Event {
-        let Self { spent, budget, currency, percent, month, .. } = self;
-        let whose = self.tenant.as_ref().map_or_else(|| "all together".to_owned(), |tenant| format!("tenant {tenant}"));
+        let BudgetUse { tenant, spent, budget, currency, percent, month, .. } = &self.used;
+        let whose = tenant.as_ref().map_or_else(|| "all together".to_owned(), |tenant| format!("tenant {tenant}"));
         let (spent, budget) = (spent.rounded(), budget.rounded());
         let reason = format!("{month}, {whose}: {spent} of {budget} {currency} are spent ({percent} %)");
         let mut told = serde_json::json!(self);
         told["reason"] = reason.into();
-        let (tenant, detail) = (self.tenant.clone(), Some(told.to_string()));
+        let (tenant, detail) = (tenant.clone(), Some(told.to_string()));
         Event { kind: EventType::BudgetExceeded, at, generation: None, key: None, detail, tenant }
     }
 }

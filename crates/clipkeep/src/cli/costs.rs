@@ -16,9 +16,9 @@ use super::{
     output,
 };
 use crate::{
-    catalog::{self, UsageFilter, UsageGroup},
+    catalog::{self, UsageFilter, UsageGroup, budgets::BudgetUse},
     clock::SystemClock,
-    costs::{BudgetUse, BudgetWatch, CostOnList, CostQuery, CostReport, CostRow, price_lists, report},
+    costs::{BudgetWatch, CostOnList, CostQuery, CostReport, CostRow, price_lists, report},
 };
 
 #[derive(Debug, clap::Args)]
@@ -56,6 +56,7 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
     output::in_order("--from", args.from, "--to", args.to)?;
     let catalog = catalog::open::open_configured(&config).await?;
     let mut lists = price_lists(&config)?;
+    let watch = BudgetWatch::new(&config, &lists)?;
     if let Some(wanted) = &args.list {
         let known: Vec<String> = lists.iter().map(|list| list.name.clone()).collect();
         lists.retain(|list| list.name == *wanted);
@@ -79,8 +80,7 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
     };
     let now = SystemClock.now();
     let report = report(&*catalog, now, &query).await?;
-    let watch = BudgetWatch::new(&config, &price_lists(&config)?)?;
-    let budgets = watch.shown(&*catalog, now, args.tenant.as_ref(), args.list.as_deref()).await?;
+    let budgets = watch.shown(&*catalog, now, &query.filter, args.list.as_deref()).await?;
     if let Some(path) = &args.html {
         chart::write(path, &page(&report, &budgets))?;
         if !as_json {

@@ -1,65 +1,24 @@
 //! Budgets: what a calendar month may cost, and how much of it is spent.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::HashMap};
 
 use clipkeep_core::{
     config::Config,
     cost::{
-        Budget, BudgetFor, GenerationPrices, Money, PriceList, THRESHOLDS, budgets_of,
+        Budget, BudgetFor, GenerationPrices, Money, PriceList, budgets_of,
         calendar::{Cut, month_of, name_of},
     },
     id::Tenant,
     time::Timestamp,
 };
-use serde::Serialize;
-use utoipa::ToSchema;
 
-use super::{CostError, CostQuery, CostRow, report};
-use crate::catalog::{Catalog, UsageFilter, UsageGroup, budgets::BudgetAlarm};
+use super::{CostError, CostQuery, CostRow, lines};
+use crate::catalog::{Catalog, UsageFilter, UsageGroup, budgets::BudgetUse};
 
 /// How many tenants are asked for at once.
 const PAGE: u32 = 1000;
 /// How many budgets are shown.
 const SHOWN: usize = 100;
-
-/// A budget and how much of it is spent. Amounts are exact decimals.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct BudgetUse {
-    /// Whose budget; null is for all together.
-    #[schema(value_type = Option<String>)]
-    pub tenant: Option<Tenant>,
-    /// The calendar month (UTC), such as `2026-01`.
-    pub month: String,
-    /// On which price list.
-    pub price_list: String,
-    /// What the amounts are in.
-    pub currency: String,
-    /// How much the month may cost.
-    #[schema(value_type = String)]
-    pub budget: Money,
-    /// How much it costs so far.
-    #[schema(value_type = String)]
-    pub spent: Money,
-    /// How many hundredths of the budget that is, rounded down.
-    pub percent: u64,
-}
-
-impl BudgetUse {
-    /// What is to be told of it: one alarm for each threshold that is reached.
-    pub fn alarms(&self) -> impl Iterator<Item = BudgetAlarm> {
-        let alarm = |threshold| BudgetAlarm {
-            tenant: self.tenant.clone(),
-            month: self.month.clone(),
-            price_list: self.price_list.clone(),
-            currency: self.currency.clone(),
-            budget: self.budget,
-            spent: self.spent,
-            percent: self.percent,
-            threshold,
-        };
-        THRESHOLDS.into_iter().filter(|threshold| self.percent >= *threshold).map(alarm)
-    }
-}
 
 /// The budgets of the configuration, and what they are reckoned with.
 #[derive(Clone, Debug)]
@@ -98,7 +57,7 @@ impl BudgetWatch {
         let mut used = Vec::new();
         if !budgets_of(&self.budgets, None).is_empty() {
             let month = self.month(catalog, now, None).await?;
-            used.extend(self.uses(now, None, Some(&month)));
+            used.extend(self.uses(now, None, month.as_ref()));
         }
         if self.budgets.iter().any(|budget| budget.of != BudgetFor::All) {
             self.tenants(catalog, now, &mut used).await?;
@@ -121,11 +80,12 @@ impl BudgetWatch {
             return Ok(Vec::new());
         }
         let month = self.month(catalog, now, Some(tenant)).await?;
-        Ok(self.uses(now, Some(tenant), Some(&month)))
+        Ok(self.uses(now, Some(tenant), month.as_ref()))
     }
 
-    /// What is shown beside costs: of `tenant` alone, if there is one, and on
-    /// `list` alone; at most a hundred.
+    /// What is shown beside costs that are narrowed like this: of a tenant alone,
+    /// if one is asked for, and on `list` alone; at most a hundred. A clip and a
+    /// model have no budget.
     ///
     /// # Errors
     /// If the catalogue does not answer.
@@ -133,10 +93,13 @@ impl BudgetWatch {
         &self,
         catalog: &dyn Catalog,
         now: Timestamp,
-        tenant: Option<&Tenant>,
+        narrowed: &UsageFilter,
         list: Option<&str>,
     ) -> Result<Vec<BudgetUse>, CostError> {
-        let mut used = match tenant {
+        if narrowed.key.is_some() || narrowed.model.is_some() {
+            return Ok(Vec::new());
+        }
+        let mut used = match &narrowed.tenant {
             Some(tenant) => self.used_by(catalog, now, tenant).await?,
             None => self.used(catalog, now).await?,
         };
@@ -145,21 +108,16 @@ impl BudgetWatch {
         Ok(used)
     }
 
-    /// For each budget as it is configured, how much it is and how much is
-    /// spent; of each tenant's apart by whoever used up most.
-    pub fn readings<'a>(&'a self, used: &'a [BudgetUse]) -> impl Iterator<Item = (&'a Budget, Option<&'a BudgetUse>)> {
-        let of = move |budget: &'a Budget| {
-            let is_it = move |one: &&BudgetUse| {
-                let holds = budgets_of(&self.budgets, one.tenant.as_ref()).into_iter().any(|own| own == budget);
-                holds && one.price_list == budget.list
-            };
-            (budget, used.iter().filter(is_it).max_by_key(|one| one.spent))
-        };
-        // Of two for the same on one list the first holds.
-        let counts = |(at, one): &(usize, &Budget)| {
-            !self.budgets[..*at].iter().any(|other| other.of == one.of && other.list == one.list)
-        };
-        self.budgets.iter().enumerate().filter(counts).map(move |(_, budget)| of(budget))
+    /// For each budget as it is configured, how much of it is spent; of each
+    /// tenant's apart by whoever used up most.
+    pub fn readings(&self, used: &[BudgetUse]) -> Vec<(&Budget, Money)> {
+        let mut most: HashMap<(&BudgetFor, &str), Money> = HashMap::new();
+        for one in used {
+            let spent = most.entry((&one.of, &one.price_list)).or_insert(Money::ZERO);
+            *spent = one.spent.max(*spent);
+        }
+        let spent = |budget: &Budget| most.get(&(&budget.of, budget.list.as_str())).copied().unwrap_or_default();
+        self.budgets.iter().map(|budget| (budget, spent(budget))).collect()
     }
 
     /// What a budget is in.
@@ -173,14 +131,14 @@ impl BudgetWatch {
         let mut after: Option<String> = None;
         loop {
             let query = self.query(now, None, UsageGroup::Tenant, after.as_deref());
-            let page = report(catalog, now, &query).await?;
-            for row in &page.costs {
+            let (rows, next) = lines(catalog, now, &query).await?;
+            for row in &rows {
                 // What has no tenant has an empty name.
                 let Ok(tenant) = row.name.parse::<Tenant>() else { continue };
                 named.retain(|other| **other != tenant);
                 used.extend(self.uses(now, Some(&tenant), Some(row)));
             }
-            after = page.next;
+            after = next;
             if after.is_none() {
                 break;
             }
@@ -196,9 +154,9 @@ impl BudgetWatch {
         catalog: &dyn Catalog,
         now: Timestamp,
         tenant: Option<&Tenant>,
-    ) -> Result<CostRow, CostError> {
-        let query = self.query(now, tenant, UsageGroup::Month, None);
-        Ok(report(catalog, now, &query).await?.total)
+    ) -> Result<Option<CostRow>, CostError> {
+        let query = self.query(now, tenant, UsageGroup::All, None);
+        Ok(lines(catalog, now, &query).await?.0.into_iter().next())
     }
 
     fn query<'a>(
@@ -228,6 +186,7 @@ impl BudgetWatch {
                 budget: budget.amount,
                 spent,
                 percent,
+                of: budget.of.clone(),
             })
         };
         budgets_of(&self.budgets, tenant).into_iter().filter_map(one).collect()

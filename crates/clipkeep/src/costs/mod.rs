@@ -20,7 +20,7 @@ use clipkeep_core::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use self::budgets::{BudgetUse, BudgetWatch};
+pub use self::budgets::BudgetWatch;
 use crate::catalog::{Catalog, CatalogError, Names, UsageFilter, UsageGroup};
 
 /// The most pieces of time that are told of at once.
@@ -97,6 +97,22 @@ pub struct CostQuery<'a> {
 }
 
 impl CostQuery<'_> {
+    /// The time that is meant: this month unless it says.
+    fn span(&self, now: Timestamp) -> (Timestamp, Timestamp) {
+        let (from, month_end) = month_of(now);
+        let from = self.filter.from.unwrap_or(from);
+        (from, self.filter.to.unwrap_or(month_end.max(from)))
+    }
+
+    fn row(&self, name: String, quantities: &Quantities, operations: bool) -> CostRow {
+        CostRow {
+            name,
+            byte_hours: u64::try_from(quantities.byte_hours()).unwrap_or(u64::MAX),
+            viewer_bytes: quantities.viewer_bytes,
+            costs: self.lists.iter().map(|list| self.on(list, list.charge(quantities), operations)).collect(),
+        }
+    }
+
     /// What a list charges; whether operations are known of what it is for.
     fn on(&self, list: &PriceList, cost: Cost, operations: bool) -> CostOnList {
         // Amounts in two currencies are never added up.
@@ -194,27 +210,29 @@ pub async fn report(catalog: &dyn Catalog, now: Timestamp, query: &CostQuery<'_>
     if matches!(query.group, UsageGroup::Hour | UsageGroup::All) {
         return Err(CostError::Group);
     }
-    let (from, month_end) = month_of(now);
-    let from = query.filter.from.unwrap_or(from);
-    let to = query.filter.to.unwrap_or(month_end.max(from));
-    let Gathered { mut names, is_cut, .. } = gather(catalog, (from, to.min(now)), query.group, query).await?;
+    let (from, to) = query.span(now);
+    let (costs, next) = lines(catalog, now, query).await?;
     let total = gather(catalog, (from, to.min(now)), UsageGroup::All, query).await?.all();
+    let forecast = forecast(catalog, now, (from, to), &total, query).await?;
+    let total = query.row(String::new(), &total, of_all(&query.filter));
+    Ok(CostReport { by: query.group.as_str(), from, to, costs, total, forecast, next })
+}
+
+/// The lines alone, and the name after which the next page starts.
+async fn lines(
+    catalog: &dyn Catalog,
+    now: Timestamp,
+    query: &CostQuery<'_>,
+) -> Result<(Vec<CostRow>, Option<String>), CostError> {
+    let (from, to) = query.span(now);
+    let Gathered { mut names, is_cut, .. } = gather(catalog, (from, to.min(now)), query.group, query).await?;
     let limit = query.limit as usize;
     let next = (names.len() > limit || is_cut).then(|| names.keys().take(limit).next_back().cloned()).flatten();
     if let Some(last) = &next {
         names.retain(|name, _| name <= last);
     }
-    let row = |(name, quantities): (String, Quantities), told: bool| CostRow {
-        name,
-        byte_hours: u64::try_from(quantities.byte_hours()).unwrap_or(u64::MAX),
-        viewer_bytes: quantities.viewer_bytes,
-        costs: query.lists.iter().map(|list| query.on(list, list.charge(&quantities), told)).collect(),
-    };
-    let told = of_all(&query.filter);
-    let forecast = forecast(catalog, now, (from, to), &total, query).await?;
-    let costs = names.into_iter().map(|one| row(one, told && is_time(query.group))).collect();
-    let total = row((String::new(), total), told);
-    Ok(CostReport { by: query.group.as_str(), from, to, costs, total, forecast, next })
+    let told = of_all(&query.filter) && (is_time(query.group) || query.group == UsageGroup::All);
+    Ok((names.into_iter().map(|(name, quantities)| query.row(name, &quantities, told)).collect(), next))
 }
 
 /// Whether everything is meant: only then are the bucket's operations known.

@@ -218,37 +218,8 @@ impl<'a> Pass<'a> {
 
 #[cfg(test)]
 mod tests {
-    use clipkeep_core::{
-        generation::{Bringer, Facts, Kind, NewClip},
-        secret::SourceUrl,
-        state::GenerationStatus,
-    };
-
     use super::*;
-    use crate::catalog::sqlite::SqliteCatalog;
-
-    fn hook(provider: &str, id: &str) -> HookRecord {
-        let clip = NewClip {
-            key: format!("{id}.mp4").parse().unwrap(),
-            index: 0,
-            slot: "/video".to_owned(),
-            source_url: SourceUrl::new("https://source.example/a.mp4"),
-            kind: Kind::Video,
-            content_type: "video/mp4".to_owned(),
-            source_expires_at: None,
-        };
-        HookRecord {
-            provider: provider.parse().unwrap(),
-            request_id: id.parse().unwrap(),
-            status: GenerationStatus::Completed,
-            error: None,
-            facts: Facts::default(),
-            clips: vec![clip],
-            received_at: Timestamp::from_secs(1),
-            created_at: None,
-            by: Bringer::Import,
-        }
-    }
+    use crate::catalog::{group::tests::hook, sqlite::SqliteCatalog};
 
     #[tokio::test]
     async fn a_name_that_was_taken_meanwhile_refuses_its_own_line_alone() {

@@ -23,7 +23,9 @@ pub async fn text(catalog: &dyn Catalog, urls: &FinalUrls, event: &Event) -> Res
         Some(_) => clip(catalog, urls, event).await?,
         None => generation(catalog, event).await?,
     };
-    data.insert("reason".to_owned(), json!(event.reason()));
+    if event.kind != EventType::BudgetExceeded {
+        data.insert("reason".to_owned(), json!(event.reason()));
+    }
     Ok(json!({"type": event.kind, "timestamp": event.at, "data": data}).to_string())
 }
 

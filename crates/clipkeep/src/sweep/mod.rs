@@ -14,7 +14,13 @@ pub mod retention;
 mod risk;
 pub mod tombstones;
 
-use std::{error::Error, future::Future, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    future::Future,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use clipkeep_core::{retention::Retention, time::Clock};
 use serde::Serialize;
@@ -65,6 +71,10 @@ pub struct SweepSettings {
     pub share_objects: bool,
 }
 
+/// For one moment that a look at the budgets takes, so many pass until the next
+/// one: it reads a whole month.
+const WEIGHING_PAUSE: u32 = 60;
+
 /// What the sweep works with.
 pub struct SweepParts {
     /// Bounds and pace.
@@ -94,6 +104,8 @@ pub struct Sweep {
     parts: SweepParts,
     /// How far the look for clips that are too old is.
     old: Mutex<RetentionWalk>,
+    /// What was told of budgets.
+    weighed: Mutex<budgets::Memory>,
 }
 
 /// What one round did.
@@ -118,7 +130,7 @@ pub struct Report {
 impl Sweep {
     /// A sweep that does nothing until [`Sweep::run`] or [`Sweep::round`].
     pub fn new(parts: SweepParts) -> Self {
-        Self { parts, old: Mutex::default() }
+        Self { parts, old: Mutex::default(), weighed: Mutex::default() }
     }
 
     /// Sweeps until `stop`: what cannot wait every interval, what asks the store
@@ -201,14 +213,12 @@ impl Sweep {
 
     /// Looks what the month costs; answers how long to wait before the next look.
     async fn weigh(&self, report: &mut Report) -> Duration {
-        match budgets::run(self, &mut report.budgets).await {
-            Ok(pause) => pause,
-            Err(error) => {
-                tracing::warn!(step = "budgets", error = &error as &dyn Error, "a step of the sweep failed");
-                report.unfinished.push("budgets");
-                self.parts.settings.interval
-            }
+        let began = Instant::now();
+        if let Err(error) = budgets::run(self, &mut report.budgets).await {
+            tracing::warn!(step = "budgets", error = &error as &dyn Error, "a step of the sweep failed");
+            report.unfinished.push("budgets");
         }
+        self.parts.settings.interval.max(began.elapsed() * WEIGHING_PAUSE)
     }
 
     async fn retain(&self, report: &mut RetentionReport) -> Result<(), CatalogError> {

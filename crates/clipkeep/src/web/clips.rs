@@ -21,7 +21,7 @@ use clipkeep_core::{
     id::ClipKey,
     link::{Audience, LinkError, VerifiedLink},
     problem::Code,
-    state::{ClipState, GenerationStatus},
+    state::ClipState,
 };
 use tokio::time::Instant;
 
@@ -212,9 +212,7 @@ async fn look_up(
         return Ok(Found::Clip(shelved, came));
     }
     let Some(clip) = app.catalog.clip(key).await? else {
-        let Some(clip) = promised::clip(app, key).await? else {
-            return Err(announced(app, key, link.is_some()).await?);
-        };
+        let clip = promised::clip(app, key, link.is_some()).await?;
         may_see(app, &clip, link)?;
         return Ok(Found::Elsewhere(promised::url(app, &clip, link)?));
     };
@@ -260,20 +258,6 @@ fn bare(content_type: &str) -> Response<Body> {
         response.headers_mut().insert(header::CONTENT_TYPE, value);
     }
     response
-}
-
-/// A clip whose row is not there: announced by a registered generation, or unknown.
-pub(super) async fn announced(app: &App, key: &ClipKey, signed: bool) -> Result<ApiError, ApiError> {
-    let Some((request_id, _)) = key.parts() else { return Ok(unknown()) };
-    let Some(generation) = app.catalog.generation(&request_id).await? else { return Ok(unknown()) };
-    if !signed && !generation.facts.public.unwrap_or(app.config.public) {
-        return Ok(refused(LinkError::Missing));
-    }
-    Ok(match generation.status {
-        GenerationStatus::Pending | GenerationStatus::ResultMissing => come_again(key),
-        GenerationStatus::Failed => ApiError::new(Code::Gone, format!("the generation of {key} failed")),
-        GenerationStatus::Completed => unknown(),
-    })
 }
 
 pub(super) fn unknown() -> ApiError {

@@ -20,7 +20,7 @@ use clipkeep_core::{
 
 use super::{
     AppState,
-    clips::{announced, come_again, refused, unknown},
+    clips::{come_again, refused, unknown},
     error::ApiError,
     promised,
 };
@@ -63,10 +63,7 @@ async fn lead(app: &App, path: &str, query: Option<&str>) -> Result<Response, Ap
     let link = app.links.verify(Audience::Internal, path, query, now).map_err(refused)?;
     let clip = match app.catalog.clip(&key).await? {
         Some(clip) => clip,
-        None => match promised::clip(app, &key).await? {
-            Some(clip) => clip,
-            None => return Err(announced(app, &key, true).await?),
-        },
+        None => promised::clip(app, &key, true).await?,
     };
     let key = &clip.key;
     is_current(&link, clip.link_generation).map_err(refused)?;

@@ -2,12 +2,16 @@
 
 use axum::{
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde_json::json;
 
-use super::AppState;
+use super::{
+    AppState,
+    auth::{self, Schemes},
+};
+use crate::callers::Caller;
 
 /// The process runs.
 #[utoipa::path(get, path = "/healthz", tag = "ops", responses((status = 200, description = "The process runs", content_type = "application/json", body = Object)))]
@@ -36,9 +40,10 @@ pub(super) async fn readyz(State(app): State<AppState>) -> Response {
     }
 }
 
-/// Prometheus metrics, in the OpenMetrics text format.
-#[utoipa::path(get, path = "/metrics", tag = "ops", responses((status = 200, description = "OpenMetrics text", content_type = "application/openmetrics-text", body = String)))]
-pub(super) async fn metrics(State(app): State<AppState>) -> Response {
+/// Prometheus metrics, in the OpenMetrics text format. What budgets are and come
+/// to is told with an admin token alone.
+#[utoipa::path(get, path = "/metrics", tag = "ops", security((), ("admin_token" = [])), responses((status = 200, description = "OpenMetrics text", content_type = "application/openmetrics-text", body = String)))]
+pub(super) async fn metrics(State(app): State<AppState>, headers: HeaderMap) -> Response {
     let counts = app.catalog.count_by_state().await.unwrap_or_default();
     app.metrics.observe(&counts, app.engine.running());
     let backlogs = app.catalog.count_deliveries().await.unwrap_or_default();
@@ -47,6 +52,7 @@ pub(super) async fn metrics(State(app): State<AppState>) -> Response {
         let (waiting, parked) = backlog.map_or((0, 0), |backlog| (backlog.waiting, backlog.parked));
         app.metrics.observe_endpoint(endpoint.name(), waiting, parked);
     }
+    let is_admin = matches!(auth::caller(&app, &headers, Schemes::Bearer).await, Ok(Caller::Admin));
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], app.metrics.render()).into_response()
+    ([(header::CONTENT_TYPE, kind)], app.metrics.render(is_admin)).into_response()
 }

@@ -9,22 +9,37 @@ use clipkeep_core::{
     generation::Clip,
     id::ClipKey,
     link::{Audience, LinkError, VerifiedLink},
+    problem::Code,
+    state::GenerationStatus,
 };
 
-use super::{clips::refused, error::ApiError};
+use super::{
+    clips::{come_again, refused, unknown},
+    error::ApiError,
+};
 use crate::{app::App, catalog::Outline};
 
 /// The clip that is its generation's of the place that `key` names, under
 /// another ending.
-pub(super) async fn clip(app: &App, key: &ClipKey) -> Result<Option<Clip>, ApiError> {
-    let Some((request_id, index)) = key.parts() else { return Ok(None) };
-    let Some(generation) = app.catalog.generation(&request_id).await? else { return Ok(None) };
+///
+/// # Errors
+/// If there is none: what is known of it, as far as who is not `signed` may know.
+pub(super) async fn clip(app: &App, key: &ClipKey, signed: bool) -> Result<Clip, ApiError> {
+    let Some((request_id, index)) = key.parts() else { return Err(unknown()) };
+    let Some(generation) = app.catalog.generation(&request_id).await? else { return Err(unknown()) };
     // Another provider's clips of the same id are others' clips.
     let is_it = |clip: &&Outline| clip.index == index && clip.provider == generation.provider;
-    match app.catalog.outlines(&[request_id]).await?.iter().find(is_it) {
-        Some(clip) => Ok(app.catalog.clip(&clip.key).await?),
-        None => Ok(None),
+    if let Some(named) = app.catalog.outlines(&[request_id]).await?.iter().find(is_it) {
+        return app.catalog.clip(&named.key).await?.ok_or_else(unknown);
     }
+    if !signed && !generation.facts.public.unwrap_or(app.config.public) {
+        return Err(refused(LinkError::Missing));
+    }
+    Err(match generation.status {
+        GenerationStatus::Pending | GenerationStatus::ResultMissing => come_again(key),
+        GenerationStatus::Failed => ApiError::new(Code::Gone, format!("the generation of {key} failed")),
+        GenerationStatus::Completed => unknown(),
+    })
 }
 
 /// The clip's own URL, for who came with `link`: one that is no stronger.

@@ -72,13 +72,21 @@ async fn the_app_is_told_once_and_all_show_the_same_numbers() {
     assert_eq!(budgets[0]["spent"], costs["total"]["costs"][0]["total"], "the same numbers that costs show");
     let one_list = t.api("/api/v1/costs?tenant=acme&list=cloudflare-r2").await;
     assert_eq!((one_list["budgets"].as_array().unwrap().len(), &one_list["budgets"][0]["budget"]), (1, &json!("1.00")));
+    let metrics = async |token: &str| {
+        let asked = t.client.get(format!("{}/metrics", t.url)).bearer_auth(token);
+        asked.send().await.unwrap().text().await.unwrap()
+    };
     until("the metrics do not show it", async || {
-        let metrics = t.client.get(format!("{}/metrics", t.url)).send().await.unwrap().text().await.unwrap();
+        let metrics = metrics(&t.token).await;
+        assert!(metrics.ends_with("# EOF\n"));
         let has = |what: &str| metrics.lines().any(|line| line.starts_with(what));
         let labels = r#"{budget="all",price_list="aws-s3-standard",currency="USD"}"#;
         has(&format!("clipkeep_budget{labels} 0.25")) && has(&format!("clipkeep_budget_spent{labels} 0.25"))
     })
     .await;
+    let anybodys = metrics("nobody's").await;
+    assert!(anybodys.contains("clipkeep_up") && !anybodys.contains("budget"), "money is not for everybody");
+    assert_eq!(t.api("/api/v1/costs?key=one.mp4").await["budgets"], json!([]), "a clip has no budget");
     a_tenant_sees_its_own(&t).await;
     the_command_shows_them(&t);
     // After a restart nobody is told again, and a raised budget alarms anew.

@@ -169,6 +169,9 @@ impl Story {
         }
         assert_eq!(store.list().try_concat().await.unwrap().len(), 1, "{what}");
         assert_eq!(store.list_stale().await.unwrap(), [], "{what}");
+        // The object is paid for by one clip, and each generation holds its names.
+        let books = "SELECT count(*), CAST(sum(size) AS BIGINT), count(to_at), (SELECT count(*) FROM names) FROM stays";
+        assert_eq!(self.config.row(books).await, [1, digest.size.cast_signed(), 0, clips as i64], "{what}");
     }
 }
 

@@ -145,4 +145,4 @@ async fn commit(catalog: &dyn Catalog, batch: Vec<Waiting>) {
 struct Shared(Box<dyn Error + Send + Sync>);
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

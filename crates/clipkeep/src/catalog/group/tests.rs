@@ -13,7 +13,8 @@ use super::{
     *,
 };
 
-fn hook(provider: &str, id: &str) -> HookRecord {
+/// What a webhook of one clip says.
+pub(crate) fn hook(provider: &str, id: &str) -> HookRecord {
     HookRecord {
         provider: provider.parse().unwrap(),
         request_id: id.parse().unwrap(),

@@ -20,11 +20,11 @@ async fn tell(client: &impl GenericClient, alarm: &BudgetAlarm, at: Timestamp) -
         INSERT INTO events (at, type, tenant, detail) SELECT $6, $7, $8, $9 FROM told";
     let event = alarm.event(at);
     let owner = event.tenant.as_ref().map(Tenant::as_str);
-    let (tenant, kind, at) = (owner.unwrap_or_default(), event.kind.as_str(), at.millis());
-    let (budget, threshold) = (alarm.budget.to_string(), alarm.threshold.cast_signed());
-    let BudgetAlarm { month, price_list, .. } = alarm;
+    let (kind, at) = (event.kind.as_str(), at.millis());
+    let (month, tenant, list, budget, threshold) = alarm.told_of();
+    let (tenant, threshold) = (tenant.as_ref().map_or("", Tenant::as_str), threshold.cast_signed());
     let params: &[&(dyn ToSql + Sync)] =
-        &[month, &tenant, price_list, &budget, &threshold, &at, &kind, &owner, &event.detail];
+        &[&month, &tenant, &list, &budget, &threshold, &at, &kind, &owner, &event.detail];
     let statement = client.prepare_cached(SQL).await?;
     Ok(client.execute(&statement, params).await? > 0)
 }

@@ -16,9 +16,9 @@ use super::{
 fn tell(tx: &Connection, alarm: &BudgetAlarm, at: Timestamp) -> Result<bool> {
     const SQL: &str = "INSERT INTO budgets_told (month, tenant, price_list, budget, threshold, told_at) \
         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";
-    let tenant = alarm.tenant.as_ref().map_or("", Tenant::as_str);
-    let (budget, threshold) = (alarm.budget.to_string(), alarm.threshold.cast_signed());
-    let row = (&alarm.month, tenant, &alarm.price_list, budget, threshold, at.millis());
+    let (month, tenant, list, budget, threshold) = alarm.told_of();
+    let tenant = tenant.as_ref().map_or("", Tenant::as_str);
+    let row = (month, tenant, list, budget, threshold.cast_signed(), at.millis());
     if tx.prepare_cached(SQL)?.execute(row)? == 0 {
         return Ok(false);
     }

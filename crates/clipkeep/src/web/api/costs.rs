@@ -14,8 +14,8 @@ use super::{
     usage::{Narrow, own, read_cursor},
 };
 use crate::{
-    catalog::UsageGroup,
-    costs::{BudgetUse, CostError, CostQuery, CostReport, report},
+    catalog::{UsageGroup, budgets::BudgetUse},
+    costs::{CostError, CostQuery, CostReport, report},
     web::{AppState, auth::By, error::ApiError},
 };
 
@@ -94,7 +94,7 @@ pub(crate) async fn get_costs(
     let now = app.clock.now();
     let report = report(&*app.catalog, now, &asked).await.map_err(refused)?;
     let budgets = match &after {
-        None => app.budgets.shown(&*app.catalog, now, asked.filter.tenant.as_ref(), query.list.as_deref()).await,
+        None => app.budgets.shown(&*app.catalog, now, &asked.filter, query.list.as_deref()).await,
         Some(_) => Ok(Vec::new()),
     };
     let budgets = budgets.map_err(refused)?;

@@ -5,14 +5,14 @@ use std::time::Duration;
 use clipkeep::{
     catalog::{
         Catalog,
-        budgets::BudgetAlarm,
+        budgets::{BudgetAlarm, BudgetUse},
         outbox::{Fate, Settled},
     },
     costs::BudgetWatch,
 };
 use clipkeep_core::{
     config::{Config, Layers},
-    cost::PriceList,
+    cost::{BudgetFor, PriceList},
     event::{Event, EventType, Position},
     generation::{Facts, HookRecord},
     id::Tenant,
@@ -23,6 +23,7 @@ use super::{Bed, HOUR, at, hook, on_both};
 
 on_both![
     a_budget_is_told_of_once_for_each_month_amount_and_threshold,
+    an_alarm_whose_event_cannot_be_written_is_told_later,
     nodes_that_look_at_once_tell_once,
     a_tenant_hears_of_its_own_budget_and_of_no_other,
     an_event_about_no_generation_waits_and_is_listed_like_any,
@@ -30,8 +31,8 @@ on_both![
     each_month_is_weighed_and_told_of_anew,
 ];
 
-fn alarm(tenant: Option<&str>, threshold: u64) -> BudgetAlarm {
-    BudgetAlarm {
+fn used(tenant: Option<&str>) -> BudgetUse {
+    BudgetUse {
         tenant: tenant.map(|name| name.parse().unwrap()),
         month: "2027-01".to_owned(),
         price_list: "aws-s3-standard".to_owned(),
@@ -39,8 +40,12 @@ fn alarm(tenant: Option<&str>, threshold: u64) -> BudgetAlarm {
         budget: "10".parse().unwrap(),
         spent: "8.5".parse().unwrap(),
         percent: 85,
-        threshold,
+        of: BudgetFor::All,
     }
+}
+
+fn alarm(tenant: Option<&str>, threshold: u64) -> BudgetAlarm {
+    BudgetAlarm { used: used(tenant), threshold }
 }
 
 async fn told(catalog: &dyn Catalog, count: usize) -> Vec<(Position, Event)> {
@@ -60,15 +65,16 @@ async fn a_budget_is_told_of_once_for_each_month_amount_and_threshold(bed: Bed) 
     assert!(catalog.tell_budget(&first, at(1)).await.unwrap());
     assert!(!catalog.tell_budget(&first, at(2)).await.unwrap());
     // More was spent since: the same alarm.
-    assert!(!catalog.tell_budget(&BudgetAlarm { percent: 90, ..first.clone() }, at(2)).await.unwrap());
+    let of = |used| BudgetAlarm { used, threshold: 80 };
+    assert!(!catalog.tell_budget(&of(BudgetUse { percent: 90, ..used(None) }), at(2)).await.unwrap());
     // A restart, and another node.
     assert!(!bed.open().await.tell_budget(&first, at(3)).await.unwrap());
     let others = [
         alarm(None, 100),
         alarm(Some("acme"), 80),
-        BudgetAlarm { month: "2027-02".to_owned(), ..first.clone() },
-        BudgetAlarm { budget: "10.5".parse().unwrap(), ..first.clone() },
-        BudgetAlarm { price_list: "cloudflare-r2".to_owned(), ..first.clone() },
+        of(BudgetUse { month: "2027-02".to_owned(), ..used(None) }),
+        of(BudgetUse { budget: "10.5".parse().unwrap(), ..used(None) }),
+        of(BudgetUse { price_list: "cloudflare-r2".to_owned(), ..used(None) }),
     ];
     for other in &others {
         assert!(catalog.tell_budget(other, at(4)).await.unwrap(), "{other:?}");
@@ -82,6 +88,17 @@ async fn a_budget_is_told_of_once_for_each_month_amount_and_threshold(bed: Bed) 
     let data = event.told().unwrap();
     assert_eq!((&data["budget"], &data["spent"], &data["threshold"]), (&"10.00".into(), &"8.50".into(), &80.into()));
     assert_eq!(events[2].1.tenant.as_ref().map(Tenant::as_str), Some("acme"));
+}
+
+/// As after a power cut between the two: neither is there without the other.
+async fn an_alarm_whose_event_cannot_be_written_is_told_later(bed: Bed) {
+    let catalog = bed.open().await;
+    bed.execute("CREATE UNIQUE INDEX stumble ON events (type)").await;
+    assert!(catalog.tell_budget(&alarm(None, 80), at(1)).await.unwrap());
+    assert!(catalog.tell_budget(&alarm(None, 100), at(1)).await.is_err());
+    bed.execute("DROP INDEX stumble").await;
+    assert!(catalog.tell_budget(&alarm(None, 100), at(2)).await.unwrap());
+    assert_eq!(told(&*catalog, 2).await.len(), 2);
 }
 
 async fn nodes_that_look_at_once_tell_once(bed: Bed) {
@@ -146,7 +163,8 @@ async fn look(catalog: &dyn Catalog, now: Timestamp) -> Vec<(Option<String>, Str
     for one in watch.used(catalog, now).await.unwrap() {
         for alarm in one.alarms() {
             if catalog.tell_budget(&alarm, now).await.unwrap() {
-                told.push((alarm.tenant.map(|tenant| tenant.to_string()), alarm.month, alarm.threshold));
+                let whose = alarm.used.tenant.map(|tenant| tenant.to_string());
+                told.push((whose, alarm.used.month, alarm.threshold));
             }
         }
     }

@@ -22,7 +22,7 @@ async fn an_endpoint_that_was_down_gets_every_event_in_order_per_clip() {
         let teller = bed.first_teller(&url, settings).await;
         bed.happen(&clips(12, 5)).await;
         let began = tokio::time::Instant::now();
-        while !teller.metrics.render().contains("clipkeep_event_deliveries_total{outcome=\"failed\"}") {
+        while !teller.metrics.render(false).contains("clipkeep_event_deliveries_total{outcome=\"failed\"}") {
             assert!(began.elapsed() < Duration::from_secs(10), "nothing is tried");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -110,7 +110,7 @@ async fn what_is_not_taken_for_a_day_is_parked_and_told_again_on_demand() {
     assert!(first_tries.len() >= 3 && first_tries[first_tries.len() - 1].at - first_tries[0].at >= day);
     assert_eq!(parked[0].delivery.attempts as usize, first_tries.len());
     assert_eq!(parked[0].why.as_deref(), Some("it answered 500"));
-    let metrics = teller.metrics.render();
+    let metrics = teller.metrics.render(false);
     assert!(metrics.contains("clipkeep_event_deliveries_total{outcome=\"parked\"} 2"), "{metrics}");
     receiver.answer(|_| Reply::Status(200));
     let now = clipkeep_core::time::Clock::now(&clipkeep::clock::SystemClock);

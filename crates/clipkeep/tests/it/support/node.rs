@@ -12,7 +12,7 @@ use fal_sim::Sim;
 use reqwest::Client;
 use serde_json::{Value, json};
 
-use super::app::own_settings;
+use super::{app::own_settings, postgres};
 
 pub(crate) const TOKEN: &str = "test-admin-token-0123456789";
 
@@ -41,6 +41,17 @@ impl NodeConfig {
         self.settings.retain(|(name, _)| *name != key);
         self.settings.push((key, value.into()));
         self
+    }
+
+    /// The only row that its catalogue answers.
+    pub(crate) async fn row(&self, sql: &str) -> [i64; 4] {
+        let Some((_, url)) = self.settings.iter().find(|(key, _)| *key == "database") else {
+            let database = rusqlite::Connection::open(self.data.join("clipkeep.db")).unwrap();
+            let read = |row: &rusqlite::Row<'_>| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]);
+            return database.query_row(sql, (), read).unwrap();
+        };
+        let row = postgres::connect(url).await.query_one(sql, &[]).await.unwrap();
+        [0, 1, 2, 3].map(|column| row.get(column))
     }
 
     /// Starts the binary and waits until it is ready.

@@ -64,7 +64,7 @@ async fn the_metrics_count_what_drifted() {
     bed.store("other", &media()).await;
     bed.raw.delete("c.mp4").await;
     bed.t.app.sweep.drift(DriftSettings::new(Duration::ZERO)).await.unwrap();
-    let metrics = bed.t.app.metrics.render();
+    let metrics = bed.t.app.metrics.render(false);
     assert!(metrics.contains("clipkeep_swept_total{outcome=\"missing\"} 1"), "{metrics}");
 }
 
