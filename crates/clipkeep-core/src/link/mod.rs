@@ -221,7 +221,7 @@ impl LinkKeys {
         expires: Timestamp,
         download: Option<&str>,
     ) -> Result<(String, Timestamp), SignError> {
-        let key = self.iter().find(|key| !revoked.has_key(&key.kid)).ok_or(SignError::KeysRevoked)?;
+        let key = self.signer(revoked).ok_or(SignError::KeysRevoked)?;
         let latest = expires.secs();
         for secs in (latest.saturating_sub(MOST_REVOKED)..=latest).rev() {
             let expires = Timestamp::from_secs(secs);
@@ -241,6 +241,15 @@ impl LinkKeys {
     pub fn sign_like(&self, link: &VerifiedLink<'_>, path: &str) -> Option<String> {
         let key = self.iter().find(|key| key.kid.as_str() == link.kid)?;
         Some(self.sign_with(key, path, link.generation, link.expires, link.download.as_deref()).0)
+    }
+
+    /// Whether a key is left that was not revoked.
+    pub fn may_sign(&self, revoked: &Revoked) -> bool {
+        self.signer(revoked).is_some()
+    }
+
+    fn signer(&self, revoked: &Revoked) -> Option<&LinkKey> {
+        self.iter().find(|key| !revoked.has_key(&key.kid))
     }
 
     fn sign_with(

@@ -4,6 +4,7 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use clipkeep_core::{
     config::Config,
+    link::{Audience, LinkKeys, Revoked},
     time::{Clock, Timestamp},
 };
 use serde::Serialize;
@@ -14,6 +15,7 @@ use crate::{
     catalog::{self, Catalog, outbox::Backlog},
     chain::chain,
     clock::SystemClock,
+    costs::{BudgetWatch, price_lists},
     jwks::JwksCache,
     keys, tls,
 };
@@ -51,7 +53,9 @@ pub(super) async fn run(config: Config, as_json: bool) -> anyhow::Result<ExitCod
     checks.push(database);
     if let Some(catalog) = catalog {
         checks.extend(endpoints(&config, &*catalog).await);
+        checks.push(link_keys(&config, &*catalog).await);
     }
+    checks.push(prices(&config));
     checks.push(bucket(&config).await);
     let (keys, date) = webhook_keys(&config).await;
     checks.push(keys);
@@ -118,6 +122,38 @@ fn behind(name: &str, counts: &[Backlog], now: Timestamp) -> Check {
     let hint = "`clipkeep events parked` and `waiting` say why; once the endpoint is mended, what waits goes by \
         itself, and what was parked with `clipkeep events replay --parked`";
     Check::failed("events", detail, hint)
+}
+
+/// Whether a key is left for each audience that may sign.
+async fn link_keys(config: &Config, catalog: &dyn Catalog) -> Check {
+    let hint = "put a new key in front of `link_keys` or `internal_link_keys`, on every node";
+    let texts =
+        [(Audience::Public, keys::link_keys_text(config)), (Audience::Internal, keys::internal_link_keys_text(config))];
+    let revoked = match catalog.revocations(SystemClock.now()).await {
+        Ok(told) => told.into_iter().fold(Revoked::default(), |mut revoked, one| {
+            revoked.add(one);
+            revoked
+        }),
+        Err(error) => return Check::failed("links", chain(&error), "see `database`"),
+    };
+    for (audience, text) in texts {
+        let keys = text.map_err(anyhow::Error::from);
+        match keys.and_then(|text| Ok(LinkKeys::parse(text.expose(), audience)?)) {
+            Ok(keys) if keys.may_sign(&revoked) => {}
+            Ok(_) => return Check::failed("links", format!("all keys of {audience} links were revoked"), hint),
+            Err(error) => return Check::failed("links", format!("{error:#}"), hint),
+        }
+    }
+    Check::ok("links", "a key signs for each audience")
+}
+
+/// Whether the price lists can be read and the budgets name them.
+fn prices(config: &Config) -> Check {
+    let hint = "see `price_lists` and `budgets` in docs/costs.md";
+    match price_lists(config).and_then(|lists| BudgetWatch::new(config, &lists).map(|_| lists.len())) {
+        Ok(count) => Check::ok("prices", output::count(count as u64, "price list")),
+        Err(error) => Check::failed("prices", chain(&error), hint),
+    }
 }
 
 async fn bucket(config: &Config) -> Check {

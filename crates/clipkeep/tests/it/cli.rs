@@ -79,7 +79,13 @@ async fn doctor_finds_what_is_wrong_and_says_how_to_mend_it() {
         ("database", vec![("CLIPKEEP_DATABASE", "postgres://nobody@127.0.0.1:1/x")]),
         ("jwks", vec![("CLIPKEEP_FAL_JWKS_URL", "http://127.0.0.1:1/keys")]),
         ("store", [&aws[..], &[("CLIPKEEP_STORE", "s3://bucket/x")]].concat()),
+        ("prices", vec![("CLIPKEEP_PRICE_LISTS", "nope.toml")]),
+        ("prices", vec![("CLIPKEEP_BUDGETS", "all:5@nowhere")]),
+        ("links", vec![("CLIPKEEP_INTERNAL_LINK_KEYS", "i-1:AAECAwQFBgcICQoLDA0ODw")]),
     ] {
+        if check == "links" {
+            assert_eq!(clipkeep(&sim, dir.path(), &["link", "--revoke-kid", "i-1"], &more).0, 0);
+        }
         let (code, out, _) = run(&more);
         assert_eq!(code, 1, "{check}");
         let report: Value = serde_json::from_str(&out).unwrap();
