@@ -1,0 +1,38 @@
+//! Whatever a file holds, its media facts are facts or an error: bounded in
+//! stack, memory and time.
+#![no_main]
+
+use std::io::Cursor;
+
+use clipkeep_core::{
+    media_type::MediaType,
+    probe::probe,
+    sniff::{Sniffed, sniff},
+};
+use clipkeep_fuzz::{Dice, MAX_MEDIA, boxes, ebml};
+use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
+
+/// Probed as what it claims to be, and as what it does not.
+const TYPES: &[&str] =
+    &["video/mp4", "video/webm", "image/heic", "image/jpeg", "image/png", "audio/wav", "audio/flac", "audio/mpeg"];
+
+fuzz_target!(|data: &[u8]| {
+    let data = &data[..data.len().min(MAX_MEDIA)];
+    let len = data.len() as u64;
+    if let Sniffed::Media(media) = sniff(data) {
+        let _ = probe(&mut Cursor::new(data), len, media);
+    }
+    let name = TYPES[data.last().map_or(0, |byte| *byte as usize % TYPES.len())];
+    if let Some(media) = MediaType::by_name(name) {
+        let _ = probe(&mut Cursor::new(data), len, media);
+    }
+});
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    let max = max_size.min(MAX_MEDIA);
+    match Dice::new(seed).below(3) {
+        0 => boxes::mutate(&mut data[..max], size, seed),
+        1 => ebml::mutate(&mut data[..max], size, seed),
+        _ => fuzzer_mutate(data, size, max),
+    }
+});
