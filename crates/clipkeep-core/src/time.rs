@@ -42,6 +42,13 @@ impl Timestamp {
         Self(self.0.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    /// Midnight, UTC, at which the day of this instant began.
+    #[must_use]
+    pub const fn day_start(self) -> Self {
+        const DAY: i64 = 24 * 3_600_000;
+        Self(self.0.div_euclid(DAY) * DAY)
+    }
+
     /// How long after `earlier` this is; zero if it is not.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

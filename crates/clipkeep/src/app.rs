@@ -354,6 +354,10 @@ fn sweep_settings(config: &Config) -> SweepSettings {
         poll_give_up: config.poll_give_up,
         at_risk_before: config.at_risk_before,
         share_objects: config.share_objects,
+        events_keep: config.events_keep,
+        history_keep: config.history_keep,
+        usage_hourly_keep: config.usage_hourly_keep,
+        endpoints: config.event_endpoints.iter().map(|endpoint| endpoint.name().to_owned()).collect(),
     }
 }
 

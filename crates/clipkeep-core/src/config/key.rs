@@ -280,6 +280,13 @@ keys! {
     at_risk_before: Duration("0s", "3650d"), "6h", "1d";
     /// How often the sweep compares all rows with all objects. `clipkeep sweep` does it at once.
     drift_interval: Duration("10ms", "365d"), "6h", "1d";
+    /// How long events are kept for streams, replays and endpoints. One that is still to be delivered stays; one that
+    /// no endpoint takes is given up with its event.
+    events_keep: Duration("2d", "3650d"), "30d", "90d";
+    /// How long the history of clips is kept that are stored, lost, rejected or deleted. What a receipt names stays.
+    history_keep: Duration("1d", "36500d"), "365d", "90d";
+    /// How long usage is kept by the hour. What is older is kept by the day.
+    usage_hourly_keep: Duration("2d", "36500d"), "90d", "400d";
     /// How long a provider may take to put a clip into our own store that was registered with `adopt`, before the clip
     /// is lost.
     adopt_within: Duration("1s", "365d"), "1h", "15m";

@@ -198,6 +198,12 @@ pub struct Config {
     pub at_risk_before: Duration,
     /// How often the sweep compares all rows with all objects.
     pub drift_interval: Duration,
+    /// How long events are kept.
+    pub events_keep: Duration,
+    /// How long the history of stored and ended clips is kept.
+    pub history_keep: Duration,
+    /// How long usage is kept by the hour.
+    pub usage_hourly_keep: Duration,
     /// How long a provider may take to put a clip into our own store.
     pub adopt_within: Duration,
     /// Files with further price lists.

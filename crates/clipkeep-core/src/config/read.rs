@@ -89,6 +89,9 @@ pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
         poll_give_up: read.duration("poll_give_up"),
         at_risk_before: read.duration("at_risk_before"),
         drift_interval: read.duration("drift_interval"),
+        events_keep: read.duration("events_keep"),
+        history_keep: read.duration("history_keep"),
+        usage_hourly_keep: read.duration("usage_hourly_keep"),
         adopt_within: read.duration("adopt_within"),
         price_lists: read.value("price_lists", |text| parse::list(text, parse::folder)),
         generation_prices: GenerationPrices {

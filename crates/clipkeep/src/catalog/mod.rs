@@ -9,6 +9,7 @@ mod cells;
 pub mod costs;
 mod due;
 mod ending;
+mod expiry;
 pub mod family;
 pub mod group;
 pub mod lookup;
@@ -53,6 +54,7 @@ use clipkeep_core::{
 pub use self::{
     costs::{CostBook, GeneratedLine, Names, OperationsRow, StoredLine},
     ending::Attempt,
+    expiry::{Expiry, ForgottenHistory},
     family::Family,
     lookup::{Holder, Lookup, Outline},
     outbox::Outbox,
@@ -241,6 +243,7 @@ pub trait Catalog:
     AtRisk
     + Budgets
     + CostBook
+    + Expiry
     + Family
     + Lookup
     + Outbox

@@ -8,6 +8,7 @@
 
 mod budgets;
 pub mod drift;
+mod expiry;
 pub mod parting;
 mod poll;
 pub mod retention;
@@ -27,7 +28,7 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-pub use self::{budgets::BudgetReport, poll::PollReport, risk::RiskReport};
+pub use self::{budgets::BudgetReport, expiry::ExpiryReport, poll::PollReport, risk::RiskReport};
 use self::{
     drift::{Drift, DriftError, DriftReport, DriftSettings},
     parting::PartingReport,
@@ -69,6 +70,14 @@ pub struct SweepSettings {
     pub at_risk_before: Duration,
     /// Whether clips may share objects; if not, those that do part.
     pub share_objects: bool,
+    /// How long events are kept.
+    pub events_keep: Duration,
+    /// How long the history of stored and ended clips is kept.
+    pub history_keep: Duration,
+    /// How long usage is kept by the hour.
+    pub usage_hourly_keep: Duration,
+    /// The endpoints that are told: what they have not been told yet is no old event.
+    pub endpoints: Vec<String>,
 }
 
 /// For one moment that a look at the budgets takes, so many pass until the next
@@ -104,6 +113,8 @@ pub struct Sweep {
     parts: SweepParts,
     /// How far the look for clips that are too old is.
     old: Mutex<RetentionWalk>,
+    /// How far the look for records that are too old is.
+    records: Mutex<expiry::Walk>,
     /// What was told of budgets.
     weighed: Mutex<budgets::Memory>,
 }
@@ -121,6 +132,8 @@ pub struct Report {
     pub tombstones: TombstoneReport,
     /// Clips that shared an object and should not.
     pub partings: PartingReport,
+    /// Events, history and usage that were too old.
+    pub expired: ExpiryReport,
     /// What the month costs beside what it may.
     pub budgets: BudgetReport,
     /// Steps that could not be finished.
@@ -130,7 +143,7 @@ pub struct Report {
 impl Sweep {
     /// A sweep that does nothing until [`Sweep::run`] or [`Sweep::round`].
     pub fn new(parts: SweepParts) -> Self {
-        Self { parts, old: Mutex::default(), weighed: Mutex::default() }
+        Self { parts, old: Mutex::default(), records: Mutex::default(), weighed: Mutex::default() }
     }
 
     /// Sweeps until `stop`: what cannot wait every interval, what asks the store
@@ -193,6 +206,9 @@ impl Sweep {
         let metrics = &self.parts.metrics;
         metrics.swept("too_old", report.retention.deleted);
         metrics.swept("objects_removed", report.tombstones.removed);
+        metrics.swept("events_expired", report.expired.events);
+        metrics.swept("history_expired", report.expired.history);
+        metrics.swept("usage_rolled_up", report.expired.usage);
         metrics.swept("unfinished_steps", report.unfinished.len() as u64);
     }
 
@@ -209,6 +225,7 @@ impl Sweep {
         step("retention", unfinished, self.retain(&mut report.retention)).await;
         step("partings", unfinished, self.part(&mut report.partings)).await;
         step("tombstones", unfinished, self.bury(&mut report.tombstones)).await;
+        step("expiry", unfinished, self.expire(&mut report.expired)).await;
     }
 
     /// Looks what the month costs; answers how long to wait before the next look.
@@ -227,6 +244,11 @@ impl Sweep {
         let step =
             walk.step(&**catalog, store, &settings.retention, clock.now(), settings.lease, RETENTION_PAGES).await;
         step.map(|done| *report = done)
+    }
+
+    async fn expire(&self, report: &mut ExpiryReport) -> Result<(), CatalogError> {
+        let SweepParts { settings, catalog, clock, .. } = &self.parts;
+        self.records.lock().await.step(&**catalog, settings, clock.now(), report).await
     }
 
     async fn part(&self, report: &mut PartingReport) -> Result<(), CatalogError> {

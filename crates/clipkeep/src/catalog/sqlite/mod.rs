@@ -6,6 +6,7 @@
 
 mod budgets;
 mod costs;
+mod expiry;
 pub mod family;
 pub mod find;
 mod lookup;

@@ -48,7 +48,7 @@ impl Summary {
 
     /// Whether there was nothing to do, and nothing to say of it.
     fn is_nothing(&self) -> bool {
-        let sweep::Report { polls, risk, retention, tombstones, partings, budgets, unfinished } = &self.round;
+        let sweep::Report { polls, risk, retention, tombstones, partings, expired, budgets, unfinished } = &self.round;
         let done = self.stored + self.lost + self.rejected + self.later + polls.asked + polls.unasked + risk.at_risk;
         let removed = retention.deleted + tombstones.removed + tombstones.failed + partings.parted + partings.failed;
         let is_well = |drift: &DriftReport| {
@@ -56,7 +56,8 @@ impl Summary {
             let (left, failed) = (drift.leases + drift.copies, drift.failed);
             missing + wrong_size + orphans + found_again + leftovers + uploads + left + failed == 0 && !drift.stopped
         };
-        done + removed + budgets.exceeded == 0
+        let expired = expired.events + expired.history + expired.usage;
+        done + removed + expired + budgets.exceeded == 0
             && unfinished.is_empty()
             && !self.stopped
             && self.drift.as_ref().is_some_and(is_well)
@@ -89,7 +90,7 @@ impl Summary {
     }
 
     fn print_round(&self) {
-        let sweep::Report { polls, risk, retention, tombstones, partings, budgets, .. } = &self.round;
+        let sweep::Report { polls, risk, retention, tombstones, partings, expired, budgets, .. } = &self.round;
         let mut asked = format!(
             "generations  {} asked for: {} completed, {} failed, {} given up, {} running, {} put off",
             polls.asked, polls.completed, polls.failed, polls.given_up, polls.running, polls.later
@@ -108,6 +109,14 @@ impl Summary {
         if partings.parted + partings.failed > 0 {
             let (parted, failed) = (output::count(partings.parted, "clip"), partings.failed);
             output::line(format!("sharing      {parted} got an object of their own, {failed} not yet"));
+        }
+        if expired.events + expired.history + expired.usage > 0 {
+            output::line(format!(
+                "records      {} and {} of history removed for age; {} of usage added to their days",
+                output::count(expired.events, "event"),
+                output::count(expired.history, "line"),
+                output::count(expired.usage, "hour")
+            ));
         }
         if budgets.exceeded > 0 {
             let exceeded = output::count(budgets.exceeded, "budget");

@@ -3,6 +3,7 @@
 mod budgets;
 mod costs;
 mod events;
+mod expiry;
 mod fairness;
 mod family;
 mod hooks;
