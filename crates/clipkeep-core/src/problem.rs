@@ -56,6 +56,12 @@ text_enum! {
         ProviderUnreachable = "provider_unreachable",
         /// 504: the provider did not answer in time.
         ProviderTimeout = "provider_timeout",
+        /// 408: the request's body did not come in time.
+        RequestTimeout = "request_timeout",
+        /// 426: the answer cannot be told by HTTP/1.0.
+        UpgradeRequired = "upgrade_required",
+        /// 501: the request is coded in a way that is not understood here.
+        NotImplemented = "not_implemented",
     }
 }
 
@@ -81,6 +87,9 @@ impl Code {
             Self::ForbiddenTarget => StatusCode::PRECONDITION_FAILED,
             Self::ProviderUnreachable => StatusCode::BAD_GATEWAY,
             Self::ProviderTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
+            Self::NotImplemented => StatusCode::NOT_IMPLEMENTED,
         }
     }
 
@@ -108,6 +117,9 @@ impl Code {
             Self::ForbiddenTarget => "The target is not allowed",
             Self::ProviderUnreachable => "The provider cannot be reached",
             Self::ProviderTimeout => "The provider did not answer in time",
+            Self::RequestTimeout => "The request did not come in time",
+            Self::UpgradeRequired => "A later version of HTTP is needed",
+            Self::NotImplemented => "Not implemented",
         }
     }
 }
@@ -217,6 +229,9 @@ mod tests {
             ("forbidden_target", 412),
             ("provider_unreachable", 502),
             ("provider_timeout", 504),
+            ("request_timeout", 408),
+            ("upgrade_required", 426),
+            ("not_implemented", 501),
         ];
         let actual: Vec<_> = Code::ALL.iter().map(|code| (code.as_str(), code.status().as_u16())).collect();
         assert_eq!(actual, contract);

@@ -48,6 +48,8 @@ const MAX_REDIRECTS: u32 = 5;
 /// How much memory may go to clips that are at hand without asking the
 /// catalogue.
 const SHELF_MEMORY: u64 = 64 * 1024 * 1024;
+/// The same for what was only looked at.
+const PEEK_MEMORY: u64 = 4 * 1024 * 1024;
 /// How often the node asks what changed, here or on another.
 const HEAR_INTERVAL: Duration = Duration::from_secs(1);
 /// How many changes it asks for at once.
@@ -89,6 +91,8 @@ pub struct App {
     pub final_urls: FinalUrls,
     /// Clips at hand.
     pub shelf: Shelf,
+    /// Clips that nobody fills, as a `HEAD` found them at their sources.
+    pub peeks: Shelf,
     /// Copies of the bucket's objects on this disk.
     pub cache: DiskCache,
     /// Counters.
@@ -192,6 +196,7 @@ impl App {
             spool: Arc::new(SpoolRoom::new(scratch.folder().to_owned(), config.proxy_disk)),
             final_urls: FinalUrls::new(&config),
             shelf: Shelf::new(SHELF_MEMORY),
+            peeks: Shelf::new(PEEK_MEMORY),
             tasks,
             cache,
             stopping,
@@ -243,7 +248,9 @@ impl App {
     async fn hear_more(&self, heard: &mut Position) -> Result<(), CatalogError> {
         loop {
             let told = self.catalog.events(*heard, HEAR_BATCH).await?;
-            self.shelf.hear(told.iter().filter_map(|(_, event)| event.key.as_ref()));
+            for shelf in [&self.shelf, &self.peeks] {
+                shelf.hear(told.iter().filter_map(|(_, event)| event.key.as_ref()));
+            }
             for (_, Event { kind, key, detail, .. }) in &told {
                 match (kind, key) {
                     (EventType::LinkRevoked, None) => {
@@ -269,6 +276,7 @@ impl App {
             let (now, lease) = (app.clock.now(), app.config.lease);
             let told = fill::delete(&*app.catalog, &app.store, &key, now, lease, why).await;
             app.shelf.hear([&key]);
+            app.peeks.hear([&key]);
             app.forget(&key);
             told
         });

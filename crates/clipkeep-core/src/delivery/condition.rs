@@ -19,18 +19,21 @@ pub(super) enum Verdict {
 /// Evaluates `If-Match` (or else `If-Unmodified-Since`), then `If-None-Match`
 /// (or else `If-Modified-Since`).
 pub(super) fn judge(headers: &HeaderMap, rep: &Representation) -> Verdict {
+    // What has no validator matches no tag and no date, but `*`.
+    let is_ours = |tag: &[u8]| rep.etag().is_some_and(|etag| tag == etag.as_bytes());
+    let since = |name| Some((rep.last_modified()?.secs(), date(headers, name)?.secs()));
     let unchanged = if headers.contains_key(header::IF_MATCH) {
-        lists_tag(headers, &header::IF_MATCH, |tag| tag == rep.etag().as_bytes())
+        lists_tag(headers, &header::IF_MATCH, is_ours)
     } else {
-        date(headers, &header::IF_UNMODIFIED_SINCE).is_none_or(|since| rep.last_modified().secs() <= since.secs())
+        since(&header::IF_UNMODIFIED_SINCE).is_none_or(|(modified, since)| modified <= since)
     };
     if !unchanged {
         return Verdict::Failed;
     }
     let known = if headers.contains_key(header::IF_NONE_MATCH) {
-        lists_tag(headers, &header::IF_NONE_MATCH, |tag| opaque(tag) == rep.etag().as_bytes())
+        lists_tag(headers, &header::IF_NONE_MATCH, |tag| is_ours(opaque(tag)))
     } else {
-        date(headers, &header::IF_MODIFIED_SINCE).is_some_and(|since| rep.last_modified().secs() <= since.secs())
+        since(&header::IF_MODIFIED_SINCE).is_some_and(|(modified, since)| modified <= since)
     };
     if known { Verdict::NotModified } else { Verdict::Proceed }
 }
@@ -50,10 +53,10 @@ pub(super) fn range_stands(request: &RequestHead<'_>, rep: &Representation) -> b
         (Some(field), None) => field.as_bytes().trim_ascii(),
         _ => return false,
     };
-    if field == rep.etag().as_bytes() {
+    if rep.etag().is_some_and(|etag| field == etag.as_bytes()) {
         return true;
     }
-    let modified = rep.last_modified().secs();
+    let Some(modified) = rep.last_modified().map(Timestamp::secs) else { return false };
     parse_date(field).is_some_and(|date| date.secs() == modified) && modified < request.now.secs()
 }
 

@@ -43,10 +43,16 @@ pub struct RequestHead<'a> {
 #[derive(Clone, Debug)]
 pub struct Representation {
     len: u64,
+    version: Option<Version>,
+    content_type: HeaderValue,
+}
+
+/// Which version of the clip the bytes are.
+#[derive(Clone, Debug)]
+struct Version {
     etag: ETag,
     last_modified: Timestamp,
     last_modified_value: HeaderValue,
-    content_type: HeaderValue,
 }
 
 impl Representation {
@@ -55,16 +61,25 @@ impl Representation {
     /// that is no picture, sound or video is not passed on: what a browser
     /// could run never gets a name that would make it.
     pub fn new(len: u64, etag: ETag, last_modified: Timestamp, content_type: &str) -> Self {
-        Self {
-            len,
-            etag,
-            last_modified,
-            last_modified_value: header::http_date(last_modified),
-            content_type: header::content_type(content_type),
-        }
+        let last_modified_value = header::http_date(last_modified);
+        let version = Some(Version { etag, last_modified, last_modified_value });
+        Self { len, version, content_type: header::content_type(content_type) }
     }
 
-    /// Bytes.
+    /// One whose end is not known yet. It goes out from the start, whole or
+    /// broken off, and where the connection's end is the body's (HTTP/1.0) no
+    /// client can tell which: so it has no validator, takes no range, and no
+    /// cache may keep it.
+    pub fn of_unknown_length(content_type: &str) -> Self {
+        Self { len: u64::MAX, version: None, content_type: header::content_type(content_type) }
+    }
+
+    /// Whether its length is known, and so which version it is.
+    pub const fn is_sized(&self) -> bool {
+        self.version.is_some()
+    }
+
+    /// Bytes; of no meaning where the length is not known.
     pub const fn len(&self) -> u64 {
         self.len
     }
@@ -75,13 +90,13 @@ impl Representation {
     }
 
     /// The strong validator.
-    pub const fn etag(&self) -> &ETag {
-        &self.etag
+    pub fn etag(&self) -> Option<&ETag> {
+        self.version.as_ref().map(|version| &version.etag)
     }
 
     /// When this version came to be.
-    pub const fn last_modified(&self) -> Timestamp {
-        self.last_modified
+    pub fn last_modified(&self) -> Option<Timestamp> {
+        self.version.as_ref().map(|version| version.last_modified)
     }
 
     /// The media type as it is sent.
@@ -91,12 +106,15 @@ impl Representation {
 }
 
 /// When the version of a clip with this content epoch came to be, for
-/// `Last-Modified`: a second per epoch after the clip itself. It needs no column
-/// of its own, survives restarts, and no two versions of a clip share a second,
-/// which is what makes the date a strong validator.
+/// `Last-Modified`: the first as the clip itself, and a second per epoch after
+/// that. It needs no column of its own, survives restarts, and no two versions
+/// of a clip share a second, which is what makes the date a strong validator.
 pub fn version_time(created_at: Timestamp, epoch: i64) -> Timestamp {
-    Timestamp::from_secs(created_at.secs().saturating_add(epoch.max(0)))
+    Timestamp::from_secs(created_at.secs().saturating_add(epoch.saturating_sub(FIRST_EPOCH).max(0)))
 }
+
+/// A clip's first content epoch.
+const FIRST_EPOCH: i64 = 1;
 
 /// How a request is answered: status, header fields and which bytes.
 #[derive(Clone, Debug)]
@@ -160,7 +178,7 @@ pub fn plan<'r>(request: &RequestHead<'_>, rep: &'r Representation) -> Plan<'r> 
     let outcome = match condition::judge(request.headers, rep) {
         Verdict::NotModified => Outcome::NotModified,
         Verdict::Failed => Outcome::PreconditionFailed,
-        Verdict::Proceed if head_only || !condition::range_stands(request, rep) => Outcome::Whole,
+        Verdict::Proceed if head_only || !rep.is_sized() || !condition::range_stands(request, rep) => Outcome::Whole,
         Verdict::Proceed => match range::select(request.headers, rep.len) {
             Selection::Whole => Outcome::Whole,
             Selection::Unsatisfiable => Outcome::Unsatisfiable,
@@ -195,7 +213,9 @@ impl Plan<'_> {
         match &self.outcome {
             Outcome::Whole => {
                 headers.insert(CONTENT_TYPE, self.rep.content_type.clone());
-                headers.insert(CONTENT_LENGTH, self.rep.len.into());
+                if self.rep.is_sized() {
+                    headers.insert(CONTENT_LENGTH, self.rep.len.into());
+                }
             }
             Outcome::Part(range) => {
                 headers.insert(CONTENT_TYPE, self.rep.content_type.clone());
@@ -218,20 +238,26 @@ impl Plan<'_> {
                 return;
             }
         }
-        headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        self.write_validators(caching, headers);
+        match &self.rep.version {
+            Some(version) => {
+                headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+                headers.insert(CACHE_CONTROL, caching.value(self.now));
+                self.write_validators(version, headers);
+            }
+            None => {
+                headers.insert(ACCEPT_RANGES, HeaderValue::from_static("none"));
+                headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            }
+        }
     }
 
-    fn write_validators(&self, caching: Caching, headers: &mut HeaderMap) {
-        headers.insert(ETAG, self.rep.etag.value().clone());
-        headers.insert(CACHE_CONTROL, caching.value(self.now));
-        // Section 8.8.2.1: never later than the response itself.
-        let modified = if self.rep.last_modified.secs() > self.now.secs() {
-            header::http_date(self.now)
-        } else {
-            self.rep.last_modified_value.clone()
-        };
-        headers.insert(LAST_MODIFIED, modified);
+    fn write_validators(&self, version: &Version, headers: &mut HeaderMap) {
+        headers.insert(ETAG, version.etag.value().clone());
+        // Section 8.8.2.1: never later than the response itself; and one that
+        // moved with the clock would tell of versions that are none.
+        if version.last_modified.secs() <= self.now.secs() {
+            headers.insert(LAST_MODIFIED, version.last_modified_value.clone());
+        }
     }
 
     /// The bytes to send, as many as `Content-Length` says; none to a `HEAD`.

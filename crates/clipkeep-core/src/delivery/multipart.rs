@@ -5,7 +5,10 @@ use std::ops::Range;
 
 use http::HeaderValue;
 
-use super::{Representation, Segment, header::content_range};
+use super::{
+    Representation, Segment,
+    header::{ETag, content_range},
+};
 
 /// The body of a response of several ranges.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +22,7 @@ impl Multipart {
     /// Lays out `ranges` of `rep`. The boundary comes from the entity tag: equal
     /// requests get equal bytes.
     pub(super) fn new(rep: &Representation, ranges: &[Range<u64>]) -> Self {
-        let boundary = format!("clipkeep-{}", rep.etag().opaque());
+        let boundary = format!("clipkeep-{}", rep.etag().map_or("", ETag::opaque));
         let content_type = rep.content_type().to_str().unwrap_or_default();
         let mut segments = Vec::with_capacity(2 * ranges.len() + 1);
         let mut line_end = "";

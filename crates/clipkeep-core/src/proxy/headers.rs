@@ -35,10 +35,12 @@ const LIFETIME: &str = "x-fal-object-lifecycle-preference";
 /// The headers of a call that fal gets to see: no cookie, no credential, no
 /// address of whoever calls.
 pub fn request_headers(given: &HeaderMap) -> HeaderMap {
+    let of_connection = named_by_connection(given);
     let mut passed = HeaderMap::new();
     for (name, value) in given {
         let is_fals = PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix));
-        if (is_fals || PASSED.contains(name)) && name != TARGET_HEADER {
+        let is_meant = (is_fals || PASSED.contains(name)) && name != TARGET_HEADER;
+        if is_meant && !of_connection.iter().any(|other| name == other.as_str()) {
             passed.append(name, value.clone());
         }
     }
@@ -49,13 +51,7 @@ pub fn request_headers(given: &HeaderMap) -> HeaderMap {
 
 /// The headers of fal's answer that the app gets to see.
 pub fn reply_headers(given: &HeaderMap) -> HeaderMap {
-    let named: Vec<String> = given
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|name| name.trim().to_ascii_lowercase())
-        .collect();
+    let named = named_by_connection(given);
     let mut passed = HeaderMap::new();
     for (name, value) in given {
         if !KEPT_BACK.contains(&name.as_str()) && !named.iter().any(|other| name == other.as_str()) {
@@ -63,6 +59,17 @@ pub fn reply_headers(given: &HeaderMap) -> HeaderMap {
         }
     }
     passed
+}
+
+/// The fields that `Connection` says belong to it (RFC 9110, section 7.6.1).
+fn named_by_connection(given: &HeaderMap) -> Vec<String> {
+    given
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|name| name.trim().to_ascii_lowercase())
+        .collect()
 }
 
 #[derive(Deserialize)]

@@ -32,10 +32,8 @@ const WEIGHT: u64 = 16 * 1024;
 
 /// What a viewer of one clip needs.
 pub struct Shelved {
-    /// What is served. Its length is of no meaning unless `sized`.
+    /// What is served.
     pub representation: Representation,
-    /// Whether the length is known.
-    pub sized: bool,
     /// Whether no signature is asked for.
     pub public: bool,
     /// Links of a lower generation are refused.
@@ -112,7 +110,10 @@ impl Shelved {
 
     fn is_fresh(&self) -> bool {
         match &self.bytes {
-            Where::Coming(coming) => coming.viewer().is_some(),
+            // One whose length was not known may be whole by now.
+            Where::Coming(coming) => {
+                (self.representation.is_sized() || !coming.is_complete()) && coming.viewer().is_some()
+            }
             Where::Source(_) => self.since.elapsed() < AT_SOURCE,
             Where::Mapped(_) | Where::Store(_) => true,
         }
@@ -202,7 +203,6 @@ mod tests {
             Representation::new(9, ETag::of_view(&key(0), 1, false), Timestamp::from_secs(1), "video/mp4");
         Arc::new(Shelved {
             representation,
-            sized: true,
             public: false,
             link_generation: 0,
             fast: None,

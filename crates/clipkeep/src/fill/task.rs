@@ -178,7 +178,11 @@ async fn copy(
 ) -> Result<(Staged, Sealed), FillError> {
     let download = fetch::fetch(inner, ongoing, file);
     let upload = stage(inner, &ongoing.claim, file, staging);
-    let ((), (staged, media_type)) = tokio::try_join!(download, upload)?;
+    let judged = async {
+        judge(file).await;
+        Ok(())
+    };
+    let ((), (), (staged, media_type)) = tokio::try_join!(download, judged, upload)?;
     match settle::probe(file, media_type).await {
         Ok(media) => {
             let Digest { size, sha256 } = staged.digest().clone();
@@ -189,6 +193,25 @@ async fn copy(
             staged.abort().await;
             Err(error)
         }
+    }
+}
+
+/// Proves a copy whole whose length nobody promised, as soon as all that came is
+/// here: its viewers wait for that, and shall not have to wait for the upload.
+async fn judge(file: &Arc<LocalCopy>) {
+    loop {
+        match file.reader().wait_for(u64::MAX).await {
+            Ok(_) => break,
+            Err(Ended::Restarted) => {}
+            // The download says why.
+            Err(_) => return,
+        }
+    }
+    if !file.is_complete()
+        && let Ok(Ok(media)) = media_type(file).await
+        && settle::probe(file, media).await.is_ok()
+    {
+        file.accept();
     }
 }
 

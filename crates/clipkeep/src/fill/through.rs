@@ -26,6 +26,8 @@ pub struct Through {
     url: SourceUrl,
     version: SourceVersion,
     total: u64,
+    /// Its first bytes, for a look at them.
+    head: Bytes,
     account: Arc<Account>,
 }
 
@@ -34,20 +36,36 @@ impl FillEngine {
     /// version and gives pieces can be read so: `None` for any other.
     pub async fn through(&self, clip: &Clip) -> Result<Option<Through>, SourceError> {
         let first = Piece { from: 0, to: Some(FIRST), if_range: None };
-        let (answer, _permit) = ask(&self.0, &clip.source_url, &first).await?;
+        let (mut answer, _permit) = ask(&self.0, &clip.source_url, &first).await?;
         let (true, Some(total), Some(_)) = (answer.is_part, answer.total, answer.version.if_range()) else {
             return Ok(None);
         };
         let max = self.0.parts.settings.max_clip_size;
+        let head = head(&mut answer).await?;
+        let account = self.0.parts.usage.account(&clip.key, clip.facts.tenant.as_ref());
+        self.0.parts.metrics.source_read(head.len() as u64);
+        account.source_read(head.len() as u64);
         let through = Through {
             inner: Arc::clone(&self.0),
             url: clip.source_url.clone(),
             version: answer.version,
             total,
-            account: self.0.parts.usage.account(&clip.key, clip.facts.tenant.as_ref()),
+            head,
+            account,
         };
         Ok(Some(through).filter(|_| total <= max))
     }
+}
+
+/// What the first request brings, and no more than it asked for.
+async fn head(answer: &mut SourceResponse) -> Result<Bytes, SourceError> {
+    let mut head = BytesMut::new();
+    while (head.len() as u64) < FIRST {
+        let Some(chunk) = answer.body.next().await? else { break };
+        head.extend_from_slice(&chunk);
+    }
+    head.truncate(FIRST as usize);
+    Ok(head.freeze())
 }
 
 async fn ask(inner: &Inner, url: &SourceUrl, piece: &Piece) -> Result<(SourceResponse, Option<Permit>), SourceError> {
@@ -124,6 +142,9 @@ impl Look for Through {
             std::future::ready(Ok(all))
         };
         let range = range.start.min(self.total)..range.end.min(self.total);
+        if range.end <= self.head.len() as u64 {
+            return Ok(self.head.slice(range.start as usize..range.end as usize));
+        }
         Ok(self.read(range).try_fold(BytesMut::new(), all).await?.freeze())
     }
 }

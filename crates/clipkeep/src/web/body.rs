@@ -73,7 +73,7 @@ pub(super) async fn open(app: &App, key: &ClipKey, shelved: &Shelved, planned: P
         }
         Where::Coming(coming) => {
             let viewer = coming.viewer().ok_or(Unopened::Outdated)?;
-            started(key, coming_in(viewer, stretches, shelved.sized)).await
+            started(key, coming_in(viewer, stretches, shelved.representation.is_sized())).await
         }
     }
 }
@@ -81,7 +81,6 @@ pub(super) async fn open(app: &App, key: &ClipKey, shelved: &Shelved, planned: P
 fn lay_out(shelved: &Shelved, planned: Planned) -> Vec<Stretch> {
     match planned {
         Planned::Empty => Vec::new(),
-        Planned::Clip(_) if !shelved.sized => vec![Stretch::File(0..u64::MAX)],
         Planned::Clip(range) => shelved.stretches(range),
         Planned::Parts(segments) => segments
             .into_iter()
@@ -135,7 +134,13 @@ fn coming_in(viewer: Viewer, stretches: Vec<Stretch>, sized: bool) -> Chunks {
             if let Some(range) = file.take().filter(|range| !range.is_empty()) {
                 let bytes = viewer.next(range.clone()).await?;
                 if bytes.is_empty() {
-                    return if sized { Err(BodyError::Short) } else { Ok(None) };
+                    if sized {
+                        return Err(BodyError::Short);
+                    }
+                    // The end of what came is no clean end before it is proven
+                    // to be the clip's.
+                    viewer.whole().await?;
+                    return Ok(None);
                 }
                 let left = range.start + bytes.len() as u64..range.end;
                 return Ok(Some((bytes, (viewer, rest, Some(left)))));

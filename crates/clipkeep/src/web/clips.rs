@@ -9,7 +9,7 @@ use std::{
 
 use axum::{
     body::Body,
-    http::{HeaderMap, Method, Response, StatusCode, header, request::Parts},
+    http::{HeaderMap, Method, Response, StatusCode, Version, header, request::Parts},
     response::IntoResponse,
 };
 use clipkeep_core::{
@@ -113,7 +113,6 @@ async fn clip_response(
     loop {
         let (shelved, came) = match &found {
             Found::Clip(shelved, came) => (shelved, *came),
-            Found::Bare(content_type) => return Ok((bare(content_type), None)),
             Found::Elsewhere(url) => return Ok((promised::redirect(url), None)),
         };
         if link.is_none() && !shelved.public {
@@ -122,9 +121,15 @@ async fn clip_response(
         if link.as_ref().is_some_and(|link| link.generation < shelved.link_generation) {
             return Err(refused(LinkError::Revoked));
         }
-        let whole = without_range(&request.headers, shelved);
-        let headers = whole.as_ref().unwrap_or(&request.headers);
-        let plan = delivery::plan(&RequestHead { method: &request.method, headers, now }, &shelved.representation);
+        if request.version < Version::HTTP_11 && !shelved.representation.is_sized() {
+            if !is_whole_within(shelved, LENGTH_TIMEOUT.saturating_sub(asked.began.elapsed())).await {
+                return Err(come_again(&key));
+            }
+            found = look_up(app, &key, request, link.as_ref()).await?;
+            continue;
+        }
+        let head = RequestHead { method: &request.method, headers: &request.headers, now };
+        let plan = delivery::plan(&head, &shelved.representation);
         let mut response = Response::new(Body::empty());
         // Room for all that is written here, by the caller and by the server.
         *response.headers_mut() = HeaderMap::with_capacity(24);
@@ -149,13 +154,14 @@ async fn clip_response(
     }
 }
 
-/// A clip of unknown length is sent whole, whatever range was asked for.
-fn without_range(headers: &HeaderMap, shelved: &Shelved) -> Option<HeaderMap> {
-    (!shelved.sized && headers.contains_key(header::RANGE)).then(|| {
-        let mut headers = headers.clone();
-        headers.remove(header::RANGE);
-        headers
-    })
+/// Whether a clip of unknown length is here in time, and what it is may have
+/// changed by then. In HTTP/1.0 a body without a length ends with its
+/// connection, however that ends: nobody could tell a part from the whole.
+async fn is_whole_within(shelved: &Shelved, timeout: Duration) -> bool {
+    let Where::Coming(coming) = &shelved.bytes else { return false };
+    // Who is gone already was another version, or is stored by now.
+    let Some(mut viewer) = coming.viewer() else { return !timeout.is_zero() };
+    tokio::time::timeout(timeout, viewer.whole()).await.is_ok()
 }
 
 fn write_headers(
@@ -172,10 +178,6 @@ fn write_headers(
     };
     plan.write_headers(caching, headers);
     headers.insert(CacheStatus::NAME, came.value());
-    if !shelved.sized {
-        headers.remove(header::CONTENT_LENGTH);
-        headers.insert(header::ACCEPT_RANGES, header::HeaderValue::from_static("none"));
-    }
     if let Some(name) = link.and_then(|link| link.download.as_ref()) {
         headers.insert(header::CONTENT_DISPOSITION, attachment(name, key));
     }
@@ -185,8 +187,6 @@ fn write_headers(
 enum Found {
     /// A clip that can be served, and how it came.
     Clip(Arc<Shelved>, CacheStatus),
-    /// One that is not here, and nobody fills: of it only the type is known.
-    Bare(String),
     /// The clip that was promised under this name has another, at this URL.
     Elsewhere(String),
 }
@@ -218,8 +218,12 @@ async fn look_up(
     };
     may_see(app, &clip, link)?;
     let waits = matches!(clip.state, ClipState::Waiting | ClipState::Filling);
-    if request.method == Method::HEAD && waits && app.engine.find(key).is_none() {
-        return Ok(Found::Bare(clip.content_type));
+    if request.method == Method::HEAD
+        && waits
+        && app.engine.find(key).is_none()
+        && let Some(peeked) = shelve::peek(app, &clip).await
+    {
+        return Ok(Found::Clip(peeked, CacheStatus::Miss));
     }
     let mut first = false;
     let shelved = app.shelf.find_or(key, async {
@@ -249,15 +253,6 @@ fn range_start(headers: &HeaderMap) -> Option<Range<u64>> {
     let range = headers.get(header::RANGE)?.to_str().ok()?.strip_prefix("bytes=")?;
     let start: u64 = range.split('-').next()?.parse().ok()?;
     Some(start..start.checked_add(1)?)
-}
-
-/// A `HEAD` is no viewer: it starts no fill, and says what is known.
-fn bare(content_type: &str) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    if let Ok(value) = content_type.parse() {
-        response.headers_mut().insert(header::CONTENT_TYPE, value);
-    }
-    response
 }
 
 pub(super) fn unknown() -> ApiError {
@@ -291,6 +286,10 @@ fn without_body_for_head(method: &Method, mut response: Response<Body>) -> Respo
     }
     response
 }
+
+/// How long a client that cannot tell a broken body from a whole one waits for
+/// a clip's length.
+const LENGTH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the first bytes of a bucket's object may take.
 pub(super) const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(30);

@@ -106,7 +106,9 @@ fn tell_of_refusals(method: &HttpMethod, operation: &mut Operation) {
         ("401", "No valid token", by_token),
         ("403", "Not an admin's token", schemes.contains("admin_token")),
         ("404", "There is nothing at this path", takes_input && by_token),
+        ("408", "The body did not come in time", operation.request_body.is_some()),
         ("413", "The body is too large", *method == HttpMethod::Post && by_token),
+        ("415", "The body is not of the media type that is taken, or is coded", operation.request_body.is_some()),
         ("503", "The catalogue does not answer: come again after Retry-After", by_token),
     ] {
         if holds {

@@ -5,6 +5,7 @@
 use axum::{
     Json,
     extract::{FromRequest, OptionalFromRequest, Request, rejection::JsonRejection},
+    http::StatusCode,
 };
 use clipkeep_core::problem::Code;
 use serde::de::DeserializeOwned;
@@ -35,7 +36,12 @@ impl<T: DeserializeOwned> OptionalFromRequest<AppState> for JsonObject<T> {
 }
 
 fn refused(rejection: JsonRejection) -> ApiError {
-    ApiError::new(Code::InvalidRequest, rejection.body_text())
+    let code = match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Code::TooLarge,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::UnsupportedMediaType,
+        _ => Code::InvalidRequest,
+    };
+    ApiError::new(code, rejection.body_text())
 }
 
 fn read<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<JsonObject<T>, ApiError> {

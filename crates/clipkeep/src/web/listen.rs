@@ -25,7 +25,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{metered::Metered, wire::Wire};
+use super::{framing, metered::Metered, wire::Wire};
 use crate::usage::{self, Meter};
 
 /// How long a client may take to send a request's head.
@@ -78,6 +78,8 @@ pub(super) async fn serve<A: Answer>(
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
             .max_buf_size(MAX_HEAD)
+            // Who has asked may close its side and wait (RFC 9112, section 9.6).
+            .half_close(true)
             .serve_connection(TokioIo::new(Wire::new(stream, meter)), service);
         let watched = graceful.watch(connection);
         tokio::spawn(async move {
@@ -99,7 +101,10 @@ fn metered<A: Answer>(
     service_fn(move |request| {
         let (answer, meter) = (Arc::clone(&answer), meter.clone());
         async move {
-            let (response, counted) = answer.answer(request, from).await;
+            let (response, counted) = match framing::refused(&request) {
+                Some(refused) => (refused, None),
+                None => answer.answer(request, from).await,
+            };
             Ok(response.map(|body| Metered::new(body, counted, meter)))
         }
     })

@@ -102,7 +102,7 @@ pub(super) fn place_of(planned: &Planned, shelved: &Shelved) -> Option<(Place, O
     let len = shelved.representation.len();
     match planned {
         Planned::Empty => None,
-        Planned::Clip(_) if !shelved.sized => Some((Place::Whole(Marks::ALL), None)),
+        Planned::Clip(_) if !shelved.representation.is_sized() => Some((Place::Whole(Marks::ALL), None)),
         Planned::Clip(range) => Some((Place::Range { start: range.start, len }, Some(range.end - range.start))),
         Planned::Parts(segments) => {
             let add = |(marks, sum): (Marks, u64), segment: &Segment| match segment {

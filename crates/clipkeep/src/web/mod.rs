@@ -6,6 +6,7 @@ mod body;
 mod clips;
 mod document;
 mod error;
+mod framing;
 mod hooks;
 mod internal;
 mod json;
@@ -98,6 +99,7 @@ fn router(app: AppState) -> Router {
             std::future::ready(ApiError::new(Code::MethodNotAllowed, "this path does not take that method"))
         })
         .layer(from_fn(readable))
+        .layer(from_fn(framing::measured))
         .layer(from_fn(observe))
         .with_state(app)
 }
@@ -175,7 +177,11 @@ impl listen::Answer for Gateway {
 /// requests end.
 pub async fn serve_gateway(app: AppState, listener: TcpListener, stop: CancellationToken) {
     let (max_connections, grace) = (app.config.max_connections, app.config.shutdown_grace);
-    let router = Router::new().fallback(proxy::at_gateway).layer(from_fn(observe)).with_state(app);
+    let router = Router::new()
+        .fallback(proxy::at_gateway)
+        .layer(from_fn(framing::measured))
+        .layer(from_fn(observe))
+        .with_state(app);
     listen::serve(listener, Arc::new(Gateway(router)), max_connections, stop, grace).await;
 }
 

@@ -80,6 +80,17 @@ async fn bytes_of(app: &Arc<App>, key: &ClipKey, soon: Option<Range<u64>>) -> Re
     }
 }
 
+/// What a `HEAD` of a clip that nobody fills is answered from: the same that its
+/// first viewer would get, told by a look at its source that keeps nothing and
+/// starts nothing. `None` where the source cannot be looked at so.
+pub(super) async fn peek(app: &App, clip: &Clip) -> Option<Arc<Shelved>> {
+    if clip.source_url.is_own_store() || backs_off(app, clip).is_some() {
+        return None;
+    }
+    let peeked = app.peeks.find_or(&clip.key, async { through(app, clip).await.map(Arc::new) });
+    timeout(FIRST_BYTE_TIMEOUT, peeked).await.ok()?.ok()
+}
+
 /// For how many seconds a clip whose fill failed is left alone. Viewers must not
 /// use up its attempts: a source that is not there now may be there in a minute.
 /// One that lost its object waits, too, until all nodes know.
@@ -103,7 +114,6 @@ async fn stored(app: &App, clip: &Clip, sealed: &Sealed) -> Result<Shelved, ApiE
     let fast = if app.config.fast_start { stored_view(app, clip, sealed.size).await? } else { None };
     Ok(Shelved {
         representation: representation(clip, clip.epoch, sealed.size, &sealed.media.content_type, fast.as_ref()),
-        sized: true,
         public: is_public(app, clip),
         link_generation: clip.link_generation,
         account: app.usage.account(&clip.key, clip.facts.tenant.as_ref()),
@@ -225,7 +235,7 @@ async fn over(fill: FillHandle) -> Result<Shelved, Waited> {
     }
 }
 
-/// Serves a clip that another node fills from its source, if that can prove
+/// Serves a clip that this node does not fill from its source, if that can prove
 /// which version it serves.
 async fn through(app: &App, clip: &Clip) -> Result<Shelved, ApiError> {
     let later = |_| come_again(&clip.key);
@@ -246,7 +256,6 @@ async fn through(app: &App, clip: &Clip) -> Result<Shelved, ApiError> {
     }
     Ok(Shelved {
         representation: representation(clip, clip.epoch, source.total(), media.name, fast.as_ref()),
-        sized: true,
         public: is_public(app, clip),
         link_generation: clip.link_generation,
         account: app.usage.account(&clip.key, clip.facts.tenant.as_ref()),
@@ -283,10 +292,12 @@ async fn serve_copy(
             None => return Ok(None),
         },
     };
-    let len = shown.total.unwrap_or_default();
+    let representation = match shown.total.or_else(|| copy.is_complete().then(|| copy.len())) {
+        Some(len) => representation(clip, shown.epoch, len, media.name, fast.as_ref()),
+        None => Representation::of_unknown_length(media.name),
+    };
     Ok(Some(Shelved {
-        representation: representation(clip, shown.epoch, len, media.name, fast.as_ref()),
-        sized: shown.total.is_some(),
+        representation,
         public: is_public(app, clip),
         link_generation: clip.link_generation,
         account: app.usage.account(&clip.key, clip.facts.tenant.as_ref()),

@@ -184,13 +184,13 @@ async fn i10_case_13_viewers_who_leave_do_not_stop_a_fill() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn case_06_a_head_of_a_cold_clip_downloads_nothing() {
+async fn case_06_a_head_of_a_cold_clip_downloads_next_to_nothing() {
     let cold = Cold::new(Media::padded_slow_start(MIB, 5), Faults::none()).await;
     let head = async || cold.t.client.request(Method::HEAD, cold.t.link("c.mp4")).send().await.unwrap();
     let response = head().await;
     assert_eq!((response.status().as_u16(), header(&response, "content-type").as_str()), (200, "video/mp4"));
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert!(cold.t.sim.requests_for(&cold.source).is_empty());
+    assert!(cold.t.sim.bytes_served(&cold.source) < 20 * 1024, "{}", cold.t.sim.bytes_served(&cold.source));
+    assert_eq!(cold.t.api("/api/v1/clips/c.mp4").await["state"], "waiting");
     cold.get(None).await.bytes().await.unwrap();
     cold.ends_well().await;
     assert_eq!(header(&head().await, "content-length"), MIB.to_string());
@@ -218,7 +218,8 @@ async fn case_19_a_source_without_ranges_or_length_plays_too() {
         assert!(response.bytes().await.unwrap() == plain, "{what}");
         cold.ends_well().await;
         let warm = cold.get(Some(100..200)).await;
-        assert_eq!((warm.status().as_u16(), header(&warm, "etag")), (206, etag), "{what}");
+        assert_eq!(warm.status(), 206, "{what}");
+        assert_eq!(header(&warm, "etag") == etag, sized, "{what}: what has no length yet has no validator");
         assert!(warm.bytes().await.unwrap() == plain.slice(100..200), "{what}");
     }
 }

@@ -41,7 +41,31 @@ fn every_answer_may_be_embedded_and_is_not_sniffed() {
         assert!(headers["access-control-expose-headers"].to_str().unwrap().contains(name), "{name}");
     }
     write_preflight(&mut headers);
-    assert!(headers["access-control-allow-headers"].to_str().unwrap().contains("If-Range"));
+}
+
+#[test]
+fn h41_players_and_tracing_libraries_may_send_what_they_send() {
+    let mut headers = HeaderMap::new();
+    write_preflight(&mut headers);
+    let allowed: Vec<_> = headers["access-control-allow-headers"].to_str().unwrap().split(", ").collect();
+    for name in [
+        "Range",
+        "If-Range",
+        "If-None-Match",
+        "traceparent",
+        "tracestate",
+        "baggage",
+        "sentry-trace",
+        "b3",
+        "X-B3-TraceId",
+        "X-Datadog-Trace-Id",
+        "newrelic",
+        "Request-Id",
+        "*",
+    ] {
+        assert!(allowed.contains(&name), "{name}");
+    }
+    assert!(allowed.iter().all(|name| http::HeaderName::try_from(*name).is_ok()), "{allowed:?}");
 }
 
 #[test]

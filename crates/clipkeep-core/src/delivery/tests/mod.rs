@@ -3,6 +3,7 @@
 mod cases;
 mod headers;
 mod properties;
+mod unsized_clips;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
@@ -16,7 +17,7 @@ use crate::time::Timestamp;
 const CREATED: Timestamp = Timestamp::from_millis(1_700_000_000_250);
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
-/// A clip of `len` bytes in its epoch 1, which makes it a second younger than `CREATED`.
+/// A clip of `len` bytes in its first epoch.
 fn clip(len: u64) -> Representation {
     Representation::new(len, tag(1), version_time(CREATED, 1), "video/mp4")
 }

@@ -48,6 +48,15 @@ fn fal_sees_what_is_meant_for_it_alone() {
 }
 
 #[test]
+fn h43_what_connection_names_belongs_to_the_connection() {
+    let given =
+        headers(&[("x-fal-hop", "1"), ("x-fal-keep", "2"), ("accept", "a/b"), ("connection", "x-fal-hop, Accept")]);
+    assert_eq!(names(&request_headers(&given)), ["accept-encoding", "x-fal-keep"]);
+    let lines = headers(&[("x-fal-a", "1"), ("x-fal-b", "2"), ("connection", "close"), ("connection", " X-FAL-B ,")]);
+    assert_eq!(names(&request_headers(&lines)), ["accept-encoding", "x-fal-a"]);
+}
+
+#[test]
 fn the_app_sees_nothing_of_the_connection_to_fal() {
     let given = headers(&[
         ("connection", "close, X-Hop"),

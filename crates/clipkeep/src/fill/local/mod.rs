@@ -9,6 +9,7 @@
 mod durable;
 mod reader;
 mod watched;
+mod whole;
 mod writer;
 
 use std::{
@@ -28,7 +29,7 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use self::{durable::remove_map, watched::Audience};
+use self::{durable::remove_map, watched::Audience, whole::Phase};
 pub use self::{
     durable::{Kept, kept_clips, left_clips, remove},
     reader::{Order, Reader, Shown, Viewer},
@@ -90,13 +91,6 @@ impl Need {
 
 /// A connection's worth: less is not asked for if more is missing.
 const LEAST: u64 = 256 * 1024;
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Growing,
-    Complete,
-    Aborted,
-}
 
 struct State {
     file: Arc<File>,
@@ -277,32 +271,6 @@ impl LocalCopy {
         Ok(())
     }
 
-    /// All bytes came: `total` of them. Nothing changes any more.
-    pub async fn complete(&self, total: u64) -> io::Result<()> {
-        let file = {
-            let mut state = self.state.lock();
-            if state.have.end_from(0) != total {
-                return Err(io::Error::other("the local copy has a hole"));
-            }
-            state.wants.clear();
-            Arc::clone(&state.file)
-        };
-        blocking(move || file.set_len(total)).await?;
-        self.state.lock().phase = Phase::Complete;
-        self.changed.send_replace(());
-        Ok(())
-    }
-
-    /// The download ended. Readers of an incomplete copy end too.
-    pub fn close(&self) {
-        let mut state = self.state.lock();
-        if state.phase == Phase::Growing {
-            state.phase = Phase::Aborted;
-        }
-        drop(state);
-        self.changed.send_replace(());
-    }
-
     /// Whether it can be read from, now or as it comes.
     pub fn is_readable(&self) -> bool {
         self.state.lock().phase != Phase::Aborted
@@ -314,11 +282,6 @@ impl LocalCopy {
         let there = state.generation == generation && state.have.covers(range);
         let map = state.map.as_ref().filter(|_| there && state.phase != Phase::Aborted)?;
         Some(map.slice(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?))
-    }
-
-    /// Whether all of it is here.
-    pub fn is_complete(&self) -> bool {
-        self.state.lock().phase == Phase::Complete
     }
 
     /// Leaves the file on the disk for the next attempt.

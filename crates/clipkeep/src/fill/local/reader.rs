@@ -6,7 +6,7 @@ use bytes::Bytes;
 use clipkeep_core::view::View;
 use tokio::sync::watch;
 
-use super::{Ended, LocalCopy, Phase, State, blocking};
+use super::{Ended, LocalCopy, State, blocking, whole::Phase};
 use crate::faststart::{Fast, Look};
 
 /// How far ahead of a new viewer the download looks.
@@ -40,7 +40,7 @@ impl Reader {
         let ready = |state: &mut State| {
             alive(state, generation)?;
             let there = state.have.end_from(0);
-            Ok((there >= len || state.phase == Phase::Complete).then_some(there))
+            Ok((there >= len || state.is_at_end()).then_some(there))
         };
         until(&self.copy, &mut self.changed, ready).await
     }
@@ -116,6 +116,19 @@ impl Viewer {
         until(&self.copy, &mut self.changed, ready).await
     }
 
+    /// Waits until `ready` answers something of the version that it sees.
+    pub(super) async fn until<T>(
+        &mut self,
+        mut ready: impl FnMut(&mut State) -> Result<Option<T>, Ended>,
+    ) -> Result<T, Ended> {
+        let generation = self.generation;
+        let ready = |state: &mut State| {
+            alive(state, generation)?;
+            ready(state)
+        };
+        until(&self.copy, &mut self.changed, ready).await
+    }
+
     /// Says what will be waited for soon.
     pub fn want(&mut self, range: Range<u64>) {
         let mut state = self.copy.state.lock();
@@ -138,7 +151,7 @@ impl Viewer {
                 let mapped = state.map.as_ref().map(|map| map.slice(range.start as usize..end as usize));
                 return Ok(Some((range.start..end, mapped)));
             }
-            if state.phase == Phase::Complete {
+            if state.is_at_end() {
                 return Ok(Some((range.start..range.start, Some(Bytes::new()))));
             }
             if tell(state, want, range.start..range.end.min(range.start + window)) {
