@@ -5,8 +5,9 @@
 use std::io::Cursor;
 
 use clipkeep_core::{
+    c2pa::is_marked,
     media_type::MediaType,
-    probe::probe,
+    probe::{Length, probe},
     sniff::{Sniffed, sniff},
 };
 use clipkeep_fuzz::{Dice, MAX_MEDIA, boxes, ebml};
@@ -19,12 +20,14 @@ const TYPES: &[&str] =
 fuzz_target!(|data: &[u8]| {
     let data = &data[..data.len().min(MAX_MEDIA)];
     let len = data.len() as u64;
+    let _ = is_marked(&mut Cursor::new(data), len);
+    let length = if data.first().is_some_and(|byte| byte & 1 == 0) { Length::Promised } else { Length::Unknown };
     if let Sniffed::Media(media) = sniff(data) {
-        let _ = probe(&mut Cursor::new(data), len, media);
+        let _ = probe(&mut Cursor::new(data), len, length, media);
     }
     let name = TYPES[data.last().map_or(0, |byte| *byte as usize % TYPES.len())];
     if let Some(media) = MediaType::by_name(name) {
-        let _ = probe(&mut Cursor::new(data), len, media);
+        let _ = probe(&mut Cursor::new(data), len, length, media);
     }
 });
 

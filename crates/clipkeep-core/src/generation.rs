@@ -191,6 +191,8 @@ pub struct MediaInfo {
     pub fps: Option<f64>,
     /// The RFC 6381 codec string of the main track, such as `avc1.64001f`.
     pub codec: Option<String>,
+    /// Whether the bytes carry a C2PA manifest, once that was looked at.
+    pub c2pa: Option<bool>,
 }
 
 /// A clip's row: everything known of one media file.
@@ -236,6 +238,9 @@ pub struct Clip {
     pub version: Option<SourceVersion>,
     /// In which order its bytes are served, once that is decided.
     pub view: Option<View>,
+    /// The media type that its viewers were told before all of it was seen, if
+    /// they were told one.
+    pub served_type: Option<String>,
     /// How often the source answered without giving the clip.
     pub misses: u32,
     /// Why the last fill failed, in words without a source URL.

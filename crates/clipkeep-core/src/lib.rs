@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod backoff;
+pub mod c2pa;
 pub mod config;
 pub mod cost;
 pub mod delivery;

@@ -201,6 +201,7 @@ mod tests {
             attempts: 0,
             version: None,
             view: None,
+            served_type: None,
             misses: 0,
             last_error: None,
             restarted_at: None,

@@ -62,6 +62,9 @@ pub struct ClipRow {
     pub fps: Option<f64>,
     /// RFC 6381 codec of the main track.
     pub codec: Option<String>,
+    /// Whether the stored bytes carry a C2PA manifest; null if they were stored
+    /// before that was looked at.
+    pub c2pa: Option<bool>,
     /// Bytes.
     pub size: Option<u64>,
     /// Lower-case hex SHA-256 of the stored bytes.
@@ -100,6 +103,7 @@ impl ClipRow {
             height: info.and_then(|m| m.height),
             fps: info.and_then(|m| m.fps),
             codec: info.and_then(|m| m.codec.clone()),
+            c2pa: info.and_then(|m| m.c2pa),
             kind: info.map_or(clip.kind, |m| m.kind),
             content_type: info.map_or(clip.content_type, |m| m.content_type.clone()),
             size: media.map(|sealed| sealed.size),

@@ -1,106 +1,177 @@
 //! The RFC 6381 codec string of a track, as browsers want it in `codecs="…"`.
+//!
+//! A sample description nests boxes to no end where a stranger wants it to. It
+//! is walked in one loop, and of what tells the codec only the few leading
+//! bytes that matter are looked at.
 
-use mp4_atom::{Atom, Av1c, Avcc, Codec, Esds, Hvcc, Stsd, VpcC};
+use std::io::{Read, Seek};
 
-use super::boxes::header;
+use super::{
+    Result,
+    boxes::{BoxAt, Boxes},
+};
 
-/// The string of a sample description's first entry, from an `stsd` box's
-/// body. None only if there is no entry with a readable name.
-pub(super) fn of_description(body: &[u8]) -> Option<String> {
-    let decoded = Stsd::decode_body(&mut &*body).ok();
-    let known = decoded.as_ref().and_then(|description| description.codecs.first()).and_then(of_entry);
-    known.or_else(|| entry_name(body))
+/// No configuration tells anything behind this.
+const MAX_CONFIG: u64 = 256;
+
+/// What a track's sample description says.
+#[derive(Default)]
+pub(super) struct Description {
+    /// The first entry's string. None only if there is no entry with a
+    /// readable name.
+    pub(super) codec: Option<String>,
+    /// Of pictures: width and height as they are coded.
+    pub(super) size: (u32, u32),
 }
 
-fn of_entry(entry: &Codec) -> Option<String> {
-    match entry {
-        Codec::Avc1(entry) => Some(avc("avc1", &entry.avcc)),
-        Codec::Avc3(entry) => Some(avc("avc3", &entry.avcc)),
-        Codec::Hvc1(entry) => Some(hevc("hvc1", &entry.hvcc)),
-        Codec::Hev1(entry) => Some(hevc("hev1", &entry.hvcc)),
-        Codec::Vp08(entry) => Some(vp("vp08", &entry.vpcc)),
-        Codec::Vp09(entry) => Some(vp("vp09", &entry.vpcc)),
-        Codec::Av01(entry) => Some(av1(&entry.av1c)),
-        Codec::Mp4a(entry) => Some(mp4a(&entry.esds)),
-        Codec::Opus(_) => Some("opus".to_owned()),
-        Codec::Flac(_) => Some("flac".to_owned()),
-        _ => None,
-    }
-}
-
-/// The four-character name of the first entry, for codecs without a table here.
-fn entry_name(body: &[u8]) -> Option<String> {
+/// Reads the first entry of an `stsd` box.
+pub(super) fn of_description<R: Read + Seek>(boxes: &mut Boxes<'_, R>, stsd: &BoxAt) -> Result<Description> {
     // Version and flags, then the number of entries.
-    let (first, _) = header(body.get(8..)?).ok()?;
-    let name: [u8; 4] = first.kind.into();
-    let name = std::str::from_utf8(&name).ok()?.trim_end();
+    let mut rest = (stsd.body.start + 8).min(stsd.body.end)..stsd.body.end;
+    let Some(entry) = boxes.next(&mut rest)? else { return Ok(Description::default()) };
+    let fixed = boxes.bytes(&entry, 28)?;
+    let short = |at: usize| fixed.get(at..).and_then(|b| b.first_chunk()).copied().map_or(0, u16::from_be_bytes);
+    let size = (short(24).into(), short(26).into());
+    let name = entry_name(&entry.name());
+    let codec = match &entry.name() {
+        b"Opus" => Some("opus".to_owned()),
+        b"fLaC" => Some("flac".to_owned()),
+        b"avc1" | b"avc3" | b"hvc1" | b"hev1" | b"vp08" | b"vp09" | b"av01" => configured(boxes, &entry, 78)?,
+        // QuickTime's versions of it have more fields before the boxes.
+        b"mp4a" => match short(8) {
+            1 => configured(boxes, &entry, 44)?.map_or_else(|| configured(boxes, &entry, 28), |told| Ok(Some(told)))?,
+            2 => configured(boxes, &entry, 64)?,
+            _ => configured(boxes, &entry, 28)?,
+        },
+        _ => None,
+    };
+    Ok(Description { codec: codec.or(name), size })
+}
+
+/// The string that a sample entry's configuration tells; it stands among the
+/// boxes from byte `skip` of the entry on.
+fn configured<R: Read + Seek>(boxes: &mut Boxes<'_, R>, entry: &BoxAt, skip: u64) -> Result<Option<String>> {
+    let mut rest = (entry.body.start + skip).min(entry.body.end)..entry.body.end;
+    while let Some(found) = boxes.next(&mut rest)? {
+        let told = match &found.name() {
+            // QuickTime has the configuration of AAC in there.
+            b"wave" => {
+                rest = found.body;
+                continue;
+            }
+            b"avcC" => avc(&entry.name(), &boxes.bytes(&found, MAX_CONFIG)?),
+            b"hvcC" => hevc(&entry.name(), &boxes.bytes(&found, MAX_CONFIG)?),
+            b"vpcC" => vp(&entry.name(), &boxes.bytes(&found, MAX_CONFIG)?),
+            b"av1C" => av1(&boxes.bytes(&found, MAX_CONFIG)?),
+            b"esds" => mp4a(&boxes.bytes(&found, MAX_CONFIG)?),
+            _ => None,
+        };
+        if told.is_some() {
+            return Ok(told);
+        }
+    }
+    Ok(None)
+}
+
+/// An entry's four-character name, for codecs without a table here.
+fn entry_name(name: &[u8; 4]) -> Option<String> {
+    let name = std::str::from_utf8(name).ok()?.trim_end();
     let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic());
     is_name.then(|| name.to_owned())
 }
 
 /// A Matroska track's string, from its codec id and private data.
 pub(super) fn of_matroska(id: &str, private: &[u8]) -> Option<String> {
-    let fixed = |name: &str| Some(name.to_owned());
-    match id {
-        "V_VP8" => fixed("vp8"),
-        "V_VP9" => fixed("vp9"),
-        "V_AV1" => Av1c::decode_body(&mut &*private).ok().map(|config| av1(&config)).or_else(|| fixed("av01")),
-        "V_MPEG4/ISO/AVC" => {
-            Avcc::decode_body(&mut &*private).ok().map(|config| avc("avc1", &config)).or_else(|| fixed("avc1"))
-        }
-        "V_MPEGH/ISO/HEVC" => {
-            Hvcc::decode_body(&mut &*private).ok().map(|config| hevc("hvc1", &config)).or_else(|| fixed("hvc1"))
-        }
-        "A_OPUS" => fixed("opus"),
-        "A_VORBIS" => fixed("vorbis"),
-        "A_FLAC" => fixed("flac"),
-        "A_AAC" => fixed("mp4a.40.2"),
-        _ => None,
-    }
+    let (told, name) = match id {
+        "V_VP8" => (None, "vp8"),
+        "V_VP9" => (None, "vp9"),
+        "V_AV1" => (av1(private), "av01"),
+        "V_MPEG4/ISO/AVC" => (avc(b"avc1", private), "avc1"),
+        "V_MPEGH/ISO/HEVC" => (hevc(b"hvc1", private), "hvc1"),
+        "A_OPUS" => (None, "opus"),
+        "A_VORBIS" => (None, "vorbis"),
+        "A_FLAC" => (None, "flac"),
+        "A_AAC" => (None, "mp4a.40.2"),
+        _ => return None,
+    };
+    Some(told.unwrap_or_else(|| name.to_owned()))
 }
 
 /// RFC 6381, 3.3: profile, constraints and level in hex.
-fn avc(name: &str, config: &Avcc) -> String {
-    let Avcc { avc_profile_indication, profile_compatibility, avc_level_indication, .. } = config;
-    format!("{name}.{avc_profile_indication:02x}{profile_compatibility:02x}{avc_level_indication:02x}")
+fn avc(name: &[u8; 4], config: &[u8]) -> Option<String> {
+    let [1, profile, compatibility, level, ..] = config else { return None };
+    Some(format!("{}.{profile:02x}{compatibility:02x}{level:02x}", entry_name(name)?))
 }
 
 /// ISO/IEC 14496-15, annex E.
-fn hevc(name: &str, config: &Hvcc) -> String {
-    let space = ["", "A", "B", "C"][usize::from(config.general_profile_space & 3)];
-    let compatibility = u32::from_be_bytes(config.general_profile_compatibility_flags).reverse_bits();
-    let tier = if config.general_tier_flag { 'H' } else { 'L' };
-    let Hvcc { general_profile_idc, general_level_idc, .. } = config;
-    let mut text = format!("{name}.{space}{general_profile_idc}.{compatibility:X}.{tier}{general_level_idc}");
+fn hevc(name: &[u8; 4], config: &[u8]) -> Option<String> {
+    let &[_, profile, a, b, c, d, ref constraints @ .., level] = config.first_chunk::<13>()?;
+    let space = ["", "A", "B", "C"][usize::from(profile >> 6)];
+    let tier = if profile & 0x20 == 0 { 'L' } else { 'H' };
+    let compatibility = u32::from_be_bytes([a, b, c, d]).reverse_bits();
+    let mut text = format!("{}.{space}{}.{compatibility:X}.{tier}{level}", entry_name(name)?, profile & 0x1f);
     // Constraint bytes, without the zero ones at the end.
-    let constraints = &config.general_constraint_indicator_flags;
     let kept = constraints.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
     text.extend(constraints[..kept].iter().map(|byte| format!(".{byte:X}")));
-    text
+    Some(text)
 }
 
 /// The VP codec binding's short form: profile, level, bit depth.
-fn vp(name: &str, config: &VpcC) -> String {
-    format!("{name}.{:02}.{:02}.{:02}", config.profile, config.level, config.bit_depth)
+fn vp(name: &[u8; 4], config: &[u8]) -> Option<String> {
+    // Behind version and flags.
+    let [profile, level, depth, ..] = config.get(4..)? else { return None };
+    Some(format!("{}.{profile:02}.{level:02}.{:02}", entry_name(name)?, depth >> 4))
 }
 
 /// The AV1 binding's short form: profile, level and tier, bit depth.
-fn av1(config: &Av1c) -> String {
-    let tier = if config.seq_tier_0 { 'H' } else { 'M' };
-    let depth = match (config.high_bitdepth, config.twelve_bit) {
-        (false, _) => 8,
-        (true, false) => 10,
-        (true, true) => 12,
+fn av1(config: &[u8]) -> Option<String> {
+    // A marker and version 1.
+    let [0x81, profile_level, flags, ..] = config else { return None };
+    let tier = if flags & 0x80 == 0 { 'M' } else { 'H' };
+    let depth = match flags & 0x60 {
+        0x40 => 10,
+        0x60 => 12,
+        _ => 8,
     };
-    format!("av01.{}.{:02}{tier}.{depth:02}", config.seq_profile, config.seq_level_idx_0)
+    Some(format!("av01.{}.{:02}{tier}.{depth:02}", profile_level >> 5, profile_level & 0x1f))
 }
 
 /// RFC 6381, 3.3: the object type in hex; for AAC (0x40), its kind too.
-fn mp4a(config: &Esds) -> String {
-    let config = &config.es_desc.dec_config;
-    let object_type = config.object_type_indication;
-    match &config.dec_specific {
-        Some(specific) if object_type == 0x40 => format!("mp4a.40.{}", specific.profile),
+fn mp4a(config: &[u8]) -> Option<String> {
+    // Behind version and flags: the elementary stream's descriptor, in that
+    // the decoder's, in that what is specific to AAC (ISO/IEC 14496-1, 7.2.6).
+    let stream = descriptor(config.get(4..)?, 3)?;
+    let [_, _, flags, fields @ ..] = stream else { return None };
+    let depends = if flags & 0x80 == 0 { 0 } else { 2 };
+    let url = if flags & 0x40 == 0 { 0 } else { 1 + usize::from(*fields.get(depends)?) };
+    let clock = if flags & 0x20 == 0 { 0 } else { 2 };
+    let decoder = descriptor(fields.get(depends + url + clock..)?, 4)?;
+    let (object_type, rest) = (*decoder.first()?, decoder.get(13..).unwrap_or_default());
+    let specific = descriptor(rest, 5).and_then(|specific| specific.first_chunk::<2>());
+    Some(match specific {
+        Some(&[first, second]) if object_type == 0x40 => {
+            let kind = match first >> 3 {
+                31 => 32 + (u16::from_be_bytes([first, second]) >> 5 & 0x3f),
+                kind => kind.into(),
+            };
+            format!("mp4a.40.{kind}")
+        }
         _ => format!("mp4a.{object_type:02x}"),
+    })
+}
+
+/// The body of the first descriptor of this kind, as far as it is there.
+fn descriptor(mut bytes: &[u8], kind: u8) -> Option<&[u8]> {
+    loop {
+        let (found, rest) = bytes.split_first()?;
+        // Seven bits a byte, four at most; all but the last have the eighth set.
+        let more = rest.iter().take(3).take_while(|byte| **byte & 0x80 != 0).count();
+        let (size, rest) = rest.split_at_checked(more + 1)?;
+        let size = size.iter().fold(0_usize, |size, byte| size << 7 | usize::from(byte & 0x7f));
+        let (body, behind) = rest.split_at(size.min(rest.len()));
+        if *found == kind {
+            return Some(body);
+        }
+        bytes = behind;
     }
 }

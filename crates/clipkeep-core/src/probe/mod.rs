@@ -6,18 +6,35 @@
 
 mod audio;
 mod boxes;
+mod buffered;
 mod codec;
+mod early;
+mod fragment;
 mod image;
 mod mp4;
+mod samples;
 mod timing;
 mod webm;
 
 use std::io::{self, Read, Seek, SeekFrom};
 
+use self::buffered::Buffered;
+pub use self::early::{Early, content_type};
 use crate::{
+    c2pa,
     generation::{Kind, MediaInfo},
     media_type::MediaType,
 };
+
+/// Whether the file's source said how long it is. If so, what is there is all
+/// that it has; if not, the file must show that nothing is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// It did, and the file is as long.
+    Promised,
+    /// It did not: the file ends where the source stopped to send.
+    Unknown,
+}
 
 /// Why a file is no acceptable media.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +42,8 @@ pub enum ProbeError {
     /// It looks like MP4 or QuickTime but has no `moov`: it cannot be played.
     #[error("the file has no movie header")]
     NoMovie,
-    /// It promises bytes past its end.
+    /// Samples of it are missing, or it breaks off where nobody said how long
+    /// it is.
     #[error("the file is cut off")]
     Truncated,
     /// It breaks its format's rules.
@@ -42,10 +60,16 @@ type Result<T, E = ProbeError> = std::result::Result<T, E>;
 ///
 /// What a format does not tell, or cannot tell cheaply, is `None`. MP4,
 /// QuickTime, WebM and Matroska files are also checked for being whole.
-/// Blocks on `reader`.
-pub fn probe<R: Read + Seek>(reader: &mut R, len: u64, media: &'static MediaType) -> Result<MediaInfo> {
+/// Blocks on `reader`, which need not be buffered.
+pub fn probe<R: Read + Seek>(reader: &mut R, len: u64, length: Length, media: &'static MediaType) -> Result<MediaInfo> {
+    let reader = &mut Buffered::new(reader, len);
+    let info = facts(reader, len, length, media)?;
+    Ok(MediaInfo { c2pa: Some(c2pa::is_marked(reader, len)?), ..info })
+}
+
+fn facts<R: Read + Seek>(reader: &mut R, len: u64, length: Length, media: &'static MediaType) -> Result<MediaInfo> {
     match media.name {
-        "video/mp4" | "video/quicktime" | "audio/mp4" => mp4::probe(reader, len, media),
+        "video/mp4" | "video/quicktime" | "audio/mp4" => mp4::probe(reader, len, length, media),
         "video/webm" | "video/x-matroska" | "audio/webm" => webm::probe(reader, len, media),
         _ if media.kind == Kind::Image => image::probe(reader, len, media),
         _ => audio::probe(reader, len, media),
@@ -62,6 +86,7 @@ fn bare(media: &'static MediaType) -> MediaInfo {
         height: None,
         fps: None,
         codec: None,
+        c2pa: None,
     }
 }
 

@@ -1,15 +1,18 @@
 //! MP4 and QuickTime: facts from `moov`, and from the fragments where the
-//! movie is fragmented.
+//! movie is fragmented; and whether all samples are there.
 
 use std::io::{Read, Seek};
 
-use mp4_atom::{Co64, Mdhd, Mehd, Mvhd, Stco, Stts, Tkhd, Trex};
+use mp4_atom::{Mdhd, Mehd, Mvhd, Tkhd, Trex};
 
 use super::{
-    ProbeError, Result, bare,
+    Length, ProbeError, Result, bare,
     boxes::{BoxAt, Boxes},
-    codec, seconds,
-    timing::{self, Timing},
+    codec::{self, Description},
+    fragment,
+    samples::SampleTables,
+    seconds,
+    timing::Timing,
 };
 use crate::{
     generation::{Kind, MediaInfo},
@@ -17,28 +20,97 @@ use crate::{
 };
 
 const MAX_TRACKS: usize = 64;
-const MAX_SMALL: u64 = 64 * 1024;
-/// A sample description may embed a colour profile.
-const MAX_DESCRIPTION: u64 = 1024 * 1024;
-/// Two million entries; longer tables are not looked at.
-const MAX_TABLE: u64 = 16 * 1024 * 1024;
+/// How deep boxes of a track are followed. Four levels are the rule.
+const MAX_DEPTH: u8 = 8;
+const NO_TRACK: ProbeError = ProbeError::Malformed("no video or audio track");
 
-pub(super) fn probe<R: Read + Seek>(reader: &mut R, len: u64, media: &'static MediaType) -> Result<MediaInfo> {
+pub(super) fn probe<R: Read + Seek>(
+    reader: &mut R,
+    len: u64,
+    length: Length,
+    media: &'static MediaType,
+) -> Result<MediaInfo> {
     let mut boxes = Boxes::new(reader, len);
     let mut movie: Option<Movie> = None;
-    let mut has_data = false;
+    let mut end = End::default();
     let mut rest = boxes.all();
     while let Some(found) = boxes.next(&mut rest)? {
         match (&found.name(), &mut movie) {
             (b"moov", None) => movie = Some(Movie::read(&mut boxes, &found)?),
-            (b"mdat", _) => has_data = true,
-            (b"moof", Some(movie)) => movie.add_fragment(&mut boxes, &found)?,
+            (b"mdat", _) => end.has_data = true,
+            (b"moof", Some(movie)) => fragment::add(&mut boxes, &found, &mut movie.tracks)?,
             _ => {}
         }
+        end.cut = found.is_cut.then(|| found.name());
     }
-    let movie = movie.ok_or(ProbeError::NoMovie)?;
-    movie.check_whole(len, has_data)?;
-    movie.facts(media)
+    end.odd = rest.end - rest.start;
+    match movie {
+        Some(movie) => {
+            movie.check_whole(len, length, &end)?;
+            movie.facts(media)
+        }
+        None if boxes.gave_up() => Err(ProbeError::Malformed("too many boxes")),
+        None if end.cut.is_some() => Err(ProbeError::Truncated),
+        None => Err(ProbeError::NoMovie),
+    }
+}
+
+/// The media type that [`probe`] will find, from the handlers of the first
+/// `moov` alone.
+pub(super) fn content_type<R: Read + Seek>(reader: &mut R, len: u64, media: &'static MediaType) -> Result<String> {
+    let mut boxes = Boxes::new(reader, len);
+    let mut rest = boxes.all();
+    while let Some(found) = boxes.next(&mut rest)? {
+        if found.name() == *b"moov" {
+            let mut handlers = Vec::new();
+            let mut inner = found.body.clone();
+            while let Some(found) = boxes.next(&mut inner)? {
+                if found.name() == *b"trak" && handlers.len() < MAX_TRACKS {
+                    let mut track = Track::default();
+                    track.read_handler(&mut boxes, &found, 1)?;
+                    handlers.push(track.handler);
+                }
+            }
+            let kind = match handlers {
+                handlers if handlers.contains(b"vide") => Kind::Video,
+                handlers if handlers.contains(b"soun") => Kind::Audio,
+                _ => return Err(NO_TRACK),
+            };
+            return Ok(name_of(kind, media).to_owned());
+        }
+    }
+    Err(ProbeError::NoMovie)
+}
+
+/// What a movie of this kind is called that was sniffed as `media`.
+fn name_of(kind: Kind, media: &'static MediaType) -> &'static str {
+    match kind {
+        kind if kind == media.kind => media.name,
+        Kind::Audio => "audio/mp4",
+        _ => "video/mp4",
+    }
+}
+
+/// How a file's outermost boxes end.
+#[derive(Default)]
+struct End {
+    has_data: bool,
+    /// The box that claims more than there is.
+    cut: Option<[u8; 4]>,
+    /// Bytes behind the last box that are no box.
+    odd: u64,
+}
+
+impl End {
+    /// Whether a box breaks off there. What is none of these is rather text or
+    /// filling behind the last box.
+    fn is_cut_box(&self) -> bool {
+        const KNOWN: &[&[u8; 4]] = &[
+            b"ftyp", b"moov", b"mdat", b"moof", b"mfra", b"free", b"skip", b"wide", b"uuid", b"meta", b"udta", b"sidx",
+            b"ssix", b"styp", b"emsg", b"prft", b"pdin", b"imda",
+        ];
+        self.cut.is_some_and(|kind| KNOWN.contains(&&kind))
+    }
 }
 
 #[derive(Default)]
@@ -49,20 +121,26 @@ struct Movie {
     whole_duration: u64,
     fragmented: bool,
     tracks: Vec<Track>,
+    /// Whether it breaks off in a track, or before the first one.
+    is_cut: bool,
 }
 
 #[derive(Default)]
-struct Track {
+pub(super) struct Track {
     handler: [u8; 4],
     timescale: u32,
     /// In the movie's time scale, edits applied.
     duration: u64,
+    /// Pixels as displayed, by `tkhd`; the turn is in them.
     width: u32,
     height: u32,
-    codec: Option<String>,
-    timing: Timing,
-    /// Where the last chunk of the sample table starts.
-    last_chunk: Option<u64>,
+    is_turned: bool,
+    description: Description,
+    pub(super) timing: Timing,
+    /// What fragments take a sample's size for where they do not say.
+    pub(super) default_size: u32,
+    /// Where the last sample ends in the file.
+    pub(super) data_end: u64,
 }
 
 impl Movie {
@@ -73,18 +151,21 @@ impl Movie {
         while let Some(found) = boxes.next(&mut rest)? {
             match &found.name() {
                 b"mvhd" => {
-                    let header: Mvhd = boxes.atom(&found, MAX_SMALL)?.ok_or(ProbeError::Malformed("mvhd"))?;
-                    movie.timescale = header.timescale;
-                    movie.duration = known(header.duration);
+                    if let Some(Mvhd { timescale, duration, .. }) = boxes.atom(&found)? {
+                        (movie.timescale, movie.duration) = (timescale, known(duration));
+                    }
                 }
                 b"trak" if movie.tracks.len() < MAX_TRACKS => movie.tracks.push(Track::read(boxes, &found)?),
                 b"mvex" => movie.read_extension(boxes, &found, &mut defaults)?,
                 _ => {}
             }
+            movie.is_cut |= moov.is_cut && found.is_cut && found.name() == *b"trak";
         }
+        movie.is_cut |= moov.is_cut && movie.tracks.is_empty();
         for track in &mut movie.tracks {
             if let Some(own) = defaults.iter().find(|own| own.track_id == track.timing.track_id) {
                 track.timing.set_defaults(own);
+                track.default_size = own.default_sample_size;
             }
         }
         Ok(movie)
@@ -101,46 +182,38 @@ impl Movie {
         while let Some(found) = boxes.next(&mut rest)? {
             match &found.name() {
                 b"mehd" => {
-                    let header: Option<Mehd> = boxes.atom(&found, MAX_SMALL)?;
+                    let header: Option<Mehd> = boxes.atom(&found)?;
                     self.whole_duration = header.map_or(0, |header| known(header.fragment_duration));
                 }
-                b"trex" if defaults.len() < MAX_TRACKS => defaults.extend(boxes.atom::<Trex>(&found, MAX_SMALL)?),
+                b"trex" if defaults.len() < MAX_TRACKS => defaults.extend(boxes.atom::<Trex>(&found)?),
                 _ => {}
             }
         }
         Ok(())
     }
 
-    fn add_fragment<R: Read + Seek>(&mut self, boxes: &mut Boxes<'_, R>, moof: &BoxAt) -> Result<()> {
-        let mut timings: Vec<&mut Timing> = self.tracks.iter_mut().map(|track| &mut track.timing).collect();
-        timing::add_fragment(boxes, moof, &mut timings)
-    }
-
-    /// Boxes may all be whole where the file is not: cut before its first
-    /// `mdat`, or within an `mdat` that goes «to the end».
-    fn check_whole(&self, len: u64, has_data: bool) -> Result<()> {
-        let past_end = self.tracks.iter().filter_map(|track| track.last_chunk).any(|chunk| chunk >= len);
-        if past_end || !has_data { Err(ProbeError::Truncated) } else { Ok(()) }
+    /// All samples must be there. What stands behind them is nothing to
+    /// players; where nobody said how long the file is, it may tell of a cut.
+    fn check_whole(&self, len: u64, length: Length, end: &End) -> Result<()> {
+        let played = |track: &&Track| matches!(&track.handler, b"vide" | b"soun");
+        let past_end = self.tracks.iter().filter(played).any(|track| track.data_end > len);
+        let breaks_off = end.is_cut_box() || (self.fragmented && end.odd > 0);
+        let cut = past_end || !end.has_data || self.is_cut || (length == Length::Unknown && breaks_off);
+        if cut { Err(ProbeError::Truncated) } else { Ok(()) }
     }
 
     fn facts(&self, media: &'static MediaType) -> Result<MediaInfo> {
         let first = |handler: &[u8; 4]| self.tracks.iter().find(|track| track.handler == *handler);
-        let (kind, main) = match (first(b"vide"), first(b"soun")) {
-            (Some(video), _) => (Kind::Video, video),
-            (None, Some(sound)) => (Kind::Audio, sound),
-            (None, None) => return Err(ProbeError::Malformed("no video or audio track")),
-        };
+        let main = first(b"vide").or_else(|| first(b"soun")).ok_or(NO_TRACK)?;
+        let kind = if main.handler == *b"vide" { Kind::Video } else { Kind::Audio };
         let mut facts = bare(media);
-        if kind != media.kind {
-            facts.kind = kind;
-            facts.content_type = if kind == Kind::Audio { "audio/mp4" } else { "video/mp4" }.to_owned();
-        }
+        facts.kind = kind;
+        name_of(kind, media).clone_into(&mut facts.content_type);
         facts.duration = self.seconds();
-        facts.codec.clone_from(&main.codec);
+        facts.codec.clone_from(&main.description.codec);
         if kind == Kind::Video {
             facts.fps = seconds(main.timescale.into(), main.timing.per_sample());
-            facts.width = Some(main.width).filter(|side| *side > 0);
-            facts.height = Some(main.height).filter(|side| *side > 0);
+            (facts.width, facts.height) = main.size().unzip();
         }
         Ok(facts)
     }
@@ -166,67 +239,86 @@ impl Movie {
 
 impl Track {
     fn read<R: Read + Seek>(boxes: &mut Boxes<'_, R>, trak: &BoxAt) -> Result<Self> {
-        let mut track = Self::default();
-        track.read_children(boxes, trak)?;
+        let (mut track, mut tables) = (Self::default(), SampleTables::default());
+        track.read_children(boxes, trak, 1, &mut tables)?;
+        track.data_end = tables.end(boxes)?;
         Ok(track)
     }
 
     /// The containers on the way to the sample tables hold one of each kind,
-    /// so one flat match reads them all.
-    fn read_children<R: Read + Seek>(&mut self, boxes: &mut Boxes<'_, R>, parent: &BoxAt) -> Result<()> {
+    /// so one flat match reads them all, wherever they stand: a container
+    /// without a length swallows those behind it.
+    fn read_children<R: Read + Seek>(
+        &mut self,
+        boxes: &mut Boxes<'_, R>,
+        parent: &BoxAt,
+        depth: u8,
+        tables: &mut SampleTables,
+    ) -> Result<()> {
         let mut rest = parent.body.clone();
         while let Some(found) = boxes.next(&mut rest)? {
-            match (&parent.name(), &found.name()) {
-                (b"trak", b"mdia") | (b"mdia", b"minf") | (b"minf", b"stbl") => self.read_children(boxes, &found)?,
-                (b"trak", b"tkhd") => {
-                    let header = boxes.atom(&found, MAX_SMALL)?.ok_or(ProbeError::Malformed("tkhd"))?;
-                    self.set_header(&header);
+            match &found.name() {
+                b"mdia" | b"minf" | b"stbl" | b"edts" | b"dinf" if depth < MAX_DEPTH => {
+                    self.read_children(boxes, &found, depth + 1, tables)?;
                 }
-                (b"mdia", b"mdhd") => {
-                    let header: Mdhd = boxes.atom(&found, MAX_SMALL)?.ok_or(ProbeError::Malformed("mdhd"))?;
-                    self.timescale = header.timescale;
+                b"tkhd" => {
+                    if let Some(header) = boxes.atom(&found)? {
+                        self.set_header(&header);
+                    }
                 }
-                // Only the handler's kind: its name is in any encoding.
-                (b"mdia", b"hdlr") => {
-                    let head = boxes.bytes(&found, 12)?;
-                    self.handler = head.last_chunk().copied().filter(|_| head.len() == 12).unwrap_or_default();
+                b"mdhd" => {
+                    let header: Option<Mdhd> = boxes.atom(&found)?;
+                    self.timescale = header.map_or(0, |header| header.timescale);
                 }
-                (b"stbl", _) => self.read_table(boxes, &found)?,
+                b"hdlr" => self.set_handler(&boxes.bytes(&found, 12)?),
+                b"stsd" => self.description = codec::of_description(boxes, &found)?,
+                b"stts" => self.timing.add_table(boxes, &found)?,
+                _ => tables.take(found),
+            }
+        }
+        Ok(())
+    }
+
+    /// Only what its media is, looking at nothing else.
+    fn read_handler<R: Read + Seek>(&mut self, boxes: &mut Boxes<'_, R>, parent: &BoxAt, depth: u8) -> Result<()> {
+        let mut rest = parent.body.clone();
+        while let Some(found) = boxes.next(&mut rest)? {
+            match &found.name() {
+                b"mdia" | b"minf" | b"stbl" | b"edts" | b"dinf" if depth < MAX_DEPTH => {
+                    self.read_handler(boxes, &found, depth + 1)?;
+                }
+                b"hdlr" => self.set_handler(&boxes.bytes(&found, 12)?),
                 _ => {}
             }
         }
         Ok(())
     }
 
-    fn read_table<R: Read + Seek>(&mut self, boxes: &mut Boxes<'_, R>, found: &BoxAt) -> Result<()> {
-        match &found.name() {
-            b"stsd" => self.codec = codec::of_description(&boxes.bytes(found, MAX_DESCRIPTION)?),
-            b"stts" => {
-                if let Some(table) = boxes.atom::<Stts>(found, MAX_TABLE)? {
-                    self.timing.add_table(&table);
-                }
-            }
-            b"stco" => {
-                let table: Option<Stco> = boxes.atom(found, MAX_TABLE)?;
-                self.last_chunk = table.and_then(|table| table.entries.into_iter().max()).map(u64::from);
-            }
-            b"co64" => {
-                let table: Option<Co64> = boxes.atom(found, MAX_TABLE)?;
-                self.last_chunk = table.and_then(|table| table.entries.into_iter().max());
-            }
-            _ => {}
+    /// Only the handler's kind: its name is in any encoding. QuickTime also
+    /// tells of a data handler (`dhlr`), which says nothing of the media.
+    fn set_handler(&mut self, head: &[u8]) {
+        if let Some([_, _, _, _, component @ .., a, b, c, d]) = head.first_chunk::<12>()
+            && component != b"dhlr"
+            && self.handler == [0; 4]
+        {
+            self.handler = [*a, *b, *c, *d];
         }
-        Ok(())
     }
 
     fn set_header(&mut self, header: &Tkhd) {
         self.timing.track_id = header.track_id;
         self.duration = known(header.duration);
         let round = |side: mp4_atom::FixedPoint<u16>| u32::from(side.integer()) + u32::from(side.decimal() >> 15);
-        let (width, height) = (round(header.width), round(header.height));
+        (self.width, self.height) = (round(header.width), round(header.height));
         // A quarter turn has its scale off the diagonal.
-        let turned = header.matrix.a == 0 && header.matrix.d == 0 && header.matrix.b != 0;
-        (self.width, self.height) = if turned { (height, width) } else { (width, height) };
+        self.is_turned = header.matrix.a == 0 && header.matrix.d == 0 && header.matrix.b != 0;
+    }
+
+    /// Pixels as displayed: the header's, else those that are coded.
+    fn size(&self) -> Option<(u32, u32)> {
+        let told = [(self.width, self.height), self.description.size];
+        let (width, height) = told.into_iter().find(|(width, height)| *width > 0 && *height > 0)?;
+        Some(if self.is_turned { (height, width) } else { (width, height) })
     }
 
     /// From the first sample to the last one's end, in seconds.

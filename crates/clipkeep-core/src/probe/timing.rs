@@ -2,16 +2,12 @@
 
 use std::io::{Read, Seek};
 
-use mp4_atom::{Stts, Tfdt, Tfhd, Trex, Trun, TrunSamples};
+use mp4_atom::Trex;
 
 use super::{
     Result,
-    boxes::{BoxAt, Boxes},
+    boxes::{BoxAt, Boxes, Table},
 };
-
-/// About 65,000 samples in one run.
-const MAX_TRUN: u64 = 1024 * 1024;
-const MAX_SMALL: u64 = 64 * 1024;
 
 /// How many samples a track has and how long they play, in its own time scale.
 #[derive(Clone, Debug, Default)]
@@ -32,14 +28,18 @@ pub(super) struct Timing {
 }
 
 impl Timing {
-    /// Counts the samples of the sample table.
-    pub(super) fn add_table(&mut self, table: &Stts) {
-        for entry in &table.entries {
-            self.add(entry.sample_count, entry.sample_delta);
+    /// Counts the samples of the sample table (`stts`).
+    pub(super) fn add_table<R: Read + Seek>(&mut self, boxes: &mut Boxes<'_, R>, found: &BoxAt) -> Result<()> {
+        let head = boxes.bytes(found, 8)?;
+        let count = head.get(4..).and_then(|bytes| bytes.first_chunk()).copied().map_or(0, u32::from_be_bytes);
+        let mut table = Table::<8>::within(found, 8, count.into());
+        while let Some([a, b, c, d, e, f, g, h]) = table.next(boxes)? {
+            self.add(u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
         }
         if self.samples > 0 {
             self.start = Some(0);
         }
+        Ok(())
     }
 
     pub(super) fn set_defaults(&mut self, defaults: &Trex) {
@@ -53,24 +53,25 @@ impl Timing {
         if self.in_fragments && is_steady { self.common.into() } else { self.played as f64 / self.samples as f64 }
     }
 
-    fn start_at(&mut self, time: u64) {
+    /// A fragment says when its first sample plays.
+    pub(super) fn start_at(&mut self, time: u64) {
         self.end = self.end.max(time);
         self.start.get_or_insert(time);
     }
 
-    fn add_run(&mut self, run: &Trun, default_duration: Option<u32>) {
-        let default_duration = default_duration.unwrap_or(self.default_duration);
-        self.in_fragments = true;
-        self.start.get_or_insert(self.end);
-        match &run.samples {
-            TrunSamples::Inherited { count, .. } => self.add(*count, default_duration),
-            TrunSamples::Explicit(entries) => {
-                entries.iter().for_each(|entry| self.add(1, entry.duration.unwrap_or(default_duration)));
-            }
-        }
+    /// What a fragment takes a sample's duration for where it does not say.
+    pub(super) const fn default_duration(&self) -> u32 {
+        self.default_duration
     }
 
-    fn add(&mut self, count: u32, duration: u32) {
+    /// A run of a fragment's samples begins.
+    pub(super) fn begin_run(&mut self) {
+        self.in_fragments = true;
+        self.start.get_or_insert(self.end);
+    }
+
+    /// Counts `count` samples that play for `duration` each.
+    pub(super) fn add(&mut self, count: u32, duration: u32) {
         let (count, played) = (u64::from(count), u64::from(count) * u64::from(duration));
         self.samples = self.samples.saturating_add(count);
         self.played = self.played.saturating_add(played);
@@ -83,52 +84,4 @@ impl Timing {
             (self.common, self.lead) = (duration, count - self.lead);
         }
     }
-}
-
-/// Counts the samples of one `moof`.
-pub(super) fn add_fragment<R: Read + Seek>(
-    boxes: &mut Boxes<'_, R>,
-    fragment: &BoxAt,
-    tracks: &mut [&mut Timing],
-) -> Result<()> {
-    let mut rest = fragment.body.clone();
-    while let Some(child) = boxes.next(&mut rest)? {
-        if child.name() == *b"traf" {
-            add_track_fragment(boxes, &child, tracks)?;
-        }
-    }
-    Ok(())
-}
-
-fn add_track_fragment<R: Read + Seek>(
-    boxes: &mut Boxes<'_, R>,
-    fragment: &BoxAt,
-    tracks: &mut [&mut Timing],
-) -> Result<()> {
-    let mut header = Tfhd::default();
-    let mut rest = fragment.body.clone();
-    while let Some(child) = boxes.next(&mut rest)? {
-        // `tfhd` comes first and names the track, `tfdt` before any `trun`.
-        match &child.name() {
-            b"tfhd" => header = boxes.atom(&child, MAX_SMALL)?.unwrap_or_default(),
-            b"tfdt" => {
-                let time: Option<Tfdt> = boxes.atom(&child, MAX_SMALL)?;
-                if let (Some(time), Some(timing)) = (time, of_track(tracks, header.track_id)) {
-                    timing.start_at(time.base_media_decode_time);
-                }
-            }
-            b"trun" => {
-                let run: Option<Trun> = boxes.atom(&child, MAX_TRUN)?;
-                if let (Some(run), Some(timing)) = (run, of_track(tracks, header.track_id)) {
-                    timing.add_run(&run, header.default_sample_duration);
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-fn of_track<'t>(tracks: &'t mut [&mut Timing], track_id: u32) -> Option<&'t mut Timing> {
-    tracks.iter_mut().find(|timing| timing.track_id == track_id).map(|timing| &mut **timing)
 }

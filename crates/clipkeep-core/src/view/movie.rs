@@ -5,15 +5,19 @@ use bytes::Bytes;
 
 use super::{FastStart, scan::header};
 
-/// How deep boxes are followed.
-const MAX_DEPTH: u8 = 8;
-
 /// A changed `moov`, header included. As long as the original.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Movie(Bytes);
 
 /// Something that cannot be moved, or not without knowing more.
 struct Odd;
+
+/// What was raised.
+#[derive(Default)]
+struct Found {
+    tables: usize,
+    offsets: u64,
+}
 
 impl Movie {
     /// The `moov` as it must read at its new place, made of the file's own
@@ -29,11 +33,12 @@ impl Movie {
             // «To the end of the file» is true no more.
             bytes[..4].copy_from_slice(&u32::try_from(len).ok()?.to_be_bytes());
         }
-        let mut offsets = 0;
         let head = usize::try_from(outer.head).ok()?;
-        walk(&mut bytes[head..], b"moov", 0, fast, &mut offsets).ok()?;
+        let named = places(&bytes[head..]);
+        let mut found = Found::default();
+        walk(&mut bytes[head..], b"moov", fast, &mut found).ok()?;
         // Without samples there is nothing to start.
-        (offsets > 0).then(|| Self(bytes.into()))
+        (found.offsets > 0 && found.tables == named).then(|| Self(bytes.into()))
     }
 
     /// Its bytes.
@@ -42,32 +47,87 @@ impl Movie {
     }
 }
 
+/// Boxes that are moved as they are: they speak of no place in the file. Any
+/// other kind is odd, and so are two where there can be one.
+const HARMLESS: &[(&[u8; 4], &[&[u8; 4]])] = &[
+    (b"moov", &[b"mvhd", b"iods", b"udta", b"meta", b"free", b"skip", b"wide", b"ctab", b"clip", b"prfl"]),
+    (
+        b"trak",
+        &[
+            b"tkhd", b"edts", b"tref", b"udta", b"meta", b"load", b"tapt", b"clip", b"matt", b"txas", b"trgr", b"free",
+            b"skip", b"wide",
+        ],
+    ),
+    (b"mdia", &[b"mdhd", b"hdlr", b"elng", b"udta", b"meta", b"free", b"skip", b"wide"]),
+    (
+        b"minf",
+        &[b"vmhd", b"smhd", b"hmhd", b"nmhd", b"sthd", b"gmhd", b"gmin", b"hdlr", b"free", b"skip", b"wide", b"code"],
+    ),
+    (
+        b"stbl",
+        &[
+            b"stsd", b"stts", b"ctts", b"cslg", b"stsc", b"stsz", b"stz2", b"stss", b"stps", b"stsh", b"padb", b"stdp",
+            b"sdtp", b"sbgp", b"sgpd", b"csgp", b"subs", b"free", b"skip", b"wide",
+        ],
+    ),
+    (b"dinf", &[]),
+];
+
+/// Kinds of boxes with places in the file, or with others that have. In no
+/// `moov` that is moved do they stand anywhere, but for the tables that are
+/// raised: parsers find them where no rule would have them.
+const PLACES: [&[u8; 4]; 14] = [
+    b"stco", b"co64", b"saio", b"iloc", b"tfra", b"sidx", b"ssix", b"moof", b"traf", b"trun", b"mvex", b"cmov",
+    b"rmra", b"mfra",
+];
+
 /// Goes through the boxes in `body`, which is that of a `parent` box.
-fn walk(mut body: &mut [u8], parent: &[u8; 4], depth: u8, fast: &FastStart, offsets: &mut u64) -> Result<(), Odd> {
-    if depth > MAX_DEPTH {
-        return Err(Odd);
-    }
+fn walk(mut body: &mut [u8], parent: &[u8; 4], fast: &FastStart, found: &mut Found) -> Result<(), Odd> {
+    let harmless = HARMLESS.iter().find(|(kind, _)| *kind == parent).map_or(&[][..], |(_, kinds)| kinds);
+    let mut inner_boxes = 0;
     while body.len() >= 8 {
-        let found = header(body, body.len() as u64).ok_or(Odd)?;
-        let (head, len) = (found.head as usize, found.len as usize);
+        // Without a length of its own a box swallows those behind it, or not:
+        // parsers differ.
+        let outer = header(body, body.len() as u64).filter(|_| !body.starts_with(&[0; 4])).ok_or(Odd)?;
+        let (head, len) = (outer.head as usize, outer.len as usize);
         let (this, rest) = body.split_at_mut(len);
         let inner = &mut this[head..];
-        match (parent, &found.kind) {
-            (b"moov", b"trak") | (b"trak", b"mdia") | (b"mdia", b"minf") | (b"minf", b"stbl" | b"dinf") => {
-                walk(inner, &found.kind, depth + 1, fast, offsets)?;
+        match (parent, &outer.kind) {
+            (b"moov", b"trak") => walk(inner, b"trak", fast, found)?,
+            (b"trak", b"mdia") | (b"mdia", b"minf") | (b"minf", b"stbl") => {
+                inner_boxes += 1;
+                walk(inner, &outer.kind, fast, found)?;
             }
-            (b"stbl", b"stco") => *offsets += raise::<4>(inner, fast)?,
-            (b"stbl", b"co64") => *offsets += raise::<8>(inner, fast)?,
+            (b"minf", b"dinf") => walk(inner, b"dinf", fast, found)?,
             (b"dinf", b"dref") => only_this_file(inner)?,
-            // Fragments to come, a compressed header, offsets of other kinds.
-            (_, b"mvex" | b"cmov" | b"saio") => return Err(Odd),
-            (_, b"meta") if inner.windows(4).any(|bytes| bytes == b"iloc") => return Err(Odd),
-            _ => {}
+            (b"stbl", b"stco") => {
+                inner_boxes += 1;
+                found.offsets += raise::<4>(inner, fast)?;
+                found.tables += 1;
+            }
+            (b"stbl", b"co64") => {
+                inner_boxes += 1;
+                found.offsets += raise::<8>(inner, fast)?;
+                found.tables += 1;
+            }
+            (_, kind) if harmless.contains(&kind) => {}
+            _ => return Err(Odd),
         }
         body = rest;
     }
+    let is_single = match parent {
+        b"trak" | b"mdia" | b"minf" | b"stbl" => inner_boxes == 1,
+        _ => true,
+    };
     // QuickTime ends some lists with four zero bytes.
-    if body.iter().all(|byte| *byte == 0) { Ok(()) } else { Err(Odd) }
+    if is_single && body.iter().all(|byte| *byte == 0) { Ok(()) } else { Err(Odd) }
+}
+
+/// How often a kind of [`PLACES`] is named.
+fn places(bytes: &[u8]) -> usize {
+    // Few bytes begin one, so most windows cost one look.
+    let begins = |byte: u8| PLACES.iter().any(|kind| kind[0] == byte);
+    bytes.windows(4).filter(|name| begins(name[0]) && PLACES.iter().any(|kind| name == kind)).count()
 }
 
 /// Raises a table's chunk offsets; answers how many there are.

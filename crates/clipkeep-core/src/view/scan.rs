@@ -5,6 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::{FastStart, Movie, View};
+use crate::c2pa;
 
 /// How much is asked for at once: box headers mostly lie close together.
 const LOOK: u64 = 4 * 1024;
@@ -12,6 +13,11 @@ const LOOK: u64 = 4 * 1024;
 const MAX_MOVIE: u64 = 16 * 1024 * 1024;
 /// The most boxes on the outermost level that are looked at.
 const MAX_BOXES: usize = 64;
+
+/// Kinds of outermost boxes that hold no places in the file. All others are
+/// odd: fragments and their indices, items (`meta`), a second `moov`, and
+/// whatever is not known here.
+const STAYS: &[&[u8; 4]] = &[b"mdat", b"free", b"skip", b"wide", b"uuid", b"udta", b"pnot", b"PICT", b"pdin"];
 
 /// How far a scan came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,8 +53,8 @@ fn find(len: u64, have: &impl Fn(Range<u64>) -> Option<Bytes>) -> Result<View, R
             // Movable only if it stands behind the data.
             b"moov" if !has_data => return Ok(View::Plain),
             b"moov" => return behind_data(insert_at, outer.range, len, have),
-            // Fragments, and boxes that speak of places in the file.
-            b"moof" | b"mfra" | b"sidx" | b"ssix" | b"meta" => return Ok(View::Plain),
+            kind if !STAYS.contains(&kind) => return Ok(View::Plain),
+            _ if is_marked(&outer, len, have)? => return Ok(View::Plain),
             _ => {}
         }
         at = outer.range.end;
@@ -71,7 +77,7 @@ fn behind_data(
     Ok(Movie::moved(&fast, &bytes).map_or(View::Plain, |_| View::FastStart(fast)))
 }
 
-/// Whether behind `moov` there is a second one, a fragment, or garbage.
+/// Whether behind `moov` there is anything but what is known to stay as it is.
 fn followed_by_oddity(mut at: u64, len: u64, have: &impl Fn(Range<u64>) -> Option<Bytes>) -> Result<bool, Range<u64>> {
     for _ in 0..MAX_BOXES {
         if at == len {
@@ -79,13 +85,22 @@ fn followed_by_oddity(mut at: u64, len: u64, have: &impl Fn(Range<u64>) -> Optio
         }
         match outer(at, len, have)? {
             None => return Ok(true),
-            Some(outer) if matches!(&outer.kind, b"moov" | b"moof" | b"mfra" | b"sidx" | b"ssix" | b"meta") => {
-                return Ok(true);
-            }
+            Some(outer) if !STAYS.contains(&&outer.kind) || is_marked(&outer, len, have)? => return Ok(true),
             Some(outer) => at = outer.range.end,
         }
     }
     Ok(true)
+}
+
+/// Whether the box is a C2PA mark: such a file is never rearranged.
+fn is_marked(outer: &Outer, len: u64, have: &impl Fn(Range<u64>) -> Option<Bytes>) -> Result<bool, Range<u64>> {
+    if outer.kind != *b"uuid" {
+        return Ok(false);
+    }
+    let start = outer.range.start;
+    let head = start..len.min(start + 32);
+    let bytes = have(head).ok_or_else(|| start..len.min(start + LOOK))?;
+    Ok(c2pa::is_mark(&bytes))
 }
 
 /// The box at `at`; `None` if there is none, or it breaks the rules.

@@ -71,16 +71,16 @@ fn a_movie_behind_its_data_is_served_first_with_raised_offsets() {
 }
 
 #[test]
-fn offsets_lead_to_the_same_bytes_with_several_and_large_and_unknown_boxes() {
+fn offsets_lead_to_the_same_bytes_with_several_and_large_and_other_boxes() {
     let parts = [
         ftyp(),
         boxed(b"free", &[0; 9]),
         large(b"mdat", b"AAAAAAAA"),
-        boxed(b"abcd", b"unknown"),
+        boxed(b"uuid", b"sixteen bytes of XMP and some"),
         boxed(b"mdat", b"BBBBBBBB"),
     ];
     let a = (FTYP + 17 + 16) as u64;
-    let b = a + 8 + 15 + 8;
+    let b = a + 8 + 37 + 8;
     for behind in [boxed(b"mdat", b"CCCC"), [&0_u32.to_be_bytes()[..], b"mdatCCCC"].concat()] {
         let start: usize = parts.iter().map(Vec::len).sum();
         let movie_len = moov(&[stco(&[a, b, 0])], &[]).len();
@@ -136,6 +136,91 @@ fn what_is_odd_is_served_as_it_is() {
     let moved = render(&file, 0..file.len() as u64);
     assert_eq!(view_of(&moved), View::Plain);
     assert_ne!(moved[FTYP..FTYP + 4], [0; 4]);
+}
+
+/// K26: a place in the file that is not moved along is worse than a slow start.
+#[test]
+fn k26_whatever_may_hold_a_place_that_is_not_moved_is_served_as_it_is() {
+    let data = boxed(b"mdat", b"0123456789");
+    let first = FTYP as u64 + 8;
+    let table = stco(&[first]);
+    let one = std::slice::from_ref(&table);
+    let behind = |movie: Vec<u8>| [ftyp(), data.clone(), movie].concat();
+    let plain = |what: &str, movie: Vec<u8>| assert_eq!(view_of(&behind(movie)), View::Plain, "{what}");
+    assert!(matches!(view_of(&behind(moov(one, &[]))), View::FastStart(_)));
+    for harmless in [boxed(b"udta", &boxed(b"meta", b"\0\0\0\0ilst")), boxed(b"meta", b"keys"), boxed(b"free", b"")] {
+        assert!(matches!(view_of(&behind(moov(one, &harmless))), View::FastStart(_)));
+    }
+    // A box without a length, wherever one stands.
+    for kind in [b"trak", b"mdia", b"minf", b"stbl", b"stco", b"mvhd"] {
+        let mut open = moov(&[table.clone(), table.clone()], &[]);
+        let at = open.windows(4).position(|name| name == kind).unwrap() - 4;
+        open[at..at + 4].fill(0);
+        plain("no length", open);
+    }
+    for twice in [[table.clone(), table.clone()].concat(), [table.clone(), co64(&[first])].concat()] {
+        plain("two tables", moov(&[twice], &[]));
+    }
+    let stbl = boxed(b"stbl", &table);
+    let minf = boxed(b"minf", &stbl);
+    for (what, track) in [
+        ("two stbl", boxed(b"mdia", &boxed(b"minf", &stbl.repeat(2)))),
+        ("two minf", boxed(b"mdia", &minf.repeat(2))),
+        ("two mdia", boxed(b"mdia", &minf).repeat(2)),
+        ("stbl in mdia", boxed(b"mdia", &stbl)),
+        ("stco in minf", boxed(b"mdia", &boxed(b"minf", &[table.clone(), stbl.clone()].concat()))),
+        ("stco in an edit list", [boxed(b"edts", &table), boxed(b"mdia", &minf)].concat()),
+        ("no stbl", boxed(b"mdia", &boxed(b"minf", b""))),
+    ] {
+        plain(what, boxed(b"moov", &[boxed(b"trak", &track), boxed(b"trak", &boxed(b"mdia", &minf))].concat()));
+    }
+    for (what, more) in [
+        ("items", boxed(b"meta", &boxed(b"iloc", &[0; 12]))),
+        ("items, deep", boxed(b"udta", &boxed(b"meta", &[&[0; 4][..], &boxed(b"iloc", &[0; 12])].concat()))),
+        ("auxiliary offsets", boxed(b"udta", &boxed(b"saio", &[0; 12]))),
+        ("a table in user data", boxed(b"udta", &table)),
+        ("fragments' index", boxed(b"tfra", &[0; 12])),
+        ("a reference movie", boxed(b"rmra", &[0; 12])),
+        ("a kind that is not known", boxed(b"gps ", &[0; 12])),
+        ("a uuid of who knows what", boxed(b"uuid", &[0; 24])),
+        ("a moov", moov(one, &[])),
+    ] {
+        plain(what, moov(one, &more));
+    }
+    for kind in [b"sidx", b"ssix", b"meta", b"moof", b"mfra", b"styp", b"emsg", b"jumb", b"abcd"] {
+        let (movie, odd) = (moov(one, &[]), boxed(kind, &[0; 16]));
+        let raised = moov(&[stco(&[first + 24])], &[]);
+        for file in [
+            [ftyp(), odd.clone(), data.clone(), raised].concat(),
+            [ftyp(), data.clone(), odd.clone(), movie.clone()].concat(),
+            [ftyp(), data.clone(), movie, odd].concat(),
+        ] {
+            assert_eq!(view_of(&file), View::Plain, "{}", kind.escape_ascii());
+        }
+    }
+}
+
+/// Invariant 14: what carries a signed mark is never rearranged.
+#[test]
+fn i14_a_marked_file_is_served_as_it_is() {
+    let kind = [0xd8, 0xfe, 0xc3, 0xd6, 0x1b, 0x0e, 0x48, 0x3c, 0x92, 0x97, 0x58, 0x28, 0x87, 0x7e, 0xc4, 0x81];
+    let data = boxed(b"mdat", b"0123456789");
+    for mark in [boxed(b"uuid", &[&kind[..], b"manifest"].concat()), large(b"uuid", &[&kind[..], b"manifest"].concat())]
+    {
+        let (by, first) = (mark.len() as u64, FTYP as u64 + 8);
+        let movie = |first| moov(&[stco(&[first])], &[]);
+        for file in [
+            [ftyp(), mark.clone(), data.clone(), movie(first + by)].concat(),
+            [ftyp(), data.clone(), mark.clone(), movie(first)].concat(),
+            [ftyp(), data.clone(), movie(first), mark].concat(),
+        ] {
+            assert_eq!(view_of(&file), View::Plain);
+        }
+    }
+    // Another `uuid` box stays where it is.
+    let other = boxed(b"uuid", &[7; 20]);
+    let file = [ftyp(), data, moov(&[stco(&[FTYP as u64 + 8])], &[]), other].concat();
+    assert!(matches!(view_of(&file), View::FastStart(_)));
 }
 
 #[test]

@@ -5,5 +5,7 @@
 
 mod facts;
 mod hostile;
+mod nested;
 mod support;
+mod tolerance;
 mod view;

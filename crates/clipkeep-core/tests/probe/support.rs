@@ -9,7 +9,7 @@ use std::{
 
 use clipkeep_core::{
     generation::{Kind, MediaInfo},
-    probe::{ProbeError, probe},
+    probe::{Length, ProbeError, probe},
     sniff::{Sniffed, sniff},
 };
 use serde_json::Value;
@@ -42,7 +42,7 @@ pub(crate) fn make_from(name: &str, inputs: &[&str], options: &str) -> (tempfile
 
 pub(crate) fn probe_bytes(bytes: &[u8]) -> Result<MediaInfo, ProbeError> {
     let Sniffed::Media(media) = sniff(bytes) else { panic!("not sniffed as media") };
-    probe(&mut Cursor::new(bytes), bytes.len() as u64, media)
+    probe(&mut Cursor::new(bytes), bytes.len() as u64, Length::Unknown, media)
 }
 
 pub(crate) fn probe_file(path: &Path) -> MediaInfo {

@@ -53,3 +53,19 @@ fn what_starts_fast_already_or_is_fragmented_stays_as_it_is() {
         assert_eq!(render(&fs::read(path).unwrap().into()), None, "{options}");
     }
 }
+
+/// K26: the issue's own file, and another that players read by other rules.
+#[test]
+fn k26_a_nested_box_without_a_length_is_never_half_shifted() {
+    let odd: &[u8] = include_bytes!("media/nested-box-size-0.mp4");
+    assert_eq!(render(&odd.to_vec().into()), None);
+    let (_dir, path) = make("a.mp4", "-c:v libx264 -c:a aac");
+    let even = fs::read(path).unwrap();
+    assert!(render(&even.clone().into()).is_some());
+    for kind in [b"mdia", b"edts", b"dinf", b"stsd", b"udta"] {
+        let mut open = even.clone();
+        let at = open.windows(4).position(|name| name == kind).unwrap() - 4;
+        open[at..at + 4].fill(0);
+        assert_eq!(render(&open.into()), None, "{}", kind.escape_ascii());
+    }
+}

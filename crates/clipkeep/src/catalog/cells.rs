@@ -95,6 +95,7 @@ impl<'a, R: Columns> Cells<'a, R> {
             height: self.number("height")?,
             fps: self.real("fps")?,
             codec: self.text("codec")?,
+            c2pa: self.row.flag("c2pa").map_err(|Unreadable| self.bad("c2pa"))?,
         };
         Ok(Some(Sealed { size: self.must("size", self.number("size"))?, sha256, media }))
     }

@@ -325,6 +325,7 @@ impl<'a> Ledger<'a> {
             misses: 0,
             version: None,
             view: None,
+            served_type: None,
             last_error: None,
             restarted_at: None,
             verified_at: None,

@@ -211,6 +211,8 @@ pub struct ClipFilter {
     pub state: Option<ClipState>,
     /// Made with this seed.
     pub seed: Option<i64>,
+    /// Whose bytes carry a C2PA manifest, or were looked at and do not.
+    pub c2pa: Option<bool>,
     /// Whose prompt is kept and holds all these words.
     pub words: Option<Words>,
     /// Created at or after.
@@ -337,6 +339,10 @@ pub trait Catalog:
     /// In which order the bytes of this content epoch are served: as was decided
     /// before, or else `view` from now on. `None` if the epoch is over.
     async fn decide_view(&self, key: &ClipKey, epoch: i64, view: &View) -> Result<Option<View>>;
+
+    /// The media type that viewers of this content epoch are told: the one that
+    /// was told before, or else `name` from now on. `None` if the epoch is over.
+    async fn decide_type(&self, key: &ClipKey, epoch: i64, name: &str) -> Result<Option<String>>;
 
     /// All bytes were read and checked: writes down what they are, before the
     /// object becomes visible. A restart can then tell a finished object.

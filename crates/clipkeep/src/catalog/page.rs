@@ -59,6 +59,9 @@ impl Statement {
         for (column, value) in equal {
             self.compare(column, "=", value, mark);
         }
+        if let Some(c2pa) = filter.c2pa {
+            self.sql.push_str(if c2pa { "c.c2pa = TRUE AND " } else { "c.c2pa = FALSE AND " });
+        }
         self.compare("c.created_at", ">=", filter.created_after.map(|time| Value::Int(time.millis())), mark);
         self.compare("c.created_at", "<", filter.created_before.map(|time| Value::Int(time.millis())), mark);
     }

@@ -36,6 +36,7 @@ pub(super) fn restart(clip: &mut Clip, new: &NewClip, source_url: SourceUrl, at:
     clip.misses = 0;
     clip.version = None;
     clip.view = None;
+    clip.served_type = None;
     clip.last_error = None;
     clip.restarted_at = Some(at);
 }

@@ -29,7 +29,7 @@ macro_rules! clip_columns {
         "c.key, c.provider, c.request_id, c.idx, c.slot, c.state, c.policy, c.source_url, \
          c.source_expires_at, c.kind, c.content_type, c.epoch, c.created_at, c.stored_at, c.due_at, \
          c.attempts, c.misses, c.view, c.version, c.last_error, c.fence, c.size, c.sha256, c.sealed_kind, c.sealed_content_type, \
-         c.duration, c.width, c.height, c.fps, c.codec, c.restarted_at, c.verified_at, \
+         c.duration, c.width, c.height, c.fps, c.codec, c.c2pa, c.served_type, c.restarted_at, c.verified_at, \
          c.object_key, c.link_generation, \
          g.model, g.prompt, g.prompt_hash, g.tenant, g.policy AS own_policy, g.input, g.seed, g.public"
     };
@@ -140,6 +140,7 @@ pub(crate) fn clip(row: &impl Columns) -> Result<Clip> {
         due_at: cells.time("due_at")?,
         attempts: cells.must("attempts", cells.number("attempts"))?,
         view: cells.name("view")?,
+        served_type: cells.text("served_type")?,
         version: cells.version()?,
         misses: cells.must("misses", cells.number("misses"))?,
         last_error: cells.text("last_error")?,
@@ -166,6 +167,11 @@ pub(crate) fn pinned(row: &impl Columns) -> Result<Option<Pinned>> {
 /// Reads `key, view`.
 pub(crate) fn view(row: &impl Columns) -> Result<Option<View>> {
     Cells::of(row, "clips", "key")?.name("view")
+}
+
+/// Reads `key, served_type`.
+pub(crate) fn served_type(row: &impl Columns) -> Result<Option<String>> {
+    Cells::of(row, "clips", "key")?.text("served_type")
 }
 
 /// Reads the fence of what `select_clips!` selected.

@@ -46,6 +46,12 @@ pub(super) struct Args {
     /// Made with this seed.
     #[arg(long, allow_negative_numbers = true)]
     seed: Option<i64>,
+    /// Whose bytes carry a C2PA manifest: a signed mark of where they come from.
+    #[arg(long, conflicts_with = "unmarked")]
+    marked: bool,
+    /// Whose bytes were looked at and carry none.
+    #[arg(long)]
+    unmarked: bool,
     /// Created at or after (2026-01-31T12:00:00Z, 2026-01-31 or 2026-01; UTC).
     #[arg(long, value_name = "TIME")]
     created_after: Option<Moment>,
@@ -61,7 +67,7 @@ pub(super) struct Args {
     export: Option<PathBuf>,
     /// What was generated more than once: bytes that one tenant has several
     /// times, newest first. `--tenant` and `--limit` go with it.
-    #[arg(long, conflicts_with_all = ["what", "prompt", "prompt_hash", "model", "state", "words", "seed", "tree", "export"])]
+    #[arg(long, conflicts_with_all = ["what", "prompt", "prompt_hash", "model", "state", "words", "seed", "marked", "unmarked", "tree", "export"])]
     twice: bool,
     /// At most this many.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -116,6 +122,7 @@ impl Args {
             tenant: self.tenant.clone(),
             state: self.state,
             seed: self.seed,
+            c2pa: (self.marked || self.unmarked).then_some(self.marked),
             words: self.words.clone(),
             created_after: self.created_after.map(|moment| moment.0),
             created_before: self.created_before.map(|moment| moment.0),

@@ -61,6 +61,7 @@ pub(super) const COLUMNS: &[Column] = columns![
     height: Int = |row| int(row.height),
     fps: Real = |row| row.fps.map(Cell::Real),
     codec: Text = |row| text(&row.codec),
+    c2pa: Flag = |row| row.c2pa.map(Cell::Flag),
     size: Int = |row| row.size.and_then(|size| i64::try_from(size).ok()).map(Cell::Int),
     sha256: Text = |row| text(&row.sha256),
     source_expires_at: Time = |row| time(row.source_expires_at.as_ref()),

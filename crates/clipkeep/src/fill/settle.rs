@@ -1,13 +1,13 @@
 //! From «all bytes were read» to a confirmed object and a row that says so.
 
-use std::{fs::File, io::BufReader, sync::Arc, time::Duration};
+use std::{fs::File, sync::Arc, time::Duration};
 
 use clipkeep_core::{
     backoff,
     config::DurationText,
     generation::{MediaInfo, Sealed},
     media_type::MediaType,
-    probe::{self, ProbeError},
+    probe::{self, Length, ProbeError},
     time::Timestamp,
     verdict::Verdict,
     view::View,
@@ -61,7 +61,9 @@ async fn matches(inner: &Inner, claim: &Claim, sealed: &Sealed) -> Result<bool, 
 /// with it.
 pub(super) async fn probe(file: &Arc<LocalCopy>, media: &'static MediaType) -> Result<MediaInfo, FillError> {
     let (path, len) = (file.path().to_owned(), file.len());
-    let read = move || probe::probe(&mut BufReader::new(File::open(path)?), len, media);
+    let is_promised = file.opened().is_some_and(|opened| opened.total.is_some());
+    let length = if is_promised { Length::Promised } else { Length::Unknown };
+    let read = move || probe::probe(&mut File::open(path)?, len, length, media);
     match tokio::task::spawn_blocking(read).await {
         Ok(Ok(info)) => Ok(info),
         Ok(Err(ProbeError::Io(error))) => Err(error.into()),

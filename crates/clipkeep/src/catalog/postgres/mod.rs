@@ -197,6 +197,11 @@ impl Catalog for PostgresCatalog {
         on(&self.pool, "deciding on a view", async |client| queue::decide_view(&client, key, epoch, view).await).await
     }
 
+    async fn decide_type(&self, key: &ClipKey, epoch: i64, name: &str) -> Result<Option<String>> {
+        on(&self.pool, "deciding on a media type", async |client| queue::decide_type(&client, key, epoch, name).await)
+            .await
+    }
+
     async fn seal(&self, lease: &Lease, sealed: &Sealed, at: Timestamp) -> Result<()> {
         on(&self.pool, "sealing a clip", async |client| queue::seal(&client, lease, sealed, at).await).await
     }

@@ -143,7 +143,7 @@ pub(super) async fn renew(client: &impl GenericClient, lease: &Lease, until: Tim
 pub(super) async fn raise_epoch(client: &impl GenericClient, lease: &Lease, at: Timestamp, why: &str) -> Result<i64> {
     const SQL: &str = "WITH raised AS (UPDATE clips SET epoch = epoch + 1, size = NULL, sha256 = NULL, \
         sealed_kind = NULL, sealed_content_type = NULL, duration = NULL, width = NULL, height = NULL, fps = NULL, \
-        codec = NULL, view = NULL, version = NULL WHERE key = $1 AND fence = $2 AND state = 'filling' RETURNING key, epoch), \
+        codec = NULL, c2pa = NULL, served_type = NULL, view = NULL, version = NULL WHERE key = $1 AND fence = $2 AND state = 'filling' RETURNING key, epoch), \
         told AS (INSERT INTO history (key, at, event, detail) SELECT key, $3, 'version_changed', $4 FROM raised) \
         SELECT epoch FROM raised";
     let params: &[&(dyn ToSql + Sync)] = &[&lease.key.as_str(), &lease.fence, &at.millis(), &without_nul(why)];
@@ -177,9 +177,20 @@ pub(super) async fn decide_view(
     Ok(first(client, SQL, params, row::view).await?.flatten())
 }
 
+pub(super) async fn decide_type(
+    client: &impl GenericClient,
+    key: &ClipKey,
+    epoch: i64,
+    name: &str,
+) -> Result<Option<String>> {
+    const SQL: &str = "UPDATE clips SET served_type = coalesce(served_type, $3) WHERE key = $1 AND epoch = $2 \
+        RETURNING key, served_type";
+    Ok(first(client, SQL, &[&key.as_str(), &epoch, &name], row::served_type).await?.flatten())
+}
+
 pub(super) async fn seal(client: &impl GenericClient, lease: &Lease, sealed: &Sealed, at: Timestamp) -> Result<()> {
     const SQL: &str = "WITH sealed AS (UPDATE clips SET size = $3, sha256 = $4, sealed_kind = $5, \
-        sealed_content_type = $6, duration = $7, width = $8, height = $9, fps = $10, codec = $11 \
+        sealed_content_type = $6, duration = $7, width = $8, height = $9, fps = $10, codec = $11, c2pa = $13 \
         WHERE key = $1 AND fence = $2 AND state = 'filling' RETURNING key, size) \
         INSERT INTO history (key, at, event, bytes) SELECT key, $12, 'sealed', size FROM sealed";
     let media = &sealed.media;
@@ -197,6 +208,7 @@ pub(super) async fn seal(client: &impl GenericClient, lease: &Lease, sealed: &Se
         &media.fps,
         &media.codec.as_deref().map(without_nul),
         &at.millis(),
+        &media.c2pa,
     ];
     under_lease(client, lease, SQL, params).await
 }

@@ -76,7 +76,7 @@ const OBJECT_LOST: &str = "WITH these AS (SELECT key FROM clips WHERE state = 's
     stored_at = NULL, verified_at = 0, was_sha256 = c.sha256, \
     was_duration = coalesce(c.was_duration, c.duration), object_key = NULL, part_at = NULL, size = NULL, \
     sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, duration = NULL, width = NULL, height = NULL, \
-    fps = NULL, codec = NULL, view = NULL, version = NULL \
+    fps = NULL, codec = NULL, c2pa = NULL, served_type = NULL, view = NULL, version = NULL \
     FROM these WHERE c.key = these.key RETURNING c.key, c.provider, c.request_id), \
     ended AS (UPDATE stays s SET to_at = greatest(s.from_at, $2) FROM again \
     WHERE s.key = again.key AND s.to_at IS NULL), \

@@ -96,7 +96,7 @@ impl<'a, C: GenericClient> Search<'a, C> {
         let floor = self.ahead(step - 1).await?;
         let (to, to_key) = floor.as_ref().map_or((self.since, ""), |floor| (floor.created_at, floor.key.as_str()));
         // Of tenant and model the words tell, of these the rows alone.
-        let sifted = self.filter.state.is_some() || self.filter.seed.is_some();
+        let sifted = self.filter.state.is_some() || self.filter.seed.is_some() || self.filter.c2pa.is_some();
         let limit = if sifted { step } else { self.missing() as i64 };
         let Found { created_at, key } = &self.from;
         let params: [&(dyn ToSql + Sync); 6] = [&self.sought, &to, &to_key, created_at, key, &limit];
@@ -189,7 +189,12 @@ async fn search(
 async fn is_rare(client: &impl GenericClient, filter: &ClipFilter) -> Result<bool> {
     const STATE: &str = "SELECT count(*) FROM (SELECT 1 FROM clips WHERE state = $1 LIMIT $2) few";
     const SEED: &str = "SELECT count(*) FROM (SELECT 1 FROM clips WHERE seed = $1 LIMIT $2) few";
+    const MARKED: &str = "SELECT count(*) FROM (SELECT 1 FROM clips WHERE c2pa = TRUE LIMIT $1) few";
     let mut rare = false;
+    if filter.c2pa == Some(true) {
+        let count = first(client, MARKED, &[&FEW], |row| Ok(row.try_get::<_, i64>(0)?)).await?;
+        rare |= count.is_some_and(|count| count < FEW);
+    }
     if let Some(state) = filter.state {
         let count = first(client, STATE, &[&state.as_str(), &FEW], |row| Ok(row.try_get::<_, i64>(0)?)).await?;
         rare |= count.is_some_and(|count| count < FEW);

@@ -255,6 +255,11 @@ impl Catalog for SqliteCatalog {
         self.writer.write("deciding on a view", move |tx| queue::decide_view(tx, &key, epoch, &view)).await
     }
 
+    async fn decide_type(&self, key: &ClipKey, epoch: i64, name: &str) -> Result<Option<String>> {
+        let (key, name) = (key.clone(), name.to_owned());
+        self.writer.write("deciding on a media type", move |tx| queue::decide_type(tx, &key, epoch, &name)).await
+    }
+
     async fn seal(&self, lease: &Lease, sealed: &Sealed, at: Timestamp) -> Result<()> {
         let (lease, sealed) = (lease.clone(), sealed.clone());
         self.writer.write("sealing a clip", move |tx| queue::seal(tx, &lease, &sealed, at)).await

@@ -108,7 +108,7 @@ pub(super) fn renew(tx: &Connection, lease: &Lease, until: Timestamp) -> Result<
 
 pub(super) fn raise_epoch(tx: &Connection, lease: &Lease, at: Timestamp, why: &str) -> Result<i64> {
     const SQL: &str = "UPDATE clips SET epoch = epoch + 1, size = NULL, sha256 = NULL, sealed_kind = NULL, \
-        sealed_content_type = NULL, duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL \
+        sealed_content_type = NULL, duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL, c2pa = NULL, served_type = NULL, view = NULL, version = NULL \
         WHERE key = ?1 AND fence = ?2 AND state = 'filling' RETURNING epoch";
     let raised = tx.prepare_cached(SQL)?.query_row((lease.key.as_str(), lease.fence), |row| row.get(0)).optional()?;
     let epoch = raised.ok_or_else(|| CatalogError::LeaseLost { key: lease.key.clone() })?;
@@ -136,10 +136,16 @@ pub(super) fn decide_view(tx: &Connection, key: &ClipKey, epoch: i64, view: &Vie
     Ok(first(tx, SQL, params, |row| row::view(row))?.flatten())
 }
 
+pub(super) fn decide_type(tx: &Connection, key: &ClipKey, epoch: i64, name: &str) -> Result<Option<String>> {
+    const SQL: &str = "UPDATE clips SET served_type = ifnull(served_type, ?3) WHERE key = ?1 AND epoch = ?2 \
+        RETURNING key, served_type";
+    Ok(first(tx, SQL, (key.as_str(), epoch, name), |row| row::served_type(row))?.flatten())
+}
+
 pub(super) fn seal(tx: &Connection, lease: &Lease, sealed: &Sealed, at: Timestamp) -> Result<()> {
     const SQL: &str = "UPDATE clips SET size = :size, sha256 = :sha256, sealed_kind = :kind, \
         sealed_content_type = :content_type, duration = :duration, width = :width, height = :height, fps = :fps, \
-        codec = :codec WHERE key = :key AND fence = :fence AND state = 'filling'";
+        codec = :codec, c2pa = :c2pa WHERE key = :key AND fence = :fence AND state = 'filling'";
     let media = &sealed.media;
     let size = i64::try_from(sealed.size).map_err(|error| CatalogError::unavailable("sealing a clip", error))?;
     let params = named_params! {
@@ -154,6 +160,7 @@ pub(super) fn seal(tx: &Connection, lease: &Lease, sealed: &Sealed, at: Timestam
         ":height": media.height,
         ":fps": media.fps,
         ":codec": media.codec.as_deref().map(without_nul),
+        ":c2pa": media.c2pa,
     };
     under_lease(tx, lease, SQL, params)?;
     let line = Line { key: lease.key.clone(), at, event: "sealed", detail: None };

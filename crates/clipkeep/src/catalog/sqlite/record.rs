@@ -275,7 +275,7 @@ fn write_source(tx: &Connection, row: &Clip) -> Result<()> {
         source_expires_at = :source_expires_at, kind = :kind, content_type = :content_type, state = 'waiting', \
         epoch = :epoch, due_at = :due_at, queue_at = :due_at, queued = 0, lease_node = NULL, lease_until = NULL, \
         fence = fence + 1, attempts = 0, misses = 0, at_risk_told = 0, last_error = NULL, restarted_at = :restarted_at, size = NULL, sha256 = NULL, sealed_kind = NULL, \
-        sealed_content_type = NULL, duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL, was_sha256 = NULL \
+        sealed_content_type = NULL, duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL, c2pa = NULL, served_type = NULL, view = NULL, version = NULL, was_sha256 = NULL \
         WHERE key = :key";
     tx.prepare_cached(SQL)?.execute(named_params! {
         ":key": row.key.as_str(),

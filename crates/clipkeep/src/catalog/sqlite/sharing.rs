@@ -41,7 +41,7 @@ const STILL: &str = "SELECT 1 FROM clips c JOIN clips t ON t.key = ?2 JOIN clips
 
 const SEAL: &str = "UPDATE clips AS c SET size = t.size, sha256 = t.sha256, sealed_kind = t.sealed_kind, \
     sealed_content_type = t.sealed_content_type, duration = t.duration, width = t.width, height = t.height, \
-    fps = t.fps, codec = t.codec FROM clips t WHERE c.key = ?1 AND c.sha256 IS NULL AND t.key = ?2";
+    fps = t.fps, codec = t.codec, c2pa = t.c2pa FROM clips t WHERE c.key = ?1 AND c.sha256 IS NULL AND t.key = ?2";
 
 /// Those of `?1`'s two objects that no stored clip refers to any more.
 pub const REMOVALS: &str = "SELECT o.key FROM (SELECT key FROM clips WHERE key = ?1 \

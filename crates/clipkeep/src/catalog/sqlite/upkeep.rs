@@ -92,7 +92,7 @@ fn object_lost(tx: &Connection, key: &ClipKey, epoch: i64, at: Timestamp, due: T
         attempts = 0, misses = 0, at_risk_told = 0, last_error = ?3, restarted_at = ?2, stored_at = NULL, verified_at = 0, \
         was_sha256 = sha256, was_duration = coalesce(was_duration, duration), object_key = NULL, part_at = NULL, \
         size = NULL, sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, duration = NULL, width = NULL, \
-        height = NULL, fps = NULL, codec = NULL, view = NULL, version = NULL WHERE key = ?1";
+        height = NULL, fps = NULL, codec = NULL, c2pa = NULL, served_type = NULL, view = NULL, version = NULL WHERE key = ?1";
     let Some(object) = first(tx, OBJECT, (key.as_str(), epoch), |row| Ok(row.get::<_, String>(0)?))? else {
         return Ok(false);
     };

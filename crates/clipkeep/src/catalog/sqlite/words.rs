@@ -155,7 +155,10 @@ fn is_rare(db: &Connection, filter: &ClipFilter) -> Result<bool> {
     };
     let of_state = count(STATE, filter.state.map(|state| Value::Text(state.as_str().to_owned())))?;
     let of_seed = count(SEED, filter.seed.map(Value::Int))?;
-    Ok(of_state.into_iter().chain(of_seed).any(|count| count < FEW))
+    const MARKED: &str = "SELECT count(*) FROM (SELECT 1 FROM clips WHERE c2pa = TRUE LIMIT ?1)";
+    let marked = filter.c2pa == Some(true);
+    let of_mark = marked.then(|| db.prepare_cached(MARKED)?.query_row([FEW], |row| row.get(0))).transpose()?;
+    Ok([of_state, of_seed, of_mark].into_iter().flatten().any(|count| count < FEW))
 }
 
 impl SqliteCatalog {

@@ -37,6 +37,9 @@ pub(crate) struct ClipQuery {
     pub(crate) state: Option<String>,
     /// Made with this seed.
     pub(crate) seed: Option<i64>,
+    /// Whose bytes carry a C2PA manifest (`true`), or were looked at and do not
+    /// (`false`).
+    pub(crate) c2pa: Option<bool>,
     /// Whose prompt holds all these words, in any order and case.
     pub(crate) words: Option<String>,
     /// Created at or after (RFC 3339; or a day, 2026-01-31, or a month, 2026-01, UTC).
@@ -80,6 +83,7 @@ impl ClipQuery {
             tenant: parse("tenant", self.tenant)?,
             state: parse("state", self.state)?,
             seed: self.seed,
+            c2pa: self.c2pa,
             words: parse("words", self.words)?,
             created_after: moment("created_after", self.created_after)?,
             created_before: moment("created_before", self.created_before)?,

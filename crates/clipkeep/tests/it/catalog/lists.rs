@@ -1,11 +1,19 @@
 //! Lists, page by page.
 
 use clipkeep::catalog::{Catalog, ClipFilter};
-use clipkeep_core::{generation::HookRecord, state::ClipState};
+use clipkeep_core::{
+    generation::{HookRecord, MediaInfo, Sealed},
+    prompt::prompt_hash,
+    state::ClipState,
+};
 
-use super::{Bed, at, hook, on_both};
+use super::{Bed, at, costs::keep, hook, on_both, queue::sealed};
 
-on_both![paging_shows_every_clip_once_whatever_the_filter, a_page_is_never_empty_nor_endless];
+on_both![
+    paging_shows_every_clip_once_whatever_the_filter,
+    a_page_is_never_empty_nor_endless,
+    i14_marked_and_unmarked_clips_are_told_apart,
+];
 
 /// A thousand clips: ten models, seven tenants, three prompts, ten a second.
 fn thousand() -> Vec<HookRecord> {
@@ -72,5 +80,29 @@ async fn a_page_is_never_empty_nor_endless(bed: Bed) {
     for (asked, got) in [(0, 1), (1, 1), (1000, 1000), (u32::MAX, 1000)] {
         let page = catalog.clips(&ClipFilter::default(), None, asked).await.unwrap();
         assert_eq!((page.clips.len(), page.next.is_some()), (got, true));
+    }
+}
+
+/// Those whose bytes were not looked at are neither.
+async fn i14_marked_and_unmarked_clips_are_told_apart(bed: Bed) {
+    let catalog = bed.open().await;
+    for (n, c2pa) in [Some(true), Some(false), None, Some(true), None].into_iter().enumerate() {
+        let mut webhook = hook(&format!("m{n}"));
+        webhook.facts.prompt = Some("a red fox".to_owned());
+        webhook.facts.prompt_hash = Some(prompt_hash("a red fox"));
+        webhook.received_at = at(n as i64);
+        catalog.record_hooks(&[webhook]).await.unwrap();
+        if n != 4 {
+            let media = MediaInfo { c2pa, ..sealed().media };
+            let bytes = Sealed { sha256: format!("{n:064}"), media, ..sealed() };
+            keep(&*catalog, &format!("m{n}"), &bytes, at(9), false).await;
+        }
+    }
+    let none = ClipFilter::default;
+    for filter in [none(), ClipFilter { words: Some("fox".parse().unwrap()), ..none() }] {
+        for (c2pa, expected) in [(Some(true), &["m3.mp4", "m0.mp4"][..]), (Some(false), &["m1.mp4"])] {
+            assert_eq!(walk(&*catalog, &ClipFilter { c2pa, ..filter.clone() }).await, expected);
+        }
+        assert_eq!(walk(&*catalog, &filter).await.len(), 5);
     }
 }

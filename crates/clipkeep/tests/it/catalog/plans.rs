@@ -23,6 +23,7 @@ fn single_filters() -> Vec<(ClipFilter, &'static str)> {
         (ClipFilter { tenant: Some("t1".parse().unwrap()), ..none() }, "clips_tenant"),
         (ClipFilter { state: Some(ClipState::Waiting), ..none() }, "clips_state"),
         (ClipFilter { seed: Some(1), ..none() }, "clips_seed"),
+        (ClipFilter { c2pa: Some(true), ..none() }, "clips_c2pa"),
         (ClipFilter { created_after: Some(at(10_000)), ..none() }, "clips_created_at"),
         (ClipFilter { created_before: Some(at(10_000)), ..none() }, "clips_created_at"),
     ]

@@ -43,6 +43,7 @@ pub(super) fn sealed() -> Sealed {
         height: None,
         fps: Some(23.976),
         codec: Some("mp4a.40.2".into()),
+        c2pa: Some(true),
     };
     Sealed { size: 1 << 40, sha256: "ab".repeat(32), media }
 }
@@ -237,13 +238,18 @@ async fn what_an_epoch_serves_is_decided_once(bed: Bed) {
     assert_eq!(pin("\"a\"", Some(&View::Plain)).await, a(Some(fast)));
     assert_eq!(catalog.decide_view(&key, 1, &fast).await.unwrap(), Some(fast));
     assert_eq!(catalog.decide_view(&key, 1, &View::Plain).await.unwrap(), Some(fast));
+    for name in ["video/mp4", "audio/mp4"] {
+        assert_eq!(catalog.decide_type(&key, 1, name).await.unwrap().as_deref(), Some("video/mp4"));
+    }
     let row = clip(&*catalog, "r").await;
     assert_eq!((row.version, row.view), (Some(version("\"a\"")), Some(fast)));
+    assert_eq!(row.served_type.as_deref(), Some("video/mp4"));
     // A new epoch starts afresh, and nobody decides for the old one any more.
     let lease = take(&*catalog, "r", at(0)).await.unwrap().lease;
     catalog.raise_epoch(&lease, at(1), "changed").await.unwrap();
     let row = clip(&*catalog, "r").await;
-    assert_eq!((row.version, row.view), (None, None));
+    assert_eq!((row.version, row.view, row.served_type), (None, None, None));
+    assert_eq!(catalog.decide_type(&key, 1, "audio/mp4").await.unwrap(), None);
     assert_eq!(pin("\"b\"", Some(&View::Plain)).await, None);
     assert_eq!(catalog.decide_view(&key, 1, &View::Plain).await.unwrap(), None);
     assert_eq!(catalog.decide_view(&key, 2, &View::Plain).await.unwrap(), Some(View::Plain));
