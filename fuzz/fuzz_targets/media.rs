@@ -4,10 +4,11 @@
 
 use std::io::Cursor;
 
+use bytes::Bytes;
 use clipkeep_core::{
     c2pa::is_marked,
     media_type::MediaType,
-    probe::{Length, probe},
+    probe::{Length, content_type, probe},
     sniff::{Sniffed, sniff},
 };
 use clipkeep_fuzz::{Dice, MAX_MEDIA, boxes, ebml};
@@ -28,6 +29,9 @@ fuzz_target!(|data: &[u8]| {
     let name = TYPES[data.last().map_or(0, |byte| *byte as usize % TYPES.len())];
     if let Some(media) = MediaType::by_name(name) {
         let _ = probe(&mut Cursor::new(data), len, length, media);
+        let _ = content_type(len, media, |range| {
+            Some(Bytes::copy_from_slice(&data[range.start as usize..range.end as usize]))
+        });
     }
 });
 

@@ -51,12 +51,19 @@ fn iso_bmff(head: &[u8]) -> Option<&'static str> {
 fn brand(head: &[u8], size: u32) -> &'static str {
     let end = head.len().min(usize::try_from(size).unwrap_or(usize::MAX));
     let brands = head.get(8..end).unwrap_or_default().chunks_exact(4);
+    // Still pictures in whatever coding. The youngest of these brands names it
+    // where the minor version stands.
+    if let Some(b"mif1" | b"mif2" | b"mif3" | b"msf1" | b"miaf") = brands.clone().next() {
+        let is_av1 = brands.clone().any(|brand| matches!(brand, b"avif" | b"avis" | b"avio"));
+        return if is_av1 { "image/avif" } else { "image/heic" };
+    }
     // The minor version stands where a second brand would.
     let told = brands.enumerate().filter(|(n, _)| *n != 1).find_map(|(_, brand)| match brand {
         b"qt  " => Some("video/quicktime"),
         b"M4A " | b"M4B " | b"M4P " | b"F4A " => Some("audio/mp4"),
         b"avif" | b"avis" => Some("image/avif"),
-        b"heic" | b"heix" | b"hevc" | b"hevx" | b"heim" | b"heis" => Some("image/heic"),
+        b"heic" | b"heix" | b"hevc" | b"hevx" | b"heim" | b"heis" | b"hevm" | b"hevs" | b"avci" | b"avcs" | b"vvic"
+        | b"j2ki" | b"jpeg" | b"heif" => Some("image/heic"),
         b"isom" | b"iso2" | b"iso4" | b"iso5" | b"iso6" | b"mp41" | b"mp42" | b"avc1" | b"M4V " | b"dash" => {
             Some("video/mp4")
         }
@@ -188,6 +195,13 @@ mod tests {
         check(b"\0\0\0\x1cftypM4A \0\0\x02\0M4A isom", "audio/mp4");
         check(b"\0\0\0\x1cftypavif\0\0\0\0avifmif1", "image/avif");
         check(b"\0\0\0\x1cftypmif1\0\0\0\0heicmif1", "image/heic");
+        // K31: HEIF of other codings, and the short header of newer AVIF files.
+        check(b"\0\0\0\x1cftypmif1\0\0\0\0mif1miafMiAC", "image/heic");
+        check(b"\0\0\0\x1cftypmif1\0\0\0\0mif1iso8avci", "image/heic");
+        check(b"\0\0\0\x18ftypjpeg\0\0\0\0mif1jpeg", "image/heic");
+        check(b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf", "image/avif");
+        check(b"\0\0\0\x10ftypmif3avif\0\0\0\x20mini", "image/avif");
+        check(b"\0\0\0\x10ftypmif3vvic\0\0\0\x20mini", "image/heic");
         check(b"\0\0\0\x14ftypXXXX\0\0\0\0YYYY", "video/mp4");
         check(b"\0\0\0\x08wide\0\0\x10\0mdat", "video/quicktime");
         check(b"\0\0\0\x01mdat\0\0\0\0\0\0\x10\0", "video/quicktime");

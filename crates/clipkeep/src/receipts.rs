@@ -3,7 +3,7 @@
 use clipkeep_core::{
     config::{Config, StoreUrl},
     generation::{Clip, HistoryEntry},
-    receipt::{Receipt, StoredIn},
+    receipt::{Named, Receipt, StoredIn},
     state::ClipState,
     time::Timestamp,
 };
@@ -38,6 +38,7 @@ pub(crate) fn receipt(
         request_id: clip.request_id,
         provider: clip.provider,
         tenant: clip.facts.tenant,
+        representation: Named::Stored,
         sha256: sealed.sha256,
         size: sealed.size,
         content_type: sealed.media.content_type,

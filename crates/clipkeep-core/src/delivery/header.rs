@@ -114,7 +114,7 @@ impl CacheStatus {
 
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
-const EXPOSED: &str = "Accept-Ranges, Cache-Status, Content-Disposition, Content-Length, Content-Range, ETag, Last-Modified, Server-Timing";
+const EXPOSED: &str = "Accept-Ranges, Cache-Status, Content-Disposition, Content-Length, Content-Range, ETag, Last-Modified, Repr-Digest, Server-Timing";
 
 /// Writes what every answer of the delivery surface carries, whatever its
 /// status: any page may embed a clip and read its headers, no browser guesses
@@ -132,6 +132,7 @@ pub fn write_common(headers: &mut HeaderMap) {
 /// libraries add to every `fetch`, and, where a browser knows `*`, anything:
 /// requests come without credentials.
 const ALLOWED: &str = "Range, If-Range, If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, \
+    Want-Repr-Digest, \
     traceparent, tracestate, baggage, sentry-trace, b3, X-B3-TraceId, X-B3-SpanId, X-B3-ParentSpanId, X-B3-Sampled, \
     X-Datadog-Trace-Id, X-Datadog-Parent-Id, X-Datadog-Origin, X-Datadog-Sampling-Priority, newrelic, Request-Id, \
     Request-Context, *";

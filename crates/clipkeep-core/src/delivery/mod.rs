@@ -7,6 +7,7 @@
 //! ([`header`]).
 
 mod condition;
+pub mod digest;
 pub mod header;
 mod multipart;
 mod range;
@@ -45,6 +46,8 @@ pub struct Representation {
     len: u64,
     version: Option<Version>,
     content_type: HeaderValue,
+    /// `Repr-Digest`, where that is known.
+    digest: Option<HeaderValue>,
 }
 
 /// Which version of the clip the bytes are.
@@ -63,7 +66,13 @@ impl Representation {
     pub fn new(len: u64, etag: ETag, last_modified: Timestamp, content_type: &str) -> Self {
         let last_modified_value = header::http_date(last_modified);
         let version = Some(Version { etag, last_modified, last_modified_value });
-        Self { len, version, content_type: header::content_type(content_type) }
+        Self { len, version, content_type: header::content_type(content_type), digest: None }
+    }
+
+    /// The same, of whose bytes this is known to be the SHA-256 (lower-case hex).
+    #[must_use]
+    pub fn with_sha256(self, sha256: &str) -> Self {
+        Self { digest: digest::of_sha256(sha256), ..self }
     }
 
     /// One whose end is not known yet. It goes out from the start, whole or
@@ -71,7 +80,7 @@ impl Representation {
     /// client can tell which: so it has no validator, takes no range, and no
     /// cache may keep it.
     pub fn of_unknown_length(content_type: &str) -> Self {
-        Self { len: u64::MAX, version: None, content_type: header::content_type(content_type) }
+        Self { len: u64::MAX, version: None, content_type: header::content_type(content_type), digest: None }
     }
 
     /// Whether its length is known, and so which version it is.
@@ -120,6 +129,7 @@ const FIRST_EPOCH: i64 = 1;
 #[derive(Clone, Debug)]
 pub struct Plan<'r> {
     rep: &'r Representation,
+    digest: Option<&'r HeaderValue>,
     now: Timestamp,
     head_only: bool,
     outcome: Outcome,
@@ -186,7 +196,8 @@ pub fn plan<'r>(request: &RequestHead<'_>, rep: &'r Representation) -> Plan<'r> 
             Selection::Many(ranges) => Outcome::Parts(Multipart::new(rep, &ranges)),
         },
     };
-    Plan { rep, now: request.now, head_only, outcome }
+    let digest = rep.digest.as_ref().filter(|_| digest::is_wanted(request.headers));
+    Plan { rep, digest, now: request.now, head_only, outcome }
 }
 
 impl Plan<'_> {
@@ -237,6 +248,9 @@ impl Plan<'_> {
                 headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
                 return;
             }
+        }
+        if let Some(digest) = self.digest.filter(|_| self.outcome != Outcome::NotModified) {
+            headers.insert(digest::REPR_DIGEST, digest.clone());
         }
         match &self.rep.version {
             Some(version) => {

@@ -3,6 +3,7 @@
 
 use std::io::{Read, Result, Seek, SeekFrom};
 
+/// As much as a disk or a cache gives at once without a longer wait.
 const BLOCK: usize = 16 * 1024;
 
 /// Reads block by block. It seeks in the file only for bytes that are not in
@@ -14,12 +15,18 @@ pub(super) struct Buffered<'r, R> {
     at: u64,
     block: Vec<u8>,
     block_at: u64,
+    block_len: usize,
 }
 
 impl<'r, R: Read + Seek> Buffered<'r, R> {
     /// For a file of `len` bytes.
     pub(super) fn new(file: &'r mut R, len: u64) -> Self {
-        Self { file, len, at: 0, block: Vec::new(), block_at: 0 }
+        Self::of_blocks(file, len, BLOCK)
+    }
+
+    /// The same in blocks of this many bytes.
+    pub(super) fn of_blocks(file: &'r mut R, len: u64, block_len: usize) -> Self {
+        Self { file, len, at: 0, block: Vec::new(), block_at: 0, block_len }
     }
 
     /// What the block has of the bytes from here on.
@@ -29,7 +36,7 @@ impl<'r, R: Read + Seek> Buffered<'r, R> {
     }
 
     fn load(&mut self) -> Result<()> {
-        self.block.resize(BLOCK, 0);
+        self.block.resize(self.block_len, 0);
         self.block_at = self.at;
         self.file.seek(SeekFrom::Start(self.at))?;
         let read = self.file.read(&mut self.block);
@@ -41,7 +48,7 @@ impl<'r, R: Read + Seek> Buffered<'r, R> {
 impl<R: Read + Seek> Read for Buffered<'_, R> {
     fn read(&mut self, out: &mut [u8]) -> Result<usize> {
         if self.at_hand().is_empty() {
-            if out.len() >= BLOCK {
+            if out.len() >= self.block_len {
                 self.file.seek(SeekFrom::Start(self.at))?;
                 let read = self.file.read(out)?;
                 self.at += read as u64;

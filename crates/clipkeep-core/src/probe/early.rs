@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{Buffered, ProbeError, mp4, webm};
-use crate::media_type::MediaType;
+use crate::{media_type::MediaType, sniff::SNIFF_LEN};
 
 /// What is known of a clip's media type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,8 @@ pub enum Early {
 pub fn content_type(len: u64, media: &'static MediaType, have: impl Fn(Range<u64>) -> Option<Bytes>) -> Early {
     let mut needed = None;
     let mut there = There { len, at: 0, have, needed: &mut needed };
-    let reader = &mut Buffered::new(&mut there, len);
+    // The first of them is what was sniffed.
+    let reader = &mut Buffered::of_blocks(&mut there, len, SNIFF_LEN);
     let told = match media.name {
         "video/mp4" | "video/quicktime" | "audio/mp4" => mp4::content_type(reader, len, media),
         "video/webm" | "video/x-matroska" | "audio/webm" => {

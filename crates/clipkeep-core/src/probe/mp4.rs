@@ -69,6 +69,9 @@ pub(super) fn content_type<R: Read + Seek>(reader: &mut R, len: u64, media: &'st
                     let mut track = Track::default();
                     track.read_handler(&mut boxes, &found, 1)?;
                     handlers.push(track.handler);
+                    if track.handler == *b"vide" {
+                        break;
+                    }
                 }
             }
             let kind = match handlers {

@@ -45,6 +45,9 @@ pub struct Receipt {
     pub provider: Provider,
     /// Whose it is, where that is known.
     pub tenant: Option<Tenant>,
+    /// Of which bytes checksum and size are.
+    #[serde(default)]
+    pub representation: Named,
     /// Lower-case hex SHA-256 of the stored bytes, which are the source's.
     pub sha256: String,
     /// Bytes.
@@ -75,6 +78,16 @@ pub struct Receipt {
 impl Receipt {
     /// The form that this program writes, and the only one that it reads.
     pub const VERSION: u32 = VERSION;
+}
+
+/// Which of a clip's representations a receipt names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Named {
+    /// The stored bytes in their own order, as a download link gives them. A
+    /// viewing link may give an MP4's `moov` first.
+    #[default]
+    Stored,
 }
 
 /// Where a clip's object is: names, no credentials.

@@ -18,6 +18,7 @@ fn receipt() -> Receipt {
         request_id: "a".parse().unwrap(),
         provider: Provider::fal(),
         tenant: Some("acme".parse().unwrap()),
+        representation: Named::Stored,
         sha256: "ab".repeat(32),
         size: 7,
         content_type: "video/mp4".to_owned(),

@@ -125,10 +125,18 @@ fn walk(mut body: &mut [u8], parent: &[u8; 4], fast: &FastStart, found: &mut Fou
 
 /// How often a kind of [`PLACES`] is named.
 fn places(bytes: &[u8]) -> usize {
-    // Few bytes begin one, so most windows cost one look.
-    let begins = |byte: u8| PLACES.iter().any(|kind| kind[0] == byte);
-    bytes.windows(4).filter(|name| begins(name[0]) && PLACES.iter().any(|kind| name == kind)).count()
+    bytes.windows(4).filter(|name| BEGINS[usize::from(name[0])] && PLACES.iter().any(|kind| name == kind)).count()
 }
+
+/// Few bytes begin one, so most windows cost one look.
+const BEGINS: [bool; 256] = {
+    let (mut begins, mut nth) = ([false; 256], 0);
+    while nth < PLACES.len() {
+        begins[PLACES[nth][0] as usize] = true;
+        nth += 1;
+    }
+    begins
+};
 
 /// Raises a table's chunk offsets; answers how many there are.
 fn raise<const WIDTH: usize>(table: &mut [u8], fast: &FastStart) -> Result<u64, Odd> {

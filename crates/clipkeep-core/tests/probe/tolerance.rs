@@ -223,7 +223,7 @@ fn k25_the_media_type_is_told_by_the_header_as_by_the_whole() {
             }
             looks += 1;
         };
-        assert!(looks <= 4, "{name} {options}: {looks} looks");
+        assert!(looks <= 8, "{name} {options}: {looks} looks");
         assert_eq!(told, probe_bytes(&whole).unwrap().content_type, "{name} {options}");
     }
 }

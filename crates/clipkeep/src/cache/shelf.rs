@@ -34,6 +34,9 @@ const WEIGHT: u64 = 16 * 1024;
 pub struct Shelved {
     /// What is served.
     pub representation: Representation,
+    /// The same bytes in their own order, where `fast` serves them in another:
+    /// what is downloaded.
+    pub stored: Option<Representation>,
     /// Whether no signature is asked for.
     pub public: bool,
     /// Links of a lower generation are refused.
@@ -49,6 +52,7 @@ pub struct Shelved {
 }
 
 /// Where a clip's bytes are.
+#[derive(Clone)]
 pub enum Where {
     /// In a local file: all of them.
     Mapped(Bytes),
@@ -61,6 +65,7 @@ pub enum Where {
 }
 
 /// A copy that is being filled, and which of its versions is meant.
+#[derive(Clone)]
 pub struct Coming {
     copy: Weak<LocalCopy>,
     generation: u64,
@@ -97,6 +102,15 @@ pub enum Stretch {
 }
 
 impl Shelved {
+    /// The same clip with its bytes in the order in which they are stored;
+    /// `None` where that is how they are served anyway.
+    pub fn in_stored_order(&self) -> Option<Self> {
+        let representation = self.stored.clone()?;
+        let (bytes, account) = (self.bytes.clone(), Arc::clone(&self.account));
+        let Self { public, link_generation, since, .. } = *self;
+        Some(Self { representation, stored: None, public, link_generation, account, fast: None, bytes, since })
+    }
+
     /// Where the bytes `range` of what is served come from.
     pub fn stretches(&self, range: std::ops::Range<u64>) -> Vec<Stretch> {
         let Some(fast) = &self.fast else { return vec![Stretch::File(range)] };
@@ -203,6 +217,7 @@ mod tests {
             Representation::new(9, ETag::of_view(&key(0), 1, false), Timestamp::from_secs(1), "video/mp4");
         Arc::new(Shelved {
             representation,
+            stored: None,
             public: false,
             link_generation: 0,
             fast: None,

@@ -84,7 +84,11 @@ fn compare(path: &Path, receipt: &Receipt) -> anyhow::Result<Option<String>> {
         return Ok(Some(format!("{name} has {size} bytes instead of {}", receipt.size)));
     }
     if sha256 != receipt.sha256 {
-        return Ok(Some(format!("{name} has the checksum {sha256} instead of {}", receipt.sha256)));
+        return Ok(Some(format!(
+            "{name} has the checksum {sha256} instead of {}; hint: a receipt names the stored bytes, which a download \
+             link gives, and a viewing link may give in another order",
+            receipt.sha256
+        )));
     }
     Ok(None)
 }

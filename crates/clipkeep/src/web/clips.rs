@@ -54,6 +54,7 @@ const COME_AGAIN_SECS: u32 = 2;
         ("Range" = Option<String>, Header, description = "RFC 9110: one range of bytes, or several"),
         ("If-Match" = Option<String>, Header, description = "RFC 9110"),
         ("If-None-Match" = Option<String>, Header, description = "RFC 9110"),
+        ("Want-Repr-Digest" = Option<String>, Header, description = "RFC 9530: `sha-256=0` leaves `Repr-Digest` out"),
     ),
     responses(
         (status = 200, description = "The clip", content_type = "video/mp4"),
@@ -115,6 +116,9 @@ async fn clip_response(
             Found::Clip(shelved, came) => (shelved, *came),
             Found::Elsewhere(url) => return Ok((promised::redirect(url), None)),
         };
+        let downloads = link.as_ref().is_some_and(|link| link.download.is_some());
+        let stored = if downloads { shelved.in_stored_order() } else { None };
+        let shelved = stored.as_ref().unwrap_or(shelved);
         if link.is_none() && !shelved.public {
             return Err(refused(LinkError::Missing));
         }

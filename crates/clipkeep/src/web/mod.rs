@@ -16,6 +16,7 @@ mod ops;
 mod promised;
 mod proxy;
 mod shelve;
+mod told;
 mod wire;
 
 use std::{net::IpAddr, sync::Arc};

@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout};
 use super::{
     clips::{FIRST_BYTE_TIMEOUT, come_again, unknown},
     error::ApiError,
+    told::{self, Seen},
 };
 use crate::{
     app::App,
@@ -106,14 +107,37 @@ fn representation(clip: &Clip, epoch: i64, len: u64, content_type: &str, fast: O
     Representation::new(len, etag, version_time(clip.created_at, epoch), content_type)
 }
 
+/// How the bytes are served, and how they are downloaded where that differs. Of
+/// their own order the checksum is known, once they are sealed under this epoch.
+fn representations(
+    clip: &Clip,
+    epoch: i64,
+    len: u64,
+    content_type: &str,
+    fast: Option<&Fast>,
+) -> (Representation, Option<Representation>) {
+    let stored = representation(clip, epoch, len, content_type, None);
+    let stored = match &clip.sealed {
+        Some(sealed) if clip.epoch == epoch && clip.state == ClipState::Stored => stored.with_sha256(&sealed.sha256),
+        _ => stored,
+    };
+    match fast {
+        None => (stored, None),
+        Some(fast) => (representation(clip, epoch, len, content_type, Some(fast)), Some(stored)),
+    }
+}
+
 async fn stored(app: &App, clip: &Clip, sealed: &Sealed) -> Result<Shelved, ApiError> {
     let bytes = match app.store.local_path(clip.object()) {
         Some(path) => Where::Mapped(map(path, sealed.size, &clip.key).await?),
         None => in_bucket(app, clip, sealed.size).await,
     };
     let fast = if app.config.fast_start { stored_view(app, clip, sealed.size).await? } else { None };
+    let content_type = clip.served_type.as_ref().unwrap_or(&sealed.media.content_type);
+    let (representation, stored) = representations(clip, clip.epoch, sealed.size, content_type, fast.as_ref());
     Ok(Shelved {
-        representation: representation(clip, clip.epoch, sealed.size, &sealed.media.content_type, fast.as_ref()),
+        representation,
+        stored,
         public: is_public(app, clip),
         link_generation: clip.link_generation,
         account: app.usage.account(&clip.key, clip.facts.tenant.as_ref()),
@@ -151,6 +175,12 @@ async fn stored_view(app: &App, clip: &Clip, len: u64) -> Result<Option<Fast>, A
             };
         }
     };
+    if clip.sealed.as_ref().is_some_and(|sealed| sealed.media.c2pa.is_none()) {
+        // Decided before it was known what must not be moved. Served in its own
+        // order it is another representation, with an ETag of its own.
+        let found = find(len, &mut object).await.map_err(unreadable)?;
+        return Ok(found.filter(|found| found.at == at));
+    }
     let fast = Fast::load(at, &mut object).await.map_err(unreadable)?;
     fast.map(Some).ok_or_else(|| {
         tracing::error!(clip = %clip.key, "stored, but its object is not the one its row tells of");
@@ -254,8 +284,14 @@ async fn through(app: &App, clip: &Clip) -> Result<Shelved, ApiError> {
         Some(Pinned { view: Some(View::Plain), .. }) => fast = None,
         _ => return Err(come_again(&clip.key)),
     }
+    let total = source.total();
+    let seen = Seen { media, head, fast: fast.as_ref(), len: total, reach: total };
+    let early = told::early(clip, clip.epoch, seen, &mut source).await.map_err(later)?;
+    let content_type = early.decided(app, &clip.key, clip.epoch).await?.ok_or_else(|| come_again(&clip.key))?;
+    let (representation, stored) = representations(clip, clip.epoch, total, &content_type, fast.as_ref());
     Ok(Shelved {
-        representation: representation(clip, clip.epoch, source.total(), media.name, fast.as_ref()),
+        representation,
+        stored,
         public: is_public(app, clip),
         link_generation: clip.link_generation,
         account: app.usage.account(&clip.key, clip.facts.tenant.as_ref()),
@@ -285,19 +321,23 @@ async fn serve_copy(
         // Pieces out of order cannot be had: a view would come too late.
         Order::Undecided => match app.catalog.decide_view(&clip.key, shown.epoch, &View::Plain).await? {
             Some(View::Plain) => None,
-            Some(View::FastStart(at)) => match Fast::load(at, &mut viewer).await? {
-                Some(loaded) => Some(loaded),
-                None => return Ok(None),
-            },
+            Some(View::FastStart(at)) => Fast::load(at, &mut viewer).await?,
             None => return Ok(None),
         },
     };
-    let representation = match shown.total.or_else(|| copy.is_complete().then(|| copy.len())) {
-        Some(len) => representation(clip, shown.epoch, len, media.name, fast.as_ref()),
-        None => Representation::of_unknown_length(media.name),
+    let total = shown.total.or_else(|| copy.is_complete().then(|| copy.len()));
+    let gives_pieces = copy.opened().is_some_and(|opened| opened.ranges);
+    let (len, reach) = (total.unwrap_or(u64::MAX), total.filter(|_| gives_pieces).unwrap_or(told::HEAD));
+    let seen = Seen { media, head, fast: fast.as_ref(), len, reach };
+    let early = told::early(clip, shown.epoch, seen, &mut viewer).await?;
+    let Some(content_type) = early.decided(app, &clip.key, shown.epoch).await? else { return Ok(None) };
+    let (representation, stored) = match total {
+        Some(len) => representations(clip, shown.epoch, len, &content_type, fast.as_ref()),
+        None => (Representation::of_unknown_length(&content_type), None),
     };
     Ok(Some(Shelved {
         representation,
+        stored,
         public: is_public(app, clip),
         link_generation: clip.link_generation,
         account: app.usage.account(&clip.key, clip.facts.tenant.as_ref()),

@@ -1,6 +1,7 @@
 //! The hard cases of RFC 9110, by number, and what must hold for any request.
 
 mod cases;
+mod digests;
 mod headers;
 mod properties;
 mod unsized_clips;

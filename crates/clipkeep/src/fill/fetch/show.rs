@@ -68,8 +68,9 @@ impl Fetch<'_> {
             (Some(View::Plain), _) => Ok(Order::Decided(None)),
             (Some(View::FastStart(at)), Order::Decided(Some(fast))) if fast.at == at => Ok(Order::Decided(Some(fast))),
             (Some(View::FastStart(at)), _) if opened.ranges => {
-                let loaded = Fast::load(at, &mut self.copy.look()).await.map_err(unreadable)?;
-                loaded.map(|fast| Order::Decided(Some(fast))).ok_or_else(|| SourceError::changed().into())
+                // Decided when less was known to be odd: then it is served in
+                // its own order, under that order's ETag.
+                Ok(Order::Decided(Fast::load(at, &mut self.copy.look()).await.map_err(unreadable)?))
             }
             _ => Ok(Order::Undecided),
         }
