@@ -35,10 +35,28 @@ text_enum! {
     }
 }
 
+/// The names of what only nodes are told, as a list in SQL: statements and
+/// [`EventType::is_for_apps`] say the same.
+#[macro_export]
+macro_rules! notices {
+    () => {
+        "('clip.revised', 'link.revoked')"
+    };
+}
+
 impl EventType {
     /// Whether apps are told of it, or only nodes.
     pub const fn is_for_apps(self) -> bool {
-        !matches!(self, Self::ClipRevised | Self::LinkRevoked)
+        match self {
+            Self::ClipRevised | Self::LinkRevoked => false,
+            Self::ClipStored
+            | Self::ClipLost
+            | Self::ClipAtRisk
+            | Self::ClipDeleted
+            | Self::ClipRejected
+            | Self::GenerationFailed
+            | Self::BudgetExceeded => true,
+        }
     }
 }
 
@@ -130,6 +148,14 @@ impl FromStr for Position {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn h30_one_place_says_what_is_for_nodes_alone() {
+        for kind in EventType::ALL {
+            let is_notice = notices!().contains(&format!("'{kind}'"));
+            assert_eq!(is_notice, !kind.is_for_apps(), "{kind}");
+        }
+    }
 
     #[test]
     fn a_position_survives_its_trip_and_nonsense_is_refused() {

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::{
     id::{ClipKey, Provider, RequestId, Tenant},
+    input::Input,
     policy::Policy,
     secret::SourceUrl,
     state::{ClipState, GenerationStatus, text_enum},
@@ -41,7 +40,7 @@ pub struct Facts {
     /// What triggers the fill of its clips.
     pub policy: Option<Policy>,
     /// The whole model input.
-    pub input: Option<Value>,
+    pub input: Option<Input>,
     /// The seed, of the input or of the result.
     pub seed: Option<i64>,
     /// Whether its clips may be fetched without a signature.
@@ -68,6 +67,14 @@ impl Facts {
             merged.prompt_hash = others.prompt_hash.or(merged.prompt_hash);
         }
         merged
+    }
+}
+
+impl Facts {
+    /// How many bytes their long texts have.
+    pub fn text_len(&self) -> usize {
+        let input = self.input.as_ref().map_or(0, |input| input.as_str().len());
+        input + self.prompt.as_ref().map_or(0, String::len)
     }
 }
 
@@ -126,6 +133,17 @@ pub enum Bringer {
     Store,
 }
 
+/// What a hook URL's query tells. Providers sign the body alone, so whoever saw
+/// a webhook can send it again to another URL: the catalogue believes this of
+/// the delivery that ends the generation, where nobody better said otherwise.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Hearsay {
+    /// Of the generation.
+    pub facts: Facts,
+    /// How long the sources of its clips live.
+    pub source_lifetime: Option<Duration>,
+}
+
 /// A verified webhook, ready to be committed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HookRecord {
@@ -137,8 +155,11 @@ pub struct HookRecord {
     pub status: GenerationStatus,
     /// The provider's words on a failure, or on a missing result.
     pub error: Option<String>,
-    /// What the hook URL's query and the payload tell.
+    /// What is told by whoever may be believed: what the provider signed or
+    /// answered, or our own caller said.
     pub facts: Facts,
+    /// What the hook URL's query tells.
+    pub hearsay: Hearsay,
     /// The media files of the payload.
     pub clips: Vec<NewClip>,
     /// When it came.
@@ -150,6 +171,18 @@ pub struct HookRecord {
 }
 
 impl HookRecord {
+    /// The same, with what its hook URL's query tells. That goes over what the
+    /// body tells, except for whose it is and who may see it: those the
+    /// signature decides.
+    #[must_use]
+    pub fn believed(mut self) -> Self {
+        let Hearsay { facts: heard, source_lifetime } = std::mem::take(&mut self.hearsay);
+        let signed = std::mem::take(&mut self.facts);
+        let (tenant, public) = (signed.tenant.clone().or(heard.tenant.clone()), signed.public.or(heard.public));
+        self.facts = Facts { tenant, public, ..heard.or(signed) };
+        self.with_source_lifetime(source_lifetime)
+    }
+
     /// The same for sources that live so long, where that is known of them.
     #[must_use]
     pub fn with_source_lifetime(mut self, lifetime: Option<Duration>) -> Self {

@@ -184,8 +184,11 @@ fn check_tenant(text: &str) -> Result<(), IdError> {
     check("tenant", text, 128, |b| is_unreserved(b) || matches!(b, b':' | b'@' | b'|' | b'/' | b'+'))
 }
 
+/// The longest clip key, in bytes.
+pub const MAX_CLIP_KEY: usize = 160;
+
 fn check_clip_key(text: &str) -> Result<(), IdError> {
-    check("clip key", text, 160, is_unreserved)?;
+    check("clip key", text, MAX_CLIP_KEY, is_unreserved)?;
     let shaped = text.rsplit_once('.').is_some_and(|(stem, ending)| {
         !stem.is_empty() && (1..=8).contains(&ending.len()) && ending.bytes().all(|b| b.is_ascii_alphanumeric())
     });

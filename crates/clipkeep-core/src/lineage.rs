@@ -6,11 +6,13 @@ use serde_json::Value;
 
 use crate::{
     config::{BaseUrl, UrlTemplate},
-    id::{ClipKey, RequestId},
+    id::{ClipKey, MAX_CLIP_KEY, RequestId},
 };
 
 /// The most parents that one generation has.
 const MOST: usize = 100;
+/// How much of an input's text is looked through.
+const MOST_TEXT: usize = 2 * 1024 * 1024;
 /// How often a URL may stand percent-encoded inside another.
 const NESTED: usize = 3;
 /// What an object in our own store is called as a source.
@@ -36,25 +38,26 @@ impl OwnUrls {
     /// `request_id` itself.
     pub fn parents(&self, input: &Value, request_id: &RequestId) -> BTreeSet<ClipKey> {
         let mut found = BTreeSet::new();
-        self.look_into(input, &mut found);
+        self.look_into(input, &mut MOST_TEXT.clone(), &mut found);
         found.retain(|key| key.parts().is_none_or(|(own, _)| own != *request_id));
         found
     }
 
-    fn look_into(&self, value: &Value, found: &mut BTreeSet<ClipKey>) {
+    fn look_into(&self, value: &Value, left: &mut usize, found: &mut BTreeSet<ClipKey>) {
         match value {
-            Value::String(text) => self.read(text, found),
-            Value::Array(values) => values.iter().for_each(|value| self.look_into(value, found)),
-            Value::Object(members) => members.values().for_each(|value| self.look_into(value, found)),
+            // Media inside the input itself: long, and no URL of ours.
+            Value::String(text) if text.starts_with("data:") || text.len() > *left => {}
+            Value::String(text) => {
+                *left -= text.len();
+                self.read(text, found);
+            }
+            Value::Array(values) => values.iter().for_each(|value| self.look_into(value, left, found)),
+            Value::Object(members) => members.values().for_each(|value| self.look_into(value, left, found)),
             _ => {}
         }
     }
 
     fn read(&self, text: &str, found: &mut BTreeSet<ClipKey>) {
-        // Media inside the input itself: long, and no URL of ours.
-        if text.starts_with("data:") {
-            return;
-        }
         found.extend(text.strip_prefix(STORE).and_then(|key| key.parse::<ClipKey>().ok()));
         let mut text = std::borrow::Cow::Borrowed(text);
         for _ in 0..=NESTED {
@@ -82,7 +85,8 @@ fn key_at(text: &str, behind: &str) -> Option<ClipKey> {
         // In a sentence a full stop may follow.
         return text[..end].trim_end_matches('.').parse().ok();
     }
-    text[..text.find(behind)?].parse().ok()
+    let near = &text[..text.floor_char_boundary(MAX_CLIP_KEY + behind.len())];
+    near[..near.find(behind)?].parse().ok()
 }
 
 /// The text with its `%XX` read, if it has some.
@@ -155,6 +159,25 @@ mod tests {
         ] {
             assert!(parents("{public_url}/v/{key}", &input).is_empty(), "{input}");
         }
+    }
+
+    #[test]
+    fn h03_a_text_full_of_our_urls_is_read_in_one_pass() {
+        let began = std::time::Instant::now();
+        for (template, piece) in [
+            ("https://cdn.example.com/a{key}/play.m3u8", "://cdn.example.com/a"),
+            ("https://cdn.example.com/?clip={key}&w=1", "://cdn.example.com/?clip="),
+            ("https://cdn.example.com/{key}.html", "://cdn.example.com/a.mp4"),
+            ("https://cdn.example.com/{key}", "://cdn.example.com/a"),
+            ("{public_url}/v/{key}", "%253A%252F%252Fclips.example.com%252Fv%252F"),
+        ] {
+            let many = piece.repeat(1_900_000 / piece.len());
+            assert!(parents(template, &json!({"a": many, "b": "x"})).len() <= MOST, "{template}");
+        }
+        assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
+        // What stands behind a text too long to be looked through is found.
+        let input = json!(["x".repeat(3_000_000), "https://clips.example.com/v/a.png"]);
+        assert_eq!(parents("{public_url}/v/{key}", &input), ["a.png"]);
     }
 
     #[test]

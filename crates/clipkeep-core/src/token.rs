@@ -2,7 +2,7 @@
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 
-use crate::{id::Tenant, time::Timestamp};
+use crate::{id::Tenant, printable::is_hidden, time::Timestamp};
 
 /// What a token begins with, so that people and scanners for leaked secrets
 /// know one when they see it.
@@ -56,7 +56,7 @@ pub fn check_token_name(name: &str) -> Result<(), &'static str> {
     match name {
         "" => Err("must not be empty"),
         long if long.len() > MAX_TOKEN_NAME => Err("must not be longer than 100 bytes"),
-        odd if odd.chars().any(char::is_control) => Err("must not hold control characters"),
+        odd if odd.chars().any(is_hidden) => Err("must not hold control characters"),
         _ => Ok(()),
     }
 }
@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn names_are_short_plain_text() {
         assert_eq!(check_token_name("web, staging"), Ok(()));
-        for bad in ["", "a\nb", &"x".repeat(101)] {
+        for bad in ["", "a\nb", "a\u{1b}[2Jb", "a\u{202e}b", &"x".repeat(101)] {
             assert!(check_token_name(bad).is_err(), "{bad}");
         }
     }

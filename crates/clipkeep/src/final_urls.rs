@@ -5,6 +5,7 @@ use clipkeep_core::{
     expected,
     generation::Generation,
     id::ClipKey,
+    input::Input,
 };
 
 /// Where clips are for good: the template of the configuration, filled in.
@@ -25,6 +26,7 @@ impl FinalUrls {
     /// The final URLs of the clips that a generation is going to have, as far as
     /// its input tells; there is one at least.
     pub fn expected(&self, generation: &Generation) -> Vec<String> {
-        expected::keys(&generation.request_id, generation.facts.input.as_ref()).iter().map(|key| self.of(key)).collect()
+        let input = generation.facts.input.as_ref().map(Input::value);
+        expected::keys(&generation.request_id, input.as_ref()).iter().map(|key| self.of(key)).collect()
     }
 }

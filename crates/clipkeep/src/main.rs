@@ -19,7 +19,9 @@ fn main() -> ExitCode {
 
 #[expect(clippy::print_stderr, reason = "the one place that speaks of errors")]
 fn report(failure: &Failure) {
-    eprintln!("error: {failure}");
+    let words = failure.to_string();
+    let lines: Vec<_> = words.lines().map(clipkeep_core::printable::printable).collect();
+    eprintln!("error: {}", lines.join("\n"));
 }
 
 /// Many threads that each hold a few megabytes for a moment make glibc's arenas

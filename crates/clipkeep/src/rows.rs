@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use clipkeep_core::{
     generation::{Clip, Generation, Kind},
+    input::Input,
     policy::Policy,
     state::{ClipState, GenerationStatus},
 };
 use serde::Serialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{callers::Caller, catalog::UsageLine, final_urls::FinalUrls};
+
+/// How much the clips of one generation repeat of its input. Where that would be
+/// more, each names how long it is.
+const MOST_REPEATED: usize = 8 * 1024 * 1024;
 
 /// A clip's metadata row.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -38,7 +42,8 @@ pub struct ClipRow {
     /// The prompt, unless only its hash is kept.
     pub prompt: Option<String>,
     /// The whole model input.
-    pub input: Option<Value>,
+    #[schema(value_type = Option<Object>)]
+    pub input: Option<Input>,
     /// The seed.
     pub seed: Option<i64>,
     /// Where it stands.
@@ -170,7 +175,8 @@ pub struct GenerationRow {
     /// Whether its clips may be fetched without a signature.
     pub public: Option<bool>,
     /// The whole model input.
-    pub input: Option<Value>,
+    #[schema(value_type = Option<Object>)]
+    pub input: Option<Input>,
     /// The seed.
     pub seed: Option<i64>,
     /// The provider's words on a failure.
@@ -192,7 +198,12 @@ pub struct GenerationRow {
 
 impl GenerationRow {
     /// The row of `generation`, whose clips are `clips`.
-    pub fn new(generation: Generation, clips: Vec<ClipRow>, urls: &FinalUrls) -> Self {
+    pub fn new(generation: Generation, mut clips: Vec<ClipRow>, urls: &FinalUrls) -> Self {
+        // The input stands beside them.
+        let repeated = |row: &ClipRow| row.input.as_ref().map_or(0, |input| input.as_str().len());
+        if clips.iter().map(repeated).sum::<usize>() > MOST_REPEATED {
+            clips.iter_mut().for_each(|row| row.input = row.input.take().map(|input| input.omitted()));
+        }
         let expected = urls.expected(&generation);
         let first = clips.first().and_then(|clip| clip.final_url.clone());
         let final_urls = match clips.is_empty() {

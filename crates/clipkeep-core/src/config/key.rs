@@ -82,16 +82,44 @@ impl Key {
 /// What every key's name in the environment starts with.
 pub const ENV_PREFIX: &str = "CLIPKEEP_";
 
-/// Whether a name with our prefix is in the environment for another reason
+/// Whether a variable with our prefix is in the environment for another reason
 /// than configuration: `CLIPKEEP_CONFIG` says where the file is, `CLIPKEEP_LOG`
-/// what is logged, and Kubernetes puts `CLIPKEEP_SERVICE_HOST`, `CLIPKEEP_PORT`
-/// and their like beside every pod that shares a namespace with a Service
-/// called `clipkeep`.
-pub fn is_reserved_env(name: &str) -> bool {
+/// what is logged, and Kubernetes writes a family of variables for each Service
+/// of the namespace, `clipkeep` and `clipkeep-postgresql` among them.
+pub fn is_reserved_env(name: &str, value: &str) -> bool {
     let Some(rest) = name.strip_prefix(ENV_PREFIX) else { return false };
-    matches!(rest, "CONFIG" | "LOG" | "PORT" | "SERVICE_HOST" | "SERVICE_PORT")
-        || rest.starts_with("PORT_")
-        || rest.starts_with("SERVICE_PORT_")
+    matches!(rest, "CONFIG" | "LOG") || is_of_service(&format!("_{rest}"), value)
+}
+
+/// Whether a name ends as Kubernetes' and Docker's do of a Service, and its value
+/// is such: `_SERVICE_HOST`, `_SERVICE_PORT`, `_SERVICE_PORT_{NAME}`, `_PORT`,
+/// `_PORT_{N}_{TCP|UDP|SCTP}` and that with `_PROTO`, `_PORT` or `_ADDR`.
+fn is_of_service(name: &str, value: &str) -> bool {
+    const PROTOCOLS: [&str; 3] = ["tcp", "udp", "sctp"];
+    let is_port = |text: &str| text.parse::<u16>().is_ok();
+    let is_url =
+        || PROTOCOLS.iter().any(|scheme| value.strip_prefix(scheme).is_some_and(|rest| rest.starts_with("://")));
+    let is_host = || value.parse::<std::net::IpAddr>().is_ok() || value == "None" || value.is_empty();
+    if name.ends_with("_SERVICE_HOST") {
+        return is_host();
+    }
+    if name.ends_with("_SERVICE_PORT") || name.contains("_SERVICE_PORT_") {
+        return is_port(value);
+    }
+    if name.ends_with("_PORT") && is_url() {
+        return true;
+    }
+    let is_numbered = |text: &str| {
+        let (before, protocol) = text.rsplit_once('_').unwrap_or_default();
+        let number = before.rsplit_once("_PORT_").map_or("", |(_, number)| number);
+        is_port(number) && PROTOCOLS.iter().any(|known| known.eq_ignore_ascii_case(protocol))
+    };
+    match name.rsplit_once('_') {
+        Some((before, "PROTO")) if is_numbered(before) => PROTOCOLS.contains(&value),
+        Some((before, "PORT")) if is_numbered(before) => is_port(value),
+        Some((before, "ADDR")) if is_numbered(before) => is_host(),
+        _ => is_numbered(name) && is_url(),
+    }
 }
 
 use Kind::{Bool, Choice, Count, CountOrHalf, Duration, DurationOrNever, List, Rate, Secret, SecretList, Size, Text};
@@ -197,6 +225,10 @@ keys! {
     /// Networks whose clients may use `/fal/proxy` and the gateway without a token, and so spend the fal key's money.
     /// Judged by the address that connects: behind a proxy of your own that is the proxy's.
     proxy_networks: List("`ADDRESS` or `ADDRESS/BITS`"), "", "10.1.0.0/16, fd00:1::/64";
+    /// Hosts under which clients of `proxy_networks` call, beside `public_url`'s, addresses and names without a dot or of a
+    /// local zone. A call without a token to any other host, or from a page of another origin, is refused: a browser may
+    /// have been made to send it.
+    proxy_hosts: List("host patterns"), "", "*.fal.example.com";
     /// Whether results that pass through `/fal/proxy` or the gateway hold our URLs in place of the provider's.
     rewrite_results: Bool, "true", "false";
     /// Where fal publishes the keys that its webhooks are signed with.
@@ -334,10 +366,43 @@ mod tests {
     #[test]
     fn names_are_unique_and_none_is_reserved() {
         for (at, key) in KEYS.iter().enumerate() {
-            assert!(!is_reserved_env(&key.env_name()), "{}", key.name);
+            assert!(!is_reserved_env(&key.env_name(), ""), "{}", key.name);
             assert!(KEYS[..at].iter().all(|other| other.name != key.name), "{}", key.name);
         }
-        assert!(is_reserved_env("CLIPKEEP_PORT_8787_TCP_ADDR"));
-        assert!(!is_reserved_env("CLIPKEEP_SERVICE"));
+        assert!(!is_reserved_env("CLIPKEEP_SERVICE", ""));
+    }
+
+    #[test]
+    fn h35_what_kubernetes_writes_of_services_is_passed_over() {
+        for service in ["", "POSTGRESQL_", "2_", "WEB_API_", "PORT_SERVICE_"] {
+            for (end, value) in [
+                ("SERVICE_HOST", "10.96.0.12"),
+                ("SERVICE_HOST", "fd00::12"),
+                ("SERVICE_PORT", "5432"),
+                ("SERVICE_PORT_TCP_POSTGRESQL", "5432"),
+                ("PORT", "tcp://10.96.0.12:5432"),
+                ("PORT", "udp://10.96.0.12:53"),
+                ("PORT_5432_TCP", "tcp://10.96.0.12:5432"),
+                ("PORT_5432_TCP_PROTO", "tcp"),
+                ("PORT_5432_TCP_PORT", "5432"),
+                ("PORT_5432_TCP_ADDR", "10.96.0.12"),
+                ("PORT_53_UDP_ADDR", "fd00::12"),
+                ("PORT_9_SCTP", "sctp://[fd00::12]:9"),
+            ] {
+                assert!(is_reserved_env(&format!("CLIPKEEP_{service}{end}"), value), "{service}{end}={value}");
+            }
+        }
+        for (name, value) in [
+            ("PORT", "8787"),
+            ("LISTEN_PORT", "8787"),
+            ("SERVICE_HOST", "clips.example.com"),
+            ("SERVICE_PORTS", "5432"),
+            ("PORT_X_TCP", "tcp://10.0.0.1:1"),
+            ("PORT_5432_HTTP_ADDR", "10.0.0.1"),
+            ("ADMIN_TOKN", "tcp://10.0.0.1:1"),
+            ("DATABASE_URL", "postgres://db"),
+        ] {
+            assert!(!is_reserved_env(&format!("CLIPKEEP_{name}"), value), "{name}={value}");
+        }
     }
 }

@@ -130,6 +130,8 @@ pub struct Config {
     pub fal_gateway_listen: Option<SocketAddr>,
     /// The networks that need no token to call fal through us.
     pub proxy_networks: Vec<Network>,
+    /// See the key's documentation.
+    pub proxy_hosts: Vec<HostPattern>,
     /// Whether results that pass hold our URLs.
     pub rewrite_results: bool,
     /// Where fal publishes its webhook keys.

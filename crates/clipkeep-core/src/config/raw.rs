@@ -62,7 +62,7 @@ impl Layers {
         for (name, text) in pairs {
             if name.starts_with("AWS_") {
                 self.aws.insert(name, text);
-            } else if name.starts_with(ENV_PREFIX) && !is_reserved_env(&name) {
+            } else if name.starts_with(ENV_PREFIX) && !is_reserved_env(&name, &text) {
                 let key = super::key::KEYS.iter().find(|key| key.env_name() == name);
                 self.add(key, &name.clone(), text, Origin::Env { name });
             }

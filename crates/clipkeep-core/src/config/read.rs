@@ -56,6 +56,7 @@ pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
         fal_rest_url: read.value("fal_rest_url", BaseUrl::parse),
         fal_gateway_listen: read.value("fal_gateway_listen", parse::listen_or_none),
         proxy_networks: read.value("proxy_networks", |text| parse::list(text, parsed)),
+        proxy_hosts: read.value("proxy_hosts", |text| parse::list(text, parsed)),
         rewrite_results: read.value("rewrite_results", parse::boolean),
         fal_jwks_url: read.value("fal_jwks_url", parse::web_url),
         fal_user_ids: read.value("fal_user_ids", |text| parse::list(text, |id| Ok(id.to_owned()))),

@@ -21,4 +21,4 @@ mod redact;
 
 pub use decoded::{DecodeError, Decoded};
 pub use profile::{Profile, profile};
-pub use query::{HookQuery, QueryError, callback_query, source_lifetime};
+pub use query::{HookQuery, QueryError, callback_query};

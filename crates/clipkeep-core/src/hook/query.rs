@@ -2,7 +2,14 @@
 
 use std::time::Duration;
 
-use crate::{generation::Facts, id::Tenant, percent, policy::Policy, prompt::prompt_hash};
+use crate::{
+    generation::{Facts, Hearsay},
+    id::Tenant,
+    percent,
+    policy::Policy,
+    printable::is_hidden,
+    prompt::prompt_hash,
+};
 
 /// The most bytes of prompt that are kept.
 const MAX_PROMPT: usize = 64 * 1024;
@@ -23,6 +30,9 @@ pub struct HookQuery {
     pub policy: Option<Policy>,
     /// Whether its clips may be fetched without a signature.
     pub public: Option<bool>,
+    /// How long the sources of its clips live: the proxy knows it when it names
+    /// the URL.
+    pub source_lifetime: Option<Duration>,
 }
 
 /// Why a query was refused: 422 at the edge. The text is fit for a user and
@@ -62,7 +72,13 @@ impl HookQuery {
             tenant: parsed("tenant", take("tenant")?)?,
             policy: parsed("policy", take("policy")?)?,
             public: take("public")?.map(|text| check_public(&text)).transpose()?,
+            source_lifetime: take("source_lifetime")?.map(|text| check_lifetime(&text)).transpose()?,
         })
+    }
+
+    /// What a webhook's query tells of its generation.
+    pub fn hearsay(&self) -> Hearsay {
+        Hearsay { facts: self.facts(), source_lifetime: self.source_lifetime }
     }
 
     /// The facts it tells.
@@ -101,18 +117,6 @@ pub fn callback_query(facts: &Facts) -> String {
         percent::encode(&value, &mut query);
     }
     query
-}
-
-/// How long the sources of a webhook's clips live, where its URL says so: the
-/// proxy knows it when it names the URL.
-///
-/// # Errors
-/// If it is no number of seconds.
-pub fn source_lifetime(raw_query: &str) -> Result<Option<Duration>, QueryError> {
-    let text = parameter(raw_query, "source_lifetime")?;
-    let secs = text.map(|text| text.parse::<u32>()).transpose();
-    let secs = secs.map_err(|_| QueryError::new("source_lifetime", "must be a number of seconds"))?;
-    Ok(secs.map(|secs| Duration::from_secs(secs.into())))
 }
 
 /// The value of the parameter `name`, decoded; `None` where absent or empty.
@@ -165,10 +169,15 @@ fn check_model(model: String) -> Result<String, QueryError> {
     if model.len() > MAX_MODEL {
         return Err(QueryError::new("model", "must not be longer than 256 bytes"));
     }
-    if model.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(QueryError::new("model", "must not hold white space"));
+    if model.chars().any(|c| is_hidden(c) || c.is_whitespace()) {
+        return Err(QueryError::new("model", "must not hold white space or control characters"));
     }
     Ok(model)
+}
+
+fn check_lifetime(text: &str) -> Result<Duration, QueryError> {
+    let secs = text.parse::<u32>().map_err(|_| QueryError::new("source_lifetime", "must be a number of seconds"))?;
+    Ok(Duration::from_secs(secs.into()))
 }
 
 fn check_public(text: &str) -> Result<bool, QueryError> {
@@ -240,7 +249,9 @@ mod tests {
         assert_eq!(refused("policy=never"), "policy");
         assert_eq!(refused("public=yes"), "public");
         assert_eq!(refused("tenant=a%20b"), "tenant");
-        assert_eq!(refused("model=a%0Ab"), "model");
+        for hidden in ["%0A", "%1B[31m", "%07", "%C2%9B", "%0D%0A", "%E2%80%AE", "%E2%80%8B", "%00", "%20"] {
+            assert_eq!(refused(&format!("model=a{hidden}b")), "model", "{hidden}");
+        }
         assert_eq!(refused("prompt=%FF"), "prompt");
         assert_eq!(refused("model=a&model=b"), "model");
         assert_eq!(refused(&format!("prompt={}", "x".repeat(MAX_PROMPT + 1))), "prompt");
@@ -262,9 +273,10 @@ mod tests {
 
     #[test]
     fn a_url_may_say_how_long_sources_live() {
-        assert_eq!(source_lifetime("model=a&source_lifetime=3600"), Ok(Some(Duration::from_secs(3600))));
-        assert_eq!(source_lifetime("model=a"), Ok(None));
-        assert_eq!(source_lifetime("source_lifetime=1h").unwrap_err().name, "source_lifetime");
+        let told = |query| HookQuery::parse(query).unwrap().hearsay().source_lifetime;
+        assert_eq!(told("model=a&source_lifetime=3600"), Some(Duration::from_secs(3600)));
+        assert_eq!(told("model=a"), None);
+        assert_eq!(refused("source_lifetime=1h"), "source_lifetime");
     }
 
     #[test]

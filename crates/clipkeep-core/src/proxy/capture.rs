@@ -6,9 +6,9 @@ use super::{
     copy::Written,
     scan::{Piece, Place, Scanner},
 };
+use crate::input::MAX_INPUT;
 
-/// How long an input is kept, and how long a prompt.
-const MAX_INPUT: usize = 256 * 1024;
+/// How long a prompt is kept.
 const MAX_PROMPT: usize = 256 * 1024;
 /// A seed is a number of up to 20 characters; some may be white space.
 const MAX_SEED: usize = 64;

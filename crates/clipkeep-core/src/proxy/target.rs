@@ -2,12 +2,10 @@
 
 use http::Method;
 
-use crate::id::RequestId;
+use crate::{hook::fal::path::FalPath, id::RequestId};
 
 /// The longest target. A webhook's URL stands within it.
 const MAX_TARGET: usize = 16 * 1024;
-/// First segments that stand before owner and app.
-const NAMESPACES: &[&str] = &["workflows", "comfy"];
 
 /// Which of fal's services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,24 +166,14 @@ fn of_rest(method: &Method, path: &str) -> Result<Call, TargetError> {
 }
 
 fn of_model(host: FalHost, method: &Method, path: &str) -> Result<Call, TargetError> {
-    let path = path.strip_prefix('/').ok_or(TargetError::NotAllowed)?;
-    let segments: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').collect();
-    if !segments.iter().all(|segment| is_segment(segment)) {
-        return Err(TargetError::NotAllowed);
-    }
-    let app = 2 + usize::from(NAMESPACES.contains(&segments[0]));
-    let asks = segments.iter().skip(app).rposition(|segment| *segment == "requests").map(|at| app + at);
-    if let Some(at) = asks.filter(|at| at + 1 < segments.len()) {
-        let id: RequestId = segments[at + 1].parse().map_err(|_| TargetError::NotAllowed)?;
-        return of_request(method, id, &segments[at + 2..]);
-    }
-    if segments.len() < app || asks.is_some() {
-        return Err(TargetError::NotAllowed);
+    let path = path.strip_prefix('/').and_then(FalPath::read).ok_or(TargetError::NotAllowed)?;
+    if let Some((id, rest)) = path.request {
+        return of_request(method, id, &rest);
     }
     if method != Method::POST {
         return Err(TargetError::Method);
     }
-    let model = segments.join("/");
+    let model = path.model.join("/");
     Ok(if host == FalHost::Queue { Call::Submit { model } } else { Call::Run { model } })
 }
 
@@ -198,11 +186,4 @@ fn of_request(method: &Method, id: RequestId, rest: &[&str]) -> Result<Call, Tar
         _ => return Err(TargetError::NotAllowed),
     };
     if *method == takes { Ok(call) } else { Err(TargetError::Method) }
-}
-
-/// Whether it stands in a URL's path as it is, and leads nowhere else.
-fn is_segment(text: &str) -> bool {
-    !text.is_empty()
-        && !text.bytes().all(|byte| byte == b'.')
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
 }

@@ -67,14 +67,13 @@ impl<'a, R: Columns> Cells<'a, R> {
     }
 
     pub(super) fn facts(&self) -> Result<Facts> {
-        let input = self.text("input")?;
         Ok(Facts {
             model: self.text("model")?,
             prompt: self.text("prompt")?,
             prompt_hash: self.text("prompt_hash")?,
             tenant: self.name("tenant")?,
             policy: self.name("own_policy")?,
-            input: input.map(|json| serde_json::from_str(&json)).transpose().map_err(|_| self.bad("input"))?,
+            input: self.name("input")?,
             seed: self.number("seed")?,
             public: self.row.flag("public").map_err(|Unreadable| self.bad("public"))?,
         })

@@ -9,6 +9,7 @@ use clipkeep_core::{
     event::{Event, EventType},
     generation::{Clip, Facts, Generation, HookRecord, NewClip},
     id::{ClipKey, Provider, RequestId},
+    input::{Input, MAX_INPUT},
     policy::Policy,
     secret::SourceUrl,
     state::{ClipState, GenerationStatus},
@@ -126,6 +127,7 @@ impl<'a> Ledger<'a> {
 
     fn hook(&mut self, hook: &HookRecord) -> Result<HookOutcome> {
         let id = (hook.provider.clone(), hook.request_id.clone());
+        let hook = &*self.heard(&id, hook);
         let took = self.take_over(&id, hook.received_at);
         self.refuse_taken_keys(&id, hook)?;
         self.confirm(&id, &hook.facts, hook.received_at);
@@ -222,7 +224,7 @@ impl<'a> Ledger<'a> {
     fn descend(&mut self, id: &GenerationId, facts: &Facts) {
         let told_before = self.generations.get(id).is_some_and(|(row, _)| row.facts.input.is_some());
         if let Some(input) = facts.input.as_ref().filter(|_| !told_before) {
-            let parents = self.rules.own_urls.parents(input, &id.1);
+            let parents = self.rules.own_urls.parents(&input.value(), &id.1);
             self.parents.extend(parents.into_iter().map(|key| (id.clone(), key)));
         }
     }
@@ -354,9 +356,9 @@ impl<'a> Ledger<'a> {
         let keep = self.rules.prompts == Prompts::Keep;
         Facts {
             model: facts.model.as_deref().map(indexable),
-            prompt: facts.prompt.as_deref().filter(|_| keep).map(without_nul),
+            prompt: facts.prompt.as_deref().filter(|text| keep && text.len() <= MAX_INPUT).map(without_nul),
             prompt_hash: facts.prompt_hash.as_deref().map(indexable),
-            input: facts.input.clone().filter(|_| keep),
+            input: facts.input.as_ref().filter(|_| keep).map(Input::bounded),
             ..facts.clone()
         }
     }

@@ -12,6 +12,7 @@ mod ending;
 mod expiry;
 pub mod family;
 pub mod group;
+mod heard;
 pub mod lookup;
 mod merge;
 mod migrate;

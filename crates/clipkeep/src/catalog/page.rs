@@ -3,10 +3,14 @@
 
 use clipkeep_core::generation::Clip;
 
-use super::{ClipFilter, ClipPage, Cursor, row::select_clips};
+use super::{Catalog, ClipFilter, ClipPage, Cursor, Result, row::select_clips};
 
 /// The most rows that one call answers or claims, whatever it asked for.
 pub(crate) const MOST: u32 = 1000;
+
+/// How much text of rows one page holds. A page that would hold more ends
+/// before it is full, and the next one goes on.
+pub(crate) const MOST_BYTES: usize = 8 * 1024 * 1024;
 
 /// A value for a statement's placeholder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,14 +88,62 @@ pub(crate) fn size(limit: u32) -> u32 {
     limit.clamp(1, MOST)
 }
 
+/// A page that fills, row by row.
+pub(crate) struct Filling {
+    clips: Vec<Clip>,
+    wanted: usize,
+    bytes: usize,
+    more: bool,
+}
+
+impl Filling {
+    pub(crate) fn new(limit: u32) -> Self {
+        Self { clips: Vec::new(), wanted: size(limit) as usize, bytes: 0, more: false }
+    }
+
+    /// Takes the next row; answers whether to go on.
+    pub(crate) fn push(&mut self, mut clip: Clip) -> bool {
+        let len = clip.facts.text_len();
+        self.more = self.clips.len() == self.wanted || (!self.clips.is_empty() && self.bytes + len > MOST_BYTES);
+        if !self.more {
+            // Clips of one generation have one input, and most stand together.
+            if let Some(last) = self.clips.last().filter(|last| last.facts.input == clip.facts.input) {
+                clip.facts.input = last.facts.input.clone();
+            }
+            self.bytes += len;
+            self.clips.push(clip);
+        }
+        !self.more
+    }
+
+    /// The page.
+    pub(crate) fn page(self) -> ClipPage {
+        let last = self.clips.last().filter(|_| self.more);
+        let next = last.map(|last| Cursor { created_at: last.created_at, key: last.key.clone() });
+        ClipPage { clips: self.clips, next }
+    }
+}
+
 /// The page made of the rows that [`Statement::list`] found.
-pub(crate) fn page(mut clips: Vec<Clip>, limit: u32) -> ClipPage {
-    let wanted = size(limit) as usize;
-    let more = clips.len() > wanted;
-    clips.truncate(wanted);
-    let next = clips.last().filter(|_| more);
-    let next = next.map(|last| Cursor { created_at: last.created_at, key: last.key.clone() });
-    ClipPage { clips, next }
+pub(crate) fn page(clips: Vec<Clip>, limit: u32) -> ClipPage {
+    let mut filling = Filling::new(limit);
+    let _ = clips.into_iter().all(|clip| filling.push(clip));
+    filling.page()
+}
+
+/// All clips that `filter` shows, but no more than `most`: page by page, since
+/// one ends early where rows are long.
+pub async fn every(catalog: &dyn Catalog, filter: &ClipFilter, most: u32) -> Result<Vec<Clip>> {
+    let (mut clips, mut after) = (Vec::new(), None);
+    loop {
+        let left = most.saturating_sub(u32::try_from(clips.len()).unwrap_or(u32::MAX));
+        let page = catalog.clips(filter, after.as_ref(), left).await?;
+        clips.extend(page.clips);
+        match page.next {
+            Some(next) if clips.len() < most as usize => after = Some(next),
+            _ => return Ok(clips),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -28,6 +28,10 @@ pub trait Tenants {
     /// it, the older one.
     async fn own_generation(&self, tenant: &Tenant, request_id: &RequestId) -> Result<Option<Generation>>;
 
+    /// Whether a generation is the tenant's by more than its own word: confirmed
+    /// by its provider, or submitted through us.
+    async fn owns(&self, tenant: &Tenant, provider: &Provider, request_id: &RequestId) -> Result<bool>;
+
     /// [`super::risk::AtRisk::at_risk`] of a tenant's clips.
     async fn own_at_risk(&self, tenant: &Tenant, until: Timestamp, limit: u32) -> Result<Vec<Clip>>;
 

@@ -1,6 +1,6 @@
 //! Word search: what is indexed of a clip, and what both databases do alike.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clipkeep_core::{
     generation::Clip,
@@ -25,8 +25,11 @@ pub(crate) struct Entry<'a> {
 /// What the index must say of the clips that the news touched.
 pub(crate) fn entries<'a>(ledger: &'a Ledger<'_>) -> Vec<Entry<'a>> {
     let live = ledger.touched().filter(|clip| clip.state != ClipState::Deleted);
+    // A generation's clips have one prompt, and it may be long.
+    let mut read: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     let entry = |clip: &'a Clip| {
-        let mut words = words::of_prompt(clip.facts.prompt.as_deref()?);
+        let prompt = clip.facts.prompt.as_deref()?;
+        let mut words = read.entry(prompt).or_insert_with(|| words::of_prompt(prompt)).clone();
         words.extend(names(clip.facts.tenant.as_ref().map(AsRef::as_ref), clip.facts.model.as_deref()));
         Some(Entry { clip, words })
     };

@@ -52,9 +52,10 @@ pub(super) struct Page {
 /// Prints bars, if a person looks.
 pub(super) fn print(title: &str, bars: &[Bar]) {
     if std::io::stdout().is_terminal() && bars.len() > 1 {
-        output::line(format!("\n{title}"));
-        let width = rustix::termios::tcgetwinsize(std::io::stdout()).map_or(0, |size| usize::from(size.ws_col));
-        lines(bars, if width == 0 { WIDTH } else { width }).iter().for_each(output::line);
+        output::line("");
+        output::line(title);
+        let width = output::terminal_width();
+        lines(bars, width.unwrap_or(WIDTH)).iter().for_each(output::line);
     }
 }
 

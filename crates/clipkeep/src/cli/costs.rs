@@ -126,7 +126,8 @@ fn rows(report: &CostReport) -> Vec<Vec<String>> {
 }
 
 fn print(report: &CostReport) {
-    output::line(format!("from {} to {}\n", report.from, report.to));
+    output::line(format!("from {} to {}", report.from, report.to));
+    output::line("");
     let headings = headings(report);
     output::table(&headings.iter().map(String::as_str).collect::<Vec<_>>(), &rows(report));
     let row = |(at, on): (usize, &CostOnList)| {

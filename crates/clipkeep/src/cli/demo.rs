@@ -68,7 +68,8 @@ pub(super) async fn run(args: &Args, as_json: bool) -> anyhow::Result<ExitCode> 
     };
     if !args.once && matches!(shown, Some(Ok(_))) {
         if !as_json {
-            output::line("\nOpen a link in your browser. Ctrl-C ends the demo.");
+            output::line("");
+            output::line("Open a link in your browser. Ctrl-C ends the demo.");
         }
         stop.cancelled().await;
     }
@@ -200,7 +201,9 @@ async fn answer_one(stage: &Stage, clips: &[Clip]) -> anyhow::Result<()> {
     let Some(first) = clips.first() else { return Ok(()) };
     let clip = stage.app.catalog.clip(&first.key).await?.context("the clip's row is gone")?;
     let prompt = clip.facts.prompt.as_deref().unwrap_or("-");
-    output::line(format!("\nWhich prompt made {}?\n  «{prompt}»", clip.key));
+    output::line("");
+    output::line(format!("Which prompt made {}?", clip.key));
+    output::line(format!("  «{prompt}»"));
     let filter = ClipFilter { prompt_hash: clip.facts.prompt_hash.clone(), ..ClipFilter::default() };
     let same = stage.app.catalog.clips(&filter, None, 100).await?.clips;
     output::line("Which clips came from that prompt?");
@@ -236,7 +239,8 @@ async fn verify(stage: &Stage, client: &reqwest::Client, clips: &[Clip], as_json
     if as_json {
         output::json(&json!({"verified": clips.len() - wrong, "wrong": wrong}))?;
     } else {
-        output::line(format!("\n{summary}"));
+        output::line("");
+        output::line(summary);
     }
     Ok(if wrong == 0 && !clips.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -17,7 +17,7 @@ use serde_json::json;
 use super::output;
 use crate::{
     app::FinalUrls,
-    catalog::{self, Catalog, ClipFilter},
+    catalog::{self, Catalog, ClipFilter, page::every},
     clock::SystemClock,
     web::{ClipRow, HistoryRow},
 };
@@ -84,7 +84,7 @@ async fn find(catalog: &dyn Catalog, what: &str) -> anyhow::Result<Vec<Clip>> {
         bail!("{what:?} is neither a clip key nor a request id");
     };
     let filter = ClipFilter { request_id: Some(request_id), ..ClipFilter::default() };
-    let mut clips = catalog.clips(&filter, None, MOST).await?.clips;
+    let mut clips = every(catalog, &filter, MOST).await?;
     clips.sort_by_key(|clip| clip.index);
     Ok(clips)
 }
@@ -118,7 +118,8 @@ impl Story {
             let sentence = output::shorten(&story::sentence(entry), 200);
             output::line(format!("{}  {since:>12}  {sentence}", entry.at));
         }
-        output::line(format!("\nnext: {}", self.next));
+        output::line("");
+        output::line(format!("next: {}", self.next));
     }
 }
 

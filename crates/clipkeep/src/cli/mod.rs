@@ -118,7 +118,9 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
     // The demo brings a configuration of its own.
     if let Command::Demo(args) = &cli.command {
         init_logs(WantedFormat::Auto, "warn");
-        return Ok(runtime()?.block_on(demo::run(args, cli.json))?);
+        let code = runtime()?.block_on(demo::run(args, cli.json))?;
+        output::finish()?;
+        return Ok(code);
     }
     let config = crate::config::load(&cli.config).map_err(Failure::Config)?;
     if needs_folder(&cli.command, &config) && !config.data.exists() {
@@ -154,6 +156,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::Doctor => doctor::run(config, cli.json).await,
         }
     })?;
+    output::finish()?;
     Ok(code)
 }
 

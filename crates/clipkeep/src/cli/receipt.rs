@@ -111,13 +111,13 @@ fn print(checked: Result<Receipt, String>, clip: Option<&Path>, as_json: bool) -
     match (&checked, as_json) {
         (Ok(receipt), true) => output::json(&json!({"right": true, "clip": clip, "receipt": receipt}))?,
         (Err(problem), true) => output::json(&json!({"right": false, "problem": problem}))?,
-        (Ok(receipt), false) => output::line(tell(receipt, clip)),
+        (Ok(receipt), false) => tell(receipt, clip).iter().for_each(output::line),
         (Err(problem), false) => output::line(problem),
     }
     Ok(code)
 }
 
-fn tell(receipt: &Receipt, clip: Option<&Path>) -> String {
+fn tell(receipt: &Receipt, clip: Option<&Path>) -> [String; 5] {
     let Receipt { key, size, sha256, stored_at, issuer, issued_at, .. } = receipt;
     let from = match (&receipt.source_host, receipt.fetched_at) {
         (Some(host), Some(at)) => format!("fetched from {host}, complete at {at}"),
@@ -133,9 +133,11 @@ fn tell(receipt: &Receipt, clip: Option<&Path>) -> String {
         Some(path) => format!("{} holds exactly these bytes", path.display()),
         None => "no bytes were compared: give the clip's file with --clip".to_owned(),
     };
-    format!(
-        "genuine: {issuer} certifies {key} at {issued_at}\n  {}, sha256 {sha256}\n  {from}\n  \
-         stored at {stored_at} in {place}{verified}\n  {bytes}",
-        output::size(*size)
-    )
+    [
+        format!("genuine: {issuer} certifies {key} at {issued_at}"),
+        format!("  {}, sha256 {sha256}", output::size(*size)),
+        format!("  {from}"),
+        format!("  stored at {stored_at} in {place}{verified}"),
+        format!("  {bytes}"),
+    ]
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use clipkeep_core::{
-    generation::{Bringer, Facts, HookRecord, Sealed},
+    generation::{Bringer, Facts, Hearsay, HookRecord, Sealed},
     state::GenerationStatus,
     version::SourceVersion,
 };
@@ -82,6 +82,7 @@ pub(super) async fn complete(inner: &Inner, claim: &Claim) -> Result<(), FillErr
         status: GenerationStatus::Completed,
         error: None,
         facts: Facts::default(),
+        hearsay: Hearsay::default(),
         clips: Vec::new(),
         received_at: inner.parts.clock.now(),
         created_at: None,

@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use clipkeep_core::{
     address::{Forbidden, SourceRules, judge_url},
-    generation::{Bringer, Facts, HookRecord, NewClip},
+    generation::{Bringer, Facts, Hearsay, HookRecord, NewClip},
     hook::{HookQuery, QueryError, payload},
     id::{ClipKey, Provider, RequestId, Tenant},
     media_type::MediaType,
@@ -78,6 +78,7 @@ impl Entry {
             status: GenerationStatus::Completed,
             error: None,
             facts: self.facts.clone(),
+            hearsay: Hearsay::default(),
             clips: clip.into_iter().collect(),
             received_at: now,
             created_at: self.created_at,
@@ -131,7 +132,7 @@ fn id_of(url: &str) -> RequestId {
 fn facts(cells: &Cells, defaults: &Defaults) -> Result<Facts, String> {
     let said = |error: QueryError| format!("{}: {}", error.name, error.problem);
     let told = HookQuery::of(|name| Ok(Field::named(name).and_then(|field| told(cells, field)))).map_err(said)?;
-    let input = cells.word(Field::Input).map(serde_json::from_str).transpose();
+    let input = cells.word(Field::Input).map(str::parse).transpose();
     let seed = cells.word(Field::Seed).map(str::parse).transpose();
     Ok(Facts {
         model: told.model.or_else(|| defaults.model.clone()),
@@ -260,7 +261,10 @@ mod tests {
         let facts = &record.facts;
         assert_eq!((facts.prompt.as_deref(), facts.public, facts.seed), (Some(" a fox "), Some(true), Some(-7)));
         assert_eq!(facts.prompt_hash, Some(clipkeep_core::prompt::prompt_hash("a fox")));
-        assert_eq!((facts.policy, facts.input.clone()), (Some(Policy::OnDemand), Some(serde_json::json!({"a": 1}))));
+        assert_eq!(
+            (facts.policy, facts.input.clone()),
+            (Some(Policy::OnDemand), Some(serde_json::json!({"a": 1}).into()))
+        );
     }
 
     #[test]
@@ -289,7 +293,7 @@ mod tests {
             (&[(Field::Url, "https://v3.fal.media/a.zip")], "url: is no video, audio or image"),
             (&[URL, (Field::RequestId, "../x")], "request_id holds a character that is not allowed"),
             (&[URL, (Field::Tenant, "a b")], "tenant: tenant holds a character that is not allowed"),
-            (&[URL, (Field::Model, "a b")], "model: must not hold white space"),
+            (&[URL, (Field::Model, "a b")], "model: must not hold white space or control characters"),
             (&[URL, (Field::PromptHash, "abc")], "prompt_hash: must be 64 hex digits"),
             (&[URL, (Field::Policy, "never")], "policy: must be one of: eager, deferred, on_demand"),
             (&[URL, (Field::Public, "perhaps")], "public: must be one of: 1, true, 0, false"),

@@ -121,7 +121,7 @@ fn facts(model: String, captured: &Captured, tenant: Option<Tenant>) -> Facts {
         prompt: captured.prompt.clone(),
         tenant,
         policy: None,
-        input: captured.input.clone(),
+        input: captured.input.clone().map(Into::into),
         seed: captured.seed,
         public: None,
     }

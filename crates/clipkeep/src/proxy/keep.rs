@@ -14,7 +14,7 @@ use clipkeep_core::{
 use super::reply::{Replace, Whole};
 use crate::{
     app::App,
-    catalog::{CatalogError, ClipFilter, HookOutcome, Registration},
+    catalog::{CatalogError, ClipFilter, HookOutcome, Registration, page::every},
 };
 
 /// How often a write is tried before the app's answer stops waiting for it.
@@ -73,8 +73,8 @@ pub(super) async fn record(app: &App, record: HookRecord) -> Result<Option<Repla
         return Ok(None);
     }
     let filter = ClipFilter { request_id: Some(record.request_id.clone()), ..ClipFilter::default() };
-    let page = insist(|| app.catalog.clips(&filter, None, MAX_CLIPS)).await?;
-    Ok(Some(replacing(app, &record, page.clips.into_iter().filter(|clip| clip.provider == record.provider))))
+    let clips = insist(|| every(&*app.catalog, &filter, MAX_CLIPS)).await?;
+    Ok(Some(replacing(app, &record, clips.into_iter().filter(|clip| clip.provider == record.provider))))
 }
 
 /// The clips' own URLs in place of their sources: those that the rows have, and

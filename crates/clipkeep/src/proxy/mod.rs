@@ -17,7 +17,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
 use clipkeep_core::{
-    id::{RequestId, Tenant},
+    id::{Provider, RequestId, Tenant},
     proxy::{Call, FalHost, FollowUrls, TENANT_HEADER, Target, request_headers},
 };
 use http::{HeaderMap, Method, Response};
@@ -144,10 +144,11 @@ fn tenant(call: &ProxyCall) -> Result<Option<Tenant>, ProxyError> {
     text.parse().map(Some).map_err(|error: clipkeep_core::id::IdError| bad(error.to_string()))
 }
 
-/// A tenant asks after its own generations alone.
+/// A tenant asks after its own generations alone. That it registered an id says
+/// nothing: whoever has read one somewhere can.
 async fn owned(app: &App, tenant: &Tenant, request_id: &RequestId) -> Result<(), ProxyError> {
-    let own = app.catalog.own_generation(tenant, request_id).await.map_err(ProxyError::Catalog)?;
-    if own.is_some() { Ok(()) } else { Err(ProxyError::NotYours) }
+    let owns = app.catalog.owns(tenant, &Provider::fal(), request_id).await.map_err(ProxyError::Catalog)?;
+    if owns { Ok(()) } else { Err(ProxyError::NotYours) }
 }
 
 /// Runs what must not end because its caller leaves.

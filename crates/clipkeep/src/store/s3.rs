@@ -13,6 +13,7 @@ use object_store::{
     client::{HttpClient, HttpConnector},
 };
 use tokio::sync::Semaphore;
+use url::{Host, Url};
 
 use clipkeep_core::config::S3Settings;
 
@@ -51,13 +52,15 @@ impl S3 {
         let region = settings.region;
         let endpoint = settings.endpoint.unwrap_or_else(|| format!("https://s3.{region}.amazonaws.com"));
         let endpoint = endpoint.trim_end_matches('/').to_owned();
+        let in_host = if settings.force_path_style { None } else { with_bucket(&endpoint, bucket) };
         let options = client_options(&endpoint);
         let operations = Arc::<Operations>::default();
         let counted = Counted(Arc::clone(&operations));
         let builder = AmazonS3Builder::new()
             .with_bucket_name(bucket)
             .with_region(&region)
-            .with_endpoint(&endpoint)
+            .with_virtual_hosted_style_request(in_host.is_some())
+            .with_endpoint(in_host.as_ref().unwrap_or(&endpoint))
             .with_client_options(options.clone())
             .with_http_connector(counted.clone())
             .with_retry(retries())
@@ -77,7 +80,7 @@ impl S3 {
             prefix,
             http: counted.connect(&options).map_err(unusable)?,
             operations,
-            bucket_url: format!("{endpoint}/{bucket}"),
+            bucket_url: in_host.unwrap_or_else(|| format!("{endpoint}/{bucket}")),
             region,
             part_size,
             knows_conditions: AtomicBool::new(true),
@@ -143,6 +146,20 @@ fn part_size(clip_size: u64) -> u64 {
     clip_size.div_ceil(MAX_PARTS).div_ceil(MIB).max(8) * MIB
 }
 
+/// The endpoint with the bucket in its host. `None` where it cannot stand there:
+/// before an address, or under a certificate for `*.`.
+fn with_bucket(endpoint: &str, bucket: &str) -> Option<String> {
+    let mut url = Url::parse(endpoint).ok()?;
+    let Some(Host::Domain(host)) = url.host() else { return None };
+    let is_label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if !bucket.bytes().all(|byte| is_label(byte) || byte == b'.' && url.scheme() == "http") {
+        return None;
+    }
+    let host = format!("{bucket}.{host}");
+    url.set_host(Some(&host)).ok()?;
+    Some(url.as_str().trim_end_matches('/').to_owned())
+}
+
 fn client_options(endpoint: &str) -> ClientOptions {
     ClientOptions::new()
         .with_allow_http(endpoint.starts_with("http://"))
@@ -173,6 +190,22 @@ mod tests {
         assert_eq!(part_size(80_000 * MIB + 1), 9 * MIB);
         let five_tib = 5 * 1024 * 1024 * MIB;
         assert!(part_size(five_tib) * MAX_PARTS >= five_tib);
+    }
+
+    #[test]
+    fn h36_the_bucket_stands_in_the_host_where_that_is_wanted_and_can_be() {
+        for (endpoint, bucket, url) in [
+            ("https://s3.eu-central-1.amazonaws.com", "clips", Some("https://clips.s3.eu-central-1.amazonaws.com")),
+            ("https://s3.example.com:9000/gate", "my-clips", Some("https://my-clips.s3.example.com:9000/gate")),
+            ("http://s3.localhost:3900", "a.b", Some("http://a.b.s3.localhost:3900")),
+            ("https://s3.example.com", "a.b", None),
+            ("https://s3.example.com", "Clips", None),
+            ("https://s3.example.com", "my_clips", None),
+            ("http://127.0.0.1:9000", "clips", None),
+            ("http://[::1]:9000", "clips", None),
+        ] {
+            assert_eq!(with_bucket(endpoint, bucket).as_deref(), url, "{endpoint} {bucket}");
+        }
     }
 
     async fn end_of(chunks: &'static [&'static str]) -> Result<usize> {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use clipkeep_core::{
     backoff,
-    generation::{Bringer, Facts, Generation, HookRecord},
+    generation::{Bringer, Facts, Generation, Hearsay, HookRecord},
     hook::profile,
     id::Provider,
     state::GenerationStatus,
@@ -240,6 +240,7 @@ fn give_up(sweep: &Sweep, poll: &Poll, not_yet: &NotYet) -> Option<HookRecord> {
         status: GenerationStatus::Failed,
         error: Some(format!("no result came in {secs} s, asked for {} times: {last}", poll.polls)),
         facts: Facts::default(),
+        hearsay: Hearsay::default(),
         clips: Vec::new(),
         received_at: now,
         created_at: None,

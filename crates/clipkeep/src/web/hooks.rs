@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
-use clipkeep_core::{hook::source_lifetime, problem::Code};
+use clipkeep_core::problem::Code;
 use http_body_util::{BodyExt, Limited};
 use serde_json::json;
 use tokio::time::Instant;
@@ -89,9 +89,8 @@ async fn receive(
     for note in &decoded.notes {
         tracing::info!(%request_id, slot = note.slot, reason = note.reason, "a file of the payload became no clip");
     }
-    let lifetime = source_lifetime(query).map_err(HookRefused::Query)?;
     let (request_id, provider) = (request_id.clone(), decoded.record.provider.clone());
-    let kept = app.hooks.record(decoded.record.with_source_lifetime(lifetime)).await;
+    let kept = app.hooks.record(decoded.record).await;
     if let Err(taken @ CatalogError::KeyTaken { .. }) = &kept {
         tracing::warn!(%request_id, %provider, error = taken as &dyn std::error::Error, "a webhook was refused");
     }

@@ -3,6 +3,7 @@
 mod api;
 mod auth;
 mod body;
+mod browser;
 mod clips;
 mod document;
 mod error;

@@ -3,6 +3,7 @@
 //! (`queue`), and what the answer says.
 
 mod decode;
+pub(crate) mod path;
 mod queue;
 mod verify;
 

@@ -2,10 +2,8 @@
 
 use serde::Deserialize;
 
+use super::path::{FalPath, is_segment};
 use crate::{id::RequestId, percent};
-
-/// First segments that stand before owner and app.
-const NAMESPACES: &[&str] = &["workflows", "comfy"];
 
 /// How far a generation is, by the queue's word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,17 +43,12 @@ pub fn submit_target(model: &str, webhook: &str) -> Option<String> {
 
 /// Owner and app of a model.
 fn app(model: &str) -> Option<String> {
-    let segments: Vec<&str> = model.trim_matches('/').split('/').collect();
-    if !segments.iter().all(|segment| is_segment(segment)) {
-        return None;
+    let model = model.trim_matches('/');
+    if !model.contains('/') {
+        return is_segment(model).then(|| legacy(model))?;
     }
-    Some(match segments[..] {
-        [single] => legacy(single)?,
-        [namespace, owner, app, ..] if NAMESPACES.contains(&namespace) => format!("{namespace}/{owner}/{app}"),
-        [namespace, _] if NAMESPACES.contains(&namespace) => return None,
-        [owner, app, ..] => format!("{owner}/{app}"),
-        [] => return None,
-    })
+    let FalPath { model, app, request } = FalPath::read(model)?;
+    request.is_none().then(|| model[..app].join("/"))
 }
 
 /// `1234-some-app`, as apps were called once, is `1234/some-app`.
@@ -64,13 +57,6 @@ fn legacy(model: &str) -> Option<String> {
     let fits = !owner.is_empty() && owner.bytes().all(|b| b.is_ascii_digit());
     let alias_fits = !alias.is_empty() && alias.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     (fits && alias_fits).then(|| format!("{owner}/{alias}"))
-}
-
-/// Whether it stands in a URL's path as it is, and leads nowhere else.
-fn is_segment(text: &str) -> bool {
-    !text.is_empty()
-        && !text.bytes().all(|b| b == b'.')
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b))
 }
 
 #[derive(Deserialize)]

@@ -1,7 +1,7 @@
 //! What a prediction says. Read only after it was verified, or asked for.
 
 use crate::{
-    generation::{Bringer, Facts, HookRecord},
+    generation::{Bringer, Facts, Hearsay, HookRecord},
     hook::{
         DecodeError, Decoded, HookQuery,
         json::Node,
@@ -27,7 +27,7 @@ pub fn decode(body: &[u8], query: &HookQuery, received_at: Timestamp) -> Result<
         GenerationStatus::Completed if prediction.output.is_none() => GenerationStatus::ResultMissing,
         status => status,
     };
-    Ok(prediction.decoded(status, query.facts(), received_at, Bringer::Webhook))
+    Ok(prediction.decoded(status, query.hearsay(), received_at, Bringer::Webhook))
 }
 
 /// Reads what the API answered of the prediction `request_id`.
@@ -41,7 +41,7 @@ pub fn fetched(request_id: &RequestId, body: &[u8], at: Timestamp) -> Result<Dec
         GenerationStatus::Completed if prediction.is_removed && prediction.output.is_none() => GenerationStatus::Failed,
         status => status,
     };
-    Ok(prediction.decoded(status, Facts::default(), at, Bringer::Poll))
+    Ok(prediction.decoded(status, Hearsay::default(), at, Bringer::Poll))
 }
 
 struct Prediction {
@@ -85,7 +85,7 @@ impl Prediction {
         })
     }
 
-    fn decoded(mut self, status: GenerationStatus, told: Facts, at: Timestamp, by: Bringer) -> Decoded {
+    fn decoded(mut self, status: GenerationStatus, hearsay: Hearsay, at: Timestamp, by: Bringer) -> Decoded {
         let error = match status {
             GenerationStatus::Failed => Some(self.failure()),
             GenerationStatus::ResultMissing => Some("the webhook came without an output".to_owned()),
@@ -104,7 +104,8 @@ impl Prediction {
             request_id: self.id.clone(),
             status,
             error,
-            facts: told.or(self.facts()),
+            facts: self.facts(),
+            hearsay,
             clips,
             received_at: at,
             created_at,
@@ -122,7 +123,7 @@ impl Prediction {
             prompt,
             seed: of_input("seed").and_then(Node::integer),
             // One that was removed reads as `{}`.
-            input: self.input.filter(|_| !self.is_removed).map(Node::into_value),
+            input: self.input.filter(|_| !self.is_removed).map(|input| input.into_value().into()),
             ..Facts::default()
         }
     }
@@ -178,7 +179,7 @@ mod tests {
         assert_eq!((facts.model.as_deref(), facts.seed), (Some("minimax/video-01"), Some(7)));
         assert_eq!((facts.prompt.as_deref(), facts.prompt_hash.clone()), (Some("a fox"), Some(prompt_hash("a fox"))));
         assert_eq!(facts.tenant.as_ref().unwrap().as_str(), "acme");
-        assert_eq!(facts.input.as_ref().unwrap()["cfg"], 1.5);
+        assert_eq!(facts.input.as_ref().unwrap().value()["cfg"], 1.5);
         assert_eq!(record.created_at, Some(Timestamp::from_millis(60_123)));
         assert_eq!((keys(&record), record.error.clone()), (vec!["mp4 /output".to_owned()], None));
         // What is asked for is the same, but for who brought it.

@@ -37,7 +37,7 @@ pub fn decode(
     let mut data = message.below("data")?;
     let provider = provider(data.text("provider")?, speaks_for)?;
     let request_id: RequestId = data.must("request_id")?.try_into()?;
-    let facts = query.facts().or(facts(&mut data)?);
+    let facts = facts(&mut data)?;
     let created_at = time(&mut data, "created_at")?;
     let expires_at = time(&mut data, "source_expires_at")?;
     let error = data.present("error")?;
@@ -53,8 +53,8 @@ pub fn decode(
     };
     clips.iter_mut().for_each(|clip| clip.source_expires_at = expires_at);
     let error = (status == GenerationStatus::Failed).then(|| failure(error.as_ref()));
-    let by = Bringer::Webhook;
-    let record = HookRecord { provider, request_id, status, error, facts, clips, received_at, created_at, by };
+    let (hearsay, by) = (query.hearsay(), Bringer::Webhook);
+    let record = HookRecord { provider, request_id, status, error, facts, hearsay, clips, received_at, created_at, by };
     Ok(Decoded { record, notes })
 }
 
@@ -98,7 +98,7 @@ fn facts(data: &mut Members) -> Result<Facts, DecodeError> {
     };
     let refused = |error: QueryError| DecodeError::BadFact { name: error.name, problem: error.problem };
     let facts = HookQuery::of(of).map_err(refused)?.facts();
-    Ok(Facts { public, seed, input: input.map(Node::into_value), ..facts })
+    Ok(Facts { public, seed, input: input.map(|input| input.into_value().into()), ..facts })
 }
 
 fn time(data: &mut Members, name: &'static str) -> Result<Option<Timestamp>, DecodeError> {
@@ -170,7 +170,7 @@ mod tests {
         assert_eq!((facts.model.as_deref(), facts.seed, facts.public), (Some("ray-2"), Some(7), Some(false)));
         assert_eq!((facts.prompt.as_deref(), &facts.prompt_hash), (Some("a fox"), &Some(prompt_hash("a fox"))));
         assert_eq!(facts.tenant.as_ref().unwrap().as_str(), "acme");
-        assert_eq!(facts.input, Some(json!({"prompt": "a fox", "seed": 7, "scale": 1.5})));
+        assert_eq!(facts.input, Some(json!({"prompt": "a fox", "seed": 7, "scale": 1.5}).into()));
         let clips: Vec<_> =
             record.clips.iter().map(|clip| (clip.key.as_str(), clip.slot.as_str(), clip.kind)).collect();
         let expected = [

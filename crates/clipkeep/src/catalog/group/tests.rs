@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use clipkeep_core::{
-    generation::{Bringer, Facts, Kind, NewClip},
+    generation::{Bringer, Facts, Hearsay, Kind, NewClip},
     id::Provider,
     secret::SourceUrl,
     state::GenerationStatus,
@@ -21,6 +21,7 @@ pub(crate) fn hook(provider: &str, id: &str) -> HookRecord {
         status: GenerationStatus::Completed,
         error: None,
         facts: Facts::default(),
+        hearsay: Hearsay::default(),
         clips: vec![NewClip {
             key: format!("{id}.mp4").parse().unwrap(),
             index: 0,

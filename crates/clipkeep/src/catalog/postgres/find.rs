@@ -7,11 +7,12 @@ use clipkeep_core::{
     time::Timestamp,
 };
 use deadpool_postgres::GenericClient;
+use futures_util::TryStreamExt as _;
 use tokio_postgres::{Row, types::ToSql};
 
 use super::super::{
     ClipFilter, ClipPage, Cursor, Result,
-    page::{self, Statement, Value},
+    page::{Filling, Statement, Value},
     row::{self, select_clips, select_generations},
 };
 
@@ -54,8 +55,16 @@ pub(super) async fn clips(
     limit: u32,
 ) -> Result<ClipPage> {
     let list = Statement::list(filter, after, limit, '$');
-    let values: Vec<&(dyn ToSql + Sync)> = list.values.iter().map(sql_value).collect();
-    Ok(page::page(all(client, &list.sql, &values, row::clip).await?, limit))
+    let statement = client.prepare_cached(&list.sql).await?;
+    // As they come: not all of them may be wanted.
+    let mut rows = std::pin::pin!(client.query_raw(&statement, list.values.iter().map(sql_value)).await?);
+    let mut filling = Filling::new(limit);
+    while let Some(row) = rows.try_next().await? {
+        if !filling.push(row::clip(&row)?) {
+            break;
+        }
+    }
+    Ok(filling.page())
 }
 
 pub(super) fn sql_value(value: &Value) -> &(dyn ToSql + Sync) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use clipkeep_core::{
     event::{Event, EventType, Position},
+    notices,
     time::Timestamp,
 };
 use deadpool_postgres::{GenericClient, Object};
@@ -170,13 +171,21 @@ async fn list(
     after: Option<Position>,
     limit: u32,
 ) -> Result<Vec<(Position, Event)>> {
-    const AFTER: &str = "SELECT tx, id, at, type, provider, request_id, key, detail, tenant FROM events \
+    const AFTER: &str = concat!(
+        "SELECT tx, id, at, type, provider, request_id, key, detail, tenant FROM events \
         WHERE (tx, id) > ($3, $4) AND tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint \
-        AND CASE WHEN $1::text IS NULL THEN type <> 'clip.revised' ELSE type = $1 END ORDER BY tx, id LIMIT $2";
-    const NEWEST: &str = "SELECT tx, id, at, type, provider, request_id, key, detail, tenant FROM events \
+        AND CASE WHEN $1::text IS NULL THEN type NOT IN ",
+        notices!(),
+        " ELSE type = $1 END ORDER BY tx, id LIMIT $2"
+    );
+    const NEWEST: &str = concat!(
+        "SELECT tx, id, at, type, provider, request_id, key, detail, tenant FROM events \
         WHERE tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint \
-        AND CASE WHEN $1::text IS NULL THEN type <> 'clip.revised' ELSE type = $1 END \
-        ORDER BY tx DESC, id DESC LIMIT $2";
+        AND CASE WHEN $1::text IS NULL THEN type NOT IN ",
+        notices!(),
+        " ELSE type = $1 END \
+        ORDER BY tx DESC, id DESC LIMIT $2"
+    );
     let (kind, limit) = (kind.map(EventType::as_str), i64::from(page::size(limit)));
     if let Some(after) = after {
         return all(client, AFTER, &[&kind, &limit, &after.tx, &after.id], row::event).await;
@@ -256,11 +265,15 @@ async fn replay(mut client: Object, endpoint: &str, what: &Replay, now: Timestam
     const LOCK: &str = "SELECT 1 FROM endpoints WHERE endpoint = $1 FOR UPDATE";
     const PARKED: &str = "UPDATE deliveries SET status = 'waiting', attempts = 0, first_at = NULL, next_at = $2 \
         WHERE endpoint = $1 AND status = 'parked'";
-    const OF: &str = "INSERT INTO deliveries (endpoint, tx, id, subject, status, attempts, next_at) \
+    const OF: &str = concat!(
+        "INSERT INTO deliveries (endpoint, tx, id, subject, status, attempts, next_at) \
         SELECT p.endpoint, e.tx, e.id, e.key, 'waiting', 0, $2 FROM events e \
         JOIN endpoints p ON (p.tx, p.id) >= (e.tx, e.id) \
-        WHERE p.endpoint = $1 AND e.key = $3 AND e.type <> 'clip.revised' ON CONFLICT (endpoint, tx, id) DO UPDATE SET \
-        status = 'waiting', attempts = 0, first_at = NULL, next_at = excluded.next_at";
+        WHERE p.endpoint = $1 AND e.key = $3 AND e.type NOT IN ",
+        notices!(),
+        " ON CONFLICT (endpoint, tx, id) DO UPDATE SET \
+        status = 'waiting', attempts = 0, first_at = NULL, next_at = excluded.next_at"
+    );
     let tx = client.transaction().await?;
     run(&tx, LOCK, &[&endpoint]).await?;
     let replayed = match what {
@@ -275,8 +288,12 @@ async fn replay(mut client: Object, endpoint: &str, what: &Replay, now: Timestam
 /// Sets the endpoint back. Whoever tells it now loses the lease, and begins anew
 /// from there.
 async fn replay_after(tx: &impl GenericClient, endpoint: &str, after: Position) -> Result<u64> {
-    const COUNT: &str = "SELECT count(*) FROM events e JOIN endpoints p ON (p.tx, p.id) >= (e.tx, e.id) \
-        WHERE p.endpoint = $1 AND (e.tx, e.id) > ($2, $3) AND e.type <> 'clip.revised'";
+    const COUNT: &str = concat!(
+        "SELECT count(*) FROM events e JOIN endpoints p ON (p.tx, p.id) >= (e.tx, e.id) \
+        WHERE p.endpoint = $1 AND (e.tx, e.id) > ($2, $3) AND e.type NOT IN ",
+        notices!(),
+        ""
+    );
     const BACK: &str = "UPDATE endpoints SET tx = $2, id = $3, lease_until = 0, fence = fence + 1 \
         WHERE endpoint = $1 AND (tx, id) > ($2, $3)";
     const GIVEN_UP: &str = "DELETE FROM deliveries WHERE endpoint = $1 AND (tx, id) > ($2, $3) AND status = 'parked'";

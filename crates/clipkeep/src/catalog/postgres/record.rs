@@ -8,6 +8,7 @@ use clipkeep_core::{
     event::Event,
     generation::{Clip, Generation, HookRecord},
     id::ClipKey,
+    input::Input,
 };
 use deadpool_postgres::{GenericClient, Object, Transaction};
 use serde_json::{Value, json};
@@ -280,7 +281,7 @@ fn generation_row(row: &Generation) -> Value {
         "prompt_hash": facts.prompt_hash,
         "tenant": facts.tenant,
         "policy": facts.policy,
-        "input": facts.input.as_ref().map(|input| input.to_string()),
+        "input": facts.input.as_ref().map(Input::as_str),
         "seed": facts.seed,
         "public": facts.public,
         "error": row.error,

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use clipkeep_core::{
     event::{Event, Position},
     generation::{Clip, Generation},
-    id::{RequestId, Tenant},
+    id::{Provider, RequestId, Tenant},
     time::Timestamp,
 };
 
@@ -48,6 +48,15 @@ impl Tenants for PostgresCatalog {
         let (id, tenant) = (request_id.as_str(), tenant.as_str());
         let find = async |client| first(&client, SQL, &[&id, &tenant], row::generation).await;
         on(&self.pool, "finding a generation", find).await
+    }
+
+    async fn owns(&self, tenant: &Tenant, provider: &Provider, request_id: &RequestId) -> Result<bool> {
+        const SQL: &str = "SELECT 1 AS owned FROM generations g \
+            JOIN names n ON n.request_id = g.request_id AND n.provider = g.provider \
+            WHERE g.request_id = $1 AND g.provider = $2 AND g.tenant = $3";
+        let (id, provider, tenant) = (request_id.as_str(), provider.as_str(), tenant.as_str());
+        let find = async |client| first(&client, SQL, &[&id, &provider, &tenant], |_| Ok(())).await;
+        Ok(on(&self.pool, "finding a generation", find).await?.is_some())
     }
 
     async fn own_at_risk(&self, tenant: &Tenant, until: Timestamp, limit: u32) -> Result<Vec<Clip>> {

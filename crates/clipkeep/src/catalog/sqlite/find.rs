@@ -17,7 +17,7 @@ use tokio::{sync::Semaphore, time::timeout};
 
 use super::super::{
     CatalogError, ClipFilter, ClipPage, Cursor, Result,
-    page::{self, Statement, Value},
+    page::{Filling, Statement, Value},
     row::{self, Columns as _, select_clips, select_generations},
 };
 
@@ -116,8 +116,15 @@ pub(super) fn clip(db: &Connection, key: &ClipKey) -> Result<Option<Clip>> {
 
 pub(super) fn clips(db: &Connection, filter: &ClipFilter, after: Option<&Cursor>, limit: u32) -> Result<ClipPage> {
     let list = Statement::list(filter, after, limit, '?');
-    let clips = all(db, &list.sql, params_from_iter(&list.values), |row| row::clip(row))?;
-    Ok(page::page(clips, limit))
+    let mut statement = db.prepare_cached(&list.sql)?;
+    let mut rows = statement.query(params_from_iter(&list.values))?;
+    let mut filling = Filling::new(limit);
+    while let Some(row) = rows.next()? {
+        if !filling.push(row::clip(row)?) {
+            break;
+        }
+    }
+    Ok(filling.page())
 }
 
 pub(super) fn history(db: &Connection, key: &ClipKey) -> Result<Vec<HistoryEntry>> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use clipkeep_core::{
     event::{Event, EventType, Position},
+    notices,
     time::Timestamp,
 };
 use rusqlite::{Connection, OptionalExtension as _};
@@ -171,10 +172,18 @@ fn list(
     after: Option<Position>,
     limit: u32,
 ) -> Result<Vec<(Position, Event)>> {
-    const AFTER: &str = "SELECT tx, id, at, type, provider, request_id, key, detail, tenant FROM events WHERE id > ?3 \
-        AND CASE WHEN ?1 IS NULL THEN type <> 'clip.revised' ELSE type = ?1 END ORDER BY id LIMIT ?2";
-    const NEWEST: &str = "SELECT tx, id, at, type, provider, request_id, key, detail, tenant FROM events \
-        WHERE CASE WHEN ?1 IS NULL THEN type <> 'clip.revised' ELSE type = ?1 END ORDER BY id DESC LIMIT ?2";
+    const AFTER: &str = concat!(
+        "SELECT tx, id, at, type, provider, request_id, key, detail, tenant FROM events WHERE id > ?3 \
+        AND CASE WHEN ?1 IS NULL THEN type NOT IN ",
+        notices!(),
+        " ELSE type = ?1 END ORDER BY id LIMIT ?2"
+    );
+    const NEWEST: &str = concat!(
+        "SELECT tx, id, at, type, provider, request_id, key, detail, tenant FROM events \
+        WHERE CASE WHEN ?1 IS NULL THEN type NOT IN ",
+        notices!(),
+        " ELSE type = ?1 END ORDER BY id DESC LIMIT ?2"
+    );
     let (kind, limit) = (kind.map(EventType::as_str), page::size(limit));
     if let Some(after) = after {
         return all(db, AFTER, (kind, limit, after.id), |row| row::event(row));
@@ -255,10 +264,14 @@ fn write(tx: &Connection, endpoint: &str, Settled { position, subject, fate }: &
 fn replay(tx: &Connection, endpoint: &str, what: &Replay, now: Timestamp) -> Result<u64> {
     const PARKED: &str = "UPDATE deliveries SET status = 'waiting', attempts = 0, first_at = NULL, next_at = ?2 \
         WHERE endpoint = ?1 AND status = 'parked'";
-    const OF: &str = "INSERT INTO deliveries (endpoint, tx, id, subject, status, attempts, next_at) \
+    const OF: &str = concat!(
+        "INSERT INTO deliveries (endpoint, tx, id, subject, status, attempts, next_at) \
         SELECT p.endpoint, 0, e.id, e.key, 'waiting', 0, ?2 FROM events e JOIN endpoints p ON p.id >= e.id \
-        WHERE p.endpoint = ?1 AND e.key = ?3 AND e.type <> 'clip.revised' ON CONFLICT (endpoint, tx, id) DO UPDATE SET \
-        status = 'waiting', attempts = 0, first_at = NULL, next_at = excluded.next_at";
+        WHERE p.endpoint = ?1 AND e.key = ?3 AND e.type NOT IN ",
+        notices!(),
+        " ON CONFLICT (endpoint, tx, id) DO UPDATE SET \
+        status = 'waiting', attempts = 0, first_at = NULL, next_at = excluded.next_at"
+    );
     let replayed = match what {
         Replay::Parked => tx.prepare_cached(PARKED)?.execute((endpoint, now.millis()))?,
         Replay::Of(key) => tx.prepare_cached(OF)?.execute((endpoint, now.millis(), key.as_str()))?,
@@ -270,8 +283,12 @@ fn replay(tx: &Connection, endpoint: &str, what: &Replay, now: Timestamp) -> Res
 /// Sets the endpoint back. Whoever tells it now loses the lease, and begins anew
 /// from there.
 fn replay_after(tx: &Connection, endpoint: &str, after: Position) -> Result<u64> {
-    const COUNT: &str = "SELECT count(*) FROM events e JOIN endpoints p ON p.id >= e.id \
-        WHERE p.endpoint = ?1 AND e.id > ?2 AND e.type <> 'clip.revised'";
+    const COUNT: &str = concat!(
+        "SELECT count(*) FROM events e JOIN endpoints p ON p.id >= e.id \
+        WHERE p.endpoint = ?1 AND e.id > ?2 AND e.type NOT IN ",
+        notices!(),
+        ""
+    );
     const BACK: &str =
         "UPDATE endpoints SET id = ?2, lease_until = 0, fence = fence + 1 WHERE endpoint = ?1 AND id > ?2";
     const GIVEN_UP: &str = "DELETE FROM deliveries WHERE endpoint = ?1 AND id > ?2 AND status = 'parked'";

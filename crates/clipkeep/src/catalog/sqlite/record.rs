@@ -7,6 +7,7 @@ use clipkeep_core::{
     event::Event,
     generation::{Clip, Generation, HookRecord},
     id::{ClipKey, Provider, RequestId, Tenant},
+    input::Input,
 };
 use rusqlite::{Connection, named_params};
 
@@ -203,7 +204,7 @@ fn write_generation(tx: &Connection, sql: &str, row: &Generation) -> Result<()> 
         ":prompt_hash": facts.prompt_hash,
         ":tenant": facts.tenant.as_ref().map(|tenant| tenant.as_str()),
         ":policy": facts.policy.map(|policy| policy.as_str()),
-        ":input": facts.input.as_ref().map(|input| input.to_string()),
+        ":input": facts.input.as_ref().map(Input::as_str),
         ":seed": facts.seed,
         ":public": facts.public,
         ":error": row.error,

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use clipkeep_core::{
     event::{Event, Position},
     generation::{Clip, Generation},
-    id::{RequestId, Tenant},
+    id::{Provider, RequestId, Tenant},
     time::Timestamp,
 };
 
@@ -48,6 +48,15 @@ impl Tenants for SqliteCatalog {
             select_generations!("WHERE request_id = ?1 AND tenant = ?2 ORDER BY created_at, provider LIMIT 1");
         let params = [request_id.to_string(), tenant.to_string()];
         self.readers.read("finding a generation", move |db| first(db, SQL, params, |row| row::generation(row))).await
+    }
+
+    async fn owns(&self, tenant: &Tenant, provider: &Provider, request_id: &RequestId) -> Result<bool> {
+        const SQL: &str = "SELECT 1 AS owned FROM generations g \
+            JOIN names n ON n.request_id = g.request_id AND n.provider = g.provider \
+            WHERE g.request_id = ?1 AND g.provider = ?2 AND g.tenant = ?3";
+        let params = [request_id.to_string(), provider.to_string(), tenant.to_string()];
+        let look = move |db: &rusqlite::Connection| Ok(db.prepare_cached(SQL)?.exists(params)?);
+        self.readers.read("finding a generation", look).await
     }
 
     async fn own_at_risk(&self, tenant: &Tenant, until: Timestamp, limit: u32) -> Result<Vec<Clip>> {

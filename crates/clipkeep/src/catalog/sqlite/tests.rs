@@ -20,6 +20,7 @@ fn hook(id: &str, prompt: &str) -> HookRecord {
         status: clipkeep_core::state::GenerationStatus::Completed,
         error: None,
         facts: clipkeep_core::generation::Facts { prompt: Some(prompt.to_owned()), ..Default::default() },
+        hearsay: clipkeep_core::generation::Hearsay::default(),
         clips: Vec::new(),
         received_at: Timestamp::from_secs(1),
         created_at: None,
@@ -74,7 +75,7 @@ async fn case_33_a_full_disk_is_an_error_and_harms_nothing() {
         Ok(tx.query_row(&format!("PRAGMA max_page_count = {pages}"), (), |row| row.get::<_, i64>(0))?)
     };
     bed.catalog.writer.write("filling the disk", limit).await.unwrap();
-    let big = hook("big", &"x".repeat(1 << 20));
+    let big = hook("big", &"x".repeat(200 << 10));
     let refused = bed.catalog.record_hooks(std::slice::from_ref(&big)).await;
     assert!(matches!(refused, Err(CatalogError::Unavailable { .. })), "{refused:?}");
     assert_eq!(bed.catalog.generation(&"big".parse().unwrap()).await.unwrap(), None);

@@ -63,7 +63,8 @@ impl Look<'_> {
         }
         would.print(&settings);
         if !clips.is_empty() {
-            output::line("\nThe most urgent:");
+            output::line("");
+            output::line("The most urgent:");
             print_rows(&clips);
         }
         Ok(ExitCode::SUCCESS)

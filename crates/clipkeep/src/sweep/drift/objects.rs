@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use clipkeep_core::{
-    generation::{Bringer, Facts, HookRecord, NewClip},
+    generation::{Bringer, Facts, Hearsay, HookRecord, NewClip},
     id::{ClipKey, Provider},
     media_type::MediaType,
     secret::SourceUrl,
@@ -133,6 +133,7 @@ impl Drift<'_> {
             status,
             error: None,
             facts: Facts::default(),
+            hearsay: Hearsay::default(),
             clips: vec![clip],
             received_at: self.clock.now(),
             created_at: None,

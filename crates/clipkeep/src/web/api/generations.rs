@@ -5,12 +5,11 @@ use axum::{
     extract::{Path, State},
 };
 use clipkeep_core::{
-    generation::{Bringer, Facts, Generation, HookRecord, NewClip},
-    id::{ClipKey, Provider, RequestId, Tenant},
+    generation::{Bringer, Facts, Generation, Hearsay, HookRecord, NewClip},
+    hook::HookQuery,
+    id::{ClipKey, Provider, RequestId},
     media_type::MediaType,
-    policy::Policy,
     problem::Code,
-    prompt::prompt_hash,
     secret::SourceUrl,
     state::GenerationStatus,
 };
@@ -27,7 +26,7 @@ use super::{
 };
 use crate::{
     callers::Caller,
-    catalog::{CatalogError, ClipFilter, Registration},
+    catalog::{CatalogError, ClipFilter, Registration, page::every},
     web::{AppState, auth::By, error::ApiError, json::JsonObject},
 };
 
@@ -164,6 +163,7 @@ fn adopting(registration: Registration, ending: &str) -> Result<HookRecord, ApiE
         status,
         error: None,
         facts,
+        hearsay: Hearsay::default(),
         clips: vec![clip],
         received_at: at,
         created_at: None,
@@ -194,10 +194,10 @@ pub(crate) async fn get_generation(
 
 async fn with_clips(caller: &Caller, app: &AppState, generation: Generation) -> Result<GenerationRow, ApiError> {
     let filter = ClipFilter { request_id: Some(generation.request_id.clone()), ..ClipFilter::default() };
-    let mut page = app.catalog.clips(&filter, None, super::query::MAX_LIMIT).await?;
-    page.clips.retain(|clip| clip.provider == generation.provider && caller.sees_clip(clip));
-    page.clips.sort_by_key(|clip| clip.index);
-    let clips = page.clips.into_iter().map(|clip| ClipRow::seen_by(caller, clip, &app.final_urls)).collect();
+    let mut clips = every(&*app.catalog, &filter, super::query::MAX_LIMIT).await?;
+    clips.retain(|clip| clip.provider == generation.provider && caller.sees_clip(clip));
+    clips.sort_by_key(|clip| clip.index);
+    let clips = clips.into_iter().map(|clip| ClipRow::seen_by(caller, clip, &app.final_urls)).collect();
     Ok(GenerationRow::new(generation, clips, &app.final_urls))
 }
 
@@ -233,36 +233,30 @@ impl RegisterRequest {
         Ok(Wanted { fal: self.fal.unwrap_or_default(), facts: self.facts()?, hash })
     }
 
+    /// As the query of a hook URL would tell them, and refused as there.
     fn facts(self) -> Result<Facts, ApiError> {
         let of_input = |name: &str| self.input.as_ref().and_then(|input| input.get(name));
-        let prompt = self.prompt.or_else(|| of_input("prompt").and_then(Value::as_str).map(str::to_owned));
+        let take = |name: &'static str| {
+            let text = match name {
+                "model" => self.model.clone(),
+                "prompt" => self.prompt.clone().or_else(|| of_input(name).and_then(Value::as_str).map(str::to_owned)),
+                "prompt_hash" => self.prompt_hash.clone(),
+                "tenant" => self.tenant.clone(),
+                "policy" => self.policy.clone(),
+                _ => None,
+            };
+            Ok(text.filter(|text| !text.is_empty()))
+        };
+        let told = HookQuery::of(take).map_err(|error| bad(error.name, &error.problem))?.facts();
         Ok(Facts {
-            model: self.model,
-            prompt_hash: checked_hash(prompt.as_deref(), self.prompt_hash)?,
-            prompt,
-            tenant: self.tenant.map(|t| t.parse::<Tenant>()).transpose().map_err(|e| bad("tenant", &e))?,
-            policy: self.policy.map(|p| p.parse::<Policy>()).transpose().map_err(|e| bad("policy", &e))?,
             seed: self.seed.or_else(|| of_input("seed").and_then(Value::as_i64)),
-            input: self.input,
             public: self.public,
+            input: self.input.map(Into::into),
+            ..told
         })
     }
 }
 
 fn bad(name: &str, problem: &dyn std::fmt::Display) -> ApiError {
     ApiError::new(Code::InvalidRequest, format!("{name}: {problem}"))
-}
-
-fn checked_hash(prompt: Option<&str>, given: Option<String>) -> Result<Option<String>, ApiError> {
-    let given = given.map(|hash| hash.to_ascii_lowercase());
-    let bad = |text| ApiError::new(Code::InvalidRequest, text);
-    if given.as_ref().is_some_and(|hash| hash.len() != 64 || !hash.bytes().all(|b| b.is_ascii_hexdigit())) {
-        return Err(bad("prompt_hash: must be 64 hex digits"));
-    }
-    let Some(prompt) = prompt else { return Ok(given) };
-    let hash = prompt_hash(prompt);
-    if given.is_some_and(|given| given != hash) {
-        return Err(bad("prompt_hash: is not the hash of prompt"));
-    }
-    Ok(Some(hash))
 }

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use super::clips::clip_for;
 use crate::{
     app::App,
+    callers::Caller,
     web::{AppState, auth::By, error::ApiError, json::JsonObject},
 };
 
@@ -27,7 +28,8 @@ pub(crate) struct LinkRequest {
     #[schema(example = "24h")]
     expires_in: Option<Span>,
     /// `public`, or `internal`: that one leads to the source while the clip is
-    /// not stored, and must not be handed to users. `public` unless given.
+    /// not stored, must not be handed to users, and is for admins alone to make.
+    /// `public` unless given.
     #[schema(pattern = "^(public|internal)$", example = "public")]
     audience: Option<String>,
     /// The file name to save it under.
@@ -64,7 +66,7 @@ pub(crate) struct LinkRow {
 #[utoipa::path(post, path = "/api/v1/clips/{key}/links", tag = "links", params(("key" = String, Path, description = "The clip's key")),
     request_body = Option<LinkRequest>, security(("token" = [])),
     responses((status = 201, body = LinkRow), (status = 400, description = "Not understood"), (status = 401, description = "No valid token"),
-        (status = 404, description = "No such clip"), (status = 409, description = "All keys that could sign were revoked, or too many links to this clip"),
+        (status = 403, description = "An internal link, by a tenant"), (status = 404, description = "No such clip"), (status = 409, description = "All keys that could sign were revoked, or too many links to this clip"),
         (status = 410, description = "The clip is lost, rejected or deleted")))]
 pub(crate) async fn create_link(
     By(caller): By,
@@ -74,6 +76,10 @@ pub(crate) async fn create_link(
 ) -> Result<(StatusCode, Json<LinkRow>), ApiError> {
     let wanted = body.map(|JsonObject(body)| body).unwrap_or_default();
     let (audience, span) = wanted.read(&app)?;
+    if audience == Audience::Internal && caller != Caller::Admin {
+        // It leads to the source, which a tenant's row withholds.
+        return Err(ApiError::new(Code::Forbidden, "audience: internal links are for admins"));
+    }
     let Clip { key, state, link_generation, .. } = clip_for(&caller, &app, &key).await?;
     if matches!(state, ClipState::Lost | ClipState::Rejected | ClipState::Deleted) {
         return Err(ApiError::new(Code::Gone, format!("{key} is {state}")));

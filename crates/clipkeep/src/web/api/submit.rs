@@ -143,7 +143,7 @@ async fn paid(app: &App, wanted: Wanted) -> Result<Registration, SubmitError> {
     let Wanted { facts, fal, .. } = wanted;
     let submission = Submission {
         model: facts.model.clone().unwrap_or_default(),
-        input: facts.input.as_ref().map(|input| input.to_string().into_bytes()).unwrap_or_default(),
+        input: facts.input.as_ref().map(|input| input.as_str().into()).unwrap_or_default(),
         webhook: format!("{}/hooks/fal?{}", app.config.public_url, callback_query(&facts)),
         priority: fal.priority.map(|priority| match priority {
             Priority::Normal => "normal",

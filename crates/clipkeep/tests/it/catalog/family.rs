@@ -37,7 +37,7 @@ fn url(key: &str) -> String {
 /// Facts of a generation that was made from these clips.
 fn from(keys: &[&str]) -> Facts {
     let urls: Vec<String> = keys.iter().map(|key| url(key)).collect();
-    Facts { input: Some(json!({"elements": [{"image_url": urls}]})), ..Facts::default() }
+    Facts { input: Some(json!({"elements": [{"image_url": urls}]}).into()), ..Facts::default() }
 }
 
 fn names(lineage: &Lineage) -> Value {

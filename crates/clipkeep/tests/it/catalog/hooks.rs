@@ -46,7 +46,7 @@ async fn a_webhook_becomes_a_generation_a_due_clip_and_a_line_of_history(bed: Be
         prompt_hash: Some("h".into()),
         tenant: Some("acme".parse().unwrap()),
         policy: None,
-        input: Some(json!({"prompt": "a fox", "n": 1.5})),
+        input: Some(json!({"prompt": "a fox", "n": 1.5}).into()),
         seed: Some(i64::MAX),
         public: Some(true),
     };
@@ -270,7 +270,7 @@ async fn under_hash_only_no_prompt_is_written(bed: Bed) {
     let facts = Facts {
         prompt: Some("a secret fox".into()),
         prompt_hash: Some("h".into()),
-        input: Some(json!({"prompt": "a secret fox"})),
+        input: Some(json!({"prompt": "a secret fox"}).into()),
         ..Facts::default()
     };
     catalog.register(&registration("r", facts.clone())).await.unwrap();
@@ -286,7 +286,7 @@ async fn odd_text_is_kept_as_far_as_it_can_be(bed: Bed) {
     webhook.facts = Facts {
         model: Some("ä".repeat(5000)),
         prompt: Some("nul \0 \u{1f98a} \" \\ '".into()),
-        input: Some(json!({"a": "nul \0", "b": [1, {"c": null}]})),
+        input: Some(json!({"a": "nul \0", "b": [1, {"c": null}]}).into()),
         ..Facts::default()
     };
     webhook.clips[0].slot = "/nul\0".into();

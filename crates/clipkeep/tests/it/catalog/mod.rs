@@ -6,7 +6,9 @@ mod events;
 mod expiry;
 mod fairness;
 mod family;
+mod heard;
 mod hooks;
+mod inputs;
 mod lists;
 mod lookup;
 mod names;
@@ -36,7 +38,7 @@ use clipkeep::catalog::{
     open::{Database, Prompts, Rules, open},
 };
 use clipkeep_core::{
-    generation::{Bringer, Clip, Facts, HookRecord, Kind, NewClip},
+    generation::{Bringer, Clip, Facts, Hearsay, HookRecord, Kind, NewClip},
     id::{ClipKey, Provider, RequestId},
     secret::{Secret, SourceUrl},
     state::GenerationStatus,
@@ -130,6 +132,7 @@ fn hook(request_id: &str) -> HookRecord {
         status: GenerationStatus::Completed,
         error: None,
         facts: Facts::default(),
+        hearsay: Hearsay::default(),
         clips: vec![new_clip(request_id, 0)],
         received_at: at(0),
         created_at: None,

@@ -27,6 +27,7 @@ on_both![
     a_replay_from_a_position_sets_the_endpoint_back,
     what_waits_is_hastened_when_the_endpoint_answers_again,
     events_are_listed_newest_or_after_a_position,
+    h30_notices_between_nodes_are_never_replayed_nor_listed_to_apps,
 ];
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -320,4 +321,35 @@ async fn after_a_restore_from_another_server_new_events_are_told() {
         .map(|(_, event)| event.request_id().unwrap().clone())
         .collect();
     assert_eq!(names.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["b", "c"]);
+}
+
+async fn h30_notices_between_nodes_are_never_replayed_nor_listed_to_apps(bed: Bed) {
+    let catalog = bed.open().await;
+    let lease = claim(&*catalog, "a", at(0)).await.unwrap();
+    let start = lease.cursor;
+    for kind in EventType::ALL {
+        bed.execute(&format!(
+            "INSERT INTO events (at, type, provider, request_id, key) VALUES (1, '{kind}', 'fal', 'r', 'r.mp4')"
+        ))
+        .await;
+    }
+    let events = read(&*catalog, start, 100).await;
+    assert_eq!(events.len(), EventType::ALL.len(), "nodes hear of all");
+    catalog.settle(&lease, events.last().map(|last| last.0), &[], at(1)).await.unwrap();
+    let for_apps: Vec<EventType> = EventType::ALL.iter().copied().filter(|kind| kind.is_for_apps()).collect();
+    let told = for_apps.len() as u64;
+    let kinds = |events: &[(Position, Event)]| events.iter().map(|(_, event)| event.kind).collect::<Vec<_>>();
+    assert_eq!(kinds(&catalog.list_events(None, None, 100).await.unwrap()), for_apps);
+    assert_eq!(kinds(&catalog.list_events(None, Some(start), 100).await.unwrap()), for_apps);
+    assert_eq!(catalog.replay(AT, &Replay::Of(key("r.mp4")), at(2)).await.unwrap(), told);
+    let mut replayed = Vec::new();
+    while let [one] = &due(&*catalog, at(HOUR)).await[..] {
+        replayed.push(one.event.kind);
+        catalog
+            .settle(&lease, None, &[settled(&(one.position, one.event.clone()), Fate::Delivered)], at(3))
+            .await
+            .unwrap();
+    }
+    assert_eq!(replayed, for_apps);
+    assert_eq!(catalog.replay(AT, &Replay::After(start), at(4)).await.unwrap(), told);
 }

@@ -163,7 +163,7 @@ async fn what_is_told_late_is_found_from_then_on(bed: Bed) {
 async fn a_deleted_clip_leaves_no_words_and_the_last_one_no_texts(bed: Bed) {
     let catalog = bed.open().await;
     let mut two = told("r", "a fox");
-    two.facts.input = Some(serde_json::json!({"prompt": "a fox"}));
+    two.facts.input = Some(serde_json::json!({"prompt": "a fox"}).into());
     two.clips.push(new_clip("r", 1));
     catalog.record_hooks(&[two, told("other", "a fox")]).await.unwrap();
     let texts = async || {
@@ -179,7 +179,7 @@ async fn a_deleted_clip_leaves_no_words_and_the_last_one_no_texts(bed: Bed) {
     assert_eq!(texts().await, (false, false, hash.clone()));
     // No late news brings them back.
     catalog.record_hooks(&[told("r", "a fox")]).await.unwrap();
-    let again = Facts { input: Some(serde_json::json!({"prompt": "a fox"})), seed: Some(7), ..facts("a fox") };
+    let again = Facts { input: Some(serde_json::json!({"prompt": "a fox"}).into()), seed: Some(7), ..facts("a fox") };
     catalog.register(&registration("r", again)).await.unwrap();
     assert_eq!(texts().await, (false, false, hash));
     assert_eq!(found(&*catalog, &words("fox")).await, ["other"]);

@@ -1,5 +1,6 @@
 //! Providers beside fal, and what is asked of fal itself.
 
+mod replays;
 mod replicate;
 mod standard;
 mod submit;

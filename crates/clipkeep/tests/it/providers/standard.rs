@@ -29,6 +29,11 @@ fn by_secret(message: &[u8]) -> String {
     format!("v1,{}", BASE64.encode(hmac::sign(&key, message).as_ref()))
 }
 
+/// Such a message, signed by the secret.
+pub(super) fn signed_by_secret(t: &TestApp, body: &[u8]) -> Delivery {
+    signed(t, STANDARD, body, by_secret)
+}
+
 async fn tell(t: &TestApp, kind: &str, data: Value) -> (u16, Value) {
     let body = json!({"type": kind, "timestamp": "2026-11-24T10:00:00Z", "data": data}).to_string();
     let answer = deliver(t, "standard", signed(t, STANDARD, body.as_bytes(), by_secret)).await;

@@ -76,7 +76,7 @@ async fn a_submit_answers_where_its_clip_will_be_and_there_it_is() {
     assert_eq!((facts.model.as_deref(), facts.prompt.as_deref(), facts.seed), (Some(MODEL), Some("a fox"), Some(7)));
     assert_eq!((facts.prompt_hash.clone(), facts.public), (Some(prompt_hash("a fox")), Some(true)));
     assert_eq!(facts.tenant.as_ref().unwrap().as_str(), "acme");
-    assert_eq!(facts.input, Some(json!({"prompt": "a fox", "seed": 7})));
+    assert_eq!(facts.input, Some(json!({"prompt": "a fox", "seed": 7}).into()));
     let played = t.client.get(final_url).send().await.unwrap();
     assert_eq!(played.status(), 200);
     assert_eq!(played.bytes().await.unwrap().len() as u64, Media::named("moov-first.mp4").len());

@@ -46,7 +46,7 @@ async fn a_direct_calls_result_is_captured_and_holds_our_urls() {
     assert_eq!(known.status, GenerationStatus::Completed);
     assert_eq!(known.facts.model.as_deref(), Some("fal-ai/sora-2/text-to-video"));
     assert_eq!(known.facts.tenant.as_ref().map(|tenant| tenant.as_str()), Some("acme"));
-    assert_eq!((known.facts.seed, known.facts.input), (Some(5), Some(input)));
+    assert_eq!((known.facts.seed, known.facts.input), (Some(5), Some(input.into())));
     assert_eq!(play(&t, &result["video"]["url"]).await, media("moov-first.mp4"));
     assert_eq!(play(&t, &result["thumbnail"]["url"]).await, media("still.jpg"));
     t.until(&format!("{}.mp4", id.as_str().unwrap()), ClipState::Stored).await;
@@ -184,7 +184,7 @@ async fn i10_an_app_that_leaves_does_not_lose_what_it_paid_for() {
     let left = tokio::time::timeout(Duration::from_millis(200), run(&t, &prompt)).await;
     assert!(left.is_err(), "it left");
     assert_eq!(t.sim.calls().len(), 1);
-    assert_eq!(clip_of(&t, "a left fox").await.facts.input, Some(prompt));
+    assert_eq!(clip_of(&t, "a left fox").await.facts.input, Some(prompt.into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -91,3 +91,36 @@ async fn a_tenants_webhook_that_leads_to_our_hooks_names_no_other_tenant() {
         assert!(sent.matches("fal_webhook=").count() == 1 && sent.contains(tenant), "{sent}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h14_who_merely_registers_an_id_gets_nothing_of_it_through_the_proxy() {
+    let t = start(&[("poll_after", "1h")]).await;
+    let eve = token_of(&t, "eve", 3).await;
+    // Submitted past us, by whoever has the key.
+    let submit = t.client.post(format!("{}/fal-ai/veo3", t.sim.queue_url())).json(&json!({"prompt": "theirs"}));
+    let submitted = submit.header("authorization", format!("Key {}", super::KEY)).send().await.unwrap();
+    let submitted: Value = submitted.json().await.unwrap();
+    let id = submitted["request_id"].as_str().unwrap();
+    let register = async || {
+        let request = t.client.post(format!("{}/api/v1/generations", t.url)).bearer_auth(&eve);
+        request.json(&json!({"request_id": id, "model": "fal-ai/veo3"})).send().await.unwrap().status()
+    };
+    assert_eq!(register().await, 200);
+    let asked = t.sim.calls().len();
+    for (method, path) in
+        [(Method::GET, ""), (Method::GET, "/response"), (Method::GET, "/status"), (Method::PUT, "/cancel")]
+    {
+        let reply = call(&t, &eve, method, &format!("{QUEUE}/requests/{id}{path}")).send().await.unwrap();
+        assert_eq!(problem(reply).await, (404, "not_found".to_owned()), "{path}");
+    }
+    assert_eq!(t.sim.calls().len(), asked, "fal was not even asked");
+    // The one whose it is says so by the webhook's URL, and eve's word yields.
+    let source = t.sim.add_file("a.mp4", fal_sim::Media::named("silent.mp4"));
+    assert_eq!(t.hook(id, &source, "?tenant=acme").await.status(), 200);
+    assert_eq!(register().await, 404);
+    let acme = token_of(&t, "acme", 1).await;
+    for (token, status) in [(&eve, 404), (&acme, 200)] {
+        let reply = call(&t, token, Method::GET, &format!("{QUEUE}/requests/{id}/status")).send().await.unwrap();
+        assert_eq!(reply.status(), status);
+    }
+}

@@ -9,6 +9,9 @@ on_both![
     a_tenant_registers_for_itself_alone,
     tenants_that_race_for_one_id_learn_nothing_of_each_other,
     an_admin_registers_for_whomever,
+    h52_an_id_that_is_taken_is_answered_alike_whoever_has_it,
+    h04_what_a_terminal_would_obey_is_no_models_name,
+    h15_internal_links_are_for_admins,
 ];
 
 async fn register(world: &World, who: &str, body: Value) -> (StatusCode, Value) {
@@ -71,6 +74,64 @@ async fn an_admin_registers_for_whomever(world: World) {
     for (who, expected) in [("beta", 200), ("alpha", 404)] {
         let answer = world.call(who, Method::GET, "/api/v1/generations/given").send().await.unwrap();
         assert_eq!(answer.status(), expected, "{who}");
+    }
+    world.t.stop().await;
+}
+
+async fn h52_an_id_that_is_taken_is_answered_alike_whoever_has_it(world: World) {
+    register(&world, "beta", json!({"request_id": "bare"})).await;
+    register(&world, "admin", json!({"request_id": "luma", "provider": "luma", "tenant": "beta"})).await;
+    let mut answers = Vec::new();
+    for body in [
+        json!({"request_id": "beta-stored"}),
+        json!({"request_id": "beta-waiting", "public": true}),
+        json!({"request_id": "nobody-stored"}),
+        json!({"request_id": "beta-stored", "provider": "luma"}),
+        json!({"request_id": "luma"}),
+        json!({"request_id": "bare"}),
+        json!({"request_id": "unknown", "tenant": "beta"}),
+    ] {
+        let (status, mut problem) = register(&world, "alpha", body).await;
+        problem.as_object_mut().unwrap().remove("instance");
+        answers.push((status, problem));
+    }
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    assert_eq!(answers[0].0, StatusCode::NOT_FOUND);
+    world.t.stop().await;
+}
+
+async fn h04_what_a_terminal_would_obey_is_no_models_name(world: World) {
+    for odd in ["a\u{1b}[31mb", "a\u{7}", "a\u{9b}2J", "a\rb", "a\nb", "a\u{202e}b", "a\u{200b}b", "a b", "a\0b"] {
+        for name in ["model", "tenant"] {
+            let (status, problem) = register(&world, "admin", json!({"request_id": "odd", name: odd})).await;
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{name} {odd:?} {problem}");
+            assert!(problem["detail"].as_str().unwrap().starts_with(name), "{problem}");
+        }
+        let token = world.call("admin", Method::POST, "/api/v1/tokens").json(&json!({"name": odd, "admin": true}));
+        let status = token.send().await.unwrap().status();
+        assert_eq!(status.is_success(), odd == "a b", "{odd:?}");
+    }
+    let (status, _) = register(&world, "admin", json!({"request_id": "long", "model": "m".repeat(257)})).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    let (status, row) = register(&world, "admin", json!({"request_id": "lines", "prompt": "two\nlines"})).await;
+    assert_eq!((status, &row["prompt"]), (StatusCode::OK, &json!("two\nlines")));
+    world.t.stop().await;
+}
+
+async fn h15_internal_links_are_for_admins(world: World) {
+    for key in ["alpha-waiting.mp4", "alpha-stored.mp4", "beta-waiting.mp4", "unknown.mp4"] {
+        let path = format!("/api/v1/clips/{key}/links");
+        let asked = world.call("alpha", Method::POST, &path).json(&json!({"audience": "internal"}));
+        let (status, problem) = {
+            let answer = asked.send().await.unwrap();
+            (answer.status(), answer.json::<Value>().await.unwrap())
+        };
+        assert_eq!((status, &problem["code"]), (StatusCode::FORBIDDEN, &json!("forbidden")), "{key}");
+    }
+    let path = "/api/v1/clips/alpha-waiting.mp4/links";
+    for (who, audience) in [("alpha", "public"), ("admin", "internal")] {
+        let made = world.call(who, Method::POST, path).json(&json!({"audience": audience})).send().await.unwrap();
+        assert_eq!(made.status(), StatusCode::CREATED, "{who}");
     }
     world.t.stop().await;
 }

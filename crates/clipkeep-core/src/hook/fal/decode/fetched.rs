@@ -3,7 +3,7 @@
 
 use super::{DecodeError, Decoded, Fields, Media, Node, payload, present, words_of_detail};
 use crate::{
-    generation::{Bringer, Facts, HookRecord},
+    generation::{Bringer, Facts, Hearsay, HookRecord},
     hook::redact::redact,
     id::{Provider, RequestId},
     state::GenerationStatus,
@@ -48,6 +48,7 @@ pub fn fetched(request_id: &RequestId, code: u16, body: &[u8], at: Timestamp) ->
         status,
         error,
         facts,
+        hearsay: Hearsay::default(),
         clips,
         received_at: at,
         created_at: None,

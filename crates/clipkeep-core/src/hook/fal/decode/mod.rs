@@ -5,7 +5,7 @@ mod fetched;
 pub use fetched::{fetched, refusal};
 
 use crate::{
-    generation::{Bringer, HookRecord},
+    generation::{Bringer, Facts, HookRecord},
     hook::{
         DecodeError, Decoded, HookQuery,
         json::Node,
@@ -37,8 +37,7 @@ pub fn decode(
         Some(root) if status == GenerationStatus::Completed => payload::clips(root, &fields.request_id),
         _ => Media::default(),
     };
-    let mut facts = query.facts();
-    facts.seed = seed;
+    let facts = Facts { seed, ..Facts::default() };
     let Fields { request_id, .. } = fields;
     let record = HookRecord {
         provider: Provider::fal(),
@@ -46,6 +45,7 @@ pub fn decode(
         status,
         error,
         facts,
+        hearsay: query.hearsay(),
         clips,
         received_at,
         created_at: None,

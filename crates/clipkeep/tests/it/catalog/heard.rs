@@ -1,0 +1,106 @@
+//! When what a hook URL's query tells counts.
+
+use std::time::Duration;
+
+use clipkeep_core::{
+    generation::{Facts, Hearsay, HookRecord},
+    id::Provider,
+    policy::Policy,
+    state::GenerationStatus,
+};
+
+use super::{Bed, at, clip, hook, id, on_both, registration, taken::adopted};
+use clipkeep::catalog::HookOutcome;
+
+on_both![
+    h02_a_duplicate_tells_nothing_whatever_its_query,
+    h02_the_delivery_that_ends_a_generation_tells_what_its_query_tells,
+    h02_a_delivery_that_ends_nothing_adds_nothing,
+    h02_a_registration_is_stronger_than_a_query,
+    h02_what_was_found_in_the_store_learns_from_its_first_webhook,
+];
+
+fn saying(tenant: &str, public: bool) -> Facts {
+    Facts {
+        model: Some(format!("model-of-{tenant}")),
+        prompt: Some(format!("a prompt of {tenant}")),
+        prompt_hash: Some(format!("hash-of-{tenant}")),
+        tenant: Some(tenant.parse().unwrap()),
+        policy: Some(if public { Policy::OnDemand } else { Policy::Deferred }),
+        public: Some(public),
+        ..Facts::default()
+    }
+}
+
+fn heard(record: HookRecord, facts: Facts) -> HookRecord {
+    HookRecord { hearsay: Hearsay { facts, source_lifetime: Some(Duration::from_secs(9)) }, ..record }
+}
+
+async fn h02_a_duplicate_tells_nothing_whatever_its_query(bed: Bed) {
+    let catalog = bed.open().await;
+    let missing = HookRecord { status: GenerationStatus::ResultMissing, clips: Vec::new(), ..hook("missing") };
+    let failed = HookRecord { status: GenerationStatus::Failed, clips: Vec::new(), ..hook("failed") };
+    for first in [hook("bare"), heard(hook("told"), saying("acme", false)), missing, failed] {
+        let request_id = first.request_id.clone();
+        catalog.record_hooks(std::slice::from_ref(&first)).await.unwrap();
+        let before = catalog.generation(&request_id).await.unwrap().unwrap();
+        for again in [heard(first.clone(), saying("eve", true)), heard(first.clone(), saying("acme", true))] {
+            assert_eq!(catalog.record_hooks(&[again]).await.unwrap(), [HookOutcome::Duplicate], "{request_id}");
+        }
+        assert_eq!(catalog.generation(&request_id).await.unwrap().unwrap(), before);
+    }
+    assert_eq!(clip(&*catalog, "bare").await.facts, Facts::default());
+    assert_eq!(clip(&*catalog, "bare").await.source_expires_at, None);
+    // Within one batch, too.
+    let both = [heard(hook("batch"), saying("acme", false)), heard(hook("batch"), saying("eve", true))];
+    catalog.record_hooks(&both).await.unwrap();
+    assert_eq!(clip(&*catalog, "batch").await.facts, saying("acme", false));
+}
+
+async fn h02_the_delivery_that_ends_a_generation_tells_what_its_query_tells(bed: Bed) {
+    let catalog = bed.open().await;
+    catalog.register(&registration("known", Facts { seed: Some(7), ..Facts::default() })).await.unwrap();
+    for (request_id, seed) in [("known", Some(7)), ("new", None)] {
+        catalog.record_hooks(&[heard(hook(request_id), saying("acme", true))]).await.unwrap();
+        let row = clip(&*catalog, request_id).await;
+        assert_eq!((row.facts, row.policy), (Facts { seed, ..saying("acme", true) }, Policy::OnDemand));
+        assert_eq!(row.source_expires_at, Some(at(9)));
+    }
+    // Of what was signed, whose it is and who sees it stand.
+    let signed = HookRecord { facts: saying("acme", false), ..hook("signed") };
+    catalog.record_hooks(&[heard(signed, saying("eve", true))]).await.unwrap();
+    let facts = clip(&*catalog, "signed").await.facts;
+    assert_eq!((facts.tenant, facts.public), (Some("acme".parse().unwrap()), Some(false)));
+    assert_eq!(facts.model.as_deref(), Some("model-of-eve"));
+}
+
+async fn h02_a_delivery_that_ends_nothing_adds_nothing(bed: Bed) {
+    let catalog = bed.open().await;
+    let started = HookRecord { status: GenerationStatus::Pending, clips: Vec::new(), ..hook("r") };
+    let first = Facts { tenant: Some("acme".parse().unwrap()), ..Facts::default() };
+    catalog.record_hooks(&[heard(started.clone(), first.clone())]).await.unwrap();
+    let again = heard(started, saying("acme", true));
+    assert_eq!(catalog.record_hooks(&[again]).await.unwrap(), [HookOutcome::Duplicate]);
+    assert_eq!(catalog.generation(&id("r")).await.unwrap().unwrap().facts, first);
+}
+
+async fn h02_a_registration_is_stronger_than_a_query(bed: Bed) {
+    let catalog = bed.open().await;
+    catalog.register(&registration("r", saying("acme", false))).await.unwrap();
+    catalog.record_hooks(&[heard(hook("r"), saying("eve", true))]).await.unwrap();
+    assert_eq!(clip(&*catalog, "r").await.facts, saying("acme", false));
+    // One that comes later fills in what nobody said yet.
+    catalog.record_hooks(&[hook("late")]).await.unwrap();
+    catalog.register(&registration("late", saying("acme", false))).await.unwrap();
+    catalog.record_hooks(&[heard(hook("late"), saying("eve", true))]).await.unwrap();
+    assert_eq!(clip(&*catalog, "late").await.facts, saying("acme", false));
+}
+
+async fn h02_what_was_found_in_the_store_learns_from_its_first_webhook(bed: Bed) {
+    let catalog = bed.open().await;
+    catalog.record_hooks(&[adopted("found", 0)]).await.unwrap();
+    catalog.record_hooks(&[heard(hook("found"), saying("acme", false))]).await.unwrap();
+    catalog.record_hooks(&[heard(hook("found"), saying("eve", true))]).await.unwrap();
+    let row = clip(&*catalog, "found").await;
+    assert_eq!((row.provider, row.facts), (Provider::fal(), saying("acme", false)));
+}
