@@ -13,6 +13,8 @@ use clipkeep_core::{
     policy::Policy,
 };
 
+use crate::logs;
+
 /// The exit code of a command whose configuration or arguments are not right.
 pub const EXIT_CONFIG: u8 = 64;
 
@@ -47,6 +49,12 @@ impl ConfigArgs {
     /// The policy, if it was given as a flag and is one.
     pub fn policy(&self) -> Option<Policy> {
         self.policy.as_deref()?.parse().ok()
+    }
+
+    /// The first flag that was given.
+    pub fn first_given(&self) -> Option<String> {
+        let named = self.config.as_ref().map(|_| "--config".to_owned());
+        named.or_else(|| self.given().next().map(|(name, _)| format!("--{}", name.replace('_', "-"))))
     }
 
     fn given(&self) -> impl Iterator<Item = (&'static str, String)> {
@@ -87,6 +95,12 @@ pub enum LoadError {
         /// Which variable.
         name: String,
     },
+    /// `CLIPKEEP_LOG` would log something else than was meant.
+    #[error("CLIPKEEP_LOG in the environment: {problem}")]
+    Log {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// What it says is not right.
     #[error(transparent)]
     Wrong(#[from] ConfigErrors),
@@ -101,10 +115,18 @@ pub fn load(args: &ConfigArgs) -> Result<Config, LoadError> {
     load_from(args, std::env::vars_os(), Path::new(DEFAULT_FILE))
 }
 
-/// What is to be logged, by `CLIPKEEP_LOG`, if it is set and is text.
+/// What is to be logged, by `CLIPKEEP_LOG`, if that is set.
+///
+/// # Errors
+/// If it is no filter.
 #[expect(clippy::disallowed_methods, reason = "the one module that reads the environment")]
-pub fn log_filter() -> Option<String> {
-    std::env::var("CLIPKEEP_LOG").ok().filter(|filter| !filter.is_empty())
+pub fn log_filter() -> Result<Option<String>, LoadError> {
+    let filter = match std::env::var("CLIPKEEP_LOG") {
+        Err(std::env::VarError::NotUnicode(_)) => return Err(LoadError::NotText { name: "CLIPKEEP_LOG".to_owned() }),
+        given => given.ok().filter(|filter| !filter.is_empty()),
+    };
+    let checked = filter.as_deref().map_or(Ok(()), logs::check_filter);
+    checked.map(|()| filter).map_err(|problem| LoadError::Log { problem })
 }
 
 fn load_from(

@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::umask;
+
 /// A file that gets its name when it is complete. Dropped before, it is gone;
 /// what a kill leaves, the next run writes over.
 pub struct Draft {
@@ -28,7 +30,9 @@ impl Draft {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let file = BufWriter::new(File::create_new(&part)?);
+        let file = File::create_new(&part)?;
+        file.set_permissions(umask::of_users_files())?;
+        let file = BufWriter::new(file);
         Ok(Self { path: path.to_owned(), part, file: Some(file) })
     }
 

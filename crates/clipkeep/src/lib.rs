@@ -1,5 +1,6 @@
 //! clipkeep: keeps AI video. See ARCHITECTURE.md for the map.
 
+pub mod advice;
 pub mod app;
 pub mod cache;
 pub mod callers;
@@ -19,12 +20,14 @@ pub mod jwks;
 pub mod keys;
 pub mod lineage_rows;
 pub mod links;
+pub mod logs;
 pub mod operations;
 pub mod outbox;
 pub mod provider;
 pub mod proxy;
 mod receipts;
 pub mod rows;
+mod schemas;
 pub mod scratch;
 pub mod shutdown;
 pub mod source;
@@ -32,5 +35,6 @@ pub mod store;
 pub mod sweep;
 pub mod telemetry;
 pub mod tls;
+pub mod umask;
 pub mod usage;
 pub mod web;

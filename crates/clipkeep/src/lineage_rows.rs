@@ -30,10 +30,10 @@ pub struct RelativeRow {
     /// Lower-case hex SHA-256 of the prompt after NFC and trimming.
     pub prompt_hash: Option<String>,
     /// Where it stands.
-    #[schema(value_type = String, example = "stored")]
+    #[schema(value_type = crate::schemas::ClipState)]
     pub state: ClipState,
     /// What sort of media it is.
-    #[schema(value_type = String, example = "video")]
+    #[schema(value_type = crate::schemas::Kind)]
     pub kind: Kind,
     /// When clipkeep first heard of it (RFC 3339, UTC).
     #[schema(format = DateTime)]

@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use clipkeep::cli::{Cli, Failure};
 
 fn main() -> ExitCode {
     tame_the_allocator();
-    let cli = Cli::parse();
+    clipkeep::umask::keep_private();
+    let cli = Cli::parse_for_terminal();
     match clipkeep::cli::run(cli) {
         Ok(code) => code,
         Err(failure) => {

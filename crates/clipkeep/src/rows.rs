@@ -11,7 +11,7 @@ use clipkeep_core::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{callers::Caller, catalog::UsageLine, final_urls::FinalUrls};
+use crate::{callers::Caller, catalog::UsageLine, final_urls::FinalUrls, schemas};
 
 /// How much the clips of one generation repeat of its input. Where that would be
 /// more, each names how long it is.
@@ -47,15 +47,15 @@ pub struct ClipRow {
     /// The seed.
     pub seed: Option<i64>,
     /// Where it stands.
-    #[schema(value_type = String, example = "stored")]
+    #[schema(value_type = schemas::ClipState)]
     pub state: ClipState,
     /// What triggers its fill.
-    #[schema(value_type = String, example = "eager")]
+    #[schema(value_type = schemas::Policy)]
     pub policy: Policy,
     /// Whether it may be fetched without a signature, where that was said.
     pub public: Option<bool>,
     /// What sort of media it is.
-    #[schema(value_type = String, example = "video")]
+    #[schema(value_type = schemas::Kind)]
     pub kind: Kind,
     /// Its media type; by content once it is stored.
     pub content_type: String,
@@ -159,7 +159,7 @@ pub struct GenerationRow {
     /// The provider's id of it.
     pub request_id: String,
     /// Where it stands at the provider.
-    #[schema(value_type = String, example = "completed")]
+    #[schema(value_type = schemas::GenerationStatus)]
     pub status: GenerationStatus,
     /// The model's endpoint id.
     pub model: Option<String>,
@@ -170,7 +170,7 @@ pub struct GenerationRow {
     /// Whose it is.
     pub tenant: Option<String>,
     /// The policy it named itself.
-    #[schema(value_type = Option<String>, example = "eager")]
+    #[schema(value_type = Option<schemas::Policy>)]
     pub policy: Option<Policy>,
     /// Whether its clips may be fetched without a signature.
     pub public: Option<bool>,

@@ -51,6 +51,21 @@ wrong is reported at once, and nothing is started.
 ";
 
 const MARKDOWN_TAIL: &str = "
+## What a PostgreSQL URL may say
+
+`postgres://` and `postgresql://` are one. Special characters of user, password and values are written as `%XX`. Several hosts stand with commas between. Without a host the server's socket on this machine is meant, without a database the one that is called as the user.
+
+| Parameter | What it does |
+| --- | --- |
+| `sslmode` | `disable`, `allow` and `prefer`: no TLS. `require`, `verify-ca` and `verify-full`: TLS, with the server's certificate and name checked. |
+| `sslrootcert` | A PEM file of those whose certificates are believed, or `system`, the default. A server with a certificate of its own needs it. |
+| `sslcert`, `sslkey` | PEM files: what we show the server. |
+| `channel_binding`, `target_session_attrs`, `load_balance_hosts`, `sslnegotiation`, `options`, `application_name`, `fallback_application_name`, `hostaddr` | As in libpq. |
+| `connect_timeout`, `tcp_user_timeout`, `keepalives`, `keepalives_idle`, `keepalives_interval`, `keepalives_count` | As in libpq; `connect_timeout` is 5 s unless given. |
+| `client_encoding`, `gssencmode`, `sslcertmode`, `sslcompression`, `sslsni`, `ssl_min_protocol_version` | Passed over where they ask for nothing that is not so anyway. |
+
+Any other parameter is refused by its name. A pooler must hand out connections per session: one that does per transaction (PgBouncer's `pool_mode = transaction`) is refused at start.
+
 ## Names for the bucket
 
 Read if `store` is `s3://…`, from the environment only. An empty value is as good as none.
@@ -69,7 +84,7 @@ Read if `store` is `s3://…`, from the environment only. An empty value is as g
 | --- | --- |
 | `CLIPKEEP_CONFIG` | Where the configuration file is. |
 | `CLIPKEEP_LOG` | What is logged, as `info` or `clipkeep=debug,info`. |
-| `CLIPKEEP_PORT`, `CLIPKEEP_PORT_…`, `CLIPKEEP_SERVICE_HOST`, `CLIPKEEP_SERVICE_PORT`, `CLIPKEEP_SERVICE_PORT_…` | Nothing: Kubernetes sets them beside a Service called `clipkeep`, so they are passed over. |
+| `CLIPKEEP_…_SERVICE_HOST`, `CLIPKEEP_…_SERVICE_PORT…`, `CLIPKEEP_…_PORT=tcp://…`, `CLIPKEEP_…_PORT_5432_TCP…` | Nothing: Kubernetes sets them beside each Service whose name begins with `clipkeep`, so they are passed over. |
 ";
 
 fn markdown() -> String {

@@ -112,7 +112,7 @@ fn is_of_service(name: &str, value: &str) -> bool {
     let is_numbered = |text: &str| {
         let (before, protocol) = text.rsplit_once('_').unwrap_or_default();
         let number = before.rsplit_once("_PORT_").map_or("", |(_, number)| number);
-        is_port(number) && PROTOCOLS.iter().any(|known| known.eq_ignore_ascii_case(protocol))
+        is_port(number) && PROTOCOLS.contains(&&*protocol.to_ascii_lowercase())
     };
     match name.rsplit_once('_') {
         Some((before, "PROTO")) if is_numbered(before) => PROTOCOLS.contains(&value),
@@ -145,7 +145,7 @@ keys! {
     /// database and the store. A relative path starts where clipkeep was started.
     data: Text("a folder"), "./clipkeep-data", "/var/lib/clipkeep", flag;
     /// The catalogue: a SQLite file (`sqlite://relative.db`, `sqlite:///absolute.db`) or a PostgreSQL database.
-    /// Several nodes need PostgreSQL.
+    /// Several nodes need PostgreSQL. Below stands what its URL may say.
     database: Text("`sqlite://PATH` or `postgres://…`"), "sqlite://{data}/clipkeep.db",
         "postgres://clipkeep@db.internal/clipkeep", flag;
     /// Where clips are kept for good: a folder (`file://relative`, `file:///absolute`) or an S3-compatible bucket.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use url::{Host, Url};
 
-use super::{BaseUrl, Config, DatabaseUrl, Key, Network};
+use super::{BaseUrl, Config, DatabaseUrl, Key, Network, StoreUrl};
 use crate::secret::Secret;
 
 /// One thing to look at, in words for whoever wrote the configuration.
@@ -22,6 +22,12 @@ pub enum Warning {
     ReplicateOverPlainHttp,
     /// Anybody who reaches the node spends the fal key's money.
     ProxyOpenToAll,
+    /// Any customer of fal's can put generations into the catalogue.
+    AnyFalAccount,
+    /// A bucket of one's own will not be reached without keys.
+    NoBucketKeys,
+    /// The bucket would be named twice.
+    BucketInEndpoint,
     /// The gateway could call nobody.
     GatewayWithoutKey,
     /// Several nodes would each make secrets of their own.
@@ -59,6 +65,18 @@ impl Warning {
             }
             Self::ProxyOpenToAll => {
                 "proxy_networks holds a network of all addresses: anybody who reaches this node generates at your cost"
+            }
+            Self::AnyFalAccount => {
+                "fal_user_ids is empty: fal signs for all its customers with the same keys, so any of them who learns \
+                 your hook URL can put clips into your catalogue; name your own account there"
+            }
+            Self::NoBucketKeys => {
+                "store is a bucket at an endpoint of your own, but AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not \
+                 set: only AWS's own machines have roles to ask for"
+            }
+            Self::BucketInEndpoint => {
+                "the endpoint (AWS_ENDPOINT_URL) holds the bucket's name already, which would be added once more: leave \
+                 it out there"
             }
             Self::GatewayWithoutKey => "fal_gateway_listen is set, but fal_key is not: no call can pass",
             Self::SecretsPerNode => {
@@ -103,6 +121,9 @@ pub(super) fn of(config: &Config) -> Vec<Warning> {
         (Warning::ReplicateOverPlainHttp, is_open_http(&config.replicate_api_url.to_url())),
         (Warning::FalOverPlainHttp, bases.iter().chain([&config.fal_jwks_url]).any(is_open_http)),
         (Warning::ProxyOpenToAll, config.proxy_networks.iter().any(Network::is_all)),
+        (Warning::AnyFalAccount, config.fal_user_ids.is_empty() && !is_loopback(&public_url)),
+        (Warning::NoBucketKeys, is_keyless(config)),
+        (Warning::BucketInEndpoint, names_bucket(config)),
         (Warning::GatewayWithoutKey, config.fal_gateway_listen.is_some() && config.fal_key.is_none()),
         (Warning::SecretsPerNode, postgres && makes_secrets(config)),
         (Warning::EventSecretPerNode, postgres && tells && config.event_secret.is_none()),
@@ -136,13 +157,29 @@ fn has_example_secret(config: &Config) -> bool {
     is_known || example.is_some_and(|example| hook_keys.into_iter().any(|key| key.is_same_secret(&example)))
 }
 
+fn is_keyless(config: &Config) -> bool {
+    let is_bucket = matches!(config.store, StoreUrl::S3 { .. });
+    is_bucket && config.s3.endpoint.is_some() && config.s3.access_key_id.is_none()
+}
+
+fn names_bucket(config: &Config) -> bool {
+    let (StoreUrl::S3 { bucket, .. }, Some(endpoint)) = (&config.store, &config.s3.endpoint) else { return false };
+    let Ok(url) = endpoint.parse::<Url>() else { return false };
+    let in_host =
+        url.host_str().and_then(|host| host.strip_prefix(bucket.as_str())).is_some_and(|rest| rest.starts_with('.'));
+    in_host || url.path().trim_matches('/') == bucket
+}
+
 /// Whether a URL is plain http to another machine.
 fn is_open_http(url: &Url) -> bool {
-    let loopback = match url.host() {
+    url.scheme() == "http" && !is_loopback(url)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         None => false,
-    };
-    url.scheme() == "http" && !loopback
+    }
 }

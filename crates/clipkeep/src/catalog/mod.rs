@@ -371,4 +371,9 @@ pub trait Catalog:
 
     /// Whether the database answers: a real read, and for `doctor` a real write.
     async fn ping(&self) -> Result<()>;
+
+    /// What of the database will hurt later, in words with their mend.
+    async fn shortcomings(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
 }

@@ -124,6 +124,23 @@ pub struct Backlog {
     pub oldest: Option<Timestamp>,
 }
 
+/// Whose an event of the table so named is, in SQL: its own tenant's, or its
+/// generation's.
+macro_rules! whose {
+    ($events:literal) => {
+        concat!(
+            "coalesce(",
+            $events,
+            ".tenant, (SELECT g.tenant FROM generations g WHERE g.request_id = ",
+            $events,
+            ".request_id AND g.provider = ",
+            $events,
+            ".provider)) AS tenant"
+        )
+    };
+}
+pub(super) use whose;
+
 /// The part of the catalogue that tells the world.
 #[async_trait]
 pub trait Outbox {

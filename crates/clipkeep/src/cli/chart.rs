@@ -85,15 +85,14 @@ fn share(amount: u128, most: u128, steps: u128) -> u128 {
 pub(super) fn write(path: &Path, page: &Page) -> anyhow::Result<()> {
     let writing = || format!("writing {}", path.display());
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let mut file = tempfile::Builder::new().permissions(public()).tempfile_in(folder).with_context(writing)?;
+    let mut file = tempfile::Builder::new()
+        .permissions(crate::umask::of_users_files())
+        .tempfile_in(folder)
+        .with_context(writing)?;
     file.write_all(html(page).as_bytes()).with_context(writing)?;
     file.as_file().sync_all().with_context(writing)?;
     file.persist(path).with_context(writing)?;
     Ok(())
-}
-
-fn public() -> std::fs::Permissions {
-    std::os::unix::fs::PermissionsExt::from_mode(0o644)
 }
 
 fn html(page: &Page) -> String {

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeSet, path::PathBuf, process::ExitCode};
 
-use anyhow::bail;
 use clipkeep_core::{
     config::Config,
     cost::{Cost, Money},
@@ -13,7 +12,7 @@ use clipkeep_core::{
 
 use super::{
     chart::{self, Bar, Chart, Page},
-    output,
+    output, wrong_usage,
 };
 use crate::{
     catalog::{self, UsageFilter, UsageGroup, budgets::BudgetUse},
@@ -61,7 +60,7 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
         let known: Vec<String> = lists.iter().map(|list| list.name.clone()).collect();
         lists.retain(|list| list.name == *wanted);
         if lists.is_empty() {
-            bail!("there is no price list {wanted}; hint: there are {}", known.join(", "));
+            return Err(wrong_usage(format!("there is no price list {wanted}; hint: there are {}", known.join(", "))));
         }
     }
     let query = CostQuery {

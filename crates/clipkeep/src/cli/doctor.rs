@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::output;
 use crate::{
+    advice::{self, Advice},
     app,
     catalog::{self, Catalog, outbox::Backlog},
     chain::chain,
@@ -26,11 +27,23 @@ const MAX_SKEW_SECS: i64 = 30;
 /// An endpoint that has not taken an event for longer needs somebody.
 const LONG_WAIT: Duration = Duration::from_secs(3600);
 
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Ok,
+    /// It works, and will hurt later.
+    Warning,
+    Failed,
+}
+
 /// One check's result.
 #[derive(Debug, Serialize)]
 struct Check {
     check: &'static str,
+    /// Whether it did not fail.
     ok: bool,
+    level: Level,
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<&'static str>,
@@ -38,11 +51,15 @@ struct Check {
 
 impl Check {
     fn ok(check: &'static str, detail: impl Into<String>) -> Self {
-        Self { check, ok: true, detail: detail.into(), hint: None }
+        Self { check, ok: true, level: Level::Ok, detail: detail.into(), hint: None }
     }
 
     fn failed(check: &'static str, detail: impl Into<String>, hint: &'static str) -> Self {
-        Self { check, ok: false, detail: detail.into(), hint: Some(hint) }
+        Self { check, ok: false, level: Level::Failed, detail: detail.into(), hint: Some(hint) }
+    }
+
+    fn warning(Advice { about, what }: Advice) -> Self {
+        Self { check: about, ok: true, level: Level::Warning, detail: what, hint: None }
     }
 }
 
@@ -54,6 +71,7 @@ pub(super) async fn run(config: Config, as_json: bool) -> anyhow::Result<ExitCod
     if let Some(catalog) = catalog {
         checks.extend(endpoints(&config, &*catalog).await);
         checks.push(link_keys(&config, &*catalog).await);
+        checks.extend(advice::look(&config, &*catalog).await.into_iter().map(Check::warning));
     }
     checks.push(prices(&config));
     checks.push(bucket(&config).await);
@@ -65,7 +83,12 @@ pub(super) async fn run(config: Config, as_json: bool) -> anyhow::Result<ExitCod
         output::json(&serde_json::json!({"ok": all_ok, "checks": checks}))?;
     } else {
         for check in &checks {
-            output::line(format!("{} {:<9} {}", if check.ok { "ok  " } else { "FAIL" }, check.check, check.detail));
+            let word = match check.level {
+                Level::Ok => "ok  ",
+                Level::Warning => "warn",
+                Level::Failed => "FAIL",
+            };
+            output::line(format!("{word} {:<9} {}", check.check, check.detail));
             if let Some(hint) = check.hint {
                 output::line(format!("     hint: {hint}"));
             }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clipkeep_core::{
     config::Config,
     generation::{Clip, Generation, HistoryEntry},
@@ -14,7 +14,7 @@ use clipkeep_core::{
 use serde::Serialize;
 use serde_json::json;
 
-use super::output;
+use super::{output, wrong_usage};
 use crate::{
     app::FinalUrls,
     catalog::{self, Catalog, ClipFilter, page::every},
@@ -81,7 +81,7 @@ async fn find(catalog: &dyn Catalog, what: &str) -> anyhow::Result<Vec<Clip>> {
         return Ok(vec![clip]);
     }
     let Ok(request_id) = what.parse::<RequestId>() else {
-        bail!("{what:?} is neither a clip key nor a request id");
+        return Err(wrong_usage(format!("{what:?} is neither a clip key nor a request id")));
     };
     let filter = ClipFilter { request_id: Some(request_id), ..ClipFilter::default() };
     let mut clips = every(catalog, &filter, MOST).await?;

@@ -6,7 +6,7 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::output;
+use super::{output, wrong_usage};
 use crate::{
     app::FinalUrls,
     catalog::{Catalog, ClipFilter},
@@ -21,7 +21,8 @@ pub(super) async fn run(
     path: &Path,
     as_json: bool,
 ) -> anyhow::Result<ExitCode> {
-    let format = Format::of(path).context("--export takes a file that ends in .jsonl, .csv or .parquet")?;
+    let format =
+        Format::of(path).ok_or_else(|| wrong_usage("--export takes a file that ends in .jsonl, .csv or .parquet"))?;
     let writing = || format!("writing {}", path.display());
     let mut draft = Draft::create(path).with_context(writing)?;
     let bar = bar(&*catalog, &filter, as_json).await?;

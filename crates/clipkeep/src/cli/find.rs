@@ -2,7 +2,6 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::Context;
 use clipkeep_core::{
     config::{Config, Prompts},
     generation::Clip,
@@ -14,7 +13,7 @@ use clipkeep_core::{
 };
 use serde_json::json;
 
-use super::{export, output, tree, twice};
+use super::{export, output, tree, twice, wrong_usage};
 use crate::{
     app::FinalUrls,
     catalog::{self, Catalog, ClipFilter, ClipPage},
@@ -139,7 +138,8 @@ impl Args {
         {
             return Ok(ClipFilter { key: Some(key), ..filter });
         }
-        let request_id = text.parse::<RequestId>().context("this is neither a clip key nor a request id")?;
+        let request_id =
+            text.parse::<RequestId>().map_err(|_| wrong_usage("this is neither a clip key nor a request id"))?;
         Ok(ClipFilter { request_id: Some(request_id), ..filter })
     }
 }

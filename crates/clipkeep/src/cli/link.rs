@@ -13,7 +13,7 @@ use clipkeep_core::{
 };
 use serde_json::json;
 
-use super::output;
+use super::{output, wrong_usage};
 use crate::{
     catalog::{Catalog, open::open_existing, revocations::MOST},
     clock::SystemClock,
@@ -61,7 +61,7 @@ impl Args {
 
     fn key(&self) -> anyhow::Result<ClipKey> {
         let text = self.key.as_deref().unwrap_or_default();
-        text.parse().with_context(|| format!("{text:?} is no clip key"))
+        text.parse().map_err(|_| wrong_usage(format!("{text:?} is no clip key")))
     }
 }
 
@@ -74,7 +74,7 @@ async fn sign(config: &Config, args: &Args, as_json: bool) -> anyhow::Result<Exi
     let (max, name) = longest_link(config, audience);
     let span = args.expires_in.map_or(config.link_ttl.min(max), Into::into);
     if span.is_zero() || span > max {
-        bail!("--expires-in must be 1 s to {} s ({name})", max.as_secs());
+        return Err(wrong_usage(format!("--expires-in must be 1 s to {} s ({name})", max.as_secs())));
     }
     let text = match audience {
         Audience::Public => keys::link_keys_text(config)?,
@@ -161,7 +161,7 @@ async fn revoke(config: &Config, args: &Args, as_json: bool) -> anyhow::Result<E
         );
     }
     let url = args.revoke.as_deref().context("which link?")?;
-    let (_, key, revocation) = links.read(url).map_err(|error| anyhow!("--revoke: {error}"))?;
+    let (_, key, revocation) = links.read(url).map_err(|error| wrong_usage(format!("--revoke: {error}")))?;
     remember(&*catalog, revocation).await?;
     told_of(&format!("that link to {key} is revoked"), &json!({"revoked": "link", "key": key}), as_json)
 }

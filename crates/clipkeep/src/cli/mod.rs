@@ -22,16 +22,18 @@ mod verify;
 
 use std::{fmt, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clipkeep_core::{
     config::{Config, DatabaseUrl, LogFormat as WantedFormat, StoreUrl},
     link::Audience,
 };
 
 use crate::{
+    catalog::open::OpenError,
     chain::chain,
     config::{ConfigArgs, LoadError},
-    telemetry::{self, LogFormat},
+    costs::CostError,
+    logs::{self, LogFormat},
 };
 
 /// Keeps AI video: copies generated clips into your own bucket and serves them
@@ -46,6 +48,15 @@ pub struct Cli {
     config: ConfigArgs,
     #[command(subcommand)]
     command: Command,
+}
+
+impl Cli {
+    /// Reads the command line; help fits the terminal.
+    pub fn parse_for_terminal() -> Self {
+        let width = output::terminal_width().unwrap_or(100).min(100);
+        let matches = Self::command().term_width(width).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -77,6 +88,28 @@ enum Command {
     Doctor,
 }
 
+/// The exit code of a command line that is not right, as clap has it.
+const EXIT_USAGE: u8 = 2;
+
+/// The command line is not right, in a way that clap does not see.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct WrongUsage(String);
+
+/// Says that the command line is not right.
+fn wrong_usage(problem: impl fmt::Display) -> anyhow::Error {
+    WrongUsage(problem.to_string()).into()
+}
+
+/// Whether a value of the configuration is not right that could be judged only by
+/// using it.
+fn is_config(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        matches!(cause.downcast_ref(), Some(OpenError::BadUrl { .. }))
+            || matches!(cause.downcast_ref(), Some(CostError::List { .. } | CostError::Budget { .. }))
+    })
+}
+
 /// A command failed.
 pub enum Failure {
     /// The configuration is wrong (exit code 64).
@@ -90,6 +123,8 @@ impl Failure {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_) => ExitCode::from(crate::config::EXIT_CONFIG),
+            Self::Command(error) if error.is::<WrongUsage>() => ExitCode::from(EXIT_USAGE),
+            Self::Command(error) if is_config(error) => ExitCode::from(crate::config::EXIT_CONFIG),
             Self::Command(_) => ExitCode::FAILURE,
         }
     }
@@ -104,6 +139,12 @@ impl fmt::Display for Failure {
     }
 }
 
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        Self::Config(error)
+    }
+}
+
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::Command(error)
@@ -115,9 +156,15 @@ impl From<anyhow::Error> for Failure {
 /// # Errors
 /// If the configuration is wrong or the command could not do its work.
 pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    let filter = crate::config::log_filter()?;
     // The demo brings a configuration of its own.
     if let Command::Demo(args) = &cli.command {
-        init_logs(WantedFormat::Auto, "warn");
+        if let Some(flag) = cli.config.first_given() {
+            return Err(
+                wrong_usage(format!("the demo brings a configuration of its own: {flag} means nothing to it")).into()
+            );
+        }
+        init_logs(WantedFormat::Auto, filter.as_deref().unwrap_or("warn"));
         let code = runtime()?.block_on(demo::run(args, cli.json))?;
         output::finish()?;
         return Ok(code);
@@ -133,12 +180,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Import(_) => "warn,clipkeep::fill=error",
         _ => "warn",
     };
-    init_logs(config.log_format, level);
-    if matches!(cli.command, Command::Serve | Command::Doctor) {
-        for warning in config.warnings() {
-            tracing::warn!("{warning}");
-        }
-    }
+    init_logs(config.log_format, filter.as_deref().unwrap_or(level));
     let code = runtime()?.block_on(async {
         match &cli.command {
             Command::Serve => serve::run(config, cli.json).await,
@@ -193,12 +235,12 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     built.map_err(|error| Failure::Command(anyhow::Error::new(error).context("starting the async runtime")))
 }
 
-fn init_logs(wanted: WantedFormat, level: &str) {
+fn init_logs(wanted: WantedFormat, filter: &str) {
     let format = match wanted {
         WantedFormat::Text => LogFormat::Text,
         WantedFormat::Json => LogFormat::Json,
         WantedFormat::Auto if output::stderr_is_terminal() => LogFormat::Text,
         WantedFormat::Auto => LogFormat::Json,
     };
-    telemetry::init_logs(format, &crate::config::log_filter().unwrap_or_else(|| level.to_owned()));
+    logs::start(format, filter);
 }

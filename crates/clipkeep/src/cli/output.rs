@@ -123,7 +123,9 @@ pub(super) fn shorten(text: &str, max: usize) -> String {
 /// A span that ends before it begins holds nothing: nobody means that.
 pub(super) fn in_order(from: &str, begin: Option<Moment>, to: &str, end: Option<Moment>) -> anyhow::Result<()> {
     match (begin, end) {
-        (Some(begin), Some(end)) if begin.0 >= end.0 => anyhow::bail!("{to} must be later than {from}"),
+        (Some(begin), Some(end)) if begin.0 >= end.0 => {
+            Err(super::wrong_usage(format!("{to} must be later than {from}")))
+        }
         _ => Ok(()),
     }
 }

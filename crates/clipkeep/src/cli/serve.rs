@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::output;
-use crate::{app::App, scratch::Role, shutdown, web};
+use crate::{advice, app::App, scratch::Role, shutdown, web};
 
 pub(super) async fn run(config: Config, as_json: bool) -> anyhow::Result<ExitCode> {
     raise_file_limit();
@@ -31,6 +31,12 @@ pub(super) async fn run(config: Config, as_json: bool) -> anyhow::Result<ExitCod
         }
     }
     tracing::info!(%address, gateway = gateway_address.map(tracing::field::display), version = env!("CARGO_PKG_VERSION"), "serving");
+    let advised = Arc::clone(&app);
+    app.tasks.spawn(async move {
+        for advice in advice::look(&advised.config, &*advised.catalog).await {
+            tracing::warn!(about = advice.about, "{}", advice.what);
+        }
+    });
     let node = Arc::clone(&app);
     let fills = app.tasks.spawn(async move { node.run().await });
     let serve_gateway = async {

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 use clipkeep_core::{
     config::Config,
     id::Tenant,
@@ -11,7 +11,7 @@ use clipkeep_core::{
 };
 use serde_json::json;
 
-use super::output;
+use super::{output, wrong_usage};
 use crate::{
     callers::issue,
     catalog::{Catalog, open::open_configured},
@@ -84,7 +84,7 @@ fn admins(config: &Config, as_json: bool) -> anyhow::Result<ExitCode> {
 }
 
 async fn create(catalog: &dyn Catalog, args: &CreateArgs, as_json: bool) -> anyhow::Result<ExitCode> {
-    check_token_name(&args.name).map_err(|problem| anyhow!("--name {problem}"))?;
+    check_token_name(&args.name).map_err(|problem| wrong_usage(format!("--name {problem}")))?;
     let (token, info) = issue(catalog, &SystemClock, args.name.clone(), args.tenant.clone()).await?;
     let token = token.expose();
     if as_json {

@@ -5,11 +5,10 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::Context;
 use clipkeep_core::id::ClipKey;
 use serde_json::json;
 
-use super::output;
+use super::{output, wrong_usage};
 use crate::{
     app::FinalUrls,
     catalog::{Catalog, family},
@@ -22,7 +21,7 @@ pub(super) async fn run(
     urls: &FinalUrls,
     as_json: bool,
 ) -> anyhow::Result<ExitCode> {
-    let key: ClipKey = key.unwrap_or_default().parse().context("--tree takes the key of one clip")?;
+    let key: ClipKey = key.unwrap_or_default().parse().map_err(|_| wrong_usage("--tree takes the key of one clip"))?;
     let Some(clip) = catalog.clip(&key).await? else {
         if as_json {
             output::json(&json!({"clip": null}))?;

@@ -11,6 +11,7 @@ use utoipa::{
 };
 
 use clipkeep_core::problem;
+use serde_json::Value;
 
 use crate::provider::HOOKS;
 
@@ -65,13 +66,51 @@ pub(super) fn complete(mut doc: openapi::OpenApi) -> openapi::OpenApi {
     for item in doc.paths.paths.values_mut() {
         for (method, operation) in operations(item) {
             tell_of_refusals(&method, operation);
+            describe(operation);
             // What fal answers is passed on in its own words.
             if !operation.tags.as_ref().is_some_and(|tags| tags.iter().any(|tag| tag == "proxy")) {
                 operation.responses.responses.iter_mut().for_each(|(status, response)| as_problem(status, response));
             }
         }
     }
-    doc
+    without_null_defaults(doc)
+}
+
+/// Gives each answer words: a document whose answers have none is not valid.
+fn describe(operation: &mut Operation) {
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(response) = response else { continue };
+        if response.description.is_empty() {
+            response.description = match status.as_str() {
+                "200" => "What was asked for",
+                "201" => "It was made",
+                "202" => "It has begun",
+                "204" => "It is done",
+                _ => "It was not done",
+            }
+            .to_owned();
+        }
+    }
+}
+
+/// A member that may be left out has no default: generators take a member with
+/// one for one that is always there.
+fn without_null_defaults(doc: openapi::OpenApi) -> openapi::OpenApi {
+    fn strip(value: &mut Value) {
+        match value {
+            Value::Object(members) => {
+                members.retain(|name, value| name != "default" || !value.is_null());
+                members.values_mut().for_each(strip);
+            }
+            Value::Array(values) => values.iter_mut().for_each(strip),
+            _ => {}
+        }
+    }
+    let stripped = serde_json::to_value(&doc).and_then(|mut value| {
+        strip(&mut value);
+        serde_json::from_value(value)
+    });
+    stripped.unwrap_or(doc)
 }
 
 /// One path for each provider, by its name, in place of the one for all.

@@ -52,7 +52,7 @@ async fn find_link_and_token_answer_beside_a_running_node() {
     assert!(code == 0 && out.contains("g2.mp4") && !out.contains("g1.mp4") && note.contains("more than"), "{note}");
     assert!(run(&["find", "--limit", "1", "--json"]).1.contains(r#""is_cut":true"#));
     let (code, _, errors) = run(&["find", "--created-after", "2026-02", "--created-before", "2026-01"]);
-    assert!(code == 1 && errors.contains("must be later"), "{errors}");
+    assert!(code == 2 && errors.contains("must be later"), "{errors}");
     let (_, link, note) = run(&["link", "g1.mp4", "--expires-in", "2h"]);
     assert_eq!(note, "");
     t.client.delete(format!("{}/api/v1/clips/g2.mp4", t.url)).bearer_auth(&t.token).send().await.unwrap();
@@ -64,7 +64,7 @@ async fn find_link_and_token_answer_beside_a_running_node() {
     let path = link.trim().strip_prefix("http://127.0.0.1:1").unwrap().to_owned();
     assert_eq!(t.client.get(format!("{}{path}", t.url)).send().await.unwrap().status(), 200);
     assert_eq!(run(&["token"]).1.trim(), "test-admin-token-0123456789");
-    assert_eq!(run(&["link", "not a key"]).0, 1);
+    assert_eq!(run(&["link", "not a key"]).0, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

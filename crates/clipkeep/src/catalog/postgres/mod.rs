@@ -23,6 +23,7 @@ pub mod tenants;
 mod tls;
 mod tokens;
 pub mod upkeep;
+mod url;
 mod usage;
 pub mod words;
 
@@ -63,6 +64,7 @@ impl PostgresCatalog {
     pub async fn open(url: &Secret<String>, rules: Rules) -> Result<Self, OpenError> {
         let pool = pool::pool(url)?;
         let doing = |error: CatalogError| error.while_doing("opening the PostgreSQL database");
+        pool::refuse_poolers(&pool).await?;
         let mut client = pool.get().await.map_err(|error| doing(error.into()))?;
         while migrate_once(&mut client).await? {}
         restored::renumber(&mut client).await.map_err(doing)?;
@@ -71,7 +73,9 @@ impl PostgresCatalog {
 
     /// Whether the database is a catalogue already. Changes nothing.
     pub async fn is_there(url: &Secret<String>) -> Result<bool, OpenError> {
-        let client = pool::pool(url)?.get().await.map_err(CatalogError::from)?;
+        let pool = pool::pool(url)?;
+        pool::refuse_poolers(&pool).await?;
+        let client = pool.get().await.map_err(CatalogError::from)?;
         Ok(version(&client).await.map_err(CatalogError::from)? > 0)
     }
 
@@ -239,5 +243,16 @@ impl Catalog for PostgresCatalog {
 
     async fn ping(&self) -> Result<()> {
         on(&self.pool, "pinging the catalogue", async |client| find::ping(&client).await).await
+    }
+
+    async fn shortcomings(&self) -> Result<Vec<String>> {
+        const SQL: &str = "SELECT current_setting('server_encoding')";
+        let ask = async |client| find::first(&client, SQL, &[], |row| Ok(row.try_get::<_, String>(0)?)).await;
+        let encoding = on(&self.pool, "asking for the encoding", ask).await?.unwrap_or_default();
+        let cannot = format!(
+            "its encoding is {encoding}, which cannot hold all that prompts hold, so some webhooks will never be kept: \
+             make a database with ENCODING 'UTF8' TEMPLATE template0 and move there"
+        );
+        Ok(Some(cannot).filter(|_| encoding != "UTF8").into_iter().collect())
     }
 }

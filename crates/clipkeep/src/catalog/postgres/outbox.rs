@@ -16,7 +16,9 @@ use super::{
     super::{
         NodeId, Result,
         merge::without_nul,
-        outbox::{Backlog, Delivery, EndpointLease, Fate, Outbox, ParkedDelivery, Replay, Settled, WaitingDelivery},
+        outbox::{
+            Backlog, Delivery, EndpointLease, Fate, Outbox, ParkedDelivery, Replay, Settled, WaitingDelivery, whose,
+        },
         page, row,
     },
     PostgresCatalog,
@@ -133,17 +135,25 @@ impl Outbox for PostgresCatalog {
     }
 
     async fn parked_deliveries(&self, limit: u32) -> Result<Vec<ParkedDelivery>> {
-        const SQL: &str = "SELECT d.endpoint, d.tx, d.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, e.tenant, \
+        const SQL: &str = concat!(
+            "SELECT d.endpoint, d.tx, d.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, ",
+            whose!("e"),
+            ", \
             d.attempts, d.first_at, d.last_error FROM deliveries d JOIN events e ON e.tx = d.tx AND e.id = d.id \
-            WHERE d.status = 'parked' ORDER BY d.endpoint, d.tx, d.id LIMIT $1";
+            WHERE d.status = 'parked' ORDER BY d.endpoint, d.tx, d.id LIMIT $1"
+        );
         let limit = i64::from(page::size(limit));
         on(&self.pool, "listing parked events", async |client| all(&client, SQL, &[&limit], row::parked).await).await
     }
 
     async fn waiting_deliveries(&self, limit: u32) -> Result<Vec<WaitingDelivery>> {
-        const SQL: &str = "SELECT d.endpoint, d.tx, d.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, e.tenant, \
+        const SQL: &str = concat!(
+            "SELECT d.endpoint, d.tx, d.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, ",
+            whose!("e"),
+            ", \
             d.attempts, d.first_at, d.next_at, d.last_error FROM deliveries d JOIN events e ON e.tx = d.tx AND e.id = d.id \
-            WHERE d.status = 'waiting' ORDER BY d.endpoint, d.tx, d.id LIMIT $1";
+            WHERE d.status = 'waiting' ORDER BY d.endpoint, d.tx, d.id LIMIT $1"
+        );
         let limit = i64::from(page::size(limit));
         on(&self.pool, "listing waiting events", async |client| all(&client, SQL, &[&limit], row::waiting).await).await
     }
@@ -172,14 +182,18 @@ async fn list(
     limit: u32,
 ) -> Result<Vec<(Position, Event)>> {
     const AFTER: &str = concat!(
-        "SELECT tx, id, at, type, provider, request_id, key, detail, tenant FROM events \
+        "SELECT tx, id, at, type, provider, request_id, key, detail, ",
+        whose!("events"),
+        " FROM events \
         WHERE (tx, id) > ($3, $4) AND tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint \
         AND CASE WHEN $1::text IS NULL THEN type NOT IN ",
         notices!(),
         " ELSE type = $1 END ORDER BY tx, id LIMIT $2"
     );
     const NEWEST: &str = concat!(
-        "SELECT tx, id, at, type, provider, request_id, key, detail, tenant FROM events \
+        "SELECT tx, id, at, type, provider, request_id, key, detail, ",
+        whose!("events"),
+        " FROM events \
         WHERE tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint \
         AND CASE WHEN $1::text IS NULL THEN type NOT IN ",
         notices!(),

@@ -6,11 +6,12 @@ use std::{future::Future, time::Duration};
 use clipkeep_core::secret::Secret;
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
 use tokio::time::timeout;
-use tokio_postgres::{Config, NoTls, config::SslMode, error::SqlState};
+use tokio_postgres::{NoTls, SimpleQueryMessage, error::SqlState};
 
 use super::{
     super::{CatalogError, Result, open::OpenError},
     tls::Tls,
+    url::{self, Connecting},
 };
 
 /// How many connections a node opens at most.
@@ -30,27 +31,61 @@ const SESSION: &str = "SET statement_timeout = 15000; SET lock_timeout = 10000; 
 
 /// Makes a pool; connects to nothing yet.
 pub(super) fn pool(url: &Secret<String>) -> Result<Pool, OpenError> {
-    let bad = |problem: &str| OpenError::BadUrl { problem: problem.to_owned() };
-    // The parser's own words may repeat parts of the URL.
-    let mut config: Config = url.expose().parse().map_err(|_| bad("it is not of the form postgres://…"))?;
-    if config.get_dbname().is_none() {
-        return Err(bad("it names no database"));
+    let Connecting { mut config, tls } = url::read(url.expose()).map_err(|problem| OpenError::BadUrl { problem })?;
+    let connect = config.get_connect_timeout().copied().unwrap_or(CONNECT);
+    config.connect_timeout(connect);
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(PATIENCE);
     }
-    config.connect_timeout(CONNECT).tcp_user_timeout(PATIENCE).application_name("clipkeep");
     let how = ManagerConfig { recycling_method: RecyclingMethod::Verified };
-    let manager = if config.get_ssl_mode() == SslMode::Require {
-        let tls = Tls::with_system_roots().map_err(|error| CatalogError::unavailable("setting up TLS", error))?;
-        Manager::from_config(config, tls, how)
-    } else {
-        Manager::from_config(config, NoTls, how)
+    let manager = match tls {
+        Some(files) => Manager::from_config(config, Tls::by(&files)?, how),
+        None => Manager::from_config(config, NoTls, how),
     };
     let prepare = Hook::async_fn(|client, _| {
         Box::pin(async move { client.batch_execute(SESSION).await.map_err(HookError::Backend) })
     });
     let pool = Pool::builder(manager).max_size(CONNECTIONS).runtime(Runtime::Tokio1);
-    let pool = pool.wait_timeout(Some(CONNECT)).create_timeout(Some(CONNECT)).recycle_timeout(Some(CONNECT));
+    let pool =
+        pool.wait_timeout(Some(CONNECT)).create_timeout(Some(connect.max(CONNECT))).recycle_timeout(Some(CONNECT));
     let pool = pool.post_create(prepare).build();
     Ok(pool.map_err(|error| CatalogError::unavailable("setting up the connection pool", error))?)
+}
+
+/// Refuses a pooler that hands out the server's connections per transaction, as
+/// PgBouncer does with `pool_mode = transaction`: what holds on a session is lost
+/// there, durable commits and prepared statements above all.
+pub(super) async fn refuse_poolers(pool: &Pool) -> Result<(), OpenError> {
+    const WHAT: &str = "it leads to a pooler that hands out the server's connections per transaction (PgBouncer's \
+        pool_mode=transaction), which takes our sessions' settings away, durable commits among them: name the server \
+        itself, or a pool with pool_mode=session";
+    let looking = async {
+        let one = pool.get().await?;
+        // A role may be allowed one connection: then nobody shares it.
+        let Ok(other) = pool.get().await else { return Ok(false) };
+        let first = backend(&one).await?;
+        other.batch_execute("BEGIN").await?;
+        let held = backend(&other).await?;
+        // Two clients on one backend; or one client on two.
+        let shared = held == first || backend(&one).await? != first;
+        other.batch_execute("ROLLBACK").await?;
+        Ok::<_, CatalogError>(shared)
+    };
+    let looked = timeout(PATIENCE, looking).await.map_err(|late| CatalogError::unavailable("connecting", late))?;
+    match looked? {
+        true => Err(OpenError::BadUrl { problem: WHAT.to_owned() }),
+        false => Ok(()),
+    }
+}
+
+/// Which of the server's processes answers, asked without a prepared statement.
+async fn backend(client: &Object) -> Result<Option<String>> {
+    let answer = client.simple_query("SELECT pg_backend_pid()").await?;
+    let row = answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    Ok(row.map(str::to_owned))
 }
 
 /// Runs a call on a connection, within bounds.

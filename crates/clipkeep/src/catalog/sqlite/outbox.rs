@@ -15,7 +15,9 @@ use super::{
     super::{
         NodeId, Result,
         merge::without_nul,
-        outbox::{Backlog, Delivery, EndpointLease, Fate, Outbox, ParkedDelivery, Replay, Settled, WaitingDelivery},
+        outbox::{
+            Backlog, Delivery, EndpointLease, Fate, Outbox, ParkedDelivery, Replay, Settled, WaitingDelivery, whose,
+        },
         page, row,
     },
     SqliteCatalog,
@@ -138,17 +140,25 @@ impl Outbox for SqliteCatalog {
     }
 
     async fn parked_deliveries(&self, limit: u32) -> Result<Vec<ParkedDelivery>> {
-        const SQL: &str = "SELECT d.endpoint, d.tx, d.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, e.tenant, \
+        const SQL: &str = concat!(
+            "SELECT d.endpoint, d.tx, d.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, ",
+            whose!("e"),
+            ", \
             d.attempts, d.first_at, d.last_error FROM deliveries d JOIN events e ON e.id = d.id \
-            WHERE d.status = 'parked' ORDER BY d.endpoint, d.tx, d.id LIMIT ?1";
+            WHERE d.status = 'parked' ORDER BY d.endpoint, d.tx, d.id LIMIT ?1"
+        );
         let read = move |db: &Connection| all(db, SQL, [page::size(limit)], |row| row::parked(row));
         self.readers.read("listing parked events", read).await
     }
 
     async fn waiting_deliveries(&self, limit: u32) -> Result<Vec<WaitingDelivery>> {
-        const SQL: &str = "SELECT d.endpoint, d.tx, d.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, e.tenant, \
+        const SQL: &str = concat!(
+            "SELECT d.endpoint, d.tx, d.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, ",
+            whose!("e"),
+            ", \
             d.attempts, d.first_at, d.next_at, d.last_error FROM deliveries d JOIN events e ON e.id = d.id \
-            WHERE d.status = 'waiting' ORDER BY d.endpoint, d.tx, d.id LIMIT ?1";
+            WHERE d.status = 'waiting' ORDER BY d.endpoint, d.tx, d.id LIMIT ?1"
+        );
         let read = move |db: &Connection| all(db, SQL, [page::size(limit)], |row| row::waiting(row));
         self.readers.read("listing waiting events", read).await
     }
@@ -173,13 +183,17 @@ fn list(
     limit: u32,
 ) -> Result<Vec<(Position, Event)>> {
     const AFTER: &str = concat!(
-        "SELECT tx, id, at, type, provider, request_id, key, detail, tenant FROM events WHERE id > ?3 \
+        "SELECT tx, id, at, type, provider, request_id, key, detail, ",
+        whose!("events"),
+        " FROM events WHERE id > ?3 \
         AND CASE WHEN ?1 IS NULL THEN type NOT IN ",
         notices!(),
         " ELSE type = ?1 END ORDER BY id LIMIT ?2"
     );
     const NEWEST: &str = concat!(
-        "SELECT tx, id, at, type, provider, request_id, key, detail, tenant FROM events \
+        "SELECT tx, id, at, type, provider, request_id, key, detail, ",
+        whose!("events"),
+        " FROM events \
         WHERE CASE WHEN ?1 IS NULL THEN type NOT IN ",
         notices!(),
         " ELSE type = ?1 END ORDER BY id DESC LIMIT ?2"

@@ -52,7 +52,7 @@ pub(crate) struct RegisterRequest {
     #[schema(pattern = "^[A-Za-z0-9._~:@|/+-]+$", max_length = 128)]
     tenant: Option<String>,
     /// `eager`, `deferred` or `on_demand`.
-    #[schema(pattern = "^(eager|deferred|on_demand)$")]
+    #[schema(value_type = Option<crate::schemas::Policy>)]
     policy: Option<String>,
     /// The whole model input. Its `prompt` and `seed` are used where those
     /// fields are not given.

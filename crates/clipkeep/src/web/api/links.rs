@@ -30,7 +30,7 @@ pub(crate) struct LinkRequest {
     /// `public`, or `internal`: that one leads to the source while the clip is
     /// not stored, must not be handed to users, and is for admins alone to make.
     /// `public` unless given.
-    #[schema(pattern = "^(public|internal)$", example = "public")]
+    #[schema(value_type = Option<crate::schemas::Audience>)]
     audience: Option<String>,
     /// The file name to save it under.
     #[schema(max_length = 255)]
@@ -53,7 +53,7 @@ pub(crate) struct LinkRow {
     /// The URL to hand out.
     url: String,
     /// For whom it is.
-    #[schema(value_type = String, example = "public")]
+    #[schema(value_type = crate::schemas::Audience)]
     audience: Audience,
     /// When it stops working (unix seconds).
     expires: i64,

@@ -33,7 +33,7 @@ pub(crate) struct ClipQuery {
     #[param(pattern = "^[A-Za-z0-9._~:@|/+-]+$", max_length = 128)]
     pub(crate) tenant: Option<String>,
     /// In this state.
-    #[param(pattern = "^(waiting|filling|stored|lost|rejected|deleted)$")]
+    #[param(value_type = Option<crate::schemas::ClipState>)]
     pub(crate) state: Option<String>,
     /// Made with this seed.
     pub(crate) seed: Option<i64>,

@@ -125,7 +125,7 @@ fn key(text: &str) -> ClipKey {
 }
 
 /// A completed generation's webhook with one clip, received at `at(0)`.
-fn hook(request_id: &str) -> HookRecord {
+pub(crate) fn hook(request_id: &str) -> HookRecord {
     HookRecord {
         provider: Provider::fal(),
         request_id: id(request_id),

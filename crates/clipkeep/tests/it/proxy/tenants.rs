@@ -119,8 +119,8 @@ async fn h14_who_merely_registers_an_id_gets_nothing_of_it_through_the_proxy() {
     assert_eq!(t.hook(id, &source, "?tenant=acme").await.status(), 200);
     assert_eq!(register().await, 404);
     let acme = token_of(&t, "acme", 1).await;
-    for (token, status) in [(&eve, 404), (&acme, 200)] {
+    for (token, passes) in [(&eve, false), (&acme, true)] {
         let reply = call(&t, token, Method::GET, &format!("{QUEUE}/requests/{id}/status")).send().await.unwrap();
-        assert_eq!(reply.status(), status);
+        assert_eq!(reply.status().is_success(), passes);
     }
 }

@@ -79,17 +79,26 @@ fn start() -> io::Result<Server> {
     Err(io::Error::other(said))
 }
 
-/// A shell that may run PostgreSQL, which refuses to run as root.
+/// A shell that may run PostgreSQL.
 fn shell(folder: &Path) -> io::Result<Command> {
+    as_nobody_special(folder, "sh")
+}
+
+/// A program that refuses to run as root, and may write into `folder`.
+pub(crate) fn unprivileged(folder: &Path, program: &str) -> Command {
+    as_nobody_special(folder, program).expect("a user to run as")
+}
+
+fn as_nobody_special(folder: &Path, program: &str) -> io::Result<Command> {
     if fs::metadata("/proc/self")?.uid() != 0 {
-        return Ok(Command::new("sh"));
+        return Ok(Command::new(program));
     }
     let users = fs::read_to_string("/etc/passwd")?;
     let fields = |name: &str| users.lines().map(|l| l.split(':').collect::<Vec<_>>()).find(|l| l[0] == name);
     let user = fields("postgres").or_else(|| fields("nobody")).ok_or_else(|| io::Error::other("no user to run as"))?;
     chown(folder, user[2].parse().ok(), user[3].parse().ok())?;
     let mut command = Command::new("setpriv");
-    command.args(["--reuid", user[2], "--regid", user[3], "--clear-groups", "sh"]);
+    command.args(["--reuid", user[2], "--regid", user[3], "--clear-groups", program]);
     Ok(command)
 }
 
