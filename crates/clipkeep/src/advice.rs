@@ -29,6 +29,7 @@ pub async fn look(config: &Config, catalog: &dyn Catalog) -> Vec<Advice> {
     let mut add = |about, what: Option<String>| found.extend(what.map(|what| Advice { about, what }));
     add("data", readable(&config.data));
     add("disk", full(&config.data));
+    add("fal", believing_all(config));
     add("fal", refused(config).await);
     for what in catalog.shortcomings().await.unwrap_or_default() {
         add("database", Some(what));
@@ -52,6 +53,13 @@ fn full(data: &Path) -> Option<String> {
         data.display()
     );
     (free < LOW_DISK).then_some(low)
+}
+
+/// Whether any customer of fal's can put generations into the catalogue.
+fn believing_all(config: &Config) -> Option<String> {
+    let words = "fal_user_ids is empty: fal signs for all its customers with the same keys, so any of them who learns your \
+        hook URL can put clips into your catalogue; name your own account there";
+    (config.fal_user_ids.is_empty() && !config.is_local()).then(|| words.to_owned())
 }
 
 /// Whether fal refuses the key.

@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
+use clap::Parser;
 use clipkeep::cli::{Cli, Failure};
 
 fn main() -> ExitCode {
     tame_the_allocator();
     clipkeep::umask::keep_private();
-    let cli = Cli::parse_for_terminal();
+    let cli = Cli::parse();
     match clipkeep::cli::run(cli) {
         Ok(code) => code,
         Err(failure) => {

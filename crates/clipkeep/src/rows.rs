@@ -42,7 +42,7 @@ pub struct ClipRow {
     /// The prompt, unless only its hash is kept.
     pub prompt: Option<String>,
     /// The whole model input.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub input: Option<Input>,
     /// The seed.
     pub seed: Option<i64>,
@@ -175,7 +175,7 @@ pub struct GenerationRow {
     /// Whether its clips may be fetched without a signature.
     pub public: Option<bool>,
     /// The whole model input.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub input: Option<Input>,
     /// The seed.
     pub seed: Option<i64>,

@@ -53,7 +53,7 @@ wrong is reported at once, and nothing is started.
 const MARKDOWN_TAIL: &str = "
 ## What a PostgreSQL URL may say
 
-`postgres://` and `postgresql://` are one. Special characters of user, password and values are written as `%XX`. Several hosts stand with commas between. Without a host the server's socket on this machine is meant, without a database the one that is called as the user.
+`postgres://` and `postgresql://` are one. Special characters of user, password and values are written as `%XX`. Several hosts stand with commas between. Without a host the server's socket on this machine is meant; a database must be named.
 
 | Parameter | What it does |
 | --- | --- |

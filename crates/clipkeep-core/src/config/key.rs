@@ -91,35 +91,23 @@ pub fn is_reserved_env(name: &str, value: &str) -> bool {
     matches!(rest, "CONFIG" | "LOG") || is_of_service(&format!("_{rest}"), value)
 }
 
-/// Whether a name ends as Kubernetes' and Docker's do of a Service, and its value
-/// is such: `_SERVICE_HOST`, `_SERVICE_PORT`, `_SERVICE_PORT_{NAME}`, `_PORT`,
-/// `_PORT_{N}_{TCP|UDP|SCTP}` and that with `_PROTO`, `_PORT` or `_ADDR`.
+/// Whether a name ends as Kubernetes' and Docker's do of a Service:
+/// `_SERVICE_HOST`, `_SERVICE_PORT`, `_SERVICE_PORT_{NAME}`, `_PORT` with a URL,
+/// `_PORT_{N}_{TCP|UDP|SCTP}`, and that with `_PROTO`, `_PORT` or `_ADDR`.
 fn is_of_service(name: &str, value: &str) -> bool {
     const PROTOCOLS: [&str; 3] = ["tcp", "udp", "sctp"];
-    let is_port = |text: &str| text.parse::<u16>().is_ok();
-    let is_url =
-        || PROTOCOLS.iter().any(|scheme| value.strip_prefix(scheme).is_some_and(|rest| rest.starts_with("://")));
-    let is_host = || value.parse::<std::net::IpAddr>().is_ok() || value == "None" || value.is_empty();
-    if name.ends_with("_SERVICE_HOST") {
-        return is_host();
-    }
-    if name.ends_with("_SERVICE_PORT") || name.contains("_SERVICE_PORT_") {
-        return is_port(value);
-    }
-    if name.ends_with("_PORT") && is_url() {
-        return true;
-    }
     let is_numbered = |text: &str| {
         let (before, protocol) = text.rsplit_once('_').unwrap_or_default();
         let number = before.rsplit_once("_PORT_").map_or("", |(_, number)| number);
-        is_port(number) && PROTOCOLS.contains(&&*protocol.to_ascii_lowercase())
+        number.parse::<u16>().is_ok() && PROTOCOLS.contains(&&*protocol.to_ascii_lowercase())
     };
-    match name.rsplit_once('_') {
-        Some((before, "PROTO")) if is_numbered(before) => PROTOCOLS.contains(&value),
-        Some((before, "PORT")) if is_numbered(before) => is_port(value),
-        Some((before, "ADDR")) if is_numbered(before) => is_host(),
-        _ => is_numbered(name) && is_url(),
-    }
+    let is_named = ["_SERVICE_HOST", "_SERVICE_PORT"].iter().any(|end| name.ends_with(end));
+    let is_url = PROTOCOLS.iter().any(|scheme| value.split_once("://").is_some_and(|(begins, _)| begins == *scheme));
+    let of_number = ["_PROTO", "_PORT", "_ADDR"].iter().find_map(|end| name.strip_suffix(end));
+    is_named
+        || name.contains("_SERVICE_PORT_")
+        || name.ends_with("_PORT") && is_url
+        || is_numbered(of_number.unwrap_or(name))
 }
 
 use Kind::{Bool, Choice, Count, CountOrHalf, Duration, DurationOrNever, List, Rate, Secret, SecretList, Size, Text};
@@ -395,7 +383,6 @@ mod tests {
         for (name, value) in [
             ("PORT", "8787"),
             ("LISTEN_PORT", "8787"),
-            ("SERVICE_HOST", "clips.example.com"),
             ("SERVICE_PORTS", "5432"),
             ("PORT_X_TCP", "tcp://10.0.0.1:1"),
             ("PORT_5432_HTTP_ADDR", "10.0.0.1"),

@@ -235,4 +235,9 @@ impl Config {
     pub fn warnings(&self) -> Vec<Warning> {
         warning::of(self)
     }
+
+    /// Whether nobody beyond this machine is meant to reach it.
+    pub fn is_local(&self) -> bool {
+        warning::is_loopback(&self.public_url.to_url())
+    }
 }

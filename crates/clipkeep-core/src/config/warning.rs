@@ -22,8 +22,6 @@ pub enum Warning {
     ReplicateOverPlainHttp,
     /// Anybody who reaches the node spends the fal key's money.
     ProxyOpenToAll,
-    /// Any customer of fal's can put generations into the catalogue.
-    AnyFalAccount,
     /// A bucket of one's own will not be reached without keys.
     NoBucketKeys,
     /// The bucket would be named twice.
@@ -65,10 +63,6 @@ impl Warning {
             }
             Self::ProxyOpenToAll => {
                 "proxy_networks holds a network of all addresses: anybody who reaches this node generates at your cost"
-            }
-            Self::AnyFalAccount => {
-                "fal_user_ids is empty: fal signs for all its customers with the same keys, so any of them who learns \
-                 your hook URL can put clips into your catalogue; name your own account there"
             }
             Self::NoBucketKeys => {
                 "store is a bucket at an endpoint of your own, but AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not \
@@ -121,7 +115,6 @@ pub(super) fn of(config: &Config) -> Vec<Warning> {
         (Warning::ReplicateOverPlainHttp, is_open_http(&config.replicate_api_url.to_url())),
         (Warning::FalOverPlainHttp, bases.iter().chain([&config.fal_jwks_url]).any(is_open_http)),
         (Warning::ProxyOpenToAll, config.proxy_networks.iter().any(Network::is_all)),
-        (Warning::AnyFalAccount, config.fal_user_ids.is_empty() && !is_loopback(&public_url)),
         (Warning::NoBucketKeys, is_keyless(config)),
         (Warning::BucketInEndpoint, names_bucket(config)),
         (Warning::GatewayWithoutKey, config.fal_gateway_listen.is_some() && config.fal_key.is_none()),
@@ -175,7 +168,8 @@ fn is_open_http(url: &Url) -> bool {
     url.scheme() == "http" && !is_loopback(url)
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// Whether a URL leads to this machine.
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),

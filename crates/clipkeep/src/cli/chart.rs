@@ -9,6 +9,7 @@ use std::{
 use anyhow::Context;
 
 use super::output;
+use crate::umask;
 
 /// How wide a terminal is taken to be that does not say.
 const WIDTH: usize = 80;
@@ -85,10 +86,8 @@ fn share(amount: u128, most: u128, steps: u128) -> u128 {
 pub(super) fn write(path: &Path, page: &Page) -> anyhow::Result<()> {
     let writing = || format!("writing {}", path.display());
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .permissions(crate::umask::of_users_files())
-        .tempfile_in(folder)
-        .with_context(writing)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder).with_context(writing)?;
+    file.as_file().set_permissions(umask::of_users_files()).with_context(writing)?;
     file.write_all(html(page).as_bytes()).with_context(writing)?;
     file.as_file().sync_all().with_context(writing)?;
     file.persist(path).with_context(writing)?;

@@ -14,7 +14,7 @@ use clipkeep_core::{
 };
 use serde_json::{Value, json};
 
-use super::{output, wrong_usage};
+use super::output;
 use crate::{
     catalog::{
         self, Catalog,
@@ -241,12 +241,7 @@ async fn replay(config: &Config, catalog: &dyn Catalog, args: &ReplayArgs, as_js
     if names.is_empty() {
         match known.is_empty() {
             true => bail!("no endpoint is configured (event_endpoints)"),
-            false => {
-                return Err(wrong_usage(format!(
-                    "--endpoint names none of event_endpoints, which are: {}",
-                    known.join(", ")
-                )));
-            }
+            false => bail!("--endpoint names none of event_endpoints, which are: {}", known.join(", ")),
         }
     }
     let mut replayed = Vec::new();

@@ -161,7 +161,7 @@ async fn revoke(config: &Config, args: &Args, as_json: bool) -> anyhow::Result<E
         );
     }
     let url = args.revoke.as_deref().context("which link?")?;
-    let (_, key, revocation) = links.read(url).map_err(|error| wrong_usage(format!("--revoke: {error}")))?;
+    let (_, key, revocation) = links.read(url).map_err(|error| anyhow!("--revoke: {error}"))?;
     remember(&*catalog, revocation).await?;
     told_of(&format!("that link to {key} is revoked"), &json!({"revoked": "link", "key": key}), as_json)
 }

@@ -22,7 +22,7 @@ mod verify;
 
 use std::{fmt, process::ExitCode};
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use clipkeep_core::{
     config::{Config, DatabaseUrl, LogFormat as WantedFormat, StoreUrl},
     link::Audience,
@@ -39,7 +39,7 @@ use crate::{
 /// Keeps AI video: copies generated clips into your own bucket and serves them
 /// from there.
 #[derive(Debug, Parser)]
-#[command(name = "clipkeep", version, propagate_version = true)]
+#[command(name = "clipkeep", version, propagate_version = true, max_term_width = 100)]
 pub struct Cli {
     /// Print JSON instead of text.
     #[arg(long, global = true)]
@@ -48,15 +48,6 @@ pub struct Cli {
     config: ConfigArgs,
     #[command(subcommand)]
     command: Command,
-}
-
-impl Cli {
-    /// Reads the command line; help fits the terminal.
-    pub fn parse_for_terminal() -> Self {
-        let width = output::terminal_width().unwrap_or(100).min(100);
-        let matches = Self::command().term_width(width).get_matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
-    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -64,7 +64,7 @@ pub(super) fn terminal_width() -> Option<usize> {
 pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) {
     let rows: Vec<Vec<String>> =
         rows.iter().map(|row| row.iter().map(|cell| printable(cell).into_owned()).collect()).collect();
-    lay_out(headings, &rows, terminal_width()).iter().for_each(|text| line(text));
+    lay_out(headings, &rows, terminal_width()).iter().for_each(line);
 }
 
 fn lay_out(headings: &[&str], rows: &[Vec<String>], room: Option<usize>) -> Vec<String> {

@@ -31,7 +31,7 @@ fn cell(cell: Cell) -> String {
 /// A prompt is a stranger's text, and a spreadsheet runs what begins like a
 /// formula. An apostrophe in front makes it text; so that it can be taken away
 /// again for certain, text that has one gets another.
-fn harmless(text: String) -> String {
+pub(crate) fn harmless(text: String) -> String {
     match text.starts_with(['=', '+', '-', '@', '\t', '\r', '\'']) {
         true => format!("'{text}"),
         false => text,

@@ -3,7 +3,7 @@
 //! format has the source's URL.
 
 mod columns;
-mod csv;
+pub(crate) mod csv;
 mod parquet;
 
 use std::{path::Path, str::FromStr, sync::Arc};

@@ -132,7 +132,7 @@ fn id_of(url: &str) -> RequestId {
 fn facts(cells: &Cells, defaults: &Defaults) -> Result<Facts, String> {
     let said = |error: QueryError| format!("{}: {}", error.name, error.problem);
     let told = HookQuery::of(|name| Ok(Field::named(name).and_then(|field| told(cells, field)))).map_err(said)?;
-    let input = cells.word(Field::Input).map(str::parse).transpose();
+    let input = cells.word(Field::Input).map(serde_json::from_str::<serde_json::Value>).transpose();
     let seed = cells.word(Field::Seed).map(str::parse).transpose();
     Ok(Facts {
         model: told.model.or_else(|| defaults.model.clone()),
@@ -141,7 +141,7 @@ fn facts(cells: &Cells, defaults: &Defaults) -> Result<Facts, String> {
         tenant: told.tenant.or_else(|| defaults.tenant.clone()),
         policy: Some(told.policy.unwrap_or(defaults.policy)),
         public: told.public,
-        input: input.map_err(|_| "input: is no valid JSON")?,
+        input: input.map_err(|_| "input: is no valid JSON")?.map(Into::into),
         seed: seed.map_err(|_| "seed: is no whole number")?,
     })
 }

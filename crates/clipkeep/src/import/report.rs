@@ -14,7 +14,7 @@ use super::{
     lines::Refused,
     output::{csv_line, is_json},
 };
-use crate::draft::Draft;
+use crate::{draft::Draft, export::csv::harmless};
 
 /// The columns of a report.
 const COLUMNS: [&str; 6] = ["line", "url", "request_id", "key", "outcome", "reason"];
@@ -106,8 +106,10 @@ impl Report {
             format!("{}\n", json!({n: line, u: url, i: id, k: key, o: outcome, r: reason})).into_bytes()
         } else {
             let number = line.to_string();
-            let fields = [Some(number.as_str()), url, id, key, Some(outcome), reason];
-            csv_line(b',', &fields.map(|field| field.unwrap_or_default().as_bytes()))
+            // The table is a stranger's, and reports are opened in spreadsheets.
+            let safe = |text: Option<&str>| harmless(text.unwrap_or_default().to_owned());
+            let fields = [number, safe(url), safe(id), safe(key), outcome.to_owned(), safe(reason)];
+            csv_line(b',', &fields.each_ref().map(String::as_bytes))
         };
         self.draft.write(&bytes).map_err(|source| ImportError::Write { path: self.draft.path.clone(), source })
     }

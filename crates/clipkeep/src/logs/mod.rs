@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn h42_a_filter_that_nothing_would_match_is_refused() {
-        for right in ["", "info", "DEBUG", "warn,clipkeep::fill=debug", "clipkeep=trace, hyper=off", "clipkeep::web"] {
+        for right in ["", "info", "DEBUG", "warn,clipkeep::fill=debug", "clipkeep=trace,hyper=off", "clipkeep::web"] {
             assert_eq!(check_filter(right), Ok(()), "{right}");
         }
         for wrong in ["debgu", "inof", "clipkeep=debgu", "info;debug", "5x", "debug,wanr", "clipkeep:fill=debug="] {

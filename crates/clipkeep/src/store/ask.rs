@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use http_body_util::{BodyExt as _, Limited};
 use object_store::{
     Error,
     aws::AwsAuthorizer,
@@ -20,6 +21,9 @@ use super::{
 
 const TRIES: u32 = 4;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
+/// The longest answer: a thousand names of a kilobyte, each escaped three times
+/// over, are less.
+const MAX_ANSWER: usize = 8 * 1024 * 1024;
 /// What the error says of an answer that was not understood.
 pub(super) const UNUSABLE: &str = "an unusable answer";
 
@@ -47,7 +51,8 @@ impl S3 {
         let lost = |_| unavailable(doing, named, "no answer");
         let response = self.http.execute(request).await.map_err(lost)?;
         let status = response.status();
-        let body = response.into_body().bytes().await.map_err(lost)?;
+        let unusable = |_| unavailable(doing, named, UNUSABLE);
+        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(unusable)?.to_bytes();
         let text = String::from_utf8_lossy(&body);
         if status == StatusCode::OK {
             return quick_xml::de::from_str(&text).map_err(|_| unavailable(doing, named, UNUSABLE));

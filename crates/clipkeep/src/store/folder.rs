@@ -282,6 +282,8 @@ fn batch(entries: &mut fs::ReadDir) -> io::Result<Vec<Listed>> {
             continue;
         }
         match entry.metadata() {
+            // What a link leads to is no object of ours, wherever it lies.
+            Ok(meta) if !meta.is_file() => {}
             Ok(meta) => listed.push(Listed { name, size: meta.len(), modified: since_epoch(meta.modified()?) }),
             // Gone meanwhile.
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -327,4 +329,25 @@ fn read_exact(file: &File, range: Range<u64>) -> io::Result<Bytes> {
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn h43_what_a_link_leads_to_is_no_object() {
+        let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(outside.path().join("secret.mp4"), "theirs").unwrap();
+        fs::write(folder.path().join("a.mp4"), "ours").unwrap();
+        symlink(outside.path().join("secret.mp4"), folder.path().join("b.mp4")).unwrap();
+        symlink(outside.path(), folder.path().join("c.mp4")).unwrap();
+        symlink("/nowhere", folder.path().join("d.mp4")).unwrap();
+        fs::create_dir(folder.path().join("e.mp4")).unwrap();
+        let names: Vec<_> =
+            batch(&mut fs::read_dir(&folder).unwrap()).unwrap().into_iter().map(|one| one.name).collect();
+        assert_eq!(names, ["a.mp4"]);
+    }
 }

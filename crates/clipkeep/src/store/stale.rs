@@ -19,6 +19,8 @@ use super::{
 };
 
 const DOING: &str = "listing the open uploads of";
+/// How many uploads of one clip are ended at a time: a listing may have no end.
+const MOST: usize = 10_000;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -87,7 +89,7 @@ impl S3 {
         while let Some(at) = marker {
             let (page, next) = self.list_page(prefix, named, &at).await?;
             found.extend(page);
-            marker = next;
+            marker = next.filter(|_| found.len() < MOST);
         }
         Ok(found)
     }

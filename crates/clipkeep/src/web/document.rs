@@ -4,14 +4,13 @@
 use utoipa::{
     Modify, OpenApi, ToSchema,
     openapi::{
-        self, Content, HttpMethod, PathItem, Ref, RefOr, Response,
+        self, Content, HttpMethod, PathItem, Ref, RefOr, Response, Schema,
         path::Operation,
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
 
 use clipkeep_core::problem;
-use serde_json::Value;
 
 use crate::provider::HOOKS;
 
@@ -95,22 +94,24 @@ fn describe(operation: &mut Operation) {
 
 /// A member that may be left out has no default: generators take a member with
 /// one for one that is always there.
-fn without_null_defaults(doc: openapi::OpenApi) -> openapi::OpenApi {
-    fn strip(value: &mut Value) {
-        match value {
-            Value::Object(members) => {
-                members.retain(|name, value| name != "default" || !value.is_null());
-                members.values_mut().for_each(strip);
-            }
-            Value::Array(values) => values.iter_mut().for_each(strip),
-            _ => {}
-        }
-    }
-    let stripped = serde_json::to_value(&doc).and_then(|mut value| {
-        strip(&mut value);
-        serde_json::from_value(value)
-    });
-    stripped.unwrap_or(doc)
+fn without_null_defaults(mut doc: openapi::OpenApi) -> openapi::OpenApi {
+    let components = doc.components.iter_mut().flat_map(|components| components.schemas.values_mut());
+    components.for_each(without_null_default);
+    doc
+}
+
+fn without_null_default(schema: &mut RefOr<Schema>) {
+    let RefOr::T(schema) = schema else { return };
+    let (default, within): (_, Vec<_>) = match schema {
+        Schema::Object(object) => (&mut object.default, object.properties.values_mut().collect()),
+        Schema::OneOf(one) => (&mut one.default, one.items.iter_mut().collect()),
+        Schema::AllOf(all) => (&mut all.default, all.items.iter_mut().collect()),
+        Schema::AnyOf(any) => (&mut any.default, any.items.iter_mut().collect()),
+        Schema::Array(array) => (&mut array.default, Vec::new()),
+        _ => return,
+    };
+    *default = default.take().filter(|value| !value.is_null());
+    within.into_iter().for_each(without_null_default);
 }
 
 /// One path for each provider, by its name, in place of the one for all.

@@ -30,6 +30,7 @@ mod openapi;
 mod operations;
 mod outbox;
 mod pooler;
+mod postgres_tls;
 mod provenance;
 mod providers;
 mod proxy;

@@ -7,10 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clipkeep::catalog::{
-    Catalog as _,
-    open::{Database, OpenError, Rules, open},
-};
+use clipkeep::catalog::open::{Database, OpenError, Rules, open};
 use clipkeep_core::secret::Secret;
 use tempfile::TempDir;
 
@@ -32,7 +29,7 @@ impl Drop for Pooler {
 
 impl Pooler {
     /// Before the server that `url` names, with this mode and so many connections.
-    fn start(url: &str, mode: &str, size: u32) -> Self {
+    async fn start(url: &str, mode: &str, size: u32) -> Self {
         let socket = url.split_once('@').unwrap().1.split_once('/').unwrap().0.replace("%2F", "/");
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let folder = tempfile::Builder::new().prefix("clipkeep-pgb-").tempdir_in("/tmp").unwrap();
@@ -53,7 +50,7 @@ impl Pooler {
         let began = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(began.elapsed() < Duration::from_secs(60), "pgbouncer does not listen");
-            std::thread::sleep(Duration::from_millis(20));
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
         pooler
     }
@@ -68,7 +65,7 @@ impl Pooler {
 async fn h37_a_pooler_per_transaction_is_refused_at_start_in_words() {
     let url = postgres::database().await;
     for (mode, size) in [("transaction", 1), ("transaction", 20)] {
-        let pooler = Pooler::start(&url, mode, size);
+        let pooler = Pooler::start(&url, mode, size).await;
         match open(&pooler.database(&url), Rules::default()).await.map(|_| ()) {
             Err(OpenError::BadUrl { problem }) => assert!(problem.contains("pool_mode=session"), "{problem}"),
             other => panic!("{mode} {size}: {other:?}"),
@@ -82,16 +79,15 @@ async fn h37_a_pooler_per_transaction_is_refused_at_start_in_words() {
 #[tokio::test(flavor = "multi_thread")]
 async fn h37_a_pooler_per_session_works() {
     let url = postgres::database().await;
-    let pooler = Pooler::start(&url, "session", 20);
+    let pooler = Pooler::start(&url, "session", 20).await;
     let catalog = open(&pooler.database(&url), Rules::default()).await.unwrap();
     catalog.ping().await.unwrap();
 }
 
-#[test]
-fn h37_the_command_says_so_and_ends_as_with_any_wrong_configuration() {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let url = runtime.block_on(postgres::database());
-    let pooler = Pooler::start(&url, "transaction", 5);
+#[tokio::test(flavor = "multi_thread")]
+async fn h37_the_command_says_so_and_ends_as_with_any_wrong_configuration() {
+    let url = postgres::database().await;
+    let pooler = Pooler::start(&url, "transaction", 5).await;
     let Database::Postgres(pooled) = pooler.database(&url) else { unreachable!() };
     let data = tempfile::tempdir().unwrap();
     for command in [&["find", "--limit", "1"][..], &["serve", "--listen", "127.0.0.1:0"]] {

@@ -168,7 +168,7 @@ async fn exports_hold_what_is_found_in_three_formats() {
     assert_eq!(read["rows"][1]["public"], Value::Null);
 
     let (code, _, err, file) = export("all.txt", &[]);
-    assert!(code == 1 && err.contains(".parquet") && !file.exists(), "{err}");
+    assert!(code == 2 && err.contains(".parquet") && !file.exists(), "{err}");
     assert_eq!(folder.path().read_dir().unwrap().count(), 3, "whole or not at all");
 }
 

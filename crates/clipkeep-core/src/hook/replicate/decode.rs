@@ -158,7 +158,8 @@ mod tests {
 
     fn read(body: &Value) -> Result<HookRecord, DecodeError> {
         let query = HookQuery::parse("tenant=acme").unwrap();
-        decode(body.to_string().as_bytes(), &query, Timestamp::from_secs(99)).map(|decoded| decoded.record)
+        let decoded = decode(body.to_string().as_bytes(), &query, Timestamp::from_secs(99));
+        decoded.map(|decoded| decoded.record.believed())
     }
 
     fn asked(body: &Value) -> Result<HookRecord, DecodeError> {

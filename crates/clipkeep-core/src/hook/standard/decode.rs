@@ -142,7 +142,7 @@ mod tests {
         let speaks_for = speaks_for.map(|name| name.parse().unwrap());
         let query = HookQuery::parse("tenant=acme").unwrap();
         let decoded = decode(body.to_string().as_bytes(), speaks_for.as_ref(), &query, Timestamp::from_secs(9));
-        decoded.map(|decoded| decoded.record)
+        decoded.map(|decoded| decoded.record.believed())
     }
 
     fn message(kind: &str, data: Value) -> Value {

@@ -152,8 +152,7 @@ impl Parameters<'_> {
             config.host_path(there.unwrap_or(&SOCKETS[0]));
         }
         if config.get_dbname().is_none() {
-            let user = config.get_user().map(str::to_owned);
-            config.dbname(user.ok_or("it names neither a database nor a user")?);
+            return Err("it names no database".to_owned());
         }
         if config.get_application_name().is_none() {
             config.application_name(self.named.as_deref().unwrap_or("clipkeep"));
@@ -188,7 +187,7 @@ mod tests {
             "postgres://u@h/db?sslmode=verify-ca&sslcert=/c.pem&sslkey=/k.pem&sslcompression=0",
             "postgres://u@h/db?fallback_application_name=x&tcp_user_timeout=5&load_balance_hosts=random",
             "postgres://u@h/db?sslmode=prefer",
-            "postgres://u@h",
+            "postgres://h/db",
         ] {
             assert!(read(url).is_ok(), "{url}: {:?}", read(url).err());
         }
@@ -205,8 +204,7 @@ mod tests {
         let several = of("postgres://u@h1,h2/db?target_session_attrs=read-write");
         assert_eq!(several.config.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
         assert_eq!(several.config.get_hosts().len(), 2);
-        let bare = of("postgres://me@h");
-        assert_eq!((bare.config.get_dbname(), bare.config.get_application_name()), (Some("me"), Some("clipkeep")));
+        assert_eq!(of("postgres://me@h/db").config.get_application_name(), Some("clipkeep"));
         let roots = of("postgres://u@h/db?sslrootcert=/ca.pem").tls.unwrap().roots;
         assert_eq!(roots, Some(PathBuf::from("/ca.pem")));
         assert!(matches!(&of("postgres:///db?user=u").config.get_hosts()[0], Host::Unix(_)));
@@ -224,6 +222,7 @@ mod tests {
             ("postgres://u:hunter2@h/db?client_encoding=LATIN1", "client_encoding"),
             ("postgres://u:hunter2@h/db?connection_limit=5", "connection_limit"),
             ("postgres://u:hunter2@h:x/db", "postgres://user"),
+            ("postgres://u:hunter2@h", "no database"),
         ] {
             let problem = read(url).err().unwrap_or_else(|| panic!("{url}"));
             assert!(problem.contains(named) && !problem.contains("hunter2"), "{url}: {problem}");

@@ -170,6 +170,9 @@ async fn links_are_made_by_the_admin_and_by_who_owns_the_clip() {
     clips(&t).await;
     let (acme, other) = (token(&t, "acme", 1).await, token(&t, "other", 2).await);
     let internal = json!({"audience": "internal"});
+    // It leads to the source, which a tenant's row withholds.
+    assert_eq!(post(&t, &acme, "clips/stored.mp4/links", &internal).await.0, 403);
+    assert_eq!(post(&t, &t.token, "clips/stored.mp4/links", &internal).await.0, 201);
     for (token, key, status) in [
         (t.token.as_str(), "stored.mp4", 201),
         (&acme, "stored.mp4", 201),
@@ -178,7 +181,7 @@ async fn links_are_made_by_the_admin_and_by_who_owns_the_clip() {
         (&acme, "lost.mp4", 404),
         ("wrong", "stored.mp4", 401),
     ] {
-        assert_eq!(post(&t, token, &format!("clips/{key}/links"), &internal).await.0, status, "{key}");
+        assert_eq!(post(&t, token, &format!("clips/{key}/links"), &json!({})).await.0, status, "{key}");
         let receipt = t.client.get(format!("{}/api/v1/clips/{key}/receipt", t.url)).bearer_auth(token);
         let expected = if status == 201 { 200 } else { status };
         assert_eq!(receipt.send().await.unwrap().status(), expected, "{key}");

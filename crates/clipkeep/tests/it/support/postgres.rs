@@ -103,7 +103,7 @@ fn as_nobody_special(folder: &Path, program: &str) -> io::Result<Command> {
 }
 
 /// The newest PostgreSQL's programs, or those in `PATH`.
-fn programs() -> io::Result<PathBuf> {
+pub(crate) fn programs() -> io::Result<PathBuf> {
     let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let version = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
     let newest =

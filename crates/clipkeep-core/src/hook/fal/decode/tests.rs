@@ -28,6 +28,8 @@ fn a_result_becomes_a_record() {
         "url": "https://v3b.fal.media/files/b/out.mp4"}}}}, "request_id": "{ID}", "status": "OK", "new": [1.5, true]}}"#
     );
     let Decoded { record, notes } = decode(body.as_bytes(), Some(ID), &query, Timestamp::from_secs(5)).unwrap();
+    assert_eq!(record.facts.model, None, "the query is hearsay");
+    let record = record.believed();
     assert_eq!((record.provider, record.request_id.as_str()), (Provider::fal(), ID));
     assert_eq!((record.status, record.error), (GenerationStatus::Completed, None));
     assert_eq!((record.facts.seed, record.facts.model.as_deref()), (Some(7), Some("fal-ai/veo3")));
