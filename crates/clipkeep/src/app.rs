@@ -26,6 +26,7 @@ use crate::{
     },
     clock::SystemClock,
     costs::{BudgetWatch, price_lists},
+    custody,
     fill::{self, FillEngine, FillParts, FillSettings, local},
     keys,
     links::Links,
@@ -128,7 +129,8 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new());
         let catalog = open_configured(&config).await?;
-        let store = Arc::new(open_store(&config).await?);
+        let store = Arc::new(store_at(&config)?);
+        custody::take_or_start(&*catalog, &store).await?;
         sweep_spool(&*catalog, scratch.spool()).await?;
         if scratch.role() == Role::Node {
             store.clear_staging().await?;
@@ -172,8 +174,9 @@ impl App {
             let (usage, stopping) = (Arc::clone(&usage), stopping.clone());
             async move { usage.run(&stopping).await }
         });
-        let cache = DiskCache::new(scratch.cache(), config.cache_size, Arc::clone(&store), tasks.clone());
-        cache.take_over(&*catalog).await?;
+        let news = (Arc::clone(&catalog), Arc::clone(&clock));
+        let cache = DiskCache::new(scratch.cache(), config.cache_size, Arc::clone(&store), news, tasks.clone());
+        cache.take_over().await?;
         let told_before = catalog.last_event().await?;
         links.hear(catalog.revocations(clock.now()).await?, clock.now());
         let outbox = OutboxParts {
@@ -228,7 +231,8 @@ impl App {
     /// what is due, sweeps, hears of changes, and tells endpoints of them.
     pub async fn run(&self) {
         let tell = outbox::run(&self.outbox, self.feed.listen(), &self.stopping);
-        tokio::join!(self.engine.run(), self.sweep.run(&self.stopping), self.hear(), tell);
+        let scrub = self.cache.scrub(&self.stopping);
+        tokio::join!(self.engine.run(), self.sweep.run(&self.stopping), self.hear(), tell, scrub);
     }
 
     /// Drops from the shelf what changed, on whatever node.
@@ -313,11 +317,11 @@ fn node_name() -> String {
     format!("{}:{}", host.trim(), std::process::id())
 }
 
-/// The store that the configuration names.
+/// The store that the configuration names, as it is found.
 ///
 /// # Errors
-/// If it cannot be opened.
-pub async fn open_store(config: &Config) -> Result<Store, StoreError> {
+/// If its settings are not usable.
+pub fn store_at(config: &Config) -> Result<Store, StoreError> {
     let target = match &config.store {
         StoreUrl::Folder(path) => StoreTarget::Folder(path.clone()),
         StoreUrl::S3 { bucket, prefix } => {
@@ -325,7 +329,7 @@ pub async fn open_store(config: &Config) -> Result<Store, StoreError> {
         }
     };
     let limits = UploadLimits { memory: config.fill_memory, clip_size: config.max_clip_size };
-    Store::open(target, limits).await
+    Store::at(target, limits)
 }
 
 fn fill_settings(config: &Config, scratch: &Scratch) -> FillSettings {

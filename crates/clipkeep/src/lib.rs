@@ -10,6 +10,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod costs;
+pub mod custody;
 pub mod draft;
 pub mod export;
 pub mod faststart;

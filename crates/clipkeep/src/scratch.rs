@@ -7,8 +7,8 @@
 use std::{
     fs::{self, File, TryLockError},
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -21,6 +21,7 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 const LOCK: &str = "lock";
+const COMMANDS: &str = "commands";
 
 /// What the process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,21 +82,34 @@ impl Scratch {
     }
 
     fn try_take(data: &Path, role: Role) -> Result<Self, ScratchError> {
-        let commands = data.join("commands");
-        remove_abandoned(&commands);
-        let folder = match role {
-            Role::Node => data.to_owned(),
-            Role::Command => commands.join(own_name()),
-        };
-        let path = folder.join(LOCK);
+        remove_abandoned(data);
+        match role {
+            Role::Node => Self::lock(data, data.to_owned(), data.join(LOCK), role),
+            Role::Command => {
+                let folder = data.join(COMMANDS).join(nonce());
+                Self::lock(data, folder.clone(), folder.with_extension(LOCK), role)
+            }
+        }
+    }
+
+    /// The lock comes first and goes last: a folder whose lock nobody holds is
+    /// nobody's.
+    fn lock(data: &Path, folder: PathBuf, path: PathBuf, role: Role) -> Result<Self, ScratchError> {
         let io = |source| ScratchError::Io { path: path.clone(), source };
-        fs::create_dir_all(&folder).map_err(io)?;
+        let beside = path.parent().unwrap_or(data);
+        fs::create_dir_all(beside).map_err(io)?;
         let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(io)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { folder, role, _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(ScratchError::Taken { data: data.to_owned() }),
-            Err(TryLockError::Error(source)) => Err(io(source)),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(ScratchError::Taken { data: data.to_owned() }),
+            Err(TryLockError::Error(source)) => return Err(io(source)),
         }
+        // Who looks for abandoned ones may have had it for a moment, and removed it.
+        if fs::metadata(&path).ok().map(|meta| meta.ino()) != Some(lock.metadata().map_err(io)?.ino()) {
+            return Err(ScratchError::Taken { data: data.to_owned() });
+        }
+        fs::create_dir_all(&folder).map_err(io)?;
+        Ok(Self { folder, role, _lock: lock })
     }
 
     /// What this process is.
@@ -124,25 +138,61 @@ impl Drop for Scratch {
         if self.role == Role::Command {
             // What cannot be removed now, the next process removes.
             let _ = fs::remove_dir_all(&self.folder);
+            let _ = fs::remove_file(self.folder.with_extension(LOCK));
         }
     }
 }
 
-fn own_name() -> String {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    format!("{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed))
+/// What commands left that were killed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Abandoned {
+    /// How many folders.
+    pub folders: u64,
+    /// How many bytes were in them.
+    pub bytes: u64,
 }
 
-/// Removes the folders of commands that were killed. What cannot be removed is
-/// in nobody's way.
-fn remove_abandoned(commands: &Path) {
-    let Ok(folders) = fs::read_dir(commands) else { return };
-    for folder in folders.filter_map(Result::ok) {
-        let lock = File::options().write(true).open(folder.path().join(LOCK));
-        if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
-            let _ = fs::remove_dir_all(folder.path());
+/// Removes the folders of commands that were killed; those that run hold their
+/// locks. What cannot be removed is in nobody's way.
+pub fn remove_abandoned(data: &Path) -> Abandoned {
+    let mut removed = Abandoned::default();
+    let Ok(entries) = fs::read_dir(data.join(COMMANDS)) else { return removed };
+    for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
+        let is_lock = path.extension().is_some_and(|ending| ending == LOCK);
+        let (folder, lock) = (path.with_extension(""), path.with_extension(LOCK));
+        let held = File::options().create(true).truncate(false).write(true).open(&lock);
+        if !held.is_ok_and(|held| held.try_lock().is_ok()) {
+            continue;
+        }
+        let bytes = size(&folder);
+        if fs::remove_dir_all(&folder).is_ok() {
+            removed.folders += 1;
+            removed.bytes += bytes;
+        }
+        if is_lock || !folder.exists() {
+            let _ = fs::remove_file(lock);
         }
     }
+    removed
+}
+
+/// What the files of a folder take. As deep as ours are.
+fn size(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    let of = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(meta) if meta.is_dir() => size(&entry.path()),
+        Ok(meta) => meta.blocks() * 512,
+        Err(_) => 0,
+    };
+    entries.map(of).sum()
+}
+
+/// A name that no other command has.
+fn nonce() -> String {
+    let mut bytes = [0; 8];
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
+        .expect("the system's randomness does not fail");
+    data_encoding::HEXLOWER.encode(&bytes)
 }
 
 #[cfg(test)]
@@ -165,14 +215,28 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_killed_command_left_is_removed_and_a_running_ones_is_not() {
+    async fn h25_what_killed_commands_left_is_removed_and_a_running_ones_is_not() {
         let data = tempfile::tempdir().unwrap();
-        let killed = data.path().join("commands/0-0");
-        fs::create_dir_all(killed.join("spool")).unwrap();
-        File::create(killed.join(LOCK)).unwrap();
+        let commands = data.path().join(COMMANDS);
+        // Killed while it filled; before it had a lock, as older ones were made;
+        // while its folder was being removed; before it had a folder.
+        for killed in ["a/spool", "b/spool", "c"] {
+            fs::create_dir_all(commands.join(killed)).unwrap();
+        }
+        fs::write(commands.join("b/spool/x.mp4"), vec![1; 8192]).unwrap();
+        for lock in ["a.lock", "d.lock", "b/lock"] {
+            File::create(commands.join(lock)).unwrap();
+        }
         let running = Scratch::take(data.path(), Role::Command).await.unwrap();
         let _node = Scratch::take(data.path(), Role::Node).await.unwrap();
-        assert!(!killed.exists());
-        assert!(running.folder.exists());
+        let left: Vec<_> = commands.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(left.len(), 2, "{left:?}");
+        assert!(left.contains(&running.folder) && running.folder.is_dir());
+        assert_eq!(remove_abandoned(data.path()), Abandoned::default());
+        fs::create_dir_all(commands.join("e")).unwrap();
+        fs::write(commands.join("e/x.mp4"), vec![1; 8192]).unwrap();
+        assert_eq!(remove_abandoned(data.path()), Abandoned { folders: 1, bytes: 8192 });
+        drop(running);
+        assert_eq!(commands.read_dir().unwrap().count(), 0);
     }
 }

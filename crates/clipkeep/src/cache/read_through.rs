@@ -2,13 +2,14 @@
 
 use std::{ops::Range, sync::Arc};
 
-use clipkeep_core::{extents::Extents, id::ClipKey};
+use clipkeep_core::extents::Extents;
 use futures_util::{StreamExt, TryStreamExt, stream::FuturesUnordered};
 use tokio::sync::Semaphore;
 
+use super::Object;
 use crate::{
     fill::local::{LocalCopy, Need},
-    store::{Store, StoreError},
+    store::{Pin, Store, StoreError},
 };
 
 /// How much is asked for in one request.
@@ -25,14 +26,21 @@ pub(super) enum NotCached {
     Disk(#[from] std::io::Error),
 }
 
-/// Brings what the copy lacks of an object of `size` bytes.
+impl NotCached {
+    /// Whether the object is another one than before.
+    pub(super) const fn is_change(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Changed { .. }))
+    }
+}
+
+/// Brings what the copy lacks of an object.
 pub(super) async fn read_through(
     store: &Store,
     requests: &Semaphore,
-    key: &ClipKey,
-    size: u64,
+    object: &Object,
     copy: &Arc<LocalCopy>,
 ) -> Result<(), NotCached> {
+    let pin = &Pin::of(object.tag.clone());
     let mut flying: Vec<Range<u64>> = Vec::new();
     let mut running = FuturesUnordered::new();
     loop {
@@ -42,7 +50,7 @@ pub(super) async fn read_through(
             flying.push(range.clone());
             running.push(async move {
                 let _turn = requests.acquire().await;
-                bring(store, key, range.clone(), copy).await.map(|()| range)
+                bring(store, (object, pin), range.clone(), copy).await.map(|()| range)
             });
         }
         if running.is_empty() {
@@ -56,13 +64,21 @@ pub(super) async fn read_through(
             () = copy.wanted() => {}
         }
     }
-    copy.complete(size).await?;
+    copy.complete(object.size).await?;
     Ok(copy.persist().await?)
 }
 
-async fn bring(store: &Store, key: &ClipKey, range: Range<u64>, copy: &Arc<LocalCopy>) -> Result<(), NotCached> {
-    let mut writer = copy.writer(range.start);
-    let mut chunks = store.read(key, range).await?;
+/// From this disk what an earlier run left there, the first gap from the bucket.
+async fn bring(
+    store: &Store,
+    (object, pin): (&Object, &Pin),
+    range: Range<u64>,
+    copy: &Arc<LocalCopy>,
+) -> Result<(), NotCached> {
+    copy.recall(&range).await;
+    let Some(missing) = copy.gap(range) else { return Ok(()) };
+    let mut writer = copy.writer(missing.start);
+    let mut chunks = store.read_pinned(&object.object, missing, pin).await?;
     while let Some(chunk) = chunks.try_next().await? {
         writer.write(chunk).await?;
     }

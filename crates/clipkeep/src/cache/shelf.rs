@@ -13,12 +13,14 @@ use parking_lot::Mutex;
 use quick_cache::{Weighter, sync::Cache};
 use tokio::time::Instant;
 
+use super::Object;
 use crate::{
     faststart::Fast,
     fill::{
         Through,
         local::{LocalCopy, Viewer},
     },
+    store::Pin,
     usage::Account,
 };
 
@@ -56,8 +58,8 @@ pub struct Shelved {
 pub enum Where {
     /// In a local file: all of them.
     Mapped(Bytes),
-    /// In the bucket, under this clip's key.
-    Store(ClipKey),
+    /// In the bucket: this very object.
+    Store(Arc<(Object, Pin)>),
     /// On their way.
     Coming(Coming),
     /// Still at the source alone, as far as this node knows.
@@ -82,9 +84,9 @@ impl Coming {
         self.copy.upgrade()?.at_hand(self.generation, range)
     }
 
-    /// Whether all bytes are here.
-    pub fn is_complete(&self) -> bool {
-        self.copy.upgrade().is_some_and(|copy| copy.is_complete())
+    /// Whether all bytes are on this node's disk.
+    pub fn is_here(&self) -> bool {
+        self.copy.upgrade().is_some_and(|copy| copy.is_here())
     }
 
     /// Someone who reads along, if there is still something to be read.
@@ -125,9 +127,7 @@ impl Shelved {
     fn is_fresh(&self) -> bool {
         match &self.bytes {
             // One whose length was not known may be whole by now.
-            Where::Coming(coming) => {
-                (self.representation.is_sized() || !coming.is_complete()) && coming.viewer().is_some()
-            }
+            Where::Coming(coming) => (self.representation.is_sized() || !coming.is_here()) && coming.viewer().is_some(),
             Where::Source(_) => self.since.elapsed() < AT_SOURCE,
             Where::Mapped(_) | Where::Store(_) => true,
         }
@@ -221,10 +221,14 @@ mod tests {
             public: false,
             link_generation: 0,
             fast: None,
-            bytes: Where::Store(key(0)),
+            bytes: Where::Store(Arc::new((object(), Pin::default()))),
             account: Account::of_test(key(0)),
             since,
         })
+    }
+
+    fn object() -> Object {
+        Object { key: key(0), object: key(0), epoch: 1, size: 9, tag: None }
     }
 
     async fn put(shelf: &Shelf, key: &ClipKey, clip: Arc<Shelved>) {

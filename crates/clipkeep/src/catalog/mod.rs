@@ -59,7 +59,7 @@ pub use self::{
     family::Family,
     lookup::{Holder, Lookup, Outline},
     outbox::Outbox,
-    upkeep::{AgedClip, Deletion, StoredObject, Upkeep},
+    upkeep::{AgedClip, Deletion, HEARD, StoredObject, Upkeep},
     usage::{UsageBatch, UsageBook, UsageFilter, UsageGroup, UsageLine, UsagePage},
 };
 

@@ -1,6 +1,8 @@
 //! The catalogue's part in keeping rows and objects one: deletion, retention,
 //! drift, verification.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use clipkeep_core::{
     id::{ClipKey, Tenant},
@@ -9,6 +11,10 @@ use clipkeep_core::{
 };
 
 use super::{Cursor, Result};
+
+/// By when every node has heard that a clip is stored no more. New bytes come
+/// after that: none may stand under the old ones' ETag.
+pub const HEARD: Duration = Duration::from_secs(3);
 
 /// What asking for a deletion did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +66,9 @@ pub struct AgedClip {
 /// Keeping rows and objects one.
 #[async_trait]
 pub trait Upkeep: Send + Sync {
+    /// Who this catalogue is: made with it, never changed.
+    async fn identity(&self) -> Result<String>;
+
     /// Deletes a clip, whatever its state, and tells the world: the row becomes
     /// a tombstone, and whoever fills it loses the lease. Its object is to be
     /// removed now, and once more at `remove_at`.
@@ -121,7 +130,11 @@ pub trait Upkeep: Send + Sync {
     /// The stored bytes of this content epoch were read and are right.
     async fn verified(&self, key: &ClipKey, epoch: i64, at: Timestamp) -> Result<()>;
 
+    /// Whether the stored bytes of this content epoch were read and found to be
+    /// damaged, and never right since.
+    async fn is_damaged(&self, key: &ClipKey, epoch: i64) -> Result<bool>;
+
     /// The stored bytes of this content epoch are not what they should be: for
-    /// the history, unless its last line says just that.
+    /// the history, unless its last line says just that, and for all nodes.
     async fn damaged(&self, key: &ClipKey, epoch: i64, at: Timestamp, what: &str) -> Result<()>;
 }

@@ -17,8 +17,11 @@ use crate::{
     chain::chain,
     clock::SystemClock,
     costs::{BudgetWatch, price_lists},
+    custody::{self, NotOurs},
     jwks::JwksCache,
-    keys, tls,
+    keys,
+    scratch::{self, Abandoned},
+    tls,
 };
 
 /// A clock this far off breaks webhook signatures (300 s) soon, and S3 (900 s).
@@ -63,18 +66,31 @@ impl Check {
     }
 }
 
-pub(super) async fn run(config: Config, as_json: bool) -> anyhow::Result<ExitCode> {
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Say that the store is this catalogue's, whatever its mark says: the old
+    /// database is gone for good, or all objects are.
+    #[arg(long)]
+    adopt_store: bool,
+}
+
+pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::Result<ExitCode> {
     tls::choose_ring();
+    if args.adopt_store {
+        let catalog = catalog::open::open_configured(&config).await?;
+        custody::adopt(&*catalog, &app::store_at(&config)?).await?;
+    }
     let mut checks = vec![Check::ok("config", "read and understood"), secrets(&config)];
     let (database, catalog) = database(&config).await;
     checks.push(database);
-    if let Some(catalog) = catalog {
-        checks.extend(endpoints(&config, &*catalog).await);
-        checks.push(link_keys(&config, &*catalog).await);
-        checks.extend(advice::look(&config, &*catalog).await.into_iter().map(Check::warning));
+    if let Some(catalog) = &catalog {
+        checks.extend(endpoints(&config, &**catalog).await);
+        checks.push(link_keys(&config, &**catalog).await);
+        checks.extend(advice::look(&config, &**catalog).await.into_iter().map(Check::warning));
     }
     checks.push(prices(&config));
-    checks.push(bucket(&config).await);
+    checks.push(bucket(&config, catalog.as_deref()).await);
+    checks.extend(left_over(&config));
     let (keys, date) = webhook_keys(&config).await;
     checks.push(keys);
     checks.push(clock(date));
@@ -179,16 +195,36 @@ fn prices(config: &Config) -> Check {
     }
 }
 
-async fn bucket(config: &Config) -> Check {
+/// Whether the store is ours, and does what is asked of it.
+async fn bucket(config: &Config, catalog: Option<&dyn Catalog>) -> Check {
     let hint = "see `store` and AWS_*: does the bucket exist, may this key list, put, get and delete in it?";
-    let store = match app::open_store(config).await {
+    let store = match app::store_at(config) {
         Ok(store) => store,
         Err(error) => return Check::failed("store", chain(&error), hint),
     };
+    if let Some(catalog) = catalog
+        && let Err(error @ (NotOurs::Anothers { .. } | NotOurs::Bare)) = custody::look(catalog, &store).await
+    {
+        return Check::failed(
+            "store",
+            error.to_string(),
+            "until then no node starts, and nothing is concluded from it",
+        );
+    }
+    if let Err(error) = store.make().await {
+        return Check::failed("store", chain(&error), hint);
+    }
     match store.probe().await {
         Ok(()) => Check::ok("store", "written, read and deleted a small object"),
         Err(error) => Check::failed("store", chain(&error), hint),
     }
+}
+
+/// What killed commands left in the data folder, which goes by this.
+fn left_over(config: &Config) -> Option<Check> {
+    let Abandoned { folders, bytes } = scratch::remove_abandoned(&config.data);
+    let detail = || format!("removed what {folders} killed commands had left ({})", output::size(bytes));
+    (folders > 0).then(|| Check::ok("data", detail()))
 }
 
 /// The keys, and the time their server says it is.

@@ -76,7 +76,7 @@ enum Command {
     /// Print the admin token; or make, list, revoke tokens of tenants and admins.
     Token(token::Args),
     /// Check configuration, database, store, webhook keys and clock.
-    Doctor,
+    Doctor(doctor::Args),
 }
 
 /// The exit code of a command line that is not right, as clap has it.
@@ -186,7 +186,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::Costs(args) => costs::run(config, args, cli.json).await,
             Command::Usage(args) => usage::run(config, args, cli.json).await,
             Command::Token(args) => token::run(&config, args, cli.json).await,
-            Command::Doctor => doctor::run(config, cli.json).await,
+            Command::Doctor(args) => doctor::run(config, args, cli.json).await,
         }
     })?;
     output::finish()?;
@@ -200,7 +200,7 @@ fn needs_folder(command: &Command, config: &Config) -> bool {
     let store = matches!(&config.store, StoreUrl::Folder(path) if path.starts_with(&config.data));
     match command {
         // These may make it; the doctor says so.
-        Command::Serve | Command::Demo(_) | Command::Import(_) | Command::Doctor => false,
+        Command::Serve | Command::Demo(_) | Command::Import(_) | Command::Doctor(_) => false,
         Command::Token(args) if args.is_admins() => config.admin_token.is_none(),
         Command::Token(_) => database,
         Command::Link(args) => {

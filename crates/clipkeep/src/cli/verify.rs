@@ -23,6 +23,7 @@ use crate::{
     app,
     catalog::{self, Catalog, StoredObject},
     clock::SystemClock,
+    custody,
     store::{Store, StoreError},
     sweep::drift::{HEARD, is_too_much},
 };
@@ -32,6 +33,10 @@ const AT_ONCE: usize = 4;
 const PAGE: u32 = 200;
 /// How the run over all clips is called in the catalogue.
 const RUN: &str = "verify";
+/// What is said of a clip whose object is gone.
+const MISSING: &str = "is not in the store";
+/// So few may all be damaged.
+const FEWEST: usize = 2;
 
 #[derive(Debug, clap::Args)]
 #[command(group(ArgGroup::new("which").required(true).args(["keys", "sample", "all", "receipt"])))]
@@ -64,8 +69,18 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
         return receipt::run(&config, &args.offline, file, as_json);
     }
     let catalog = catalog::open::open_configured(&config).await?;
-    let store = app::open_store(&config).await?;
-    let mut run = Run { catalog, store, mend: args.mend, as_json, tally: Tally::default(), bar: ProgressBar::hidden() };
+    let store = app::store_at(&config)?;
+    custody::look(&*catalog, &store).await?;
+    let mut run = Run {
+        catalog,
+        store,
+        mend: args.mend,
+        to_mend: Vec::new(),
+        named: !args.keys.is_empty(),
+        as_json,
+        tally: Tally::default(),
+        bar: ProgressBar::hidden(),
+    };
     if args.all {
         run.all().await?;
     } else if let Some(count) = args.sample {
@@ -94,6 +109,10 @@ struct Run {
     catalog: Arc<dyn Catalog>,
     store: Store,
     mend: bool,
+    /// What is to be filled again, and why: a page of it at most.
+    to_mend: Vec<(StoredObject, String)>,
+    /// Whether somebody named the clips.
+    named: bool,
     as_json: bool,
     tally: Tally,
     bar: ProgressBar,
@@ -163,12 +182,32 @@ impl Run {
         });
         let mut reading = reading.buffer_unordered(AT_ONCE);
         while let Some((row, read)) = reading.next().await {
-            self.judge(&row, read, since).await?;
+            self.judge(row, read, since).await?;
+        }
+        drop(reading);
+        self.mend_found(since).await
+    }
+
+    /// Has what was found filled again, unless it is too much to be true: before
+    /// anything is changed, not after the first few.
+    async fn mend_found(&mut self, since: Timestamp) -> anyhow::Result<()> {
+        let found = std::mem::take(&mut self.to_mend);
+        let (damaged, right) = (usize::try_from(self.tally.damaged)?, usize::try_from(self.tally.right)?);
+        let nothing_left = !self.named && right == 0 && damaged > FEWEST;
+        if !found.is_empty() && (nothing_left || is_too_much(damaged, damaged + right)) {
+            bail!("most clips are missing or damaged: is `store` the right one? nothing was changed for these");
+        }
+        if found.iter().any(|(_, what)| what == MISSING) {
+            custody::take(&*self.catalog, &self.store).await?;
+        }
+        let at = SystemClock.now().max(since);
+        for (row, what) in found {
+            self.catalog.object_lost(&row.key, row.epoch, at, at.plus(HEARD), &what).await?;
         }
         Ok(())
     }
 
-    async fn judge(&mut self, row: &StoredObject, read: Read, since: Timestamp) -> anyhow::Result<()> {
+    async fn judge(&mut self, row: StoredObject, read: Read, since: Timestamp) -> anyhow::Result<()> {
         // A clock that was set back must not have it read again in this run.
         let at = SystemClock.now().max(since);
         match read {
@@ -178,9 +217,12 @@ impl Run {
                 self.tally.bytes += row.size;
             }
             // Deleted or filled anew while it was read: no damage.
-            Read::Damaged(_) | Read::Missing if !self.is_as_it_was(row).await? => {}
-            Read::Damaged(what) => self.damaged(row, at, &what, row.has_source).await?,
-            Read::Missing => self.damaged(row, at, "is not in the store", true).await?,
+            Read::Damaged(_) | Read::Missing if !self.is_as_it_was(&row).await? => {}
+            Read::Damaged(what) => {
+                let can_mend = row.has_source;
+                self.damaged(row, at, what, can_mend).await?;
+            }
+            Read::Missing => self.damaged(row, at, MISSING.to_owned(), true).await?,
             Read::Unreadable(denied @ StoreError::Denied { .. }) => return Err(denied.into()),
             Read::Unreadable(error) => {
                 self.tally.unreadable += 1;
@@ -197,21 +239,17 @@ impl Run {
         Ok(now.is_some_and(|now| now.epoch == row.epoch))
     }
 
-    async fn damaged(&mut self, row: &StoredObject, at: Timestamp, what: &str, can_mend: bool) -> anyhow::Result<()> {
+    async fn damaged(&mut self, row: StoredObject, at: Timestamp, what: String, can_mend: bool) -> anyhow::Result<()> {
         self.tally.damaged += 1;
-        self.report(&row.key, what)?;
-        self.catalog.damaged(&row.key, row.epoch, at, what).await?;
+        self.report(&row.key, &what)?;
+        self.catalog.damaged(&row.key, row.epoch, at, &what).await?;
         if !self.mend {
             return Ok(());
         }
         if !can_mend {
             return self.report(&row.key, "cannot be mended: the provider wrote it here, there is no other copy");
         }
-        let damaged = usize::try_from(self.tally.damaged)?;
-        if is_too_much(damaged, damaged + usize::try_from(self.tally.right)?) {
-            bail!("most clips are missing or damaged: is `store` the right one? Without --mend nothing is changed");
-        }
-        self.catalog.object_lost(&row.key, row.epoch, at, at.plus(HEARD), what).await?;
+        self.to_mend.push((row, what));
         Ok(())
     }
 

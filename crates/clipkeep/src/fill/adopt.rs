@@ -22,7 +22,8 @@ use super::{
 };
 use crate::{
     catalog::Claim,
-    store::{Digest, Hasher, StoreError},
+    custody,
+    store::{Digest, Hasher, Pin, StoreError},
 };
 
 /// Records the claimed clip's object, if it is there. A kill at any point
@@ -33,6 +34,8 @@ pub(super) async fn fill(inner: &Inner, ongoing: &Ongoing, running: &Running) ->
     // An empty one is no clip yet.
     let size = object.map_or(0, |object| object.size);
     if size == 0 {
+        // An absent store holds nothing either, and says nothing of the provider.
+        custody::take(&*inner.parts.catalog, &inner.parts.store).await?;
         return Err(FillError::NotLanded);
     }
     let max = inner.parts.settings.max_clip_size;
@@ -53,7 +56,8 @@ pub(super) async fn fill(inner: &Inner, ongoing: &Ongoing, running: &Running) ->
 async fn record(inner: &Inner, ongoing: &Ongoing, file: &Arc<LocalCopy>, size: u64) -> Result<(), FillError> {
     let claim = &ongoing.claim;
     let (parts, key) = (&inner.parts, &claim.lease.key);
-    let digest = bring(inner, claim, file, size).await?;
+    let pin = Pin::default();
+    let digest = bring(inner, claim, file, (size, &pin)).await?;
     let media = media_type(file).await.map_err(|ended| match ended {
         Ended::Unreadable(error) => FillError::Disk(error),
         Ended::Restarted | Ended::Aborted => FillError::Stopping,
@@ -63,12 +67,16 @@ async fn record(inner: &Inner, ongoing: &Ongoing, file: &Arc<LocalCopy>, size: u
         settle::decide_view(inner, claim, file).await?;
     }
     let sealed = Sealed { size: digest.size, sha256: digest.sha256, media };
+    // Whoever wrote it may write it again: this epoch is of what was read.
+    let version = SourceVersion { etag: pin.tag().map(str::to_owned), last_modified: None, len: Some(size) };
+    parts.catalog.pin(key, claim.clip.epoch, &version, None).await?;
     parts.catalog.seal(&claim.lease, &sealed, parts.clock.now()).await?;
-    // Whoever wrote it may have written it again meanwhile.
+    // And may have done so meanwhile.
     let found = parts.store.head(key).await?.map_or(0, |object| object.size);
     if found != size {
         return Err(StoreError::Damaged { key: parts.store.object_key(key), expected: size, found }.into());
     }
+    drop(parts.store.read_pinned(key, 0..1, &pin).await?);
     complete(inner, claim).await?;
     Ok(parts.catalog.mark_stored(&claim.lease, ongoing.ended(inner)).await?)
 }
@@ -93,10 +101,15 @@ pub(super) async fn complete(inner: &Inner, claim: &Claim) -> Result<(), FillErr
 }
 
 /// The object into the local copy.
-async fn bring(inner: &Inner, claim: &Claim, file: &Arc<LocalCopy>, size: u64) -> Result<Digest, FillError> {
+async fn bring(
+    inner: &Inner,
+    claim: &Claim,
+    file: &Arc<LocalCopy>,
+    (size, pin): (u64, &Pin),
+) -> Result<Digest, FillError> {
     let version = SourceVersion { etag: None, last_modified: None, len: Some(size) };
     file.open(Opened { epoch: claim.clip.epoch, version, total: Some(size), ranges: false }).await?;
-    let mut chunks = inner.parts.store.read(&claim.lease.key, 0..size).await?;
+    let mut chunks = inner.parts.store.read_pinned(&claim.lease.key, 0..size, pin).await?;
     let (mut writer, mut hasher) = (file.writer(0), Hasher::new());
     while let Some(chunk) = chunks.try_next().await? {
         hasher = hasher.updated(vec![chunk.clone()]).await;

@@ -78,7 +78,7 @@ impl FillEngine {
         loop {
             let Some(first) = self.free(&self.0.slots).await else { return Ok(Duration::ZERO) };
             drop(first);
-            let now = self.0.parts.clock.now();
+            let now = self.0.steady.now(&*self.0.parts.clock);
             let started = self.start_some(BATCH).await?;
             if started.claimed < started.room {
                 return if started.is_full { Ok(FULL) } else { self.rest(now).await };
@@ -101,7 +101,8 @@ impl FillEngine {
         if inner.closing.is_cancelled() {
             return Ok(Started::default());
         }
-        let claims = parts.catalog.claim_due(&parts.node, parts.clock.now(), parts.settings.lease, quota).await?;
+        let (now, lease) = inner.steady.take(&*parts.clock);
+        let claims = parts.catalog.claim_due(&parts.node, now, lease, quota).await?;
         let claimed = claims.len();
         let of_backlog = claims.iter().filter(|claim| claim.backlog).count();
         let is_full = of_backlog == for_backlog.len() && for_backlog.len() < room;

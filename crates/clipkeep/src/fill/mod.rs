@@ -25,6 +25,7 @@ mod registry;
 mod remove;
 mod settle;
 mod share;
+mod steady;
 mod task;
 mod through;
 
@@ -43,6 +44,7 @@ use self::{
     caps::Caps,
     pace::Pace,
     registry::{Registry, Running},
+    steady::Steady,
 };
 pub use self::{
     registry::{FillEnd, FillHandle},
@@ -127,6 +129,8 @@ struct Inner {
     /// for a clip that was claimed as due joins that very fill.
     claiming: tokio::sync::Mutex<()>,
     caps: Caps,
+    /// By which leases are taken over.
+    steady: Steady,
     slots: Arc<Semaphore>,
     /// How many of the slots backlog may take.
     backlog_slots: Arc<Semaphore>,
@@ -148,7 +152,8 @@ impl Inner {
     async fn claim(&self, key: &ClipKey, entry: &Running) -> Result<Option<Claim>, CatalogError> {
         let parts = &self.parts;
         let _claiming = self.claiming.lock().await;
-        let claim = parts.catalog.claim(key, &parts.node, parts.clock.now(), parts.settings.lease).await;
+        let (now, lease) = self.steady.take(&*parts.clock);
+        let claim = parts.catalog.claim(key, &parts.node, now, lease).await;
         let given = entry.claimed();
         Ok(claim?.or(given))
     }
@@ -162,6 +167,7 @@ impl FillEngine {
         let backlog_slots = Arc::new(Semaphore::new(parts.settings.backfill_concurrency));
         let pace = Pace::new(parts.settings.backfill_rate);
         Self(Arc::new(Inner {
+            steady: Steady::new(parts.settings.lease),
             caps: Caps::new(parts.settings.all_connections, parts.settings.host_connections),
             parts,
             registry: Registry::default(),

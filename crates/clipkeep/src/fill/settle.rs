@@ -196,7 +196,7 @@ fn judge(inner: &Inner, claim: &Claim, result: Result<(), FillError>) -> Outcome
         FillError::Stopping => return Outcome::Release,
         FillError::Incomplete(_) if last_miss => return Outcome::Rejected(why),
         FillError::Incomplete(_) => return Outcome::Retry(Fault::Source, why, None),
-        FillError::Store(_) | FillError::Catalog(_) | FillError::Disk(_) => {
+        FillError::Store(_) | FillError::NotOurs(_) | FillError::Catalog(_) | FillError::Disk(_) => {
             return Outcome::Retry(Fault::Elsewhere, why, None);
         }
     };

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     catalog::{CatalogError, Claim},
+    custody::NotOurs,
     source::SourceError,
     store::{Digest, Staged, StoreError},
 };
@@ -40,6 +41,9 @@ pub(super) enum FillError {
     /// The store did not take it.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The store is not the one that it was.
+    #[error(transparent)]
+    NotOurs(#[from] NotOurs),
     /// The catalogue did not take it, or the lease is gone.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -65,7 +69,7 @@ impl FillError {
     fn is_passing(&self) -> bool {
         match self {
             Self::Source(error) => matches!(error.verdict(), Verdict::Retry { .. } | Verdict::Missing(_)),
-            Self::Store(_) | Self::Catalog(_) | Self::LeaseLost | Self::Stopping => true,
+            Self::Store(_) | Self::NotOurs(_) | Self::Catalog(_) | Self::LeaseLost | Self::Stopping => true,
             Self::Unacceptable(_) | Self::Incomplete(_) | Self::Disk(_) | Self::NotLanded | Self::Deleted => false,
         }
     }

@@ -68,6 +68,14 @@ async fn head(answer: &mut SourceResponse) -> Result<Bytes, SourceError> {
     Ok(head.freeze())
 }
 
+impl FillEngine {
+    /// Whether a clip's source still gives something.
+    pub async fn source_lives(&self, clip: &Clip) -> bool {
+        let first = Piece { from: 0, to: Some(FIRST), if_range: None };
+        !clip.source_url.is_own_store() && ask(&self.0, &clip.source_url, &first).await.is_ok()
+    }
+}
+
 async fn ask(inner: &Inner, url: &SourceUrl, piece: &Piece) -> Result<(SourceResponse, Option<Permit>), SourceError> {
     let permit = inner.caps.acquire(&host_of(url)).await;
     Ok((inner.parts.source.get(url, Some(piece)).await?, permit))

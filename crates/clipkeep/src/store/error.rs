@@ -43,6 +43,12 @@ pub enum StoreError {
         /// The store's short word for it.
         why: String,
     },
+    /// The object is another one than was read before: somebody wrote it anew.
+    #[error("{key} was written anew in the store")]
+    Changed {
+        /// Which object.
+        key: ObjectKey,
+    },
     /// The object is not what it should be: a length differs, a body ends early.
     #[error("{key} is damaged in the store: expected {expected} bytes, found {found}")]
     Damaged {

@@ -41,12 +41,16 @@ pub(super) struct Folder {
 pub(super) struct StagedFile(PathBuf);
 
 impl Folder {
-    pub(super) async fn open(root: PathBuf) -> Result<Self> {
+    pub(super) fn at(root: PathBuf) -> Self {
         let staging = root.join(".staging");
-        let made = staging.clone();
-        let why = |e: io::Error| StoreError::Setup { why: format!("making its folder: {e}") };
-        blocking(move || fs::create_dir_all(made)).await.map_err(why)?;
-        Ok(Self { root, staging })
+        Self { root, staging }
+    }
+
+    /// Makes what is not there of it.
+    pub(super) async fn make(&self) -> Result<()> {
+        let (staging, own) = (self.staging.clone(), self.root.join(".clipkeep"));
+        let made = blocking(move || fs::create_dir_all(staging).and_then(|()| fs::create_dir_all(own)));
+        made.await.map_err(|e| StoreError::Setup { why: format!("making its folder: {e}") })
     }
 
     pub(super) fn path(&self, key: &ObjectKey) -> PathBuf {
@@ -54,7 +58,9 @@ impl Folder {
     }
 
     fn staged(&self, key: &ObjectKey) -> StagedFile {
-        StagedFile(self.staging.join(format!("{key}{MARK}{}", nonce())))
+        // The folder has no folders in it.
+        let name = key.as_str().replace('/', "~");
+        StagedFile(self.staging.join(format!("{name}{MARK}{}", nonce())))
     }
 
     pub(super) async fn stage(&self, key: &ObjectKey, file: &Arc<LocalCopy>) -> Result<(Digest, StagedFile)> {
@@ -216,7 +222,8 @@ impl Folder {
 
     pub(super) async fn list_stale(&self) -> Result<Vec<StaleUpload>> {
         let staging = self.staging.clone();
-        let listed = blocking(move || fs::read_dir(staging)?.map(|entry| stale(&entry?)).collect());
+        let listed =
+            blocking(move || fs::read_dir(staging)?.filter_map(|entry| stale(&entry.ok()?).transpose()).collect());
         listed.await.map_err(|e| StoreError::Setup { why: format!("listing its staging folder: {e}") })
     }
 }
@@ -300,10 +307,15 @@ fn since_epoch(time: std::time::SystemTime) -> Timestamp {
     Timestamp::from_millis(0).plus(time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default())
 }
 
-fn stale(entry: &fs::DirEntry) -> io::Result<StaleUpload> {
+/// What is staged there; none if its upload ended meanwhile.
+fn stale(entry: &fs::DirEntry) -> io::Result<Option<StaleUpload>> {
     let upload_id = entry.file_name().to_string_lossy().into_owned();
     let key = upload_id.split(MARK).next().unwrap_or_default().to_owned();
-    Ok(StaleUpload { key, upload_id, initiated: since_epoch(entry.metadata()?.modified()?) })
+    match entry.metadata() {
+        Ok(meta) => Ok(Some(StaleUpload { key, upload_id, initiated: since_epoch(meta.modified()?) })),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
 }
 
 fn remove_where(staging: &Path, goes: impl Fn(&str) -> bool) -> io::Result<usize> {

@@ -49,6 +49,11 @@ impl Prefix {
         self.object(&format!(".clipkeep-doctor-{nonce}"))
     }
 
+    /// The object that says whose store it is.
+    pub(super) fn marker(&self) -> ObjectKey {
+        self.object(".clipkeep/catalog")
+    }
+
     /// What the names of all objects under this prefix begin with.
     pub(super) fn listing(&self) -> String {
         if self.0.is_root() { String::new() } else { format!("{}/", self.0) }

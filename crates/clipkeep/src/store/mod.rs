@@ -14,6 +14,8 @@ mod folder;
 mod hash;
 mod key;
 mod list;
+mod marker;
+mod pin;
 mod probe;
 mod s3;
 mod stale;
@@ -30,6 +32,8 @@ pub use self::{
     hash::Hasher,
     key::ObjectKey,
     list::Listed,
+    marker::Marker,
+    pin::Pin,
     probe::ProbeFailure,
 };
 use self::{folder::Folder, key::Prefix, s3::S3};
@@ -101,17 +105,32 @@ enum Place {
 }
 
 impl Store {
-    /// Opens the store. Makes the folder where it is one; asks nothing of a
-    /// bucket (see [`Store::probe`]).
+    /// Opens the store, and makes the folder where it is one.
     pub async fn open(target: StoreTarget, limits: UploadLimits) -> Result<Self> {
+        let store = Self::at(target, limits)?;
+        store.make().await?;
+        Ok(store)
+    }
+
+    /// The store, as it is found: nothing is made, and nothing is asked of a
+    /// bucket (see [`Store::probe`]).
+    pub fn at(target: StoreTarget, limits: UploadLimits) -> Result<Self> {
         Ok(Self(match target {
-            StoreTarget::Folder(root) => Place::Folder(Arc::new(Folder::open(root).await?)),
+            StoreTarget::Folder(root) => Place::Folder(Arc::new(Folder::at(root))),
             StoreTarget::S3 { bucket, prefix, settings } => {
                 let prefix = Prefix::parse(&prefix)
                     .ok_or_else(|| StoreError::Setup { why: "its prefix is no valid path".to_owned() })?;
                 Place::S3(Arc::new(S3::open(&bucket, prefix, settings, limits)?))
             }
         }))
+    }
+
+    /// Makes the folder, where it is one.
+    pub async fn make(&self) -> Result<()> {
+        match &self.0 {
+            Place::Folder(folder) => folder.make().await,
+            Place::S3(_) => Ok(()),
+        }
     }
 
     /// The requests to the bucket; none leave for a folder.
@@ -181,6 +200,15 @@ impl Store {
         self.read_object(&self.object_key(key), range).await
     }
 
+    /// The same, of the very object that `pin` means, or [`StoreError::Changed`]:
+    /// what is read in several requests is of one.
+    pub async fn read_pinned(&self, key: &ClipKey, range: Range<u64>, pin: &Pin) -> Result<ByteStream> {
+        match &self.0 {
+            Place::Folder(folder) => folder.read(&self.object_key(key), range).await,
+            Place::S3(s3) => s3.read(&self.object_key(key), range, pin).await,
+        }
+    }
+
     /// Reads a clip's whole object and tells what it is.
     pub async fn hash(&self, key: &ClipKey) -> Result<Digest> {
         self.hash_object(&self.object_key(key)).await
@@ -243,7 +271,7 @@ impl Store {
     async fn read_object(&self, key: &ObjectKey, range: Range<u64>) -> Result<ByteStream> {
         match &self.0 {
             Place::Folder(folder) => folder.read(key, range).await,
-            Place::S3(s3) => s3.read(key, range).await,
+            Place::S3(s3) => s3.read(key, range, &Pin::default()).await,
         }
     }
 

@@ -24,11 +24,7 @@ impl Store {
     /// can have, and tells the first step that failed.
     pub async fn probe(&self) -> Result<(), ProbeFailure> {
         let at = |step| move |source| ProbeFailure { step, source };
-        let prefix = match &self.0 {
-            Place::Folder(_) => &Prefix::default(),
-            Place::S3(s3) => s3.prefix(),
-        };
-        let key = prefix.doctor(&nonce());
+        let key = self.prefix().doctor(&nonce());
         let bytes = Bytes::from(nonce());
         self.write_small(&key, &bytes).await.map_err(at("write an object"))?;
         let read = self.read_back(&key, &bytes).await;
@@ -40,7 +36,14 @@ impl Store {
         deleted.map_err(at("delete an object"))
     }
 
-    async fn write_small(&self, key: &ObjectKey, bytes: &Bytes) -> Result<()> {
+    pub(super) fn prefix(&self) -> Prefix {
+        match &self.0 {
+            Place::Folder(_) => Prefix::default(),
+            Place::S3(s3) => s3.prefix().clone(),
+        }
+    }
+
+    pub(super) async fn write_small(&self, key: &ObjectKey, bytes: &Bytes) -> Result<()> {
         match &self.0 {
             Place::Folder(folder) => folder.write_small(key, bytes.clone()).await,
             Place::S3(s3) => s3.put(key, bytes, &Attributes::new()).await,

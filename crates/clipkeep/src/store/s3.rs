@@ -18,7 +18,7 @@ use url::{Host, Url};
 use clipkeep_core::config::S3Settings;
 
 use super::{
-    ByteStream, ObjectKey, ObjectMeta, Result, StoreError, UploadLimits, counted::Counted, error::from_client,
+    ByteStream, ObjectKey, ObjectMeta, Pin, Result, StoreError, UploadLimits, counted::Counted, error::from_client,
     key::Prefix,
 };
 use crate::{operations::Operations, tls};
@@ -111,12 +111,23 @@ impl S3 {
         self.client.copy(from.path(), to.path()).await.map_err(|e| from_client("copying", from, &e))
     }
 
-    pub(super) async fn read(&self, key: &ObjectKey, range: Range<u64>) -> Result<ByteStream> {
+    pub(super) async fn read(&self, key: &ObjectKey, range: Range<u64>, pin: &Pin) -> Result<ByteStream> {
         if range.is_empty() {
             return Ok(stream::empty().boxed());
         }
-        let options = GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
-        let got = self.client.get_opts(key.path(), options).await.map_err(|e| from_client("reading", key, &e))?;
+        let options = GetOptions {
+            range: Some(GetRange::Bounded(range.clone())),
+            if_match: pin.tag().map(str::to_owned),
+            ..GetOptions::default()
+        };
+        let got = match self.client.get_opts(key.path(), options).await {
+            Err(object_store::Error::Precondition { .. }) => return Err(StoreError::Changed { key: key.clone() }),
+            got => got.map_err(|e| from_client("reading", key, &e))?,
+        };
+        // A gateway may not know conditions; the answer's own tag tells as well.
+        if got.meta.e_tag.clone().is_some_and(|tag| !pin.fits(tag)) {
+            return Err(StoreError::Changed { key: key.clone() });
+        }
         let of = key.clone();
         let body = got.into_stream().map_err(move |e| from_client("reading", &of, &e));
         Ok(exactly(range.end - range.start, body.boxed(), key.clone()))

@@ -38,6 +38,7 @@ use self::{
 use crate::{
     catalog::{Catalog, CatalogError, group::HookWriter},
     costs::BudgetWatch,
+    custody,
     fill::FillEngine,
     provider::Providers,
     store::Store,
@@ -219,9 +220,14 @@ impl Sweep {
         step("at_risk", unfinished, risk::run(self, &mut report.risk)).await;
     }
 
-    /// The steps that remove objects.
+    /// The steps that remove objects. An object that is not there counts as
+    /// removed, so they wait for a store that is away.
     async fn remove(&self, report: &mut Report) {
         let unfinished = &mut report.unfinished;
+        if let Err(error) = custody::take(&*self.parts.catalog, &self.parts.store).await {
+            tracing::warn!(error = &error as &dyn Error, "nothing is removed");
+            return unfinished.push("removals");
+        }
         step("retention", unfinished, self.retain(&mut report.retention)).await;
         step("partings", unfinished, self.part(&mut report.partings)).await;
         step("tombstones", unfinished, self.bury(&mut report.tombstones)).await;

@@ -17,10 +17,10 @@ use futures_util::{
 use super::error::ApiError;
 use crate::{
     app::App,
-    cache::{Shelved, Stretch, Where},
+    cache::{Object, Shelved, Stretch, Where},
     fill::local::{Ended, Viewer},
     source::SourceError,
-    store::{Store, StoreError},
+    store::{Pin, Store, StoreError},
 };
 
 /// Why a body broke off. The connection then ends without a clean end.
@@ -44,6 +44,8 @@ pub(super) enum Unopened {
     Failed(ApiError),
     /// The copy is no longer what it was: look again.
     Outdated,
+    /// Nor is the object in the store.
+    Changed,
 }
 
 /// The body. Its first bytes are in hand when this returns, so that a source or
@@ -62,7 +64,12 @@ pub(super) async fn open(app: &App, key: &ClipKey, shelved: &Shelved, planned: P
         Where::Mapped(file) => Ok(mapped(file, stretches)),
         Where::Store(object) => {
             let chunks = stretches.into_iter().map(|stretch| stored(&app.store, object, stretch));
-            started(key, stream::iter(chunks.collect::<Vec<_>>()).flatten().boxed()).await
+            let begun = started(key, stream::iter(chunks.collect::<Vec<_>>()).flatten().boxed()).await;
+            if matches!(begun, Err(Unopened::Changed)) {
+                app.cache.hear_changed(&object.0).await;
+                return Err(Unopened::Outdated);
+            }
+            begun
         }
         Where::Source(through) => {
             let chunks = stretches.into_iter().map(|stretch| match stretch {
@@ -111,12 +118,12 @@ fn slice(file: &Bytes, range: Range<u64>) -> Bytes {
     file.slice(at(range.start)..at(range.end))
 }
 
-fn stored(store: &Arc<Store>, key: &ClipKey, stretch: Stretch) -> Chunks {
+fn stored(store: &Arc<Store>, object: &Arc<(Object, Pin)>, stretch: Stretch) -> Chunks {
     match stretch {
         Stretch::Bytes(bytes) => in_memory(bytes),
         Stretch::File(range) => {
-            let (store, key) = (Arc::clone(store), key.clone());
-            let read = async move { store.read(&key, range).await };
+            let (store, of) = (Arc::clone(store), Arc::clone(object));
+            let read = async move { store.read_pinned(&of.0.object, range, &of.1).await };
             stream::once(read).try_flatten().map_err(BodyError::from).boxed()
         }
     }
@@ -160,6 +167,7 @@ async fn started(key: &ClipKey, mut chunks: Chunks) -> Result<Body, Unopened> {
         Ok(Some(Ok(first))) => first,
         Ok(None) => return Ok(Body::empty()),
         Ok(Some(Err(BodyError::Copy(_)))) => return Err(Unopened::Outdated),
+        Ok(Some(Err(BodyError::Store(StoreError::Changed { .. })))) => return Err(Unopened::Changed),
         Ok(Some(Err(BodyError::Source(error)))) => {
             return Err(Unopened::Failed(ApiError::unavailable("the source did not answer", error)));
         }

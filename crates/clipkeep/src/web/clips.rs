@@ -149,7 +149,7 @@ async fn clip_response(
                 found = look_up(app, &key, request, link.as_ref()).await?;
                 continue;
             }
-            Err(Unopened::Outdated) => return Err(come_again(&key)),
+            Err(Unopened::Outdated | Unopened::Changed) => return Err(come_again(&key)),
         }
         response.headers_mut().insert("server-timing", server_timing(&[("total", asked.began.elapsed())]));
         asked.link = link.as_ref().map(|link| link.expires);
@@ -210,7 +210,7 @@ async fn look_up(
         let came = match &shelved.bytes {
             Where::Mapped(_) => CacheStatus::Hit,
             Where::Store(_) | Where::Source(_) => CacheStatus::Miss,
-            Where::Coming(coming) if coming.is_complete() => CacheStatus::Hit,
+            Where::Coming(coming) if coming.is_here() => CacheStatus::Hit,
             Where::Coming(_) => CacheStatus::Collapsed,
         };
         return Ok(Found::Clip(shelved, came));
@@ -237,7 +237,7 @@ async fn look_up(
     let shelved = shelved.await?;
     let came = match &shelved.bytes {
         Where::Mapped(_) => CacheStatus::Hit,
-        Where::Coming(coming) if coming.is_complete() => CacheStatus::Hit,
+        Where::Coming(coming) if coming.is_here() => CacheStatus::Hit,
         Where::Coming(_) if !first => CacheStatus::Collapsed,
         Where::Coming(_) | Where::Store(_) | Where::Source(_) => CacheStatus::Miss,
     };

@@ -25,15 +25,17 @@ use super::{
 use crate::{
     app::App,
     cache::{Coming, Object, Shelved, Where, mmap},
-    catalog::{CatalogError, Pinned},
+    catalog::{CatalogError, HEARD, Pinned},
     faststart::{Fast, Look, find},
     fill::{
         FillEnd, FillHandle,
         local::{Ended, LocalCopy, Order},
     },
-    store::{Store, StoreError},
+    store::{Pin, Store, StoreError},
 };
 
+/// When to come again for a clip that begins to be fetched once more.
+const MEND_SECS: u32 = 5;
 /// The versions of a source that one request waits for.
 const VERSIONS: usize = 3;
 
@@ -128,9 +130,12 @@ fn representations(
 }
 
 async fn stored(app: &App, clip: &Clip, sealed: &Sealed) -> Result<Shelved, ApiError> {
+    if app.catalog.is_damaged(&clip.key, clip.epoch).await? {
+        mend(app, clip).await?;
+    }
     let bytes = match app.store.local_path(clip.object()) {
         Some(path) => Where::Mapped(map(path, sealed.size, &clip.key).await?),
-        None => in_bucket(app, clip, sealed.size).await,
+        None => in_bucket(app, clip).await?,
     };
     let fast = if app.config.fast_start { stored_view(app, clip, sealed.size).await? } else { None };
     let content_type = clip.served_type.as_ref().unwrap_or(&sealed.media.content_type);
@@ -147,13 +152,31 @@ async fn stored(app: &App, clip: &Clip, sealed: &Sealed) -> Result<Shelved, ApiE
     })
 }
 
-/// From this node's disk, where the object is or may come to.
-async fn in_bucket(app: &App, clip: &Clip, size: u64) -> Where {
-    let object = Object { key: clip.key.clone(), object: clip.object().clone(), epoch: clip.epoch, size };
-    match app.cache.copy(&object).await {
-        Some(copy) => Where::Coming(Coming::of(&copy, &copy.viewer())),
-        None => Where::Store(object.object),
+/// Bytes that are known to be damaged are not given while there are better ones:
+/// the clip is fetched again. Where its source is gone they are all there is.
+async fn mend(app: &App, clip: &Clip) -> Result<(), ApiError> {
+    const WHY: &str = "its object was found damaged, and its source lives";
+    if !app.engine.source_lives(clip).await {
+        tracing::error!(clip = %clip.key, "damaged, and its source is gone: what is left of it is served");
+        return Ok(());
     }
+    let now = app.clock.now();
+    app.catalog.object_lost(&clip.key, clip.epoch, now, now.plus(HEARD), WHY).await?;
+    app.engine.wake();
+    tracing::error!(clip = %clip.key, "stored no more: {WHY}");
+    Err(come_again(&clip.key).retry_after(MEND_SECS))
+}
+
+/// From this node's disk, where the object is or may come to.
+async fn in_bucket(app: &App, clip: &Clip) -> Result<Where, ApiError> {
+    let object = Object::of(clip).ok_or_else(|| come_again(&clip.key))?;
+    Ok(match app.cache.copy(&object).await {
+        Some(copy) => Where::Coming(Coming::of(&copy, &copy.viewer())),
+        None => {
+            let pin = Pin::of(object.tag.clone());
+            Where::Store(Arc::new((object, pin)))
+        }
+    })
 }
 
 pub(super) fn is_public(app: &App, clip: &Clip) -> bool {
@@ -161,7 +184,8 @@ pub(super) fn is_public(app: &App, clip: &Clip) -> bool {
 }
 
 async fn stored_view(app: &App, clip: &Clip, len: u64) -> Result<Option<Fast>, ApiError> {
-    let mut object = Stored { store: &app.store, key: clip.object() };
+    let tag = Object::of(clip).and_then(|object| object.tag);
+    let mut object = Stored { store: &app.store, key: clip.object(), pin: Pin::of(tag) };
     let unreadable = |error| ApiError::unavailable("the store did not answer", error);
     let at = match clip.view {
         Some(View::Plain) => return Ok(None),
@@ -201,13 +225,14 @@ async fn map(path: std::path::PathBuf, len: u64, key: &ClipKey) -> Result<Bytes,
 struct Stored<'a> {
     store: &'a Store,
     key: &'a ClipKey,
+    pin: Pin,
 }
 
 impl Look for Stored<'_> {
     type Error = StoreError;
 
     async fn look(&mut self, range: Range<u64>) -> Result<Bytes, StoreError> {
-        let chunks = self.store.read(self.key, range).await?;
+        let chunks = self.store.read_pinned(self.key, range, &self.pin).await?;
         let all = |mut all: BytesMut, chunk: Bytes| {
             all.extend_from_slice(&chunk);
             std::future::ready(Ok(all))

@@ -13,6 +13,7 @@ mod clients;
 pub(crate) mod cold;
 mod costs;
 mod crash;
+mod custody;
 mod day;
 mod delivery;
 mod explain;

@@ -28,11 +28,10 @@ use super::{
 
 type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
-/// Reads what the world was told since, in an order that later transactions do
-/// not disturb: only those are read before which none is open any more.
+/// Reads what the world was told since, up to where nothing comes in between any
+/// more ([`settled`]).
 pub const EVENTS: &str = "SELECT tx, id, at, type, provider, request_id, key, detail, tenant FROM events \
-    WHERE (tx, id) > ($1, $2) AND tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint \
-    ORDER BY tx, id LIMIT $3";
+    WHERE (tx, id) > ($1, $2) AND tx <= $4 ORDER BY tx, id LIMIT $3";
 
 /// Finds events whose time has come, the earliest of each subject.
 pub const DUE: &str = "SELECT d.tx, d.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, e.tenant, \
@@ -54,24 +53,24 @@ pub const ADVANCE: &str = "UPDATE deliveries d SET next_at = $3 WHERE d.endpoint
 impl Outbox for PostgresCatalog {
     async fn events(&self, after: Position, limit: u32) -> Result<Vec<(Position, Event)>> {
         let limit = i64::from(page::size(limit));
-        let read = async |client| all(&client, EVENTS, &[&after.tx, &after.id, &limit], row::event).await;
+        let read = async |client: Object| {
+            let settled = settled(&client).await?;
+            all(&client, EVENTS, &[&after.tx, &after.id, &limit, &settled], row::event).await
+        };
         on(&self.pool, "reading events", read).await
     }
 
     async fn last_event(&self) -> Result<Position> {
-        const SQL: &str = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS open";
-        let read = async |client| first(&client, SQL, &[], |row| Ok(row.try_get::<_, i64>("open")?)).await;
-        let open = on(&self.pool, "reading events", read).await?;
-        Ok(Position { tx: open.unwrap_or_default() - 1, id: i64::MAX })
+        let tx = on(&self.pool, "reading events", async |client: Object| settled(&client).await).await?;
+        Ok(Position { tx, id: i64::MAX })
     }
 
     async fn may_be_known(&self, position: Position) -> Result<bool> {
-        // No transaction with this number or a higher one has ended, and what is
-        // handed out lies before all that are open: this only ever rises.
-        const SQL: &str = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next";
-        let read = async |client| first(&client, SQL, &[], |row| Ok(row.try_get::<_, i64>("next")?)).await;
-        let next = on(&self.pool, "reading events", read).await?;
-        Ok(position.tx < next.unwrap_or_default())
+        // What is handed out is no higher, and this only ever rises.
+        const SQL: &str = "SELECT last_value FROM event_positions";
+        let read = async |client| first(&client, SQL, &[], |row| Ok(row.try_get::<_, i64>(0)?)).await;
+        let last = on(&self.pool, "reading events", read).await?;
+        Ok(position.tx <= last.unwrap_or_default())
     }
 
     async fn list_events(
@@ -170,6 +169,13 @@ impl Outbox for PostgresCatalog {
     }
 }
 
+/// Up to which number all events are there. For statements that come after it.
+pub(super) async fn settled(client: &impl GenericClient) -> Result<i64> {
+    const SQL: &str = "SELECT events_settled()";
+    let settled = first(client, SQL, &[], |row| Ok(row.try_get::<_, i64>(0)?)).await?;
+    Ok(settled.unwrap_or_default())
+}
+
 async fn run(client: &impl GenericClient, sql: &str, params: Params<'_>) -> Result<u64> {
     let statement = client.prepare_cached(sql).await?;
     Ok(client.execute(&statement, params).await?)
@@ -185,7 +191,7 @@ async fn list(
         "SELECT tx, id, at, type, provider, request_id, key, detail, ",
         whose!("events"),
         " FROM events \
-        WHERE (tx, id) > ($3, $4) AND tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint \
+        WHERE (tx, id) > ($4, $5) AND tx <= $3 \
         AND CASE WHEN $1::text IS NULL THEN type NOT IN ",
         notices!(),
         " ELSE type = $1 END ORDER BY tx, id LIMIT $2"
@@ -194,17 +200,18 @@ async fn list(
         "SELECT tx, id, at, type, provider, request_id, key, detail, ",
         whose!("events"),
         " FROM events \
-        WHERE tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint \
+        WHERE tx <= $3 \
         AND CASE WHEN $1::text IS NULL THEN type NOT IN ",
         notices!(),
         " ELSE type = $1 END \
         ORDER BY tx DESC, id DESC LIMIT $2"
     );
     let (kind, limit) = (kind.map(EventType::as_str), i64::from(page::size(limit)));
+    let settled = settled(client).await?;
     if let Some(after) = after {
-        return all(client, AFTER, &[&kind, &limit, &after.tx, &after.id], row::event).await;
+        return all(client, AFTER, &[&kind, &limit, &settled, &after.tx, &after.id], row::event).await;
     }
-    let mut newest = all(client, NEWEST, &[&kind, &limit], row::event).await?;
+    let mut newest = all(client, NEWEST, &[&kind, &limit, &settled], row::event).await?;
     newest.reverse();
     Ok(newest)
 }
@@ -217,7 +224,7 @@ async fn claim(
     until: Timestamp,
 ) -> Result<Option<EndpointLease>> {
     const NEW: &str = "INSERT INTO endpoints (endpoint, tx, id, lease_until, fence) \
-        SELECT $1, pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1, 9223372036854775807, 0, 0 \
+        SELECT $1, events_settled(), 9223372036854775807, 0, 0 \
         WHERE NOT EXISTS (SELECT 1 FROM endpoints WHERE endpoint = $1) ON CONFLICT DO NOTHING";
     const CLAIM: &str = "UPDATE endpoints SET lease_node = $2, lease_until = $4, fence = fence + 1 \
         WHERE endpoint = $1 AND (lease_until <= $3 OR lease_node = $2) RETURNING fence, tx, id";

@@ -1,35 +1,24 @@
-//! A database that was restored from a dump: its events carry the numbers of
-//! another server's transactions.
+//! A database whose events were copied from another without the counter that
+//! numbers them.
 
 use deadpool_postgres::Object;
 
 use super::super::{CatalogError, Result};
 
-/// Whether an event, or an endpoint's place, is from a transaction that is still
-/// to come on this server.
-const FOREIGN: &str = "SELECT EXISTS (SELECT 1 FROM events \
-    WHERE tx >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint) OR EXISTS (SELECT 1 FROM endpoints \
-    WHERE tx >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint)";
+/// Puts the counter after all events and all that was told of them, if it is
+/// not. Without this, new events would lie before what was told already, and
+/// nobody would hear of them.
+const GO_ON: &str = "SELECT setval('event_positions', told) FROM (SELECT \
+    greatest((SELECT max(tx) FROM events), (SELECT max(tx) FROM endpoints)) AS told) t \
+    WHERE told > (SELECT last_value FROM event_positions)";
 
-/// All of them keep their order by `id`, before whatever comes. An endpoint may
-/// be told twice of what was written at the same time, but of nothing never.
-const RENUMBER: &str = "
-    UPDATE endpoints e SET tx = 0, id = coalesce(
-        (SELECT min(v.id) - 1 FROM events v WHERE (v.tx, v.id) > (e.tx, e.id)), (SELECT max(id) FROM events), 0);
-    UPDATE deliveries SET tx = 0;
-    UPDATE events SET tx = 0 WHERE tx <> 0";
-
-/// Puts events in front of what comes, if they are another server's. For a node
-/// that opens the catalogue; several at once take turns. Without this, new
-/// events would lie before what was told already, and nobody would hear of them.
+/// Has new events come after all that are there. For a node that opens the
+/// catalogue; several at once take turns.
 pub(super) async fn renumber(client: &mut Object) -> Result<()> {
     let tx = client.transaction().await?;
     tx.batch_execute("SELECT pg_advisory_xact_lock(x'636c69706b656570'::bigint)").await?;
-    let foreign: bool = tx.query_one(FOREIGN, &[]).await?.try_get(0).map_err(CatalogError::from)?;
-    if foreign {
-        tracing::warn!("this database was restored from another server: its events are numbered anew");
-        tx.batch_execute("SET LOCAL statement_timeout = 600000").await?;
-        tx.batch_execute(RENUMBER).await?;
+    if tx.query_opt(GO_ON, &[]).await.map_err(CatalogError::from)?.is_some() {
+        tracing::warn!("this database was restored from another server: its events are numbered on from there");
     }
     Ok(tx.commit().await?)
 }

@@ -7,6 +7,7 @@ use clipkeep_core::{
     id::{Provider, RequestId, Tenant},
     time::Timestamp,
 };
+use deadpool_postgres::Object;
 
 use super::{
     super::{
@@ -16,6 +17,7 @@ use super::{
     },
     PostgresCatalog,
     find::{all, first},
+    outbox::settled,
     pool::on,
     record,
 };
@@ -26,12 +28,11 @@ pub const AT_RISK: &str = select_clips!(
     AND c.source_expires_at IS NOT NULL AND c.source_expires_at <= $2 ORDER BY c.source_expires_at, c.key LIMIT $3"
 );
 
-/// Reads what happened, and whose it is, in an order that later transactions do
-/// not disturb.
+/// Reads what happened, and whose it is, up to where nothing comes in between any
+/// more ([`settled`]).
 pub const EVENTS: &str = "SELECT e.tx, e.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, e.tenant, coalesce(e.tenant, g.tenant) AS whose \
     FROM events e LEFT JOIN generations g ON g.request_id = e.request_id AND g.provider = e.provider \
-    WHERE (e.tx, e.id) > ($1, $2) AND e.tx < pg_snapshot_xmin(pg_current_snapshot())::text::bigint \
-    ORDER BY e.tx, e.id LIMIT $3";
+    WHERE (e.tx, e.id) > ($1, $2) AND e.tx <= $4 ORDER BY e.tx, e.id LIMIT $3";
 
 #[async_trait]
 impl Tenants for PostgresCatalog {
@@ -67,8 +68,10 @@ impl Tenants for PostgresCatalog {
 
     async fn own_events(&self, tenant: &Tenant, after: Position, limit: u32) -> Result<Vec<(Position, Option<Event>)>> {
         let limit = i64::from(page::size(limit));
-        let read =
-            async |client| all(&client, EVENTS, &[&after.tx, &after.id, &limit], |row| own_event(row, tenant)).await;
+        let read = async |client: Object| {
+            let settled = settled(&client).await?;
+            all(&client, EVENTS, &[&after.tx, &after.id, &limit, &settled], |row| own_event(row, tenant)).await
+        };
         on(&self.pool, "reading events", read).await
     }
 }

@@ -7,7 +7,7 @@ use tokio_postgres::types::ToSql;
 
 use super::{
     super::{
-        AgedClip, Cursor, Deletion, Result, StoredObject, Upkeep,
+        AgedClip, CatalogError, Cursor, Deletion, Result, StoredObject, Upkeep,
         merge::without_nul,
         page,
         row::{self, Columns as _},
@@ -84,10 +84,16 @@ const OBJECT_LOST: &str = "WITH these AS (SELECT key FROM clips WHERE state = 's
     SELECT $2, 'clip.revised', provider, request_id, key FROM again) \
     INSERT INTO history (key, at, event, detail) SELECT key, $2, 'object_lost', $3 FROM again";
 
-const DAMAGED: &str = "INSERT INTO history (key, at, event, detail) \
+const DAMAGED: &str = "WITH told AS (INSERT INTO history (key, at, event, detail) \
     SELECT key, $3, 'damaged', $4 FROM clips c WHERE key = $1 AND epoch = $2 AND state = 'stored' \
     AND NOT EXISTS (SELECT 1 FROM (SELECT at, event, detail FROM history WHERE key = $1 ORDER BY id DESC LIMIT 1) l \
-    WHERE l.event = 'damaged' AND l.detail = $4 AND l.at >= c.verified_at)";
+    WHERE l.event = 'damaged' AND l.detail = $4 AND l.at >= c.verified_at) RETURNING key) \
+    INSERT INTO events (at, type, provider, request_id, key) \
+    SELECT $3, 'clip.revised', provider, request_id, key FROM clips WHERE key IN (SELECT key FROM told)";
+
+const IS_DAMAGED: &str = "SELECT 1 FROM clips c WHERE key = $1 AND epoch = $2 AND state = 'stored' \
+    AND EXISTS (SELECT 1 FROM history h WHERE h.key = c.key AND h.event = 'damaged' \
+    AND h.at >= c.verified_at AND h.at >= c.stored_at)";
 
 const VERIFIED: &str = "UPDATE clips SET verified_at = $3 WHERE key = $1 AND epoch = $2 AND state = 'stored'";
 
@@ -179,6 +185,14 @@ async fn object_lost(
 
 #[async_trait]
 impl Upkeep for PostgresCatalog {
+    async fn identity(&self) -> Result<String> {
+        let read = async |client: Object| {
+            let id = client.query_one("SELECT id FROM identity", &[]).await?.try_get("id");
+            id.map_err(CatalogError::from)
+        };
+        on(&self.pool, "reading the catalogue's id", read).await
+    }
+
     async fn delete(&self, key: &ClipKey, at: Timestamp, remove_at: Timestamp, why: &str) -> Result<Deletion> {
         on(&self.pool, "deleting a clip", async |mut client| again!(delete(&mut client, key, at, remove_at, why))).await
     }
@@ -274,6 +288,12 @@ impl Upkeep for PostgresCatalog {
     async fn verified(&self, key: &ClipKey, epoch: i64, at: Timestamp) -> Result<()> {
         let mark = async |client| execute(&client, VERIFIED, &[&key.as_str(), &epoch, &at.millis()]).await.map(drop);
         on(&self.pool, "marking a clip verified", mark).await
+    }
+
+    async fn is_damaged(&self, key: &ClipKey, epoch: i64) -> Result<bool> {
+        let params: &[&(dyn ToSql + Sync)] = &[&key.as_str(), &epoch];
+        let look = async |client| first(&client, IS_DAMAGED, params, |_| Ok(())).await;
+        on(&self.pool, "looking for damage", look).await.map(|found: Option<()>| found.is_some())
     }
 
     async fn damaged(&self, key: &ClipKey, epoch: i64, at: Timestamp, what: &str) -> Result<()> {

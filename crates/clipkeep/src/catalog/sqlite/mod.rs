@@ -54,6 +54,9 @@ use super::{
 /// How long a statement waits for another process's lock.
 const BUSY: Duration = Duration::from_secs(5);
 
+/// How long opening the file waits for one, as long as a write does.
+const OPENING: Duration = Duration::from_secs(25);
+
 /// The catalogue in a SQLite file.
 pub struct SqliteCatalog {
     writer: Writer,
@@ -68,7 +71,9 @@ impl SqliteCatalog {
         let file = path.to_owned();
         let writer = tokio::task::spawn_blocking(move || {
             let mut connection = create(&file)?;
+            connection.busy_timeout(OPENING).map_err(CatalogError::from)?;
             migrate(&mut connection)?;
+            connection.busy_timeout(BUSY).map_err(CatalogError::from)?;
             Writer::start(connection).map_err(OpenError::from)
         });
         let writer = writer.await.map_err(|error| CatalogError::unavailable("opening the SQLite file", error))??;
@@ -112,7 +117,9 @@ fn write_ahead(connection: &Connection) -> Result<String> {
     let began = std::time::Instant::now();
     loop {
         match connection.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0)) {
-            Err(error) if is_busy(&error) && began.elapsed() < BUSY => std::thread::yield_now(),
+            Err(error) if is_busy(&error) && began.elapsed() < OPENING => {
+                std::thread::park_timeout(Duration::from_millis(5))
+            }
             mode => return Ok(mode?),
         }
     }
@@ -183,7 +190,7 @@ impl Columns for Row<'_> {
 impl Catalog for SqliteCatalog {
     async fn record_hooks(&self, hooks: &[HookRecord]) -> Result<Vec<HookOutcome>> {
         let (hooks, rules) = (hooks.to_vec(), Arc::clone(&self.rules));
-        self.writer.write("recording webhooks", move |tx| record::hooks(tx, &rules, &hooks)).await
+        self.writer.write_soon("recording webhooks", move |tx| record::hooks(tx, &rules, &hooks)).await
     }
 
     async fn register(&self, registration: &Registration) -> Result<Generation> {

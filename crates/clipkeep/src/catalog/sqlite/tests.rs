@@ -139,3 +139,45 @@ async fn another_process_reads_beside_an_open_write() {
     held.unwrap();
     assert!(seen.is_some());
 }
+
+/// Holds the file's write lock from outside for a while.
+fn lock(bed: &Bed, span: std::time::Duration) -> tokio::task::JoinHandle<()> {
+    let file = Connection::open(bed.folder.path().join("new/clipkeep.db")).unwrap();
+    file.execute_batch("BEGIN IMMEDIATE").unwrap();
+    tokio::spawn(async move {
+        tokio::time::sleep(span).await;
+        file.execute_batch("ROLLBACK").unwrap();
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h27_a_webhook_hears_soon_that_the_file_is_locked_and_all_else_waits() {
+    let bed = bed().await;
+    let held = lock(&bed, BUSY + std::time::Duration::from_secs(2));
+    let hooks = [hook("a", "p")];
+    let (webhook, other, also) = tokio::join!(
+        bed.catalog.record_hooks(&hooks),
+        bed.catalog.writer.write("asking", |_| Ok(1)),
+        bed.catalog.writer.write_unsynced("asking", |_| Ok(2)),
+    );
+    let told = crate::chain::chain(&webhook.unwrap_err());
+    assert!(told.contains("recording webhooks") && told.contains("database is locked"), "{told}");
+    assert_eq!((other.unwrap(), also.unwrap()), (1, 2));
+    held.await.unwrap();
+    bed.catalog.record_hooks(&hooks).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h27_a_new_file_that_is_locked_is_opened_when_it_is_let_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clipkeep.db");
+    let file = Connection::open(&path).unwrap();
+    file.execute_batch("BEGIN IMMEDIATE; CREATE TABLE theirs (n)").unwrap();
+    let held = tokio::spawn(async move {
+        tokio::time::sleep(BUSY + std::time::Duration::from_secs(1)).await;
+        file.execute_batch("ROLLBACK").unwrap();
+    });
+    let catalog = SqliteCatalog::open(&path, Rules::default()).await.unwrap();
+    assert_eq!(catalog.count_by_state().await.unwrap(), []);
+    held.await.unwrap();
+}

@@ -113,7 +113,10 @@ fn damaged(tx: &Connection, key: &ClipKey, epoch: i64, at: Timestamp, what: &str
         WHERE l.event = 'damaged' AND l.detail = ?3 AND l.at >= c.verified_at)";
     let what = without_nul(what);
     match first(tx, SQL, (key.as_str(), epoch, &what), |_| Ok(()))? {
-        Some(()) => tell(tx, &Line { key: key.clone(), at, event: "damaged", detail: Some(what) }),
+        Some(()) => {
+            announce(tx, key, at, EventType::ClipRevised, None)?;
+            tell(tx, &Line { key: key.clone(), at, event: "damaged", detail: Some(what) })
+        }
         None => Ok(()),
     }
 }
@@ -139,6 +142,11 @@ fn begin_run(tx: &Connection, name: &str, now: Timestamp) -> Result<Timestamp> {
 
 #[async_trait]
 impl Upkeep for SqliteCatalog {
+    async fn identity(&self) -> Result<String> {
+        let read = |db: &Connection| Ok(db.query_row("SELECT id FROM identity", (), |row| row.get(0))?);
+        self.readers.read("reading the catalogue's id", read).await
+    }
+
     async fn delete(&self, key: &ClipKey, at: Timestamp, remove_at: Timestamp, why: &str) -> Result<Deletion> {
         let (key, why) = (key.clone(), why.to_owned());
         self.writer.write("deleting a clip", move |tx| delete(tx, &key, at, remove_at, &why)).await
@@ -236,6 +244,15 @@ impl Upkeep for SqliteCatalog {
         };
         // Lost with the power, it is verified again.
         self.writer.write_unsynced("marking a clip verified", write).await
+    }
+
+    async fn is_damaged(&self, key: &ClipKey, epoch: i64) -> Result<bool> {
+        const SQL: &str = "SELECT 1 FROM clips c WHERE key = ?1 AND epoch = ?2 AND state = 'stored' \
+        AND EXISTS (SELECT 1 FROM history h WHERE h.key = c.key AND h.event = 'damaged' \
+        AND h.at >= c.verified_at AND h.at >= c.stored_at)";
+        let key = key.clone();
+        let look = move |db: &Connection| Ok(first(db, SQL, (key.as_str(), epoch), |_| Ok(()))?.is_some());
+        self.readers.read("looking for damage", look).await
     }
 
     async fn damaged(&self, key: &ClipKey, epoch: i64, at: Timestamp, what: &str) -> Result<()> {

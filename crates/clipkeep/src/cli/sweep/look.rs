@@ -71,7 +71,7 @@ impl Look<'_> {
     }
 
     async fn drift(&self, settings: DriftSettings) -> anyhow::Result<DriftReport> {
-        let store = app::open_store(self.config).await?;
+        let store = app::store_at(self.config)?;
         let spinner = spinner(self.as_json);
         let drift = Drift {
             catalog: self.catalog,

@@ -2,12 +2,12 @@
 //! the bytes that are safely in it.
 //!
 //! The map is written after the bytes it names are on the disk, so it never
-//! promises a hole (a power cut loses at most what came since).
+//! promises a hole (a power cut loses at most what came since). It says what
+//! their checksums are, and its own: disks forget, and people move files.
 
 use std::{
     fs::{self, File},
     io::{self, Write},
-    ops::Range,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -18,21 +18,28 @@ use std::{
 use clipkeep_core::{id::ClipKey, version::SourceVersion};
 use serde::{Deserialize, Serialize};
 
-use super::{LocalCopy, Opened, blocking};
+use super::{
+    LocalCopy, Opened, blocking,
+    sums::{self, Sum},
+};
 use crate::cache::mmap;
 
 const MAP: &str = "map";
+/// No clip has it.
+const NO_EPOCH: i64 = -1;
 
 /// The map, as it is written down.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Kept {
+    /// The name of the file that it is about.
+    of: String,
     /// The content epoch the bytes belong to.
     pub epoch: i64,
     etag: Option<String>,
     last_modified: Option<String>,
     total: u64,
     /// The bytes that are there.
-    pub(super) ranges: Vec<Range<u64>>,
+    pub(super) sums: Vec<Sum>,
 }
 
 impl Kept {
@@ -46,12 +53,20 @@ impl Kept {
 impl LocalCopy {
     /// The copy that an earlier attempt left at `path`, if it can be gone on
     /// with: same content epoch, and a file that can hold what its map says.
+    /// All of it is read; what the disk did not keep is missing again.
     pub async fn resume(path: PathBuf, epoch: i64) -> Option<Arc<Self>> {
+        let copy = Self::left(path, epoch).await?;
+        copy.recall(&(0..u64::MAX)).await;
+        Some(copy)
+    }
+
+    /// The same, but nothing is read yet: it is there once it is recalled.
+    pub async fn left(path: PathBuf, epoch: i64) -> Option<Arc<Self>> {
         let found = blocking(move || {
             let kept = read_map(&path)?;
             let file = File::options().read(true).write(true).open(&path)?;
             let sound = kept.epoch == epoch && file.metadata()?.len() == kept.total;
-            let within = kept.ranges.iter().all(|range| range.start < range.end && range.end <= kept.total);
+            let within = kept.sums.iter().all(|sum| sum.start < sum.end && sum.end <= kept.total);
             if !sound || !within {
                 return Err(io::ErrorKind::InvalidData.into());
             }
@@ -81,23 +96,24 @@ impl LocalCopy {
     fn save(&self) -> io::Result<()> {
         let (file, kept) = {
             let state = self.state.lock();
-            if state.saved == state.have.sum() {
+            if state.saved == state.sums.len() + state.kept.len() {
                 return Ok(());
             }
             let Some(opened) = state.opened.as_ref().filter(|opened| opened.ranges) else { return Ok(()) };
             let Some(total) = opened.total else { return Ok(()) };
             let kept = Kept {
+                of: name(&self.path),
                 epoch: opened.epoch,
                 etag: opened.version.etag.clone(),
                 last_modified: opened.version.last_modified.clone(),
                 total,
-                ranges: state.have.ranges().to_vec(),
+                sums: state.sums.iter().chain(state.kept.iter()).cloned().collect(),
             };
             (Arc::clone(&state.file), kept)
         };
         file.sync_data()?;
         write_map(&self.path, &kept)?;
-        self.state.lock().saved = kept.ranges.iter().map(|range| range.end - range.start).sum();
+        self.state.lock().saved = kept.sums.iter().map(|sum| sum.end - sum.start).sum();
         Ok(())
     }
 }
@@ -110,8 +126,24 @@ fn map_path(path: &Path) -> PathBuf {
     name.into()
 }
 
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The map of the copy at `path`, if it is whole and of this very copy. Its last
+/// line is the checksum of what comes before.
 fn read_map(path: &Path) -> io::Result<Kept> {
-    serde_json::from_slice(&fs::read(map_path(path))?).map_err(io::Error::other)
+    let text = fs::read_to_string(map_path(path))?;
+    let (json, crc) = text.trim_end().rsplit_once('\n').ok_or(io::ErrorKind::InvalidData)?;
+    if crc != checksum(json) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let kept: Kept = serde_json::from_str(json).map_err(io::Error::other)?;
+    if kept.of == name(path) { Ok(kept) } else { Err(io::ErrorKind::InvalidData.into()) }
+}
+
+fn checksum(json: &str) -> String {
+    format!("{:08x}", sums::crc(json.as_bytes()))
 }
 
 fn write_map(path: &Path, kept: &Kept) -> io::Result<()> {
@@ -121,7 +153,8 @@ fn write_map(path: &Path, kept: &Kept) -> io::Result<()> {
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let (map, new) = (map_path(path), map_path(path).with_extension(format!("{number}.new")));
     let mut file = File::create(&new)?;
-    file.write_all(&serde_json::to_vec(kept)?)?;
+    let json = serde_json::to_string(kept)?;
+    file.write_all(format!("{json}\n{}\n", checksum(&json)).as_bytes())?;
     file.sync_data()?;
     fs::rename(new, map)
 }
@@ -177,8 +210,10 @@ pub async fn left_clips(dir: PathBuf) -> io::Result<Vec<(ClipKey, PathBuf, i64)>
             let name = entry?.file_name();
             let Some(name) = name.to_str().and_then(|name| name.strip_suffix(".map")) else { continue };
             let path = dir.join(name);
-            if let (Ok(map), Ok(key)) = (read_map(&path), name.parse()) {
-                left.push((key, path, map.epoch));
+            if let Ok(key) = name.parse() {
+                // One that cannot be read is of no version.
+                let epoch = read_map(&path).map_or(NO_EPOCH, |map| map.epoch);
+                left.push((key, path, epoch));
             }
         }
         Ok(left)

@@ -7,7 +7,10 @@
 //! next attempt.
 
 mod durable;
+mod plan;
 mod reader;
+mod recall;
+mod sums;
 mod watched;
 mod whole;
 mod writer;
@@ -29,9 +32,10 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use self::{durable::remove_map, watched::Audience, whole::Phase};
+use self::{durable::remove_map, sums::Sums, watched::Audience, whole::Phase};
 pub use self::{
     durable::{Kept, kept_clips, left_clips, remove},
+    plan::Need,
     reader::{Order, Reader, Shown, Viewer},
     writer::Writer,
 };
@@ -64,34 +68,6 @@ pub struct Opened {
     pub ranges: bool,
 }
 
-/// How badly bytes are needed that a free connection may bring.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
-    /// A viewer stands still without them.
-    Waited,
-    /// A viewer comes to them soon.
-    Wanted,
-    /// They are missing.
-    Missing,
-}
-
-impl Need {
-    /// What the next connection is for, where `open` of `most` are open: the
-    /// last one is kept for who stands still, the one before it for viewers.
-    pub const fn of_next(open: usize, most: usize) -> Self {
-        if open > 0 && open + 1 >= most {
-            Self::Waited
-        } else if open > 0 && open + 2 >= most {
-            Self::Wanted
-        } else {
-            Self::Missing
-        }
-    }
-}
-
-/// A connection's worth: less is not asked for if more is missing.
-const LEAST: u64 = 256 * 1024;
-
 struct State {
     file: Arc<File>,
     /// The whole file, where its length is known.
@@ -100,6 +76,10 @@ struct State {
     opened: Option<Opened>,
     shown: Option<Arc<Shown>>,
     have: Extents,
+    /// What was written here, summed up.
+    sums: Sums,
+    /// What an earlier run wrote, as its map says: not believed yet.
+    kept: Sums,
     phase: Phase,
     /// What viewers wait for, in the order in which they came.
     wants: BTreeMap<u64, Range<u64>>,
@@ -118,6 +98,8 @@ pub struct LocalCopy {
     audience: Audience,
     /// Held while the map is written to the disk.
     saving: Arc<tokio::sync::Mutex<()>>,
+    /// Held while what an earlier run left is looked at.
+    recalling: tokio::sync::Mutex<()>,
 }
 
 impl LocalCopy {
@@ -135,18 +117,20 @@ impl LocalCopy {
     }
 
     fn new(path: PathBuf, file: File, kept: Option<(Kept, Option<Bytes>)>) -> Arc<Self> {
-        let (opened, have, map) = match kept {
-            Some((kept, map)) => (Some(kept.opened()), kept.ranges.into_iter().collect::<Extents>(), map),
-            None => (None, Extents::default(), None),
+        let (opened, kept, map) = match kept {
+            Some((kept, map)) => (Some(kept.opened()), kept.sums.into_iter().collect(), map),
+            None => (None, Sums::default(), None),
         };
-        let saved = have.sum();
+        let saved = kept.len();
         let state = State {
             file: Arc::new(file),
             map,
             generation: 0,
             opened,
             shown: None,
-            have,
+            have: Extents::default(),
+            sums: Sums::default(),
+            kept,
             phase: Phase::Growing,
             wants: BTreeMap::new(),
             next_want: 0,
@@ -160,6 +144,7 @@ impl LocalCopy {
             wanted: Notify::new(),
             audience: Audience::default(),
             saving: Arc::default(),
+            recalling: tokio::sync::Mutex::default(),
         })
     }
 
@@ -266,6 +251,7 @@ impl LocalCopy {
         state.file = Arc::new(file);
         (state.opened, state.shown, state.map) = (None, None, None);
         (state.have, state.saved) = (Extents::default(), 0);
+        (state.sums, state.kept) = (Sums::default(), Sums::default());
         drop(state);
         self.changed.send_replace(());
         Ok(())
@@ -287,35 +273,6 @@ impl LocalCopy {
     /// Leaves the file on the disk for the next attempt.
     pub fn keep(&self) {
         self.state.lock().keep = true;
-    }
-
-    /// The next bytes to ask for, with `flying` on their way already: what a
-    /// viewer waits for, then what is in viewers' windows, then what is missing
-    /// first; as far down as `need` goes. At most `most` bytes.
-    pub fn plan(&self, flying: &Extents, need: Need, most: u64) -> Option<Range<u64>> {
-        let state = self.state.lock();
-        let total = state.opened.as_ref()?.total?;
-        let mut there = state.have.clone();
-        flying.ranges().iter().for_each(|range| there.insert(range.clone()));
-        let wants = || state.wants.values().map(|want| want.start.min(total)..want.end.min(total));
-        let waited = wants().find(|want| !want.is_empty() && there.end_from(want.start) == want.start);
-        if let Some(want) = waited {
-            // Soon there, so that the next one who waits has not long to wait.
-            let end = want.start + if need == Need::Waited { LEAST.min(most) } else { most };
-            return there.gap(want.start..end.min(want.end.max(want.start + LEAST)).min(total));
-        }
-        if need == Need::Waited {
-            return None;
-        }
-        if let Some(gap) = wants().find_map(|want| there.gap(want)) {
-            let end = gap.end.max(gap.start + LEAST).min(gap.start + most);
-            return there.gap(gap.start..end.min(total));
-        }
-        if need == Need::Wanted {
-            return None;
-        }
-        let gap = there.gap(0..total)?;
-        Some(gap.start..gap.end.min(gap.start + most))
     }
 
     /// Waits until a viewer wants something new.

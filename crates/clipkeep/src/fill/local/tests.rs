@@ -189,6 +189,116 @@ async fn case_40_a_map_that_says_more_than_the_file_holds_is_not_believed() {
     assert!(LocalCopy::resume(copy.path().to_owned(), 1).await.is_none());
 }
 
+/// A copy of 9 MiB with a hole in its middle, as a killed process left it, and
+/// what is in it.
+async fn left_behind(dir: &std::path::Path, name: &str, seed: u8) -> Vec<u8> {
+    const MIB: usize = 1 << 20;
+    let bytes: Vec<u8> = (0..9 * MIB).map(|at| (at / 251) as u8 ^ at as u8 ^ seed).collect();
+    let copy = LocalCopy::create(dir.join(name)).await.unwrap();
+    copy.open(opened(Some(bytes.len() as u64))).await.unwrap();
+    for range in [0..4 * MIB, 5 * MIB..9 * MIB] {
+        let mut writer = copy.writer(range.start as u64);
+        writer.write(Bytes::copy_from_slice(&bytes[range])).await.unwrap();
+        writer.flush().await.unwrap();
+    }
+    copy.persist().await.unwrap();
+    copy.keep();
+    bytes
+}
+
+/// What is believed of the copy after a restart, all of which must be right.
+async fn believed(dir: &std::path::Path, name: &str, bytes: &[u8]) -> Option<Vec<Range<u64>>> {
+    let copy = LocalCopy::resume(dir.join(name), 1).await?;
+    let there = copy.state.lock().have.ranges().to_vec();
+    for range in &there {
+        let read = copy.viewer().all(range.clone()).await.unwrap();
+        assert!(read == bytes[range.start as usize..range.end as usize], "{range:?}");
+    }
+    Some(there)
+}
+
+fn change(path: std::path::PathBuf, at: u64, with: impl Fn(&mut [u8])) {
+    use std::os::unix::fs::FileExt;
+    let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
+    let mut bytes = vec![0; 4096.min(usize::try_from(file.metadata().unwrap().len() - at).unwrap())];
+    file.read_exact_at(&mut bytes, at).unwrap();
+    with(&mut bytes);
+    file.write_all_at(&bytes, at).unwrap();
+}
+
+const FIRST: Range<u64> = 0..4 << 20;
+const LAST: Range<u64> = 5 << 20..9 << 20;
+
+#[tokio::test]
+async fn h22_a_byte_that_the_disk_changed_is_fetched_again_and_the_rest_is_not() {
+    for (at, kept) in [(0, LAST), ((4 << 20) - 1, LAST), (5 << 20, FIRST), (7_000_000, FIRST)] {
+        let dir = tempfile::tempdir().unwrap();
+        let bytes = left_behind(dir.path(), "a.mp4", 0).await;
+        change(dir.path().join("a.mp4"), at, |bytes| bytes[0] ^= 1);
+        assert_eq!(believed(dir.path(), "a.mp4", &bytes).await.unwrap(), [kept], "{at}");
+    }
+}
+
+#[tokio::test]
+async fn h22_pages_that_a_power_cut_left_empty_are_fetched_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = left_behind(dir.path(), "a.mp4", 0).await;
+    change(dir.path().join("a.mp4"), 8 << 20, |bytes| bytes.fill(0));
+    assert_eq!(believed(dir.path(), "a.mp4", &bytes).await.unwrap(), [FIRST]);
+}
+
+#[tokio::test]
+async fn h22_files_that_changed_places_are_not_taken_for_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = left_behind(dir.path(), "a.mp4", 0).await;
+    left_behind(dir.path(), "b.mp4", 1).await;
+    std::fs::rename(dir.path().join("b.mp4"), dir.path().join("a.mp4")).unwrap();
+    assert_eq!(believed(dir.path(), "a.mp4", &bytes).await.unwrap(), [] as [Range<u64>; 0]);
+    // Its map went along: it says of which file it is.
+    left_behind(dir.path(), "c.mp4", 1).await;
+    for end in ["", ".map"] {
+        std::fs::rename(dir.path().join(format!("c.mp4{end}")), dir.path().join(format!("d.mp4{end}"))).unwrap();
+    }
+    assert_eq!(believed(dir.path(), "d.mp4", &bytes).await, None);
+}
+
+#[tokio::test]
+async fn h22_a_map_that_is_not_whole_and_a_file_of_another_length_are_not_believed() {
+    let damage: [&dyn Fn(&std::path::Path); 5] = [
+        &|dir| std::fs::File::options().write(true).open(dir.join("a.mp4.map")).unwrap().set_len(100).unwrap(),
+        &|dir| std::fs::write(dir.join("a.mp4.map"), "").unwrap(),
+        // A digit of a checksum, of a validator, of whatever.
+        &|dir| change(dir.join("a.mp4.map"), 40, |bytes| bytes[0] ^= 1),
+        &|dir| std::fs::File::options().write(true).open(dir.join("a.mp4")).unwrap().set_len((9 << 20) + 1).unwrap(),
+        &|dir| std::fs::File::options().write(true).open(dir.join("a.mp4")).unwrap().set_len(8 << 20).unwrap(),
+    ];
+    for (number, damage) in damage.iter().enumerate() {
+        let dir = tempfile::tempdir().unwrap();
+        let bytes = left_behind(dir.path(), "a.mp4", 0).await;
+        damage(dir.path());
+        assert_eq!(believed(dir.path(), "a.mp4", &bytes).await, None, "{number}");
+    }
+}
+
+#[tokio::test]
+async fn h29_a_second_look_finds_what_the_disk_changed_since() {
+    let dir = tempfile::tempdir().unwrap();
+    left_behind(dir.path(), "a.mp4", 0).await;
+    let copy = LocalCopy::left(dir.path().join("a.mp4"), 1).await.unwrap();
+    assert!(copy.is_empty() && copy.sum() == 0, "nothing is believed unread");
+    assert_eq!(copy.look_again(0).await, Ok(Some(FIRST.end)), "of an earlier run");
+    assert_eq!(copy.len(), FIRST.end);
+    change(copy.path().to_owned(), 6 << 20, |bytes| bytes[7] ^= 1);
+    assert_eq!(copy.look_again(FIRST.end).await, Ok(Some(LAST.end)));
+    assert_eq!(copy.sum(), FIRST.end, "what nobody had read yet is missing");
+    assert_eq!(copy.look_again(0).await, Ok(Some(FIRST.end)), "of this run");
+    let mut viewer = copy.viewer();
+    change(copy.path().to_owned(), 3 << 20, |bytes| bytes[7] ^= 1);
+    assert_eq!(copy.look_again(0).await, Err(FIRST));
+    copy.spoil();
+    assert!(matches!(viewer.next(0..9).await, Err(Ended::Aborted)), "and nobody reads on");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn case_40_a_map_that_is_still_being_written_names_nothing_of_a_newer_file() {
     for _ in 0..50 {

@@ -5,7 +5,10 @@ use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
 use bytes::Bytes;
 use parking_lot::MutexGuard;
 
-use super::{LocalCopy, State, blocking};
+use super::{
+    LocalCopy, State, blocking,
+    sums::{self, Sum},
+};
 
 /// How much is collected before it goes to the disk.
 pub(super) const BATCH: usize = 256 * 1024;
@@ -70,14 +73,18 @@ impl Writer {
         drop(self.is_current()?);
         let (mut batch, file, at) = (std::mem::take(&mut self.batch), Arc::clone(&self.file), self.at);
         let end = at + batch.len() as u64;
-        self.batch = blocking(move || {
+        let (batch, crc) = blocking(move || {
+            let crc = sums::crc(&batch);
             file.write_all_at(&batch, at)?;
             batch.clear();
-            Ok(batch)
+            Ok((batch, crc))
         })
         .await?;
-        self.at = end;
-        self.is_current()?.have.insert(at..end);
+        (self.batch, self.at) = (batch, end);
+        let mut state = self.is_current()?;
+        state.have.insert(at..end);
+        state.sums.insert(Sum { start: at, end, crc });
+        drop(state);
         self.copy.changed.send_replace(());
         Ok(())
     }

@@ -14,8 +14,10 @@ use std::{path::PathBuf, time::Duration};
 use clipkeep_core::{id::ClipKey, media_type::MediaType, time::Clock};
 use serde::Serialize;
 
+pub use crate::catalog::HEARD;
 use crate::{
     catalog::{Catalog, CatalogError},
+    custody::{self, NotOurs},
     store::{Store, StoreError},
 };
 
@@ -25,10 +27,6 @@ const PAGE: u32 = 1000;
 const EXAMPLES: usize = 20;
 /// So few are never taken for a store, or a catalogue, that is the wrong one.
 const FEW: usize = 20;
-
-/// By when every node has heard that a clip is stored no more. New bytes come
-/// after that: none may stand under the old ones' ETag.
-pub const HEARD: Duration = Duration::from_secs(3);
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -113,6 +111,9 @@ pub enum DriftError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The store is not the one that the rows tell of.
+    #[error(transparent)]
+    NotOurs(#[from] NotOurs),
     /// This node's disk.
     #[error("looking through the spool folder")]
     Disk(#[from] std::io::Error),
@@ -144,6 +145,7 @@ impl Drift<'_> {
     /// until then stays mended.
     pub async fn run(&self) -> Result<DriftReport> {
         let mut report = DriftReport::default();
+        self.is_ours().await?;
         self.rows(&mut report).await?;
         if !report.stopped {
             self.objects(&mut report).await?;
@@ -154,6 +156,14 @@ impl Drift<'_> {
         }
         report.leases = self.catalog.leases_run_out(self.clock.now()).await?;
         Ok(report)
+    }
+
+    /// Nothing is concluded from a store that is away, or another's.
+    async fn is_ours(&self) -> Result<(), NotOurs> {
+        if self.settings.look_only {
+            return custody::look(self.catalog, self.store).await;
+        }
+        custody::take(self.catalog, self.store).await
     }
 }
 

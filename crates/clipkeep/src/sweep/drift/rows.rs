@@ -48,6 +48,10 @@ impl Drift<'_> {
                 report.stopped = true;
                 return Ok(());
             }
+            // It may have gone away while it was looked through.
+            if !lost.is_empty() {
+                self.is_ours().await?;
+            }
             for (row, found) in lost {
                 self.lose(&row, found, report).await?;
             }

@@ -15,6 +15,7 @@ mod names;
 mod outbox;
 mod plans;
 mod polls;
+mod positions;
 mod queue;
 mod repeats;
 mod revocations;

@@ -34,7 +34,7 @@ const LEASE: Duration = Duration::from_secs(60);
 const AT: &str = "hooks.example.com-0a1b2c3d";
 
 /// Tells the world that clips were lost, one transaction each.
-async fn tell(bed: &Bed, clips: &[&str]) {
+pub(super) async fn tell(bed: &Bed, clips: &[&str]) {
     for id in clips {
         bed.execute(&format!(
             "INSERT INTO events (at, type, provider, request_id, key, detail) \
@@ -301,7 +301,7 @@ async fn events_are_listed_newest_or_after_a_position(bed: Bed) {
     assert_eq!(list(Some(EventType::ClipStored), Some(before), 9).await, ["v"]);
 }
 
-/// A dump that is restored elsewhere brings transaction numbers that are still to come there.
+/// A dump that is restored elsewhere brings numbers that are still to come there.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_restore_from_another_server_new_events_are_told() {
     let bed = Bed::postgres().await;

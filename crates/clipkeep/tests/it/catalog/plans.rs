@@ -209,7 +209,7 @@ async fn postgres_finds_events_to_tell_by_index() {
     let (few, now) = (10_i64, 20_i64);
     let subjects: Vec<String> = (0..10).map(|n| format!("r{n}.mp4")).collect();
     let cases: [(&str, &[&(dyn ToSql + Sync)], &str); 4] = [
-        (postgres::outbox::EVENTS, &[&0_i64, &0_i64, &few], "events"),
+        (postgres::outbox::EVENTS, &[&0_i64, &0_i64, &few, &i64::MAX], "events"),
         (postgres::outbox::DUE, &[&"e", &now, &few], "deliveries_due"),
         (postgres::outbox::BLOCKED, &[&"e", &subjects], "deliveries_"),
         (postgres::outbox::ADVANCE, &[&"e", &"r1.mp4", &now], "deliveries_"),

@@ -36,6 +36,7 @@ pub(crate) enum Trouble {
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) method: Method,
+    pub(crate) path: String,
     pub(crate) query: String,
     pub(crate) len: u64,
 }
@@ -117,7 +118,8 @@ impl Shared {
     fn note(&self, request: &Request) -> Seen {
         let len = request.headers().get(header::CONTENT_LENGTH).map_or(0, |len| len.to_str().unwrap().parse().unwrap());
         let query = request.uri().query().unwrap_or_default().to_owned();
-        let seen = Seen { method: request.method().clone(), query, len };
+        let path = request.uri().path().to_owned();
+        let seen = Seen { method: request.method().clone(), path, query, len };
         self.seen.lock().push(seen.clone());
         seen
     }

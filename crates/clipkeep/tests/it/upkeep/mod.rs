@@ -44,19 +44,19 @@ macro_rules! in_both {
 use in_both;
 
 /// A node, and its store as somebody else sees it.
-struct Bed {
-    t: TestApp,
-    raw: Raw,
+pub(crate) struct Bed {
+    pub(crate) t: TestApp,
+    pub(crate) raw: Raw,
 }
 
 impl Bed {
-    async fn folder(settings: &[(&'static str, String)]) -> Self {
+    pub(crate) async fn folder(settings: &[(&'static str, String)]) -> Self {
         let t = TestApp::with(settings).await;
         let raw = Raw::Folder(t.data.path().join("clips"));
         Self { t, raw }
     }
 
-    async fn bucket(settings: &[(&'static str, String)]) -> Self {
+    pub(crate) async fn bucket(settings: &[(&'static str, String)]) -> Self {
         let place = garage::place();
         Self::before(&place, &place.aws(), settings).await
     }
@@ -71,7 +71,7 @@ impl Bed {
     }
 
     /// Stores this media as a clip; answers its row and its source.
-    async fn store(&self, id: &str, media: &Media) -> (Clip, String) {
+    pub(crate) async fn store(&self, id: &str, media: &Media) -> (Clip, String) {
         self.store_as(id, media, "").await
     }
 
@@ -82,7 +82,7 @@ impl Bed {
     }
 
     /// Looks for drift as `clipkeep sweep` does, without any grace.
-    async fn drift(&self, change: impl FnOnce(&mut DriftSettings)) -> DriftReport {
+    pub(crate) async fn drift(&self, change: impl FnOnce(&mut DriftSettings)) -> DriftReport {
         let app = &self.t.app;
         let mut settings = DriftSettings::new(Duration::ZERO);
         change(&mut settings);
@@ -100,11 +100,11 @@ impl Bed {
         report
     }
 
-    async fn get(&self, key: &str) -> Response {
+    pub(crate) async fn get(&self, key: &str) -> Response {
         self.t.client.get(self.t.link(key)).send().await.unwrap()
     }
 
-    async fn clip(&self, key: &str) -> Option<Clip> {
+    pub(crate) async fn clip(&self, key: &str) -> Option<Clip> {
         self.t.app.catalog.clip(&key.parse().unwrap()).await.unwrap()
     }
 

@@ -17,6 +17,8 @@ in_both![
     a_corrupt_byte_of_a_shared_object_is_found_and_mended_for_all,
     a_damaged_clip_whose_source_is_gone_is_lost_only_when_mended,
     damage_to_an_adopted_clip_is_never_taken_for_its_source,
+    h29_damage_that_was_found_is_not_served_while_the_source_lives,
+    h29_damaged_bytes_whose_source_is_gone_are_served_as_all_there_is,
 ];
 
 /// The command, beside the node.
@@ -129,6 +131,39 @@ async fn damage_to_an_adopted_clip_is_never_taken_for_its_source(bed: Bed) {
     assert_eq!(bed.drift(|_| ()).await.missing, 1);
     bed.raw.put("c.mp4", all(&media)).await;
     assert_eq!(bed.t.until("c.mp4", ClipState::Stored).await.epoch, before.epoch + 1);
+}
+
+async fn h29_damage_that_was_found_is_not_served_while_the_source_lives(bed: Bed) {
+    let media = Media::padded(900_000, 2);
+    bed.store("c", &media).await;
+    assert!(bed.get("c.mp4").await.bytes().await.unwrap() == all(&media), "it is at hand");
+    bed.raw.corrupt("c.mp4").await;
+    assert_eq!(run(&bed, &["--all"]).await.0, 1);
+    assert_eq!(bed.clip("c.mp4").await.unwrap().state, ClipState::Stored);
+    // Until the node has heard it gives what it has; from then on nothing wrong.
+    until("the node has heard", async || {
+        let answer = bed.get("c.mp4").await;
+        let later = (answer.status() == 503).then(|| answer.headers().contains_key("retry-after"));
+        later == Some(true)
+    })
+    .await;
+    bed.t.until("c.mp4", ClipState::Stored).await;
+    let mended = bed.get("c.mp4").await;
+    assert!(mended.status() == 200 && mended.bytes().await.unwrap() == all(&media));
+    assert_eq!(run(&bed, &["--all"]).await.0, 0);
+}
+
+async fn h29_damaged_bytes_whose_source_is_gone_are_served_as_all_there_is(bed: Bed) {
+    let media = Media::padded(900_000, 2);
+    let (_, source) = bed.store("c", &media).await;
+    bed.t.sim.set_faults(&source, Faults::always(Fault::status(404)));
+    bed.raw.corrupt("c.mp4").await;
+    assert_eq!(run(&bed, &["c.mp4"]).await.0, 1);
+    for _ in 0..2 {
+        let answer = bed.get("c.mp4").await;
+        assert_eq!((answer.status().as_u16(), answer.content_length()), (200, Some(900_000)));
+        assert_eq!(bed.clip("c.mp4").await.unwrap().state, ClipState::Stored, "it is not lost for it");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
