@@ -165,7 +165,7 @@ impl Story {
             self.ask(node, "/api/v1/clips").await;
         }
         if let StoreTarget::Folder(root) = &self.store {
-            assert_eq!(files(root), 1, "{what}");
+            assert_eq!(files(root), 2, "{what}: the object and the mark");
         }
         assert_eq!(store.list().try_concat().await.unwrap().len(), 1, "{what}");
         assert_eq!(store.list_stale().await.unwrap(), [], "{what}");

@@ -46,5 +46,6 @@ mod sweep;
 mod tenants;
 mod tidy;
 mod tolerant;
+mod torture;
 mod upkeep;
 mod usage;
