@@ -30,6 +30,8 @@ text_enum! {
         LinkRevoked = "link.revoked",
         /// The provider says that a generation failed.
         GenerationFailed = "generation.failed",
+        /// A generation has a result that is not understood, or not all of it.
+        GenerationUnreadable = "generation.unreadable",
         /// A month costs as much of its budget as somebody is to be told of.
         BudgetExceeded = "budget.exceeded",
     }
@@ -55,6 +57,7 @@ impl EventType {
             | Self::ClipDeleted
             | Self::ClipRejected
             | Self::GenerationFailed
+            | Self::GenerationUnreadable
             | Self::BudgetExceeded => true,
         }
     }

@@ -1,12 +1,15 @@
 //! The records every layer speaks: generations, clips and what is known of them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
+    hook::Unread,
     id::{ClipKey, Provider, RequestId, Tenant},
     input::Input,
+    media_type::MediaType,
     policy::Policy,
     secret::SourceUrl,
+    seed::Seed,
     state::{ClipState, GenerationStatus, text_enum},
     time::Timestamp,
     version::SourceVersion,
@@ -20,8 +23,12 @@ text_enum! {
         Video = "video",
         /// Sound alone.
         Audio = "audio",
-        /// One still picture.
+        /// One picture, still or animated.
         Image = "image",
+        /// A shape in three dimensions.
+        Model = "model",
+        /// Several files packed into one.
+        Archive = "archive",
     }
 }
 
@@ -42,7 +49,7 @@ pub struct Facts {
     /// The whole model input.
     pub input: Option<Input>,
     /// The seed, of the input or of the result.
-    pub seed: Option<i64>,
+    pub seed: Option<Seed>,
     /// Whether its clips may be fetched without a signature.
     pub public: Option<bool>,
 }
@@ -131,6 +138,8 @@ pub enum Bringer {
     Import,
     /// An object in our own store, there or awaited.
     Store,
+    /// A result that was kept, and is understood by now.
+    Reread,
 }
 
 /// What a hook URL's query tells. Providers sign the body alone, so whoever saw
@@ -162,6 +171,8 @@ pub struct HookRecord {
     pub hearsay: Hearsay,
     /// The media files of the payload.
     pub clips: Vec<NewClip>,
+    /// What of it was not understood, if something was.
+    pub unread: Option<Arc<Unread>>,
     /// When it came.
     pub received_at: Timestamp,
     /// When it was made, where that was longer ago and somebody says so.
@@ -228,6 +239,22 @@ pub struct MediaInfo {
     pub c2pa: Option<bool>,
 }
 
+impl MediaInfo {
+    /// Facts that hold nothing but the media type yet.
+    pub fn of(media: &MediaType) -> Self {
+        Self {
+            kind: media.kind,
+            content_type: media.name.to_owned(),
+            duration: None,
+            width: None,
+            height: None,
+            fps: None,
+            codec: None,
+            c2pa: None,
+        }
+    }
+}
+
 /// A clip's row: everything known of one media file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Clip {
@@ -276,6 +303,10 @@ pub struct Clip {
     pub served_type: Option<String>,
     /// How often the source answered without giving the clip.
     pub misses: u32,
+    /// How many of its attempts in a row ended without an answer.
+    pub vanished: u32,
+    /// How often the same news brought it back since its source was announced.
+    pub returned: u32,
     /// Why the last fill failed, in words without a source URL.
     pub last_error: Option<String>,
     /// When it started over: its object was gone, or its source another one.

@@ -43,6 +43,17 @@ impl OwnUrls {
         found
     }
 
+    /// Whether a URL is one of a clip of ours.
+    pub fn is_own(&self, url: &str) -> bool {
+        let lower = url.to_ascii_lowercase();
+        let Some(bare) = lower.strip_prefix("https").or_else(|| lower.strip_prefix("http")) else { return false };
+        let scheme = lower.len() - bare.len();
+        let is_of = |(before, behind): &(String, String)| {
+            bare.starts_with(before.as_str()) && key_at(&url[scheme + before.len()..], behind).is_some()
+        };
+        self.0.iter().any(is_of)
+    }
+
     fn look_into(&self, value: &Value, left: &mut usize, found: &mut BTreeSet<ClipKey>) {
         match value {
             // Media inside the input itself: long, and no URL of ours.

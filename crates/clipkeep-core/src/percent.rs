@@ -42,6 +42,12 @@ pub(crate) fn decode_query(text: &str) -> Option<Cow<'_, str>> {
     String::from_utf8(decoded).ok().map(Cow::Owned)
 }
 
+/// The byte of the two hex digits that `text` begins with.
+pub(crate) fn hex_pair(text: &[u8]) -> Option<u8> {
+    let &[high, low] = text.first_chunk()?;
+    Some(digit(high)? << 4 | digit(low)?)
+}
+
 fn digit(hex: u8) -> Option<u8> {
     char::from(hex).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }

@@ -32,6 +32,8 @@ impl<T> fmt::Debug for Secret<T> {
 
 /// What a source begins with that is no URL but our own store.
 const OWN_STORE: &str = "store:";
+/// The same of bytes that came within a webhook or a result.
+const INLINE: &str = "inline:";
 
 /// A source URL: the provider's address of a clip. Never canonical, and never
 /// printed: `Debug` and `Display` say only that there is one (invariant 2).
@@ -53,9 +55,26 @@ impl SourceUrl {
         Self(format!("{OWN_STORE}{key}"))
     }
 
+    /// Says that the clip's bytes came as data, with this SHA-256 (lower-case
+    /// hex), and wait in our own store.
+    pub fn inline(sha256: &str) -> Self {
+        Self(format!("{INLINE}{sha256}"))
+    }
+
     /// Whether the clip is written into our own store by the provider.
     pub fn is_own_store(&self) -> bool {
         self.0.starts_with(OWN_STORE)
+    }
+
+    /// Whether there is a URL at all. If not, its bytes come by way of our own
+    /// store alone, and nobody has another copy.
+    pub fn has_url(&self) -> bool {
+        !self.is_own_store() && self.inline_sha256().is_none()
+    }
+
+    /// The SHA-256 of bytes that came as data, if they did.
+    pub fn inline_sha256(&self) -> Option<&str> {
+        self.0.strip_prefix(INLINE)
     }
 
     /// The host that it names, alone: for receipts, which say where a clip was
@@ -103,7 +122,9 @@ mod tests {
     #[test]
     fn our_own_store_is_no_url_that_a_request_may_go_to() {
         let own = SourceUrl::own_store(&"a.mp4".parse().unwrap());
-        assert_eq!(own.host(), None);
+        let inline = SourceUrl::inline("abc");
+        assert_eq!((own.host(), inline.host()), (None, None));
+        assert_eq!((inline.has_url(), inline.inline_sha256(), own.inline_sha256()), (false, Some("abc"), None));
         assert!(own.is_own_store() && !SourceUrl::new("https://v3.fal.media/x.mp4").is_own_store());
         let rules = crate::address::SourceRules {
             hosts: vec!["*.fal.media".parse().unwrap()],
@@ -111,5 +132,6 @@ mod tests {
             allow_http: true,
         };
         assert!(crate::address::judge_url(&rules, own.expose()).is_err());
+        assert!(crate::address::judge_url(&rules, inline.expose()).is_err());
     }
 }

@@ -74,29 +74,28 @@ text_enum! {
         /// Finished at the provider, but the webhook came without its result
         /// (`payload: null`). The result can still be fetched.
         ResultMissing = "result_missing",
+        /// The provider delivered a result that is not understood, or not all of
+        /// it. It is kept as it came.
+        Unreadable = "unreadable",
         /// The provider said it failed.
         Failed = "failed",
     }
 }
 
 impl GenerationStatus {
-    /// The status after `news`: nothing takes a completed generation back, and
-    /// media beats an earlier failure.
+    /// The status after `news`: nothing takes a completed generation back, media
+    /// beats an earlier failure, and of a failure and a result that is not
+    /// understood the later word counts.
     #[must_use]
     pub fn after(self, news: Self) -> Self {
-        self.max_by_rank(news)
+        if news.rank() >= self.rank() { news } else { self }
     }
 
-    fn max_by_rank(self, other: Self) -> Self {
-        if other.rank() > self.rank() { other } else { self }
-    }
-
-    /// Databases merge by this number too, so it is part of the contract.
-    pub const fn rank(self) -> i64 {
+    const fn rank(self) -> u8 {
         match self {
             Self::Pending => 0,
             Self::ResultMissing => 1,
-            Self::Failed => 2,
+            Self::Unreadable | Self::Failed => 2,
             Self::Completed => 3,
         }
     }
@@ -108,10 +107,13 @@ mod tests {
 
     #[test]
     fn a_completed_generation_stays_completed() {
-        use GenerationStatus::{Completed, Failed, Pending, ResultMissing};
+        use GenerationStatus::{Completed, Failed, Pending, ResultMissing, Unreadable};
         assert_eq!(Completed.after(Failed), Completed);
         assert_eq!(Failed.after(Completed), Completed);
         assert_eq!(Pending.after(ResultMissing), ResultMissing);
         assert_eq!(Failed.after(Pending), Failed);
+        assert_eq!((Unreadable.after(Failed), Failed.after(Unreadable)), (Failed, Unreadable));
+        assert_eq!((Unreadable.after(Completed), Completed.after(Unreadable)), (Completed, Completed));
+        assert_eq!((Unreadable.after(ResultMissing), Unreadable.after(Pending)), (Unreadable, Unreadable));
     }
 }

@@ -16,7 +16,10 @@ pub const WORDS: &[&str] = &[
     "adopting",
     "provider_known",
     "source_replaced",
+    "returned",
+    "requeued",
     "claimed",
+    "vanished",
     "version_changed",
     "sealed",
     "stored",
@@ -26,6 +29,7 @@ pub const WORDS: &[&str] = &[
     "rejected",
     "deleted",
     "removed",
+    "not_removed",
     "object_lost",
     "damaged",
     "at_risk",
@@ -50,7 +54,10 @@ pub fn sentence(entry: &HistoryEntry) -> String {
         "adopting" => because("the clip is awaited in our own store"),
         "provider_known" => because("its provider told of it, and its generation is that one's now"),
         "source_replaced" => with("another source was announced; the clip starts over", detail),
+        "returned" => with("the same source was announced once more; the clip starts over", detail),
+        "requeued" => with("the clip is tried again from its source", detail),
         "claimed" => began(detail),
+        "vanished" => with("the attempt before ended without an answer: whoever made it was killed, or hung", detail),
         "version_changed" => with("the source became another version; the copy starts over", detail),
         "sealed" => match entry.bytes {
             Some(bytes) => format!("all bytes are here and were checked: {}", size(bytes)),
@@ -58,11 +65,12 @@ pub fn sentence(entry: &HistoryEntry) -> String {
         },
         "stored" => read("the object is confirmed in the store".to_owned()),
         "retry" => read(because("the attempt failed, to be tried again")),
-        "released" => read("the node stopped and let go of it".to_owned()),
+        "released" => read("the node let go of it".to_owned()),
         "lost" => read(because("lost, the source is gone")),
         "rejected" => read(because("rejected, no acceptable media")),
         "deleted" => because("deleted, its row stays as a tombstone"),
         "removed" => because("its object is gone from the store"),
+        "not_removed" => "the store does not remove its object; it is tried again, later each time".to_owned(),
         "object_lost" => because("its object is not what was stored; the clip starts over"),
         "damaged" => because("its stored bytes are damaged"),
         "links_revoked" => with("all links to it were revoked", detail),
@@ -103,6 +111,7 @@ pub fn brought(by: Bringer, slot: &str, was: Option<GenerationStatus>) -> String
             Some((_, line)) => format!("; imported (line {line})"),
             None => "; imported".to_owned(),
         },
+        Bringer::Reread => "; by a result that was kept unread until then".to_owned(),
         // The line's own word says so.
         Bringer::Store => String::new(),
     }
@@ -116,7 +125,7 @@ pub type Held<'a> = Option<(&'a str, Timestamp)>;
 pub fn next(clip: &Clip, last: Option<&HistoryEntry>, held: Held<'_>, final_url: &str, now: Timestamp) -> String {
     match clip.state {
         ClipState::Stored if last.is_some_and(|last| is_damage(last, clip)) => {
-            if clip.source_url.is_own_store() {
+            if !clip.source_url.has_url() {
                 "damaged, and there is no other copy; put back as it was, it is right again".to_owned()
             } else {
                 format!("damaged: `clipkeep verify {} --mend` fills it again from its source", clip.key)
@@ -134,8 +143,10 @@ pub fn next(clip: &Clip, last: Option<&HistoryEntry>, held: Held<'_>, final_url:
             Some(due) if due <= now => "due now; the next free node fills it".to_owned(),
             Some(due) => format!("due at {due}, in {}", span(due.since(now))),
         },
-        ClipState::Lost => "gone for good, unless another source is announced".to_owned(),
-        ClipState::Rejected => "not tried again, unless another source is announced".to_owned(),
+        ClipState::Lost | ClipState::Rejected => format!(
+            "not tried again, unless its webhook comes once more, or by `clipkeep sweep --retry {}`",
+            clip.state
+        ),
         ClipState::Deleted => "gone for good; viewers get 410".to_owned(),
     }
 }
@@ -147,7 +158,7 @@ fn is_damage(line: &HistoryEntry, clip: &Clip) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     fn told(event: &str, detail: Option<&str>, bytes: Option<u64>) -> String {
@@ -179,7 +190,7 @@ mod tests {
         assert_eq!(told("received", Some("video, eager"), None), "clipkeep heard of the clip: video, eager");
     }
 
-    fn clip(state: ClipState, due_at: Option<Timestamp>) -> Clip {
+    pub(crate) fn clip(state: ClipState, due_at: Option<Timestamp>) -> Clip {
         Clip {
             key: "r.mp4".parse().unwrap(),
             provider: crate::id::Provider::fal(),
@@ -203,6 +214,8 @@ mod tests {
             view: None,
             served_type: None,
             misses: 0,
+            vanished: 0,
+            returned: 0,
             last_error: None,
             restarted_at: None,
             verified_at: None,

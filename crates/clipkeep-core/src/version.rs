@@ -43,23 +43,24 @@ impl SourceVersion {
     }
 }
 
-/// Whether two answers are provably one version. Any validator or length that
-/// both name and that differs says no. Yes takes a proof: one strong ETag,
-/// or, where neither has one, one modification date. Weak ETags, equal lengths
-/// and silence prove nothing.
+/// Whether two answers are provably one version. Equal strong ETags prove it
+/// alone (RFC 9110, 8.8.1), whatever the dates say: edges of one host may differ
+/// by a second. Where neither has a strong one, one modification date does,
+/// unless weak ETags differ. Lengths that differ say no; equal lengths, weak
+/// ETags and silence prove nothing.
 pub fn same_version(a: &SourceVersion, b: &SourceVersion) -> bool {
     fn differ<T: PartialEq>(a: Option<&T>, b: Option<&T>) -> bool {
         matches!((a, b), (Some(a), Some(b)) if a != b)
     }
-    if differ(a.etag.as_ref(), b.etag.as_ref())
-        || differ(a.last_modified.as_ref(), b.last_modified.as_ref())
-        || differ(a.len.as_ref(), b.len.as_ref())
-    {
+    if differ(a.len.as_ref(), b.len.as_ref()) {
         return false;
     }
     match (a.strong_etag(), b.strong_etag()) {
         (Some(a), Some(b)) => a == b,
-        (None, None) => a.last_modified.is_some() && a.last_modified == b.last_modified,
+        (None, None) => {
+            let is_dated = a.last_modified.is_some() && a.last_modified == b.last_modified;
+            is_dated && !differ(a.etag.as_ref(), b.etag.as_ref())
+        }
         (Some(_), None) | (None, Some(_)) => false,
     }
 }
@@ -82,7 +83,8 @@ mod tests {
             (version("\"a\"", "", 9), version("\"a\"", "", 9), true),
             (version("\"a\"", MON, 9), version("\"a\"", "", 9), true),
             (version("\"a\"", "", 9), version("\"b\"", "", 9), false),
-            (version("\"a\"", MON, 9), version("\"a\"", TUE, 9), false),
+            (version("\"a\"", MON, 9), version("\"a\"", TUE, 9), true),
+            (version("\"a\"", MON, 9), version("\"a\"", MON, 8), false),
             (version("\"a\"", MON, 9), version("\"b\"", MON, 9), false),
             (version("\"a\"", MON, 9), version("\"a\"", MON, 8), false),
             (version("\"a\"", MON, 9), version("", MON, 9), false),

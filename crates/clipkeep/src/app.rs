@@ -3,7 +3,6 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clipkeep_core::{
-    address::SourceRules,
     config::{Config, StoreUrl},
     cost::PriceList,
     event::{Event, EventType, Position},
@@ -26,26 +25,29 @@ use crate::{
     },
     clock::SystemClock,
     costs::{BudgetWatch, price_lists},
-    custody,
-    fill::{self, FillEngine, FillParts, FillSettings, local},
+    custody, descriptors,
+    ffmpeg::Ffmpeg,
+    fill::{self, FillEngine, FillParts, FillSettings, Inbox, local},
+    hook_memory::HookMemory,
+    intake::Intake,
     keys,
     links::Links,
+    node,
     outbox::{self, Feed, OutboxParts, OutboxSettings},
     provider::{FalRelay, Providers},
     proxy::SpoolRoom,
     scratch::{Role, Scratch},
-    source::{SourceClient, SourceSettings},
+    source::{SourceClient, SourceSettings, source_rules},
     store::{Store, StoreError, StoreTarget, UploadLimits},
     sweep::{Sweep, SweepParts, SweepSettings},
     telemetry::Metrics,
     tls,
     usage::Usage,
+    vitals::Vitals,
 };
 
 pub use crate::final_urls::FinalUrls;
 
-/// How many redirects of a source are followed.
-const MAX_REDIRECTS: u32 = 5;
 /// How much memory may go to clips that are at hand without asking the
 /// catalogue.
 const SHELF_MEMORY: u64 = 64 * 1024 * 1024;
@@ -64,8 +66,8 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// Generations, clips, queue.
     pub catalog: Arc<dyn Catalog>,
-    /// The way in for webhooks: concurrent ones share a commit.
-    pub hooks: Arc<HookWriter>,
+    /// The way in for what providers say.
+    pub intake: Arc<Intake>,
     /// The canonical copies.
     pub store: Arc<Store>,
     /// What brings clips there.
@@ -106,6 +108,10 @@ pub struct App {
     pub tasks: TaskTracker,
     /// Cancelled when the node begins to stop.
     pub stopping: CancellationToken,
+    /// How it is.
+    pub vitals: Vitals,
+    /// The memory that webhooks share which are not verified yet.
+    pub hook_memory: Arc<HookMemory>,
     /// Who may call.
     pub callers: Callers,
     outbox: Arc<OutboxParts>,
@@ -135,25 +141,24 @@ impl App {
         if scratch.role() == Role::Node {
             store.clear_staging().await?;
         }
-        let usage = Usage::new(
-            Arc::clone(&catalog),
-            store.operations(),
-            Arc::clone(&clock),
-            Arc::clone(&metrics),
-            &node_name(),
-        );
+        let (node, operations) = (node::name(), store.operations());
+        let usage = Usage::new(Arc::clone(&catalog), operations, Arc::clone(&clock), Arc::clone(&metrics), &node);
+        let providers = Arc::new(Providers::new(&config)?);
         let engine = FillEngine::new(FillParts {
-            node: node_name(),
+            node: node.clone(),
             settings: fill_settings(&config, &scratch),
             catalog: Arc::clone(&catalog),
             store: Arc::clone(&store),
-            source: SourceClient::new(source_settings(&config), Arc::clone(&clock))?,
+            source: SourceClient::new(SourceSettings::of(&config), Arc::clone(&clock))?,
+            providers: Arc::clone(&providers),
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
             usage: Arc::clone(&usage),
+            ffmpeg: config.ffmpeg.as_deref().and_then(Ffmpeg::find),
         });
-        let hooks = Arc::new(HookWriter::start(Arc::clone(&catalog), HookLimits::default()));
-        let providers = Arc::new(Providers::new(&config)?);
+        let hooks = HookWriter::start(Arc::clone(&catalog), HookLimits::default());
+        let inbox = Inbox::new(Arc::clone(&store), scratch.spool());
+        let intake = Arc::new(Intake::new(hooks, inbox, Arc::clone(&metrics)));
         let price_lists = price_lists(&config)?;
         let budgets = Arc::new(BudgetWatch::new(&config, &price_lists)?);
         let sweep = Sweep::new(SweepParts {
@@ -161,7 +166,7 @@ impl App {
             store: Arc::clone(&store),
             spool: scratch.spool(),
             catalog: Arc::clone(&catalog),
-            hooks: Arc::clone(&hooks),
+            intake: Arc::clone(&intake),
             engine: engine.clone(),
             providers: Arc::clone(&providers),
             budgets: Arc::clone(&budgets),
@@ -180,7 +185,7 @@ impl App {
         let told_before = catalog.last_event().await?;
         links.hear(catalog.revocations(clock.now()).await?, clock.now());
         let outbox = OutboxParts {
-            node: node_name(),
+            node,
             settings: OutboxSettings::new(config.lease, config.shutdown_grace),
             endpoints: config.event_endpoints.clone(),
             secret: keys.event_secret.expose().parse()?,
@@ -191,15 +196,15 @@ impl App {
             metrics: Arc::clone(&metrics),
         };
         Ok(Arc::new(Self {
-            hooks,
+            intake,
             sweep,
             providers,
             relay: FalRelay::new(&config)?,
             calls: Arc::new(Semaphore::new(config.max_connections)),
             spool: Arc::new(SpoolRoom::new(scratch.folder().to_owned(), config.proxy_disk)),
             final_urls: FinalUrls::new(&config),
-            shelf: Shelf::new(SHELF_MEMORY),
-            peeks: Shelf::new(PEEK_MEMORY),
+            shelf: Shelf::new(SHELF_MEMORY, descriptors::share(8)),
+            peeks: Shelf::new(PEEK_MEMORY, usize::MAX),
             tasks,
             cache,
             stopping,
@@ -209,6 +214,8 @@ impl App {
             receipts: keys.receipt_key.expose().parse()?,
             scratch,
             feed: Feed::new(told_before),
+            vitals: Vitals::new(&config),
+            hook_memory: HookMemory::new(config.hook_memory.max(config.hook_max_body)),
             outbox: Arc::new(outbox),
             told_before,
             config,
@@ -308,13 +315,8 @@ impl App {
         self.tasks.close();
         self.tasks.wait().await;
         self.usage.flush().await;
-        self.hooks.shutdown().await;
+        self.intake.shutdown().await;
     }
-}
-
-fn node_name() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("{}:{}", host.trim(), std::process::id())
 }
 
 /// The store that the configuration names, as it is found.
@@ -334,16 +336,18 @@ pub fn store_at(config: &Config) -> Result<Store, StoreError> {
 
 fn fill_settings(config: &Config, scratch: &Scratch) -> FillSettings {
     FillSettings {
-        concurrency: config.fill_concurrency,
+        // A fill takes a few: its copy, its connections, its upload.
+        concurrency: config.fill_concurrency.min(descriptors::share(64)),
         backfill_concurrency: config.backfill_concurrency,
         backfill_rate: config.backfill_rate,
         connections: config.fill_connections,
-        all_connections: config.source_connections,
+        all_connections: config.source_connections.min(descriptors::share(16)),
         host_connections: config.source_connections_per_host,
         lease: config.lease,
         retry_base: config.retry_base,
         retry_max: config.retry_max,
         gone_attempts: config.gone_attempts,
+        gone_after: config.gone_after,
         lost_after: config.lost_after,
         adopt_within: config.adopt_within,
         max_clip_size: config.max_clip_size,
@@ -370,6 +374,7 @@ fn sweep_settings(config: &Config) -> SweepSettings {
         history_keep: config.history_keep,
         usage_hourly_keep: config.usage_hourly_keep,
         endpoints: config.event_endpoints.iter().map(|endpoint| endpoint.name().to_owned()).collect(),
+        sources: source_rules(config),
     }
 }
 
@@ -383,18 +388,4 @@ async fn sweep_spool(catalog: &dyn Catalog, dir: PathBuf) -> anyhow::Result<()> 
         }
     }
     Ok(())
-}
-
-fn source_settings(config: &Config) -> SourceSettings {
-    SourceSettings {
-        rules: SourceRules {
-            hosts: config.source_hosts.clone(),
-            allow_private: config.source_allow_private,
-            allow_http: config.source_allow_http,
-        },
-        connect_timeout: config.source_connect_timeout,
-        first_byte_timeout: config.source_first_byte_timeout,
-        stall_timeout: config.source_stall_timeout,
-        max_redirects: MAX_REDIRECTS,
-    }
 }

@@ -18,6 +18,9 @@ pub enum JwksError {
     /// The endpoint did not answer, or not with 200.
     #[error("fetching the webhook keys (fal_jwks_url)")]
     Fetch(#[source] reqwest::Error),
+    /// They could not be had a moment ago; asking again has to wait.
+    #[error("the webhook keys (fal_jwks_url) could not be had a moment ago")]
+    Resting,
     /// The answer was larger than a key set can be.
     #[error("the webhook key set (fal_jwks_url) is larger than {} KiB", jwks::MAX_LEN / 1024)]
     TooLarge,
@@ -32,7 +35,27 @@ pub struct JwksCache {
     client: reqwest::Client,
     cached: RwLock<Option<Cached>>,
     /// Held while asking, so that a burst asks once.
-    asking: Mutex<()>,
+    asking: Mutex<Failures>,
+}
+
+/// Failures in a row. Strangers with forged webhooks must not make us ask again
+/// and again while the endpoint is away.
+#[derive(Default)]
+struct Failures {
+    count: u32,
+    last: Option<Instant>,
+}
+
+impl Failures {
+    /// Whether it is too soon to ask again: after the first failure it never is,
+    /// and never for longer than ten seconds.
+    fn is_too_soon(&self) -> bool {
+        let pause = match self.count {
+            0 | 1 => Duration::ZERO,
+            more => Duration::from_secs(1 << (more - 2).min(4)).min(MIN_AGE),
+        };
+        self.last.is_some_and(|last| last.elapsed() < pause)
+    }
 }
 
 #[derive(Clone)]
@@ -44,7 +67,7 @@ struct Cached {
 impl JwksCache {
     /// A cache that has asked nothing yet.
     pub fn new(url: String, client: reqwest::Client) -> Self {
-        Self { url, client, cached: RwLock::new(None), asking: Mutex::new(()) }
+        Self { url, client, cached: RwLock::new(None), asking: Mutex::default() }
     }
 
     /// The keys, from the cache while they are young enough.
@@ -81,12 +104,20 @@ impl JwksCache {
     }
 
     async fn refresh(&self, unless_younger: Duration) -> Result<Arc<[JwksKey]>, JwksError> {
-        let _one_at_a_time = self.asking.lock().await;
+        let mut failures = self.asking.lock().await;
         let cached = self.cached.read().clone();
         if let Some(cached) = cached.filter(|c| c.fetched.elapsed() < unless_younger.max(Duration::from_millis(1))) {
             return Ok(cached.keys);
         }
-        let keys: Arc<[JwksKey]> = self.fetch().await?.into();
+        if failures.is_too_soon() {
+            return Err(JwksError::Resting);
+        }
+        // Counted first: who leaves while it is asked has asked all the same.
+        *failures = Failures { count: failures.count.saturating_add(1), last: Some(Instant::now()) };
+        let fetched = self.fetch().await;
+        failures.last = Some(Instant::now());
+        let keys: Arc<[JwksKey]> = fetched?.into();
+        *failures = Failures::default();
         *self.cached.write() = Some(Cached { keys: Arc::clone(&keys), fetched: Instant::now() });
         Ok(keys)
     }

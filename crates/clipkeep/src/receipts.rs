@@ -4,6 +4,7 @@ use clipkeep_core::{
     config::{Config, StoreUrl},
     generation::{Clip, HistoryEntry},
     receipt::{Named, Receipt, StoredIn},
+    secret::SourceUrl,
     state::ClipState,
     time::Timestamp,
 };
@@ -30,7 +31,7 @@ pub(crate) fn receipt(
     let version = clip.version.filter(|_| !found).unwrap_or_default();
     Some(Receipt {
         version: Receipt::VERSION,
-        source_host: clip.source_url.host().filter(|_| !found),
+        source_host: source(&clip.source_url).filter(|_| !found),
         source_etag: version.etag,
         source_last_modified: version.last_modified,
         fetched_at: fetched_at(history, stored_at),
@@ -48,6 +49,14 @@ pub(crate) fn receipt(
         issuer: config.public_url.to_string(),
         issued_at: now,
     })
+}
+
+/// Where bytes came from: a host, or the provider's own word, if they stood in it.
+fn source(url: &SourceUrl) -> Option<String> {
+    match url.inline_sha256() {
+        Some(_) => Some("inline".to_owned()),
+        None => url.host(),
+    }
 }
 
 /// When the bytes were complete that were stored at `stored_at`. The history

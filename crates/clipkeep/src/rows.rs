@@ -4,18 +4,38 @@ use std::time::Duration;
 
 use clipkeep_core::{
     generation::{Clip, Generation, Kind},
+    hook::Form,
     input::Input,
     policy::Policy,
+    seed::Seed,
     state::{ClipState, GenerationStatus},
 };
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::schema::{Object, ObjectBuilder, SchemaType, Type},
+};
 
-use crate::{callers::Caller, catalog::UsageLine, final_urls::FinalUrls, schemas};
+use crate::{
+    callers::Caller,
+    catalog::{UsageLine, unreads::UnreadRow},
+    final_urls::FinalUrls,
+    schemas,
+};
 
 /// How much the clips of one generation repeat of its input. Where that would be
 /// more, each names how long it is.
 const MOST_REPEATED: usize = 8 * 1024 * 1024;
+
+/// A seed in the document: no format has a name for its range.
+pub(crate) fn seed_schema() -> Object {
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::Integer, Type::Null]))
+        .minimum(Some(-9_223_372_036_854_775_808.0))
+        .maximum(Some(18_446_744_073_709_551_615.0))
+        .description(Some("The seed, exactly: a whole number from -2^63 to 2^64 - 1"))
+        .build()
+}
 
 /// A clip's metadata row.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -44,8 +64,9 @@ pub struct ClipRow {
     /// The whole model input.
     #[schema(value_type = Option<serde_json::Value>)]
     pub input: Option<Input>,
-    /// The seed.
-    pub seed: Option<i64>,
+    /// The seed, exactly: a whole number from -2^63 to 2^64 - 1.
+    #[schema(schema_with = seed_schema)]
+    pub seed: Option<Seed>,
     /// Where it stands.
     #[schema(value_type = schemas::ClipState)]
     pub state: ClipState,
@@ -177,9 +198,10 @@ pub struct GenerationRow {
     /// The whole model input.
     #[schema(value_type = Option<serde_json::Value>)]
     pub input: Option<Input>,
-    /// The seed.
-    pub seed: Option<i64>,
-    /// The provider's words on a failure.
+    /// The seed, exactly: a whole number from -2^63 to 2^64 - 1.
+    #[schema(schema_with = seed_schema)]
+    pub seed: Option<Seed>,
+    /// The provider's words on a failure, or ours on a result that is not understood.
     pub error: Option<String>,
     /// When clipkeep first heard of it.
     #[schema(format = DateTime)]
@@ -194,6 +216,50 @@ pub struct GenerationRow {
     pub final_urls: Vec<String>,
     /// Its clips.
     pub clips: Vec<ClipRow>,
+    /// What of its result was not understood, while its status is `unreadable`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<UnreadInfo>,
+}
+
+/// A result that was not understood.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct UnreadInfo {
+    /// Who said it.
+    pub provider: String,
+    /// The provider's id of its generation.
+    pub request_id: String,
+    /// When it came.
+    #[schema(format = DateTime)]
+    pub at: String,
+    /// How it came: by a `webhook`, or as a `result` that was asked for.
+    #[schema(value_type = String, example = "webhook")]
+    pub form: Form,
+    /// Why it was not understood.
+    pub why: String,
+    /// How many bytes it had.
+    pub bytes: u64,
+    /// How many of them are kept; null once they were erased.
+    pub kept_bytes: Option<u64>,
+    /// What it was, as far as it is kept; bytes that are no text are replaced. It
+    /// may hold the provider's URLs, so it is only in answers to admin tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
+}
+
+impl UnreadInfo {
+    /// What is said of one, with what is kept of it.
+    pub fn new(row: UnreadRow, payload: Option<&[u8]>) -> Self {
+        Self {
+            provider: row.provider.into(),
+            request_id: row.request_id.into(),
+            at: row.at.to_string(),
+            form: row.form,
+            why: row.why,
+            bytes: row.len,
+            kept_bytes: row.kept,
+            payload: payload.map(|payload| String::from_utf8_lossy(payload).into_owned()),
+        }
+    }
 }
 
 impl GenerationRow {
@@ -228,6 +294,7 @@ impl GenerationRow {
             created_at: generation.created_at.to_string(),
             completed_at: generation.completed_at.map(|at| at.to_string()),
             clips,
+            unreadable: None,
         }
     }
 }

@@ -88,6 +88,7 @@ pub struct Metrics {
     /// What is not for everybody who reaches the listener.
     money: Registry,
     hooks: Family<Outcome, Counter>,
+    unreadable: Family<Outcome, Counter>,
     hook_seconds: Histogram,
     fills: Family<Outcome, Counter>,
     fill_seconds: Histogram,
@@ -108,6 +109,9 @@ pub struct Metrics {
     budgets: Family<OfBudget, Gauge<f64, AtomicU64>>,
     budgets_spent: Family<OfBudget, Gauge<f64, AtomicU64>>,
     usage: UsageMetrics,
+    connections: Gauge<i64>,
+    shed: Family<Outcome, Counter>,
+    hook_memory: Gauge<i64>,
     up: Gauge<u64, AtomicU64>,
 }
 
@@ -118,6 +122,7 @@ impl Metrics {
             registry: Registry::with_prefix("clipkeep"),
             money: Registry::with_prefix("clipkeep"),
             hooks: Family::default(),
+            unreadable: Family::default(),
             hook_seconds: Histogram::new([0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0]),
             fills: Family::default(),
             fill_seconds: Histogram::new([0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0]),
@@ -138,6 +143,9 @@ impl Metrics {
             budgets: Family::default(),
             budgets_spent: Family::default(),
             usage: UsageMetrics::default(),
+            connections: Gauge::default(),
+            shed: Family::default(),
+            hook_memory: Gauge::default(),
             up: Gauge::default(),
         };
         metrics.register();
@@ -148,6 +156,7 @@ impl Metrics {
     fn register(&mut self) {
         let r = &mut self.registry;
         r.register("hooks", "Webhooks by outcome", self.hooks.clone());
+        r.register("unreadable", "Results that were not understood, by how they came", self.unreadable.clone());
         let help = "Time from a webhook's arrival to its answer";
         r.register_with_unit("hook_answer", help, Unit::Seconds, self.hook_seconds.clone());
         r.register("fills", "Ended fills by outcome", self.fills.clone());
@@ -172,6 +181,11 @@ impl Metrics {
         r.register("proxy_unkept", help, self.unkept.clone());
         r.register("swept", "What the sweep found and did, by outcome", self.swept.clone());
         self.usage.register(r);
+        r.register("connections", "Client connections that are open", self.connections.clone());
+        let help = "Connections that made place for others: idle, or stalled; and viewers who were turned away";
+        r.register("connections_shed", help, self.shed.clone());
+        let help = "Memory that bodies of webhooks take which are not verified yet";
+        r.register_with_unit("hook_memory", help, Unit::Bytes, self.hook_memory.clone());
         r.register("up", "1 while the node runs", self.up.clone());
         let r = &mut self.money;
         r.register("budget", "What a month may cost, as configured", self.budgets.clone());
@@ -183,6 +197,11 @@ impl Metrics {
     pub fn hook_answered(&self, outcome: &'static str, took: Duration) {
         self.hooks.get_or_create(&Outcome { outcome }).inc();
         self.hook_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A result was kept that is not understood.
+    pub fn unreadable(&self, form: &'static str) {
+        self.unreadable.get_or_create(&Outcome { outcome: form }).inc();
     }
 
     /// A fill ended.
@@ -271,21 +290,45 @@ impl Metrics {
         self.events.get_or_create(&Outcome { outcome }).inc();
     }
 
-    /// Takes over how many events an endpoint has not taken.
-    pub fn observe_endpoint(&self, endpoint: &str, waiting: u64, parked: u64) {
+    /// Takes over how many events an endpoint has not taken, if that is known.
+    pub fn observe_endpoint(&self, endpoint: &str, backlog: Option<(u64, u64)>) {
         let at = AtEndpoint { endpoint: endpoint.to_owned() };
+        let Some((waiting, parked)) = backlog else {
+            self.events_waiting.remove(&at);
+            self.events_parked.remove(&at);
+            return;
+        };
         self.events_waiting.get_or_create(&at).set(i64::try_from(waiting).unwrap_or(i64::MAX));
         self.events_parked.get_or_create(&at).set(i64::try_from(parked).unwrap_or(i64::MAX));
     }
 
-    /// Takes over readings that are made when asked.
-    pub fn observe(&self, clips: &[(ClipState, u64)], fills_running: usize) {
-        for state in ClipState::ALL {
+    /// Takes over readings that are made when asked: those that could be made.
+    pub fn observe(&self, clips: Option<&[(ClipState, u64)]>, fills_running: usize) {
+        if clips.is_none() {
+            self.clips.clear();
+        }
+        for state in ClipState::ALL.iter().filter(|_| clips.is_some()) {
+            let clips = clips.unwrap_or_default();
             let count = clips.iter().find(|(s, _)| s == state).map_or(0, |(_, n)| *n);
             let gauge = self.clips.get_or_create(&State { state: state.as_str() });
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
         }
         self.fills_running.set(i64::try_from(fills_running).unwrap_or(i64::MAX));
+    }
+
+    /// Connections came (or went).
+    pub fn connections(&self, more: i64) {
+        self.connections.inc_by(more);
+    }
+
+    /// A connection made place for another.
+    pub fn connection_shed(&self, outcome: &'static str) {
+        self.shed.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Takes over how much memory webhooks' bodies take.
+    pub fn observe_hook_memory(&self, bytes: u64) {
+        self.hook_memory.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// The OpenMetrics text; with what budgets are and come to, if an admin asks.
@@ -304,5 +347,25 @@ impl Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h09_what_the_catalogue_does_not_say_has_no_sample() {
+        let metrics = Metrics::new();
+        metrics.observe(Some(&[(ClipState::Stored, 7)]), 0);
+        metrics.observe_endpoint("app", Some((1, 2)));
+        let text = metrics.render(false);
+        assert!(text.contains("clipkeep_clips{state=\"stored\"} 7"), "{text}");
+        assert!(text.contains("clipkeep_clips{state=\"lost\"} 0"), "{text}");
+        assert!(text.contains("clipkeep_events_parked{endpoint=\"app\"} 2"), "{text}");
+        metrics.observe(None, 0);
+        metrics.observe_endpoint("app", None);
+        let text = metrics.render(false);
+        assert!(!text.contains("clipkeep_clips{") && !text.contains("endpoint=\"app\""), "{text}");
     }
 }

@@ -1,5 +1,6 @@
 //! The API hosts: what queue, direct calls, storage and uploads share. Each
-//! stands under a path of its own (`/queue`, `/run`, `/rest`, `/upload`); what
+//! stands under a path of its own (`/queue`, `/run`, `/rest`, `/upload`,
+//! `/platform`); what
 //! stands under none is told apart by the `Host` header, as fal does it.
 
 use std::{collections::HashMap, net::Shutdown, os::fd::AsFd, sync::Arc};
@@ -20,7 +21,7 @@ use crate::{
     calls::{Call, Calls},
     input,
     outage::{Outage, Outages},
-    queue, rest, run,
+    platform, queue, rest, run,
     server::Sim,
     uploads::{self, Uploads},
 };
@@ -57,6 +58,7 @@ enum Host {
     Run,
     Rest,
     Upload,
+    Platform,
 }
 
 /// A call as its host sees it.
@@ -113,6 +115,7 @@ async fn handle(State(sim): State<Sim>, ConnectInfo(wire): ConnectInfo<Wire>, re
         Host::Run => run::answer(&sim, asked).await,
         Host::Rest => rest::answer(&sim, asked).await,
         Host::Upload => uploads::answer(&sim, asked).await,
+        Host::Platform => platform::answer(&sim, asked).await,
     };
     call.set_status(response.status().as_u16());
     response
@@ -132,13 +135,14 @@ impl Host {
             Self::Run => "/run",
             Self::Rest => "/rest",
             Self::Upload => "/upload",
+            Self::Platform => "/platform",
         }
     }
 }
 
 /// Whose call it is, and the path there.
 fn place(uri: &Uri, headers: &HeaderMap) -> (Host, String) {
-    for host in [Host::Queue, Host::Run, Host::Rest, Host::Upload] {
+    for host in [Host::Queue, Host::Run, Host::Rest, Host::Upload, Host::Platform] {
         if let Some(path) = uri.path().strip_prefix(host.base()).and_then(|rest| rest.strip_prefix('/')) {
             return (host, path.to_owned());
         }
@@ -147,6 +151,7 @@ fn place(uri: &Uri, headers: &HeaderMap) -> (Host, String) {
     let host = match name.split('.').next() {
         Some("queue") => Host::Queue,
         Some("rest") => Host::Rest,
+        Some("api") => Host::Platform,
         _ => Host::Run,
     };
     (host, uri.path().trim_start_matches('/').to_owned())
@@ -181,6 +186,11 @@ impl Sim {
     /// Direct calls, for `fal_run_url`.
     pub fn run_url(&self) -> String {
         format!("{}{}", self.base_url(), Host::Run.base())
+    }
+
+    /// The platform API, for `fal_api_url`.
+    pub fn platform_url(&self) -> String {
+        format!("{}{}", self.base_url(), Host::Platform.base())
     }
 
     /// Storage and tokens, for `fal_rest_url`.

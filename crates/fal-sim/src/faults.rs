@@ -32,6 +32,12 @@ pub struct Fault {
     pub close_delimited: bool,
     /// Promise this length, whatever is sent.
     pub content_length: Option<String>,
+    /// Answer any request for a range with this status.
+    pub range_status: Option<u16>,
+    /// Serve ranges, but say nothing of it in `Accept-Ranges`, or something else.
+    pub accept_ranges: Option<String>,
+    /// Serve the range even where `If-Range` names another version.
+    pub ignore_if_range: bool,
     /// Shift the range that is sent (and said) by so many bytes.
     pub range_shift: u64,
     /// Say this in `Content-Range`.
@@ -40,6 +46,8 @@ pub struct Fault {
     pub etag: Option<String>,
     /// Say no `Last-Modified`.
     pub no_last_modified: bool,
+    /// Say this `Last-Modified`.
+    pub last_modified: Option<String>,
     /// Say this media type.
     pub content_type: Option<String>,
     /// Say this `Content-Encoding`.
@@ -88,6 +96,27 @@ impl Fault {
     pub(crate) fn delay(&self) -> Duration {
         Duration::from_millis(self.delay_ms)
     }
+}
+
+/// What a file's server allows, whatever a request asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Source {
+    /// So many answers run at once; more are refused.
+    pub connections: Option<usize>,
+    /// So many requests are answered; more are refused.
+    pub uses: Option<u64>,
+    /// What is said to who is refused: 403 unless set, and nothing, but a
+    /// connection that is reset, for 0.
+    pub refusal: Option<u16>,
+    /// The ETags of the answers, in turn.
+    pub etags: Vec<String>,
+    /// The `Last-Modified` of the answers, in turn.
+    pub dates: Vec<String>,
+    /// An ETag of its own for each answer.
+    pub etag_per_answer: bool,
+    /// Only who has a signed URL may read: others get this status.
+    pub acl: Option<u16>,
 }
 
 /// A file's misbehaviour, request by request.

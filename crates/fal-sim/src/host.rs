@@ -7,7 +7,7 @@ use std::{
     ops::Range,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use crate::{
-    faults::Fault,
+    faults::{Fault, Source},
     media::Media,
     server::{File, Sim},
 };
@@ -51,14 +51,64 @@ impl Request {
 /// One request and its answer; whether the connection goes on.
 async fn exchange(sim: &Sim, stream: &mut TcpStream) -> io::Result<bool> {
     let Some(request) = read_request(stream).await? else { return Ok(false) };
-    let Some(file) = sim.file(&request.path) else {
+    let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
+    let Some(file) = sim.file(path) else {
         sim.log().add(&request.method, &request.path, request.headers, 404);
         stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\nnot found").await?;
         return Ok(true);
     };
-    let number = file.asked.fetch_add(1, Ordering::Relaxed);
-    let fault = file.faults.lock().of_request(usize::try_from(number).unwrap_or(usize::MAX)).clone();
-    answer(sim, stream, request, &file, &fault).await
+    let is_owner = query == format!("identity={}", file.signature);
+    let source = file.source.lock().clone();
+    let refusal = match admit(&file, &source) {
+        _ if source.acl.is_some() && !is_owner => source.acl,
+        Ok(admitted) => {
+            let number = file.asked.fetch_add(1, Ordering::Relaxed);
+            let mut fault = file.faults.lock().of_request(usize::try_from(number).unwrap_or(usize::MAX)).clone();
+            validators(&mut fault, &source, number);
+            let done = answer(sim, stream, request, &file, &fault).await;
+            drop(admitted);
+            return done;
+        }
+        Err(refusal) => Some(refusal),
+    };
+    let status = refusal.unwrap_or(403);
+    sim.log().add(&request.method, &request.path, request.headers, status);
+    if status == 0 {
+        return Ok(false);
+    }
+    stream.write_all(format!("HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n").as_bytes()).await?;
+    Ok(true)
+}
+
+/// One of the answers that may run at once.
+struct Admitted(Arc<AtomicUsize>);
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Whether one more answer is allowed; what is said if not.
+fn admit(file: &File, source: &Source) -> Result<Admitted, u16> {
+    let refusal = source.refusal.unwrap_or(403);
+    let running = file.running.fetch_add(1, Ordering::SeqCst);
+    let admitted = Admitted(Arc::clone(&file.running));
+    if source.connections.is_some_and(|most| running >= most) {
+        return Err(refusal);
+    }
+    let given = file.answered.fetch_add(1, Ordering::SeqCst);
+    if source.uses.is_some_and(|most| given >= most) { Err(refusal) } else { Ok(admitted) }
+}
+
+/// What the answer of this number says of its version.
+fn validators(fault: &mut Fault, source: &Source, number: u64) {
+    let in_turn = |all: &[String]| all.get(usize::try_from(number).ok()? % all.len().max(1)).cloned();
+    if source.etag_per_answer {
+        fault.etag = Some(format!("\"answer-{number}\""));
+    }
+    fault.etag = in_turn(&source.etags).or(fault.etag.take());
+    fault.last_modified = in_turn(&source.dates).or(fault.last_modified.take());
 }
 
 async fn read_request(stream: &mut TcpStream) -> io::Result<Option<Request>> {
@@ -118,6 +168,9 @@ fn plan(request: &Request, file: &File, media: &Media, fault: &Fault) -> Planned
     if let Some(status) = fault.status {
         return bare(status, "", fault);
     }
+    if let Some(status) = fault.range_status.filter(|_| request.header("range").is_some()) {
+        return bare(status, "", fault);
+    }
     let wanted = request.header("range").filter(|_| !fault.no_ranges && range_stands(request, &etag, fault));
     let (status, range) = match wanted.and_then(|text| parse_range(text, len)) {
         None => (200, 0..len),
@@ -132,10 +185,13 @@ fn plan(request: &Request, file: &File, media: &Media, fault: &Fault) -> Planned
         let _ = write!(head, "ETag: {etag}\r\n");
     }
     if !fault.no_last_modified {
-        let _ = write!(head, "Last-Modified: {LAST_MODIFIED}\r\n");
+        let _ = write!(head, "Last-Modified: {}\r\n", last_modified(fault));
     }
-    if !fault.no_ranges {
-        head.push_str("Accept-Ranges: bytes\r\n");
+    match fault.accept_ranges.as_deref() {
+        Some("") => {}
+        Some(said) => _ = write!(head, "Accept-Ranges: {said}\r\n"),
+        None if !fault.no_ranges => head.push_str("Accept-Ranges: bytes\r\n"),
+        None => {}
     }
     match &fault.content_range {
         Some(text) if !text.is_empty() => _ = write!(head, "Content-Range: {text}\r\n"),
@@ -182,9 +238,14 @@ fn bare(status: u16, line: &str, fault: &Fault) -> Planned {
 fn range_stands(request: &Request, etag: &str, fault: &Fault) -> bool {
     match request.header("if-range") {
         None => true,
+        Some(_) if fault.ignore_if_range => true,
         Some(tag) if tag.starts_with('"') => tag == etag,
-        Some(date) => date == LAST_MODIFIED && !fault.no_last_modified,
+        Some(date) => date == last_modified(fault) && !fault.no_last_modified,
     }
+}
+
+fn last_modified(fault: &Fault) -> &str {
+    fault.last_modified.as_deref().unwrap_or(LAST_MODIFIED)
 }
 
 /// One byte range; `Some(None)` if it cannot be satisfied.

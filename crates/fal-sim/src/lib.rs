@@ -3,7 +3,7 @@
 //! that share a bug would pass every test.
 //!
 //! One listener has the queue at `/queue`, direct calls at `/run`, storage and
-//! tokens at `/rest`, uploads at `/upload`, the keys at
+//! tokens at `/rest`, uploads at `/upload`, the platform API at `/platform`, the keys at
 //! `/.well-known/jwks.json`, and the simulator's own controls at `/_sim`. Calls
 //! of any other path are told apart by the `Host` header (`queue.…`, `rest.…`,
 //! and direct calls otherwise), as fal's hosts are. The media host has a
@@ -20,6 +20,7 @@ mod media;
 mod models;
 mod outage;
 mod pad;
+mod platform;
 mod queue;
 mod record;
 mod replicate;
@@ -30,7 +31,7 @@ mod server;
 mod uploads;
 
 pub use calls::Call;
-pub use faults::{Fault, Faults};
+pub use faults::{Fault, Faults, Source};
 pub use keys::{Delivery, Signer};
 pub use media::Media;
 pub use outage::Outage;

@@ -5,8 +5,41 @@ use serde_json::{Value, json};
 
 use crate::{media::Media, server::Sim};
 
-/// The payload of a finished job: its files stand on the media host.
+/// The payload of a finished job: its files stand on the media host, or in the
+/// payload itself if the input wants them so (`sync_mode`): then they stand
+/// nowhere else.
 pub(crate) fn payload(sim: &Sim, model: &str, input: &Value) -> Value {
+    let mut payload = of_model(sim, model, input);
+    if input["sync_mode"] == json!(true) {
+        inline(sim, &mut payload);
+    }
+    payload
+}
+
+/// Puts the bytes of files in place of their URLs, which lead nowhere any more.
+fn inline(sim: &Sim, value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| inline(sim, item)),
+        Value::Object(members) => {
+            for (name, member) in members {
+                let media = member.as_str().filter(|_| name.ends_with("url")).and_then(|url| sim.take_file(url));
+                match media {
+                    Some(media) => {
+                        let mut all = Vec::new();
+                        while (all.len() as u64) < media.len() {
+                            all.extend_from_slice(&media.chunk(all.len() as u64..media.len()));
+                        }
+                        *member = json!(format!("data:{};base64,{}", media.content_type, BASE64.encode(&all)));
+                    }
+                    None => inline(sim, member),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn of_model(sim: &Sim, model: &str, input: &Value) -> Value {
     let seed = input.get("seed").and_then(Value::as_i64).unwrap_or(42);
     let file = |name: &str| file(sim, name);
     let has = |word: &str| model.contains(word);
@@ -46,17 +79,8 @@ pub(crate) fn payload(sim: &Sim, model: &str, input: &Value) -> Value {
     json!({"video": file(video), "seed": seed})
 }
 
-/// Images, as data URIs if the input wants it: those stand nowhere.
 fn images(sim: &Sim, input: &Value, seed: i64) -> Value {
-    let image = |name: &str| {
-        let mut image = image(sim, name);
-        if input["sync_mode"] == json!(true) {
-            let media = Media::named(name);
-            let data = BASE64.encode(&media.chunk(0..media.len()));
-            image["url"] = json!(format!("data:{};base64,{data}", media.content_type));
-        }
-        image
-    };
+    let image = |name: &str| image(sim, name);
     json!({
         "images": [image("still.png"), image("still.jpg")], "seed": seed, "timings": {"inference": 1.2},
         "has_nsfw_concepts": [false, false], "prompt": input["prompt"],

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -18,7 +18,7 @@ use tokio::{net::TcpListener, task::AbortHandle};
 use crate::{
     admin,
     api::{self, Api, Wire},
-    faults::Faults,
+    faults::{Faults, Source},
     host,
     keys::{Delivery, Signer},
     media::Media,
@@ -69,7 +69,14 @@ pub(crate) struct File {
     pub(crate) media: Media,
     pub(crate) etag: String,
     pub(crate) faults: Mutex<Faults>,
+    pub(crate) source: Mutex<Source>,
     pub(crate) asked: AtomicU64,
+    /// How many answers run now.
+    pub(crate) running: Arc<AtomicUsize>,
+    /// How many were given.
+    pub(crate) answered: AtomicU64,
+    /// What a signed URL of it holds.
+    pub(crate) signature: String,
 }
 
 struct State {
@@ -176,7 +183,16 @@ impl Sim {
     fn put(&self, url: &str, media: Media, faults: Faults) {
         let number = self.0.numbers.fetch_add(1, Ordering::Relaxed);
         let etag = format!("\"{number:x}-1\"");
-        let file = File { media, etag, faults: Mutex::new(faults), asked: AtomicU64::new(0) };
+        let file = File {
+            media,
+            etag,
+            faults: Mutex::new(faults),
+            source: Mutex::default(),
+            asked: AtomicU64::new(0),
+            running: Arc::default(),
+            answered: AtomicU64::new(0),
+            signature: format!("sim-{number:016x}"),
+        };
         self.0.files.lock().insert(self.path(url).to_owned(), Arc::new(file));
     }
 
@@ -185,12 +201,41 @@ impl Sim {
         if let Some(file) = self.file(self.path(url)) {
             *file.faults.lock() = faults;
             file.asked.store(0, Ordering::Relaxed);
+            file.answered.store(0, Ordering::Relaxed);
         }
+    }
+
+    /// Changes what a file's server allows.
+    pub fn set_source(&self, url: &str, source: Source) {
+        if let Some(file) = self.file(self.path(url)) {
+            *file.source.lock() = source;
+            file.answered.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// The URL that lets anybody read a file, whatever its access control list.
+    pub(crate) fn sign_file(&self, url: &str) -> Option<String> {
+        let file = self.file(self.path(url))?;
+        Some(format!("{url}?identity={}", file.signature))
     }
 
     /// The file behind a URL, as it is meant to be.
     pub fn media(&self, url: &str) -> Option<Media> {
         self.file(self.path(url)).map(|file| file.media.clone())
+    }
+
+    /// Puts a file on the media host at this path, written as requests write it;
+    /// answers its URL.
+    pub fn add_file_at(&self, path: &str, media: Media) -> String {
+        let url = format!("{}{path}", self.media_url());
+        self.put(&url, media, Faults::none());
+        url
+    }
+
+    /// Takes a file away, as it was.
+    pub(crate) fn take_file(&self, url: &str) -> Option<Media> {
+        let file = self.0.files.lock().remove(self.path(url))?;
+        Some(file.media.clone())
     }
 
     /// Every request to the media host so far.

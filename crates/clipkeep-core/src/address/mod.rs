@@ -99,6 +99,14 @@ pub fn judge_url(rules: &SourceRules, text: &str) -> Result<JudgedUrl, Forbidden
     Ok(JudgedUrl(url))
 }
 
+/// The origin (scheme, host and port) of a URL, if no request may go there: if it
+/// may one day, the URL is worth another look.
+pub fn refused_origin(rules: &SourceRules, text: &str) -> Option<String> {
+    let origin = Url::parse(text).ok()?.origin();
+    let origin = origin.is_tuple().then(|| origin.ascii_serialization())?;
+    judge_url(rules, &origin).is_err().then_some(origin)
+}
+
 /// Judges an address that is about to be connected to: public ones are
 /// allowed; loopback and private ones where `allow_private` says so; and what
 /// can never be a media host (link-local, where clouds keep their metadata,

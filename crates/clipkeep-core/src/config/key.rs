@@ -198,7 +198,8 @@ keys! {
     /// go over what a provider says itself (Replicate: `1h`), and what a generation says of its own sources goes over
     /// them.
     source_lifetimes: List("`provider=NAME:AGE` or `model=PATTERN:AGE`"), "", "provider=luma:24h, model=fal-ai/draft*:1d";
-    /// The fal API key, for `/fal/proxy` and for asking after generations whose webhook never came.
+    /// The fal API key, for `/fal/proxy`, for asking after generations whose webhook never came, and for files that only
+    /// their account may read.
     fal_key: Secret("visible ASCII characters"), "", "key-id:key-secret";
     /// fal's queue: where `/fal/proxy` submits to and where the sweep asks after generations.
     fal_queue_url: Text("an http or https URL"), "https://queue.fal.run", "https://queue.falrun.com";
@@ -206,6 +207,8 @@ keys! {
     fal_run_url: Text("an http or https URL"), "https://fal.run", "https://falrun.com";
     /// fal's uploads and tokens: where `/fal/proxy` sends what goes to `rest.fal.ai`.
     fal_rest_url: Text("an http or https URL"), "https://rest.fal.ai", "https://rest.alpha.fal.ai";
+    /// fal's platform API: where URLs are signed for files that are kept from everybody but their account.
+    fal_api_url: Text("an http or https URL"), "https://api.fal.ai", "https://api.falrun.com";
     /// The address and port of a second listener, the gateway, for fal clients that take only a host (`FAL_RUN_HOST`):
     /// fal's queue and direct calls at its root. Empty is none. They speak https alone: put a TLS-terminating proxy in
     /// front. A host whose first label is `queue` is the queue, any other takes direct calls.
@@ -276,8 +279,12 @@ keys! {
     retry_base: Duration("1ms", "1h"), "1s", "5s";
     /// The longest delay between two retries.
     retry_max: Duration("1ms", "7d"), "10m", "1h";
-    /// After how many answers without the clip a source is given up, and its clip is lost.
+    /// After how many answers without the clip a source is given up, and its clip is lost, once it was sought for
+    /// `gone_after`.
     gone_attempts: Count(1, 100), "6", "10";
+    /// For how long a source may answer that it has no such clip, however often it is asked: a provider may still be
+    /// uploading what it announced. Counted from when the clip was made, where that is known.
+    gone_after: Duration("0s", "30d"), "15m", "1h";
     /// For how long a source that fails in other ways is tried again before its clip is lost.
     lost_after: Duration("1s", "3650d"), "7d", "2d";
     /// How long running requests and fills may take to end when clipkeep is told to stop.
@@ -286,6 +293,9 @@ keys! {
     cache_size: Size("1MiB", "1024TiB"), "10GiB", "200GiB";
     /// Whether an MP4 with its index at the end is served with the index first.
     fast_start: Bool, "true", "false";
+    /// ffmpeg: a path, a name on the PATH, or `off`. The ffprobe that stands beside it tells what clipkeep does not read
+    /// itself (durations of MPEG-TS, say), in a jail and never in the way of a fill. Without it such facts stay empty.
+    ffmpeg: Text("a program, or `off`"), "ffmpeg", "/usr/bin/ffmpeg";
     /// Whether clips of one tenant whose bytes are equal share one object. `auto` is yes, unless `final_url_template`
     /// leads past our own `/v/`: then each clip's key must be there. Switched off, clips that share part again.
     share_objects: Choice(&["auto", "true", "false"]), "auto", "false";
@@ -328,68 +338,22 @@ keys! {
     proxy_disk: Size("1MiB", "1024TiB"), "8GiB", "50GiB";
     /// How log lines look; `auto` is text on a terminal and JSON elsewhere.
     log_format: Choice(&["auto", "text", "json"]), "auto", "json";
-    /// How many client connections may be open at once.
+    /// How many client connections may be open at once. An eighth of them, 256 at most, is kept for what is no viewer:
+    /// webhooks, health, the API. Where there is no room, connections that idle make place, and viewers who do not read;
+    /// a new viewer gets 503. Half of the process's limit of open files is the most (`ulimit -n`).
     max_connections: Count(1, 1_000_000), "4096", "20000";
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_nearest_name_is_the_one_meant() {
-        for (typo, meant) in [
-            ("databse", "database"),
-            ("stroe", "store"),
-            ("source-hosts", "source_hosts"),
-            ("Public_Url", "public_url"),
-            ("defered_after", "deferred_after"),
-            ("cachesize", "cache_size"),
-            ("falkey", "fal_key"),
-        ] {
-            assert_eq!(Key::nearest(typo).name, meant, "{typo}");
-        }
-    }
-
-    #[test]
-    fn names_are_unique_and_none_is_reserved() {
-        for (at, key) in KEYS.iter().enumerate() {
-            assert!(!is_reserved_env(&key.env_name(), ""), "{}", key.name);
-            assert!(KEYS[..at].iter().all(|other| other.name != key.name), "{}", key.name);
-        }
-        assert!(!is_reserved_env("CLIPKEEP_SERVICE", ""));
-    }
-
-    #[test]
-    fn h35_what_kubernetes_writes_of_services_is_passed_over() {
-        for service in ["", "POSTGRESQL_", "2_", "WEB_API_", "PORT_SERVICE_"] {
-            for (end, value) in [
-                ("SERVICE_HOST", "10.96.0.12"),
-                ("SERVICE_HOST", "fd00::12"),
-                ("SERVICE_PORT", "5432"),
-                ("SERVICE_PORT_TCP_POSTGRESQL", "5432"),
-                ("PORT", "tcp://10.96.0.12:5432"),
-                ("PORT", "udp://10.96.0.12:53"),
-                ("PORT_5432_TCP", "tcp://10.96.0.12:5432"),
-                ("PORT_5432_TCP_PROTO", "tcp"),
-                ("PORT_5432_TCP_PORT", "5432"),
-                ("PORT_5432_TCP_ADDR", "10.96.0.12"),
-                ("PORT_53_UDP_ADDR", "fd00::12"),
-                ("PORT_9_SCTP", "sctp://[fd00::12]:9"),
-            ] {
-                assert!(is_reserved_env(&format!("CLIPKEEP_{service}{end}"), value), "{service}{end}={value}");
-            }
-        }
-        for (name, value) in [
-            ("PORT", "8787"),
-            ("LISTEN_PORT", "8787"),
-            ("SERVICE_PORTS", "5432"),
-            ("PORT_X_TCP", "tcp://10.0.0.1:1"),
-            ("PORT_5432_HTTP_ADDR", "10.0.0.1"),
-            ("ADMIN_TOKN", "tcp://10.0.0.1:1"),
-            ("DATABASE_URL", "postgres://db"),
-        ] {
-            assert!(!is_reserved_env(&format!("CLIPKEEP_{name}"), value), "{name}={value}");
-        }
-    }
+    /// How long a connection stays open on which an answer waits and nothing can be written: its client does not read.
+    send_timeout: Duration("100ms", "1h"), "30s", "60s";
+    /// How long a webhook's or an API call's body may take to come.
+    body_timeout: Duration("100ms", "1h"), "30s", "10s";
+    /// How long a connection may idle between two requests. Longer than a load balancer in front keeps its own (AWS: 60
+    /// s), or requests are lost that it sends while we close.
+    keep_alive: Duration("100ms", "1h"), "75s", "620s";
+    /// How much memory the bodies of webhooks may take that are not verified yet, all together; at least
+    /// `hook_max_body`. Where it is used up, the body that is under way for the longest is given up (503).
+    hook_memory: Size("1MiB", "1TiB"), "64MiB", "256MiB";
+    /// How long a node that is told to stop by SIGTERM still takes requests, while `/readyz` says 503: as long as
+    /// load balancers and Kubernetes take to send it no more. Ctrl-C, or a second SIGTERM, does not wait. In Kubernetes
+    /// `terminationGracePeriodSeconds` must be longer than this and `shutdown_grace` together.
+    drain: Duration("0s", "1h"), "5s", "15s";
 }

@@ -9,6 +9,8 @@ mod docs;
 mod error;
 mod host;
 mod key;
+#[cfg(test)]
+mod key_names;
 mod network;
 mod parse;
 mod place;
@@ -126,6 +128,8 @@ pub struct Config {
     pub fal_run_url: BaseUrl,
     /// fal's uploads and tokens.
     pub fal_rest_url: BaseUrl,
+    /// Where fal signs URLs of an account's own files.
+    pub fal_api_url: BaseUrl,
     /// Where the gateway listens; none if there is none.
     pub fal_gateway_listen: Option<SocketAddr>,
     /// The networks that need no token to call fal through us.
@@ -180,6 +184,8 @@ pub struct Config {
     pub retry_max: Duration,
     /// After how many answers «gone» in a row a clip is lost.
     pub gone_attempts: u32,
+    /// For how long a source may be missing before its clip is lost.
+    pub gone_after: Duration,
     /// For how long a failing source is tried before its clip is lost.
     pub lost_after: Duration,
     /// How long what runs may take to end at shutdown.
@@ -188,6 +194,8 @@ pub struct Config {
     pub cache_size: u64,
     /// Whether an MP4 with its index at the end is served index first.
     pub fast_start: bool,
+    /// ffmpeg, by path or by name; none if it is not to be used.
+    pub ffmpeg: Option<PathBuf>,
     /// Whether clips of one tenant whose bytes are equal share one object.
     pub share_objects: bool,
     /// How often the sweep looks.
@@ -220,6 +228,16 @@ pub struct Config {
     pub log_format: LogFormat,
     /// How many client connections may be open at once.
     pub max_connections: usize,
+    /// How long nothing may be written while an answer waits.
+    pub send_timeout: Duration,
+    /// How long a webhook's or an API call's body may take.
+    pub body_timeout: Duration,
+    /// How long a connection may idle.
+    pub keep_alive: Duration,
+    /// How much memory webhooks' bodies may take that are not verified yet.
+    pub hook_memory: u64,
+    /// How long a node that is told to stop still takes requests.
+    pub drain: Duration,
 }
 
 impl Config {

@@ -54,6 +54,11 @@ pub(super) fn folder(text: &str) -> Result<std::path::PathBuf, Problem> {
     }
 }
 
+/// A program by path or name; `off` is none.
+pub(super) fn program(text: &str) -> Result<Option<std::path::PathBuf>, Problem> {
+    if text.trim() == "off" { Ok(None) } else { folder(text).map(Some) }
+}
+
 pub(super) fn boolean(text: &str) -> Result<bool, Problem> {
     text.trim().parse().map_err(|_| "must be true or false".to_owned())
 }

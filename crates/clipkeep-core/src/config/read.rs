@@ -54,6 +54,7 @@ pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
         fal_queue_url: read.value("fal_queue_url", BaseUrl::parse),
         fal_run_url: read.value("fal_run_url", BaseUrl::parse),
         fal_rest_url: read.value("fal_rest_url", BaseUrl::parse),
+        fal_api_url: read.value("fal_api_url", BaseUrl::parse),
         fal_gateway_listen: read.value("fal_gateway_listen", parse::listen_or_none),
         proxy_networks: read.value("proxy_networks", |text| parse::list(text, parsed)),
         proxy_hosts: read.value("proxy_hosts", |text| parse::list(text, parsed)),
@@ -81,10 +82,12 @@ pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
         retry_base: read.duration("retry_base"),
         retry_max: read.duration("retry_max"),
         gone_attempts: read.count("gone_attempts"),
+        gone_after: read.duration("gone_after"),
         lost_after: read.duration("lost_after"),
         shutdown_grace: read.duration("shutdown_grace"),
         cache_size: read.size("cache_size"),
         fast_start: read.value("fast_start", parse::boolean),
+        ffmpeg: read.value("ffmpeg", parse::program),
         sweep_interval: read.duration("sweep_interval"),
         poll_after: read.duration("poll_after"),
         poll_give_up: read.duration("poll_give_up"),
@@ -103,6 +106,11 @@ pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
         proxy_disk: read.size("proxy_disk"),
         log_format: read.value("log_format", parsed),
         max_connections: read.count("max_connections"),
+        send_timeout: read.duration("send_timeout"),
+        body_timeout: read.duration("body_timeout"),
+        keep_alive: read.duration("keep_alive"),
+        hook_memory: read.size("hook_memory"),
+        drain: read.duration("drain"),
     };
     read.finish(config)
 }

@@ -107,7 +107,8 @@ pub(super) fn of(config: &Config) -> Vec<Warning> {
     };
     let postgres = matches!(config.database, DatabaseUrl::Postgres(_));
     let tells = !config.event_endpoints.is_empty();
-    let bases = [&config.fal_queue_url, &config.fal_run_url, &config.fal_rest_url].map(BaseUrl::to_url);
+    let bases =
+        [&config.fal_queue_url, &config.fal_run_url, &config.fal_rest_url, &config.fal_api_url].map(BaseUrl::to_url);
     let checks = [
         (Warning::PrivateSourcesOnPublicAddress, config.source_allow_private && !config.listen.ip().is_loopback()),
         (Warning::PublicUrlUnspecified, unspecified),

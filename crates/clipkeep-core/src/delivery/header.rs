@@ -12,7 +12,7 @@ use data_encoding::HEXLOWER;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use ring::digest;
 
-use crate::{id::ClipKey, percent, time::Timestamp};
+use crate::{id::ClipKey, media_type::MediaType, percent, time::Timestamp};
 
 /// A year: what caches take for «for ever» (RFC 9111, section 1.2.2 allows more,
 /// no cache keeps it).
@@ -196,19 +196,41 @@ fn is_safe(c: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{ffff}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// The media type as it may be sent: a picture, a sound or a video without
-/// parameters, else bytes without a name. SVG is a document that runs scripts,
-/// so it is not among them. A comma would let a browser pick a second type.
+/// Writes what keeps a clip from being run as a page of ours. A drawing may
+/// style itself, and neither run scripts nor load anything; what browsers do not
+/// show is saved. To be called once the `Content-Type` is written.
+pub fn write_confinement(key: &ClipKey, headers: &mut HeaderMap) {
+    const SANDBOX: &str = "default-src 'none'; style-src 'unsafe-inline'; sandbox";
+    let Some(content_type) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return };
+    if content_type == SVG {
+        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(SANDBOX));
+    } else if may_run(content_type) && !headers.contains_key(header::CONTENT_DISPOSITION) {
+        headers.insert(header::CONTENT_DISPOSITION, attachment(key.as_str(), key));
+    }
+}
+
+/// Whether a browser might make more of files of this type than a picture, a
+/// sound or a video, so that they need a host of their own, or to be saved.
+pub fn may_run(content_type: &str) -> bool {
+    let is_plain = ["video/", "audio/", "image/"].iter().any(|kind| content_type.starts_with(kind));
+    !is_plain || content_type.starts_with(SVG)
+}
+
+/// A document that runs scripts.
+const SVG: &str = "image/svg+xml";
+
+/// The media type as it may be sent, without parameters; bytes without a name
+/// if it is none. A comma would let a browser pick a second type.
 pub(super) fn content_type(text: &str) -> HeaderValue {
     let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let media = ["video/", "audio/", "image/"]
+    let is_media = ["video/", "audio/", "image/", "model/"]
         .iter()
         .find_map(|kind| essence.strip_prefix(kind))
         .is_some_and(|name| !name.is_empty() && name.bytes().all(is_subtype_char));
-    if !media || essence.starts_with("image/svg") {
-        return HeaderValue::from_static("application/octet-stream");
+    if is_media || MediaType::by_name(&essence).is_some_and(|known| known.name == essence) {
+        return value(essence);
     }
-    value(essence)
+    HeaderValue::from_static("application/octet-stream")
 }
 
 fn is_subtype_char(byte: u8) -> bool {

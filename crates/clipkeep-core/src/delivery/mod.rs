@@ -61,8 +61,9 @@ struct Version {
 impl Representation {
     /// A representation of `len` bytes. `last_modified` is that of the version
     /// ([`version_time`]) and changes whenever `etag` does. A `content_type`
-    /// that is no picture, sound or video is not passed on: what a browser
-    /// could run never gets a name that would make it.
+    /// that is no media type is not passed on: what a browser could run never
+    /// gets a name that would make it ([`header::write_confinement`] keeps in what
+    /// is media all the same).
     pub fn new(len: u64, etag: ETag, last_modified: Timestamp, content_type: &str) -> Self {
         let last_modified_value = header::http_date(last_modified);
         let version = Some(Version { etag, last_modified, last_modified_value });

@@ -1,17 +1,29 @@
 //! What a provider's word comes to, and why it may be refused.
 
-use crate::{generation::HookRecord, hook::payload::Note, id::IdError};
+use std::sync::Arc;
+
+use crate::{
+    generation::HookRecord,
+    hook::{
+        Form, Unread,
+        json::JsonError,
+        payload::{Inline, Media, Note},
+    },
+    id::IdError,
+    state::GenerationStatus,
+};
 
 /// Why a webhook's body was refused. Nothing of the body is repeated.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// Not JSON in UTF-8, or nested too deeply. 400.
+    /// Not JSON, however leniently it is read. 400.
     #[error("the body is not valid JSON")]
-    NotJson(#[source] serde_json::Error),
+    NotJson(#[source] JsonError),
     /// JSON, but no object. 400.
     #[error("the body is not a JSON object")]
     NotAnObject,
-    /// A field that matters is there twice, and readers would differ on which counts. 400.
+    /// A field that matters is there twice and says different things: readers
+    /// would differ on which counts. 400.
     #[error("the body's field {0} is there more than once")]
     RepeatedField(&'static str),
     /// A field that matters is absent or of another type. 400.
@@ -45,11 +57,36 @@ pub enum DecodeError {
     OtherProvider,
 }
 
+impl DecodeError {
+    /// Whether it is about how the body is written, and not about whom it is of.
+    pub(super) const fn is_of_form(&self) -> bool {
+        !matches!(self, Self::BadRequestId(_) | Self::OtherRequest | Self::OtherProvider)
+    }
+}
+
 /// A provider's word, ready to be committed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decoded {
     /// What is to be recorded.
     pub record: HookRecord,
+    /// The bytes of those of its clips that came as data. They must be in the
+    /// store before the record is committed: they are nowhere else.
+    pub inlines: Vec<Inline>,
     /// Files that became no clip, and why; for the generation's log.
     pub notes: Vec<Note>,
+}
+
+impl Decoded {
+    /// A record with the media of its result, which stood in `body`. A completed
+    /// one of which not all is understood is not completed.
+    pub(super) fn new(mut record: HookRecord, media: Media, form: Form, body: &[u8]) -> Self {
+        let Media { clips, inlines, notes, unread, .. } = media;
+        record.clips = clips;
+        if let Some(why) = unread.filter(|_| record.status == GenerationStatus::Completed) {
+            record.status = GenerationStatus::Unreadable;
+            record.error = Some(why.clone());
+            record.unread = Some(Arc::new(Unread::new(why, form, body)));
+        }
+        Self { record, inlines, notes }
+    }
 }

@@ -1,15 +1,17 @@
 //! The members of a webhook's body, each read once.
 
+use std::borrow::Cow;
+
 use super::{DecodeError, json::Node};
 
-/// An object's members. What is taken out twice over is refused: readers would
-/// differ on which counts.
-pub(super) struct Members(Vec<(String, Node)>);
+/// An object's members. What is taken out and said twice in different ways is
+/// refused: readers would differ on which counts.
+pub(super) struct Members<'a>(Vec<(Cow<'a, str>, Node<'a>)>);
 
-impl Members {
+impl<'a> Members<'a> {
     /// The members of a body that is a JSON object.
-    pub(super) fn read(body: &[u8]) -> Result<Self, DecodeError> {
-        match serde_json::from_slice(body).map_err(DecodeError::NotJson)? {
+    pub(super) fn read(body: &'a [u8]) -> Result<Self, DecodeError> {
+        match Node::read(body).map_err(DecodeError::NotJson)? {
             Node::Object(members) => Ok(Self(members)),
             _ => Err(DecodeError::NotAnObject),
         }
@@ -24,17 +26,17 @@ impl Members {
     }
 
     /// Takes a member out, if it is there; it may be `null`.
-    pub(super) fn take(&mut self, name: &'static str) -> Result<Option<Node>, DecodeError> {
-        let mut places = self.0.iter().enumerate().filter(|(_, (key, _))| key == name).map(|(place, _)| place);
-        let Some(place) = places.next() else { return Ok(None) };
-        match places.next() {
-            None => Ok(Some(self.0.remove(place).1)),
-            Some(_) => Err(DecodeError::RepeatedField(name)),
+    pub(super) fn take(&mut self, name: &'static str) -> Result<Option<Node<'a>>, DecodeError> {
+        let Some(place) = self.0.iter().position(|(key, _)| key == name) else { return Ok(None) };
+        let (_, node) = self.0.remove(place);
+        match self.0.iter().all(|(key, other)| key != name || *other == node) {
+            true => Ok(Some(node)),
+            false => Err(DecodeError::RepeatedField(name)),
         }
     }
 
     /// The same where `null` is as good as absent.
-    pub(super) fn present(&mut self, name: &'static str) -> Result<Option<Node>, DecodeError> {
+    pub(super) fn present(&mut self, name: &'static str) -> Result<Option<Node<'a>>, DecodeError> {
         Ok(self.take(name)?.filter(|node| !matches!(node, Node::Null)))
     }
 
@@ -42,7 +44,7 @@ impl Members {
     pub(super) fn text(&mut self, name: &'static str) -> Result<Option<String>, DecodeError> {
         match self.present(name)? {
             None => Ok(None),
-            Some(Node::Text(text)) => Ok(Some(text)),
+            Some(Node::Text(text)) => Ok(Some(text.into_owned())),
             Some(_) => Err(DecodeError::BadField(name)),
         }
     }

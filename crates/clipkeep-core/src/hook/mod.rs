@@ -18,7 +18,17 @@ mod members;
 mod profile;
 mod query;
 mod redact;
+mod unread;
 
 pub use decoded::{DecodeError, Decoded};
+pub use json::JsonError;
+pub use payload::Inline;
 pub use profile::{Profile, profile};
 pub use query::{HookQuery, QueryError, callback_query};
+pub use unread::{Form, Unread};
+
+/// A document as a value, read as leniently as a webhook is; `None` if it is no
+/// JSON even so.
+pub(crate) fn lenient_value(document: &[u8]) -> Option<serde_json::Value> {
+    json::Node::read(document).ok().map(json::Node::into_value)
+}

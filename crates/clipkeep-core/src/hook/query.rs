@@ -140,7 +140,7 @@ fn decode(text: &str) -> Option<String> {
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
         rest = tail;
-        match (first, hex_pair(tail)) {
+        match (first, percent::hex_pair(tail)) {
             (b'%', Some(byte)) => {
                 bytes.push(byte);
                 rest = &tail[2..];
@@ -150,12 +150,6 @@ fn decode(text: &str) -> Option<String> {
         }
     }
     String::from_utf8(bytes).ok()
-}
-
-fn hex_pair(text: &[u8]) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let &[high, low] = text.first_chunk()?;
-    Some(digit(high)? << 4 | digit(low)?)
 }
 
 fn parsed<T: std::str::FromStr<Err: ToString>>(

@@ -31,10 +31,10 @@ pub fn content_type(len: u64, media: &'static MediaType, have: impl Fn(Range<u64
     // The first of them is what was sniffed.
     let reader = &mut Buffered::of_blocks(&mut there, len, SNIFF_LEN);
     let told = match media.name {
-        "video/mp4" | "video/quicktime" | "audio/mp4" => mp4::content_type(reader, len, media),
-        "video/webm" | "video/x-matroska" | "audio/webm" => {
-            webm::probe(reader, len, media).map(|told| told.content_type)
+        "video/mp4" | "video/quicktime" | "audio/mp4" | "video/3gpp" | "video/3gpp2" | "video/mj2" => {
+            mp4::content_type(reader, len, media)
         }
+        "video/webm" | "video/x-matroska" | "audio/webm" | "audio/x-matroska" => webm::content_type(reader, len, media),
         name => Ok(name.to_owned()),
     };
     match (told, needed) {

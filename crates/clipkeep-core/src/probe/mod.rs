@@ -9,8 +9,11 @@ mod boxes;
 mod buffered;
 mod codec;
 mod early;
+mod ebml;
 mod fragment;
+pub(crate) mod frame;
 mod image;
+mod model;
 mod mp4;
 mod samples;
 mod timing;
@@ -58,8 +61,8 @@ type Result<T, E = ProbeError> = std::result::Result<T, E>;
 
 /// Reads the facts of a file of `len` bytes that was sniffed as `media`.
 ///
-/// What a format does not tell, or cannot tell cheaply, is `None`. MP4,
-/// QuickTime, WebM and Matroska files are also checked for being whole.
+/// What a format does not tell, or cannot tell cheaply, is `None`. Files are
+/// also checked for being whole, as far as a promised length does not vouch for it.
 /// Blocks on `reader`, which need not be buffered.
 pub fn probe<R: Read + Seek>(reader: &mut R, len: u64, length: Length, media: &'static MediaType) -> Result<MediaInfo> {
     let reader = &mut Buffered::new(reader, len);
@@ -69,24 +72,19 @@ pub fn probe<R: Read + Seek>(reader: &mut R, len: u64, length: Length, media: &'
 
 fn facts<R: Read + Seek>(reader: &mut R, len: u64, length: Length, media: &'static MediaType) -> Result<MediaInfo> {
     match media.name {
-        "video/mp4" | "video/quicktime" | "audio/mp4" => mp4::probe(reader, len, length, media),
-        "video/webm" | "video/x-matroska" | "audio/webm" => webm::probe(reader, len, media),
-        _ if media.kind == Kind::Image => image::probe(reader, len, media),
-        _ => audio::probe(reader, len, media),
-    }
-}
-
-/// Facts that hold nothing but the media type yet.
-fn bare(media: &'static MediaType) -> MediaInfo {
-    MediaInfo {
-        kind: media.kind,
-        content_type: media.name.to_owned(),
-        duration: None,
-        width: None,
-        height: None,
-        fps: None,
-        codec: None,
-        c2pa: None,
+        "video/mp4" | "video/quicktime" | "audio/mp4" | "video/3gpp" | "video/3gpp2" | "video/mj2" => {
+            mp4::probe(reader, len, length, media)
+        }
+        "video/webm" | "video/x-matroska" | "audio/webm" | "audio/x-matroska" => {
+            webm::probe(reader, len, length, media)
+        }
+        "video/x-motion-jpeg" => image::probe(reader, len, length, media),
+        "model/gltf+json" => model::gltf(reader, media),
+        _ => match media.kind {
+            Kind::Image => image::probe(reader, len, length, media),
+            Kind::Audio | Kind::Video => audio::probe(reader, len, media),
+            Kind::Model | Kind::Archive => Ok(MediaInfo::of(media)),
+        },
     }
 }
 
@@ -96,6 +94,14 @@ fn read_at<R: Read + Seek>(reader: &mut R, at: u64, len: u64) -> Result<Vec<u8>>
     let mut bytes = Vec::new();
     reader.take(len).read_to_end(&mut bytes)?;
     if bytes.len() as u64 == len { Ok(bytes) } else { Err(ProbeError::Truncated) }
+}
+
+/// The `len` bytes at `at`, fewer where the file ends.
+fn read_up_to<R: Read + Seek>(reader: &mut R, at: u64, len: u64) -> Result<Vec<u8>> {
+    reader.seek(SeekFrom::Start(at))?;
+    let mut bytes = Vec::new();
+    reader.take(len).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// `amount / per_second`, where that is a positive finite number.

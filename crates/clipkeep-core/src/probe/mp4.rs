@@ -6,7 +6,7 @@ use std::io::{Read, Seek};
 use mp4_atom::{Mdhd, Mehd, Mvhd, Tkhd, Trex};
 
 use super::{
-    Length, ProbeError, Result, bare,
+    Length, ProbeError, Result,
     boxes::{BoxAt, Boxes},
     codec::{self, Description},
     fragment,
@@ -209,7 +209,7 @@ impl Movie {
         let first = |handler: &[u8; 4]| self.tracks.iter().find(|track| track.handler == *handler);
         let main = first(b"vide").or_else(|| first(b"soun")).ok_or(NO_TRACK)?;
         let kind = if main.handler == *b"vide" { Kind::Video } else { Kind::Audio };
-        let mut facts = bare(media);
+        let mut facts = MediaInfo::of(media);
         facts.kind = kind;
         name_of(kind, media).clone_into(&mut facts.content_type);
         facts.duration = self.seconds();

@@ -6,7 +6,7 @@ use super::{
     copy::Written,
     scan::{Piece, Place, Scanner},
 };
-use crate::input::MAX_INPUT;
+use crate::{input::MAX_INPUT, seed::Seed};
 
 /// How long a prompt is kept.
 const MAX_PROMPT: usize = 256 * 1024;
@@ -29,7 +29,7 @@ pub struct Captured {
     /// The prompt.
     pub prompt: Option<String>,
     /// The seed.
-    pub seed: Option<i64>,
+    pub seed: Option<Seed>,
     /// How many bytes the body had.
     pub len: u64,
 }
@@ -39,7 +39,7 @@ struct Found {
     written: Written,
     awaited: Awaited,
     prompt: Option<String>,
-    seed: Option<i64>,
+    seed: Option<Seed>,
 }
 
 /// The member whose value comes next.
@@ -98,7 +98,7 @@ impl Found {
                 b',' | b'}' => {
                     if let Awaited::Seed(digits) = &self.awaited {
                         let text = std::str::from_utf8(digits).unwrap_or_default();
-                        self.seed = text.trim().parse().ok();
+                        self.seed = Seed::of_json(text.trim());
                     }
                     self.awaited = Awaited::Other;
                 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::scan::{Piece, Scanner};
+use crate::hook;
 
 /// The member that stands for what was left out: how many bytes that were.
 pub const OMITTED: &str = "$omitted_bytes";
@@ -100,6 +101,6 @@ impl Written {
         if self.is_too_long {
             return Some(json!({ OMITTED: self.whole }));
         }
-        serde_json::from_slice(&self.bytes).ok()
+        hook::lenient_value(&self.bytes)
     }
 }

@@ -1,7 +1,7 @@
 //! Server-sent events, as they pass: strings replaced within their data, or
 //! their data picked up.
 
-use super::{copy::Copy, rewrite::Rewriter};
+use super::rewrite::Rewriter;
 
 const DATA: &[u8] = b"data:";
 
@@ -122,7 +122,7 @@ pub enum Event {
     Whole {
         /// As it came, with the empty line that ends it.
         raw: Vec<u8>,
-        /// A short copy of its data, if it has any.
+        /// Its data, if it has any.
         data: Option<Vec<u8>>,
     },
     /// Some of one that is longer than what is held.
@@ -141,7 +141,7 @@ pub struct Events {
 struct Now {
     max: usize,
     raw: Vec<u8>,
-    data: Option<Copy>,
+    data: Option<Vec<u8>>,
     is_long: bool,
 }
 
@@ -172,11 +172,12 @@ impl Now {
             Part::Frame(bytes) => self.raw.extend_from_slice(bytes),
             Part::Data(bytes) => {
                 self.raw.extend_from_slice(bytes);
-                self.data.get_or_insert_with(|| Copy::new(self.max)).push(bytes);
+                if !self.is_long {
+                    self.data.get_or_insert_default().extend_from_slice(bytes);
+                }
             }
             Part::EventEnd => {
                 let (raw, data) = (std::mem::take(&mut self.raw), self.data.take());
-                let data = data.and_then(Copy::into_bytes);
                 each(if self.is_long { Event::Part(raw) } else { Event::Whole { raw, data } });
                 self.is_long = false;
             }

@@ -61,7 +61,7 @@ text_enum! {
         WrongLength = "wrong_length",
         /// A body of no bytes.
         Empty = "empty",
-        /// A content coding was applied although identity was asked for.
+        /// A coding of the bytes was applied although identity was asked for.
         Encoded = "encoded",
         /// More bytes than a clip may have.
         TooLarge = "too_large",
@@ -96,6 +96,19 @@ impl Verdict {
     /// Try again, at a time of our own choosing.
     pub const fn retry(why: Why) -> Self {
         Self::Retry { after: None, why }
+    }
+
+    /// Whether a request for a range may have failed because it asked for a
+    /// range: the source may still have its whole to give to a plain request.
+    /// `again` says that a failure that may pass came for the second time in a
+    /// row.
+    pub const fn blames_the_range(self, again: bool) -> bool {
+        match self {
+            Self::Missing(_) | Self::Gone(_) | Self::Rejected(Why::Encoded) | Self::Changed => true,
+            Self::Retry { why: Why::WrongRange | Why::WrongLength, .. } => true,
+            Self::Retry { .. } => again,
+            Self::Rejected(_) => false,
+        }
     }
 
     /// The reason behind it.
@@ -175,7 +188,7 @@ pub fn judge_head(
     if let Some(verdict) = judge_status(status, headers, now) {
         return Err(verdict);
     }
-    if !tokens(headers, &CONTENT_ENCODING).all(|coding| coding.eq_ignore_ascii_case("identity")) {
+    if tokens(headers, &CONTENT_ENCODING).any(codes_the_bytes) {
         return Err(Verdict::Rejected(Why::Encoded));
     }
     let (framing, len) = framing(headers).ok_or(Verdict::retry(Why::BadResponse))?;
@@ -184,6 +197,36 @@ pub fn judge_head(
     }
     let accepts_ranges = tokens(headers, &ACCEPT_RANGES).any(|unit| unit.eq_ignore_ascii_case("bytes"));
     Ok(Promise { start: 0, total: len, end: len, framing, accepts_ranges })
+}
+
+/// Whether a `Content-Encoding` token says that the bytes are others than the
+/// clip's. Object stores keep whatever an uploader wrote there (`aws-chunked`,
+/// `utf-8`, `binary`, `none`, a media type): such a token names no coding, and
+/// the content decides.
+fn codes_the_bytes(token: &str) -> bool {
+    const CODINGS: &[&str] = &[
+        "gzip",
+        "x-gzip",
+        "br",
+        "zstd",
+        "deflate",
+        "compress",
+        "x-compress",
+        "dcb",
+        "dcz",
+        "exi",
+        "aes128gcm",
+        "pack200-gzip",
+        "bzip2",
+        "x-bzip2",
+        "xz",
+        "lzma",
+        "lz4",
+        "snappy",
+        "sdch",
+    ];
+    let name = token.split(';').next().unwrap_or_default().trim().trim_matches('"');
+    CODINGS.iter().any(|coding| name.eq_ignore_ascii_case(coding))
 }
 
 fn judge_part(headers: &HeaderMap, from: Option<u64>, framing: Framing, len: Option<u64>) -> Result<Promise, Verdict> {

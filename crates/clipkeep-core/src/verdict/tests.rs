@@ -148,11 +148,44 @@ fn case_22_a_range_that_is_not_there_any_more_means_another_version() {
 
 #[test]
 fn case_10_encoded_bytes_are_rejected() {
-    for coding in ["gzip", "br", "identity, gzip", "x-unknown"] {
+    for coding in ["gzip", "br", "identity, gzip", "GZIP", "x-gzip", "zstd", "deflate", "compress", "aws-chunked,gzip"]
+    {
         for (status, from) in [(200, None), (206, Some(4))] {
             let lines = [("content-encoding", coding), ("content-range", "bytes 4-8/9")];
             assert_eq!(head(status, &lines, from), Err(Verdict::Rejected(Why::Encoded)), "{coding}");
         }
     }
-    assert!(head(200, &[("content-encoding", "Identity")], None).is_ok());
+}
+
+#[test]
+fn k02_a_token_that_names_no_coding_of_the_bytes_is_passed_over() {
+    for coding in [
+        "aws-chunked",
+        "Identity",
+        "utf-8",
+        "UTF-8",
+        "binary",
+        "none",
+        "",
+        ",",
+        "null",
+        "video/mp4",
+        "aws-chunked,identity",
+    ] {
+        assert!(head(200, &[("content-encoding", coding)], None).is_ok(), "{coding:?}");
+    }
+    let several = [("content-encoding", "aws-chunked"), ("content-encoding", "br")];
+    assert_eq!(head(200, &several, None), Err(Verdict::Rejected(Why::Encoded)));
+}
+
+#[test]
+fn k04_what_may_be_the_ranges_fault_is_worth_a_plain_request() {
+    for status in [400, 401, 403, 404, 405, 410, 416] {
+        assert!(head(status, &[], Some(4)).unwrap_err().blames_the_range(false), "{status}");
+    }
+    for status in [429, 500, 501, 503] {
+        let verdict = head(status, &[], Some(4)).unwrap_err();
+        assert!(!verdict.blames_the_range(false) && verdict.blames_the_range(true), "{status}");
+    }
+    assert!(!Verdict::Rejected(Why::ForbiddenAddress).blames_the_range(true));
 }

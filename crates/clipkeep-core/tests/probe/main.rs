@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod facts;
+mod formats;
 mod hostile;
 mod nested;
 mod support;

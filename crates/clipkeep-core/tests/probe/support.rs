@@ -41,8 +41,12 @@ pub(crate) fn make_from(name: &str, inputs: &[&str], options: &str) -> (tempfile
 }
 
 pub(crate) fn probe_bytes(bytes: &[u8]) -> Result<MediaInfo, ProbeError> {
+    probe_as(bytes, Length::Unknown)
+}
+
+pub(crate) fn probe_as(bytes: &[u8], length: Length) -> Result<MediaInfo, ProbeError> {
     let Sniffed::Media(media) = sniff(bytes) else { panic!("not sniffed as media") };
-    probe(&mut Cursor::new(bytes), bytes.len() as u64, Length::Unknown, media)
+    probe(&mut Cursor::new(bytes), bytes.len() as u64, length, media)
 }
 
 pub(crate) fn probe_file(path: &Path) -> MediaInfo {
@@ -156,5 +160,22 @@ pub(crate) fn samples() -> &'static [Vec<u8>] {
             ("x.webm", "-t 1 -c:v libvpx -deadline realtime -c:a libopus"),
         ];
         options.map(|(name, options)| std::fs::read(make(name, options).1).unwrap()).into()
+    })
+}
+
+/// One small file of each format that has a reader of its own.
+pub(crate) fn every_format() -> &'static [Vec<u8>] {
+    static FILES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    FILES.get_or_init(|| {
+        let names = [
+            "x.mkv", "x.avi", "x.flv", "x.webp", "x.gif", "x.png", "x.jpg", "x.bmp", "x.tif", "x.wav", "x.flac",
+            "x.mp3", "x.ogg", "x.opus", "x.aiff", "x.caf", "x.aac", "x.ac3",
+        ];
+        let still = |name: &str| matches!(&name[2..], "webp" | "png" | "jpg" | "bmp" | "tif");
+        let made = names.map(|name| {
+            let options = if still(name) { "-frames:v 1 -an" } else { "-t 0.3" };
+            std::fs::read(make(name, options).1).unwrap()
+        });
+        made.into()
     })
 }

@@ -107,7 +107,9 @@ async fn commits(name: &str, batch: usize, count: usize) -> f64 {
         let query = HookQuery::parse("policy=on_demand").unwrap();
         let decode = |n: usize| {
             let body = delivery(&sim, &format!("n{n}")).body;
-            fal::decode(&body, None, &query, clipkeep_core::time::Timestamp::from_secs(1)).unwrap().record
+            fal::decode(&body.clone().into(), None, &query, clipkeep_core::time::Timestamp::from_secs(1))
+                .unwrap()
+                .record
         };
         let records: Vec<_> = (0..count).map(decode).collect();
         let began = Instant::now();

@@ -84,7 +84,7 @@ async fn measure(name: &str, catalog: Arc<dyn Catalog>) {
         let body =
             json!({"request_id": id, "status": "OK", "payload": {"video": {"url": "https://v3.fal.media/a.mp4"}}});
         let query = HookQuery::parse("").unwrap();
-        let hook = fal::decode(body.to_string().as_bytes(), None, &query, now()).unwrap().record;
+        let hook = fal::decode(&body.to_string().into(), None, &query, now()).unwrap().record;
         catalog.record_hooks(&[hook]).await.unwrap();
         let (time, claims) = claim(Quota::halves(1)).await;
         assert_eq!(claims[0].clip.request_id.as_str(), id);

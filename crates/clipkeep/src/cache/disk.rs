@@ -22,6 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::read_through::read_through;
 use crate::{
     catalog::{Catalog, HEARD},
+    descriptors,
     fill::local::{self, LocalCopy, Opened},
     store::Store,
 };
@@ -45,11 +46,14 @@ struct Held {
 }
 
 #[derive(Clone)]
-struct BySize;
+struct BySize {
+    /// What a copy weighs at least: each holds files open, which are bounded, too.
+    least: u64,
+}
 
 impl Weighter<ClipKey, Arc<Held>> for BySize {
     fn weight(&self, _: &ClipKey, held: &Arc<Held>) -> u64 {
-        held.size.max(1)
+        held.size.max(self.least)
     }
 }
 
@@ -126,13 +130,14 @@ impl DiskCache {
         (catalog, clock): (Arc<dyn Catalog>, Arc<dyn Clock>),
         tasks: TaskTracker,
     ) -> Self {
+        let by_size = BySize { least: (limit / descriptors::share(16) as u64).max(1) };
         // One shard: the limit holds for all clips together.
         let options = OptionsBuilder::new().shards(1).estimated_items_capacity(CLIPS).weight_capacity(limit).build();
         let held = match options {
             Ok(options) => {
-                Cache::with_options(options, BySize, DefaultHashBuilder::default(), DefaultLifecycle::default())
+                Cache::with_options(options, by_size, DefaultHashBuilder::default(), DefaultLifecycle::default())
             }
-            Err(_) => Cache::with_weighter(CLIPS, limit, BySize),
+            Err(_) => Cache::with_weighter(CLIPS, limit, by_size),
         };
         let requests = Arc::new(Semaphore::new(REQUESTS));
         let news = Arc::new(News { catalog, clock });

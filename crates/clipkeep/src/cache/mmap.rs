@@ -1,4 +1,5 @@
-//! Whole files as shared bytes: the only unsafe code.
+//! Whole files as shared bytes: the only unsafe code but for two system calls
+//! without a safe face (`main.rs`, `web/wire.rs`).
 //!
 //! The bytes can be sliced and handed to the HTTP server like any others. On
 //! their way out the connection asks [`file_behind`] whether a slice is a piece
@@ -40,14 +41,21 @@ impl Drop for Mapped {
 /// Maps the file at `path` and gives it as shared bytes; a slice of them costs
 /// nothing. Blocks: call it off the async threads.
 ///
-/// No code of ours reads them; the kernel does, in `sendfile` or `writev`. So
-/// should someone cut the file short meanwhile, that call fails or ends early
+/// No code of ours reads the clips in it; the kernel does, in `sendfile` or
+/// `writev`. So should someone cut the file short meanwhile, that call fails or ends early
 /// and the connection breaks off, but the process goes on.
 ///
 /// # Errors
 /// If the file cannot be opened, or is not `len` bytes long.
 pub fn map(path: &Path, len: u64) -> io::Result<Bytes> {
-    let file = File::open(path)?;
+    map_file(File::open(path)?, len)
+}
+
+/// The same of a file that is open, and may have no name.
+///
+/// # Errors
+/// If it is not `len` bytes long.
+pub fn map_file(file: File, len: u64) -> io::Result<Bytes> {
     let found = file.metadata()?.len();
     if found != len {
         let text = format!("the object is {found} bytes long, its row says {len}");
@@ -61,7 +69,8 @@ pub fn map(path: &Path, len: u64) -> io::Result<Bytes> {
     // appear by link when complete, and vanish by unlink, which leaves mapped
     // pages alive. A local copy is written while it is mapped, but a slice of it
     // is handed out only of bytes that are there, which never change again: a
-    // new version gets a new file, and no copy is ever cut short.
+    // new version gets a new file, and no copy is ever cut short. A body that was
+    // put aside has no name by which anybody could, and is written no more.
     let map = unsafe { Mmap::map(&file)? };
     let region = Region { len: map.len(), file: Arc::new(file) };
     REGIONS.write().insert(map.as_ptr().addr(), region);

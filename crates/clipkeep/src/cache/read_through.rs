@@ -2,13 +2,12 @@
 
 use std::{ops::Range, sync::Arc};
 
-use clipkeep_core::extents::Extents;
 use futures_util::{StreamExt, TryStreamExt, stream::FuturesUnordered};
 use tokio::sync::Semaphore;
 
 use super::Object;
 use crate::{
-    fill::local::{LocalCopy, Need},
+    fill::local::{Flying, LocalCopy, Need},
     store::{Pin, Store, StoreError},
 };
 
@@ -45,8 +44,8 @@ pub(super) async fn read_through(
     let mut running = FuturesUnordered::new();
     loop {
         while flying.len() < REQUESTS {
-            let in_flight: Extents = flying.iter().cloned().collect();
-            let Some(range) = copy.plan(&in_flight, Need::of_next(flying.len(), REQUESTS), PIECE) else { break };
+            let in_flight: Vec<Flying> = flying.iter().cloned().map(Flying::from).collect();
+            let Some((range, _)) = copy.plan(&in_flight, Need::of_next(flying.len(), REQUESTS), PIECE) else { break };
             flying.push(range.clone());
             running.push(async move {
                 let _turn = requests.acquire().await;

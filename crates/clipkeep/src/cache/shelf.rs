@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use clipkeep_core::{delivery::Representation, id::ClipKey, view::Piece};
 use parking_lot::Mutex;
-use quick_cache::{Weighter, sync::Cache};
+use quick_cache::{OptionsBuilder, Weighter, sync::Cache, sync::DefaultLifecycle};
 use tokio::time::Instant;
 
 use super::Object;
@@ -29,7 +29,7 @@ use crate::{
 const AT_SOURCE: Duration = Duration::from_secs(5);
 /// How long a look-up may take: news are kept that long for those under way.
 const LOOK_UP: Duration = Duration::from_secs(60);
-/// What a clip weighs beside its `moov`: bounds how many are mapped at once.
+/// What a clip weighs at least beside its `moov`.
 const WEIGHT: u64 = 16 * 1024;
 
 /// What a viewer of one clip needs.
@@ -135,12 +135,16 @@ impl Shelved {
 }
 
 #[derive(Clone)]
-struct ByMemory;
+struct ByMemory {
+    /// What a clip weighs beside its `moov`: bounds how many are mapped at once,
+    /// each of which holds a file open.
+    each: u64,
+}
 
 impl Weighter<ClipKey, Arc<Shelved>> for ByMemory {
     fn weight(&self, _: &ClipKey, clip: &Arc<Shelved>) -> u64 {
         let movie = clip.fast.as_ref().map_or(0, |fast| fast.movie.bytes().len() as u64);
-        WEIGHT + movie
+        self.each + movie
     }
 }
 
@@ -152,10 +156,27 @@ pub struct Shelf {
 }
 
 impl Shelf {
-    /// An empty shelf for clips that take `memory` bytes in all.
-    pub fn new(memory: u64) -> Self {
-        let clips = usize::try_from(memory / WEIGHT).unwrap_or(usize::MAX);
-        Self { clips: Cache::with_weighter(clips, memory, ByMemory), news: Mutex::default() }
+    /// An empty shelf for clips that take `memory` bytes in all, `most` at once.
+    pub fn new(memory: u64, most: usize) -> Self {
+        let each = WEIGHT.max(memory / (most as u64).max(1));
+        let clips = usize::try_from(memory / each).unwrap_or(usize::MAX).max(1);
+        // One shard where there are few: the bound holds for all together.
+        let shards = if clips < 1024 { 1 } else { 16 };
+        let options =
+            OptionsBuilder::new().shards(shards).estimated_items_capacity(clips).weight_capacity(memory).build();
+        let clips = match options {
+            Ok(options) => {
+                Cache::with_options(options, ByMemory { each }, Default::default(), DefaultLifecycle::default())
+            }
+            Err(_) => Cache::with_weighter(clips, memory, ByMemory { each }),
+        };
+        Self { clips, news: Mutex::default() }
+    }
+
+    /// Forgets everything: the files that it holds open close with their last
+    /// viewers.
+    pub fn clear(&self) {
+        self.clips.clear();
     }
 
     /// The clip, if it is here and fresh.
@@ -237,7 +258,7 @@ mod tests {
 
     #[tokio::test]
     async fn i06_a_clip_stays_until_it_changes() {
-        let shelf = Shelf::new(1 << 20);
+        let shelf = Shelf::new(1 << 20, 1000);
         let long_ago = Instant::now().checked_sub(10 * AT_SOURCE).unwrap();
         put(&shelf, &key(1), clip(long_ago)).await;
         assert!(shelf.find(&key(1)).is_some());
@@ -249,7 +270,7 @@ mod tests {
 
     #[tokio::test]
     async fn i06_what_was_looked_up_before_it_changed_does_not_stay() {
-        let shelf = Shelf::new(1 << 20);
+        let shelf = Shelf::new(1 << 20, 1000);
         let before = clip(Instant::now());
         let look_up = async {
             shelf.hear([&key(1)]);
@@ -264,11 +285,13 @@ mod tests {
 
     #[tokio::test]
     async fn i07_the_shelf_is_bounded() {
-        let shelf = Shelf::new(64 * WEIGHT);
-        for n in 0..1000 {
-            put(&shelf, &key(n), clip(Instant::now())).await;
+        for (memory, most, bound) in [(64 * WEIGHT, 1000, 64), (1 << 30, 32, 32), (1 << 30, 8, 8)] {
+            let shelf = Shelf::new(memory, most);
+            for n in 0..1000 {
+                put(&shelf, &key(n), clip(Instant::now())).await;
+            }
+            let kept = (0..1000).filter(|n| shelf.find(&key(*n)).is_some()).count();
+            assert!((1..=bound).contains(&kept), "{kept} of at most {bound}");
         }
-        let kept = (0..1000).filter(|n| shelf.find(&key(*n)).is_some()).count();
-        assert!((1..=64).contains(&kept), "{kept}");
     }
 }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use clipkeep_core::{
     generation::{Facts, MediaInfo, Sealed},
+    seed::Seed,
     time::Timestamp,
     version::SourceVersion,
 };
@@ -74,9 +75,15 @@ impl<'a, R: Columns> Cells<'a, R> {
             tenant: self.name("tenant")?,
             policy: self.name("own_policy")?,
             input: self.name("input")?,
-            seed: self.number("seed")?,
+            seed: self.seed()?,
             public: self.row.flag("public").map_err(|Unreadable| self.bad("public"))?,
         })
+    }
+
+    pub(super) fn seed(&self) -> Result<Option<Seed>> {
+        let (number, beyond) = (self.number("seed")?, self.number("seed_beyond")?);
+        let seed = |number| Seed::of_columns(number, beyond).ok_or_else(|| self.bad("seed"));
+        number.map(seed).transpose()
     }
 
     pub(super) fn version(&self) -> Result<Option<SourceVersion>> {

@@ -41,6 +41,8 @@ pub(crate) struct Ending {
     pub(crate) event: &'static str,
     /// What the world is told, if anything.
     pub(crate) tells: Option<EventType>,
+    /// The origin that no request may go to, if that is why.
+    pub(crate) refused: Option<String>,
     /// Its bytes are another clip's object, for which somebody pays already.
     pub(crate) shares: bool,
 }
@@ -58,6 +60,7 @@ impl Ending {
             uncounted: 0,
             event: "stored",
             tells: Some(EventType::ClipStored),
+            refused: None,
             shares: false,
         }
     }
@@ -113,6 +116,17 @@ impl Ending {
             tells: Some(EventType::ClipRejected),
             ..Self::failed(attempt, why)
         }
+    }
+
+    /// No request may go to this origin.
+    pub(crate) fn refused(attempt: Attempt, end: ClipState, origin: &str, why: &str) -> Self {
+        let over = if end == ClipState::Lost { Self::lost(attempt, why) } else { Self::rejected(attempt, why) };
+        Self { refused: Some(origin.to_owned()), ..over }
+    }
+
+    /// Whether the clip is over without having been stored.
+    pub(crate) fn is_in_vain(&self) -> bool {
+        matches!(self.state, ClipState::Lost | ClipState::Rejected)
     }
 
     fn failed(attempt: Attempt, why: &str) -> Self {

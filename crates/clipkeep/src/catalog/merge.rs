@@ -19,10 +19,11 @@ use clipkeep_core::{
 
 use super::{
     HookOutcome, Registration, Result,
-    restart::{is_replaced, restart},
+    restart::told_again,
     rules::{Prompts, Rules, poll_at},
     taken::Taken,
-    told::{about, failed},
+    told::{about, ended},
+    unreads::Kept,
 };
 
 /// What became of a generation's row.
@@ -64,7 +65,7 @@ pub(crate) type GenerationId = (Provider, RequestId);
 /// The rows that some news touches. Sorted, so that all transactions lock and
 /// write rows in the same order.
 pub(crate) struct Ledger<'a> {
-    rules: &'a Rules,
+    pub(super) rules: &'a Rules,
     pub(super) generations: BTreeMap<GenerationId, (Generation, GenerationMark)>,
     pub(super) clips: BTreeMap<ClipKey, (Clip, ClipMark)>,
     /// What changed hands.
@@ -75,6 +76,8 @@ pub(crate) struct Ledger<'a> {
     pub(crate) events: Vec<Event>,
     /// Which of our clips stand in a generation's input.
     pub(crate) parents: BTreeSet<(GenerationId, ClipKey)>,
+    /// Results that are kept unread from now on, or no more.
+    pub(crate) unread: BTreeMap<GenerationId, Option<Kept>>,
     /// Clips whose tenant or model became known, and when.
     pub(crate) tenanted: Vec<(ClipKey, Timestamp)>,
     /// Who holds the clip names of a request id; and those that are new.
@@ -99,6 +102,7 @@ impl<'a> Ledger<'a> {
             lines: Vec::new(),
             events: Vec::new(),
             parents: BTreeSet::new(),
+            unread: BTreeMap::new(),
             tenanted: Vec::new(),
             names: names.into_iter().collect(),
             named: BTreeMap::new(),
@@ -141,12 +145,13 @@ impl<'a> Ledger<'a> {
             error: hook.error.as_deref().map(without_nul),
             created_at: made_at(hook),
             completed_at: (hook.status != GenerationStatus::Pending).then_some(hook.received_at),
-            poll_at: None,
+            poll_at: hook.unread.as_ref().filter(|unread| unread.is_to_be_asked).map(|_| hook.received_at),
         };
         let adopts = hook.clips.iter().any(|clip| clip.source_url.is_own_store());
         let told = self.tell(&id, news, adopts);
+        self.keep_unread(&id, hook, before.map(|(status, _)| status), told);
         let mut clips = Vec::new();
-        for clip in &hook.clips {
+        for clip in &self.outputs(&id, hook) {
             if self.announce(&id, clip, hook, before) && !clips.contains(&clip.key) {
                 clips.push(clip.key.clone());
             }
@@ -195,19 +200,20 @@ impl<'a> Ledger<'a> {
             false => poll_at(rules, known, row, at),
         };
         let Some((known, mark)) = self.generations.get_mut(id) else {
-            self.events.extend(failed(&news, at));
+            self.events.extend(ended(&news, at));
             news.poll_at = poll_at(None, &news);
             self.generations.insert(id.clone(), (news, GenerationMark::New));
             return true;
         };
-        let mut merged = merge(known, news);
+        let asked_for = news.poll_at;
+        let mut merged = Generation { poll_at: asked_for, ..merge(known, news) };
         merged.poll_at = poll_at(Some(known), &merged);
         if merged == *known {
             return false;
         }
         let facts = (merged.facts != known.facts).then(|| merged.facts.clone());
         if merged.status != known.status {
-            self.events.extend(failed(&merged, at));
+            self.events.extend(ended(&merged, at));
         }
         *known = merged;
         if *mark == GenerationMark::Known {
@@ -229,21 +235,13 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// Whether one of its clips is deleted and none is kept or may still come: then
-    /// its text is gone, and no late news brings it back.
-    fn is_forgotten(&self, id: &GenerationId) -> bool {
-        let states = || self.clips.values().filter(|(clip, _)| is_of(clip, id)).map(|(clip, _)| clip.state);
-        let lives = |state| matches!(state, ClipState::Waiting | ClipState::Filling | ClipState::Stored);
-        states().any(|state| state == ClipState::Deleted) && !states().any(lives)
-    }
-
     /// Hands changed facts down to the generation's known clips. One whose fill
     /// was not started yet follows a changed policy.
     pub(super) fn retell(&mut self, id: &GenerationId, facts: &Facts, at: Timestamp) {
         let policy = self.policy(facts);
         for (clip, mark) in self.clips.values_mut().filter(|(clip, _)| is_of(clip, id)) {
             let untouched = clip.state == ClipState::Waiting && clip.attempts == 0;
-            if untouched && clip.policy != policy && !clip.source_url.is_own_store() {
+            if untouched && clip.policy != policy && clip.source_url.has_url() {
                 clip.due_at = self.rules.due_at(policy, clip.created_at, clip.source_expires_at);
             }
             // Nodes account its bytes to its tenant.
@@ -274,14 +272,10 @@ impl<'a> Ledger<'a> {
         let expires_at = self.expires_at(id, new, hook);
         self.tell_source(new, expires_at);
         if let Some((known, mark)) = self.clips.get_mut(&new.key) {
-            if !is_replaced(known, &source_url) {
-                return false;
-            }
             let detail = Some(format!("was {}", known.state));
-            let new = NewClip { source_expires_at: expires_at, ..new.clone() };
-            restart(known, &new, source_url, at);
+            let Some(event) = told_again(known, new, source_url, expires_at, at) else { return false };
             *mark = (*mark).max(ClipMark::Replaced);
-            self.lines.push(Line { key: new.key.clone(), at, event: "source_replaced", detail });
+            self.lines.push(Line { key: new.key.clone(), at, event, detail });
             return true;
         }
         if let Some((GenerationStatus::Pending, registered_at)) = before {
@@ -303,7 +297,7 @@ impl<'a> Ledger<'a> {
         let source_expires_at = self.expires_at(id, new, hook);
         let due = self.rules.due_at(policy, created_at, source_expires_at);
         // What is in our own store already is never waited for.
-        let adopting = source_url.is_own_store().then_some(hook.received_at);
+        let adopting = (!source_url.has_url()).then_some(hook.received_at);
         Clip {
             key: new.key.clone(),
             provider: id.0.clone(),
@@ -325,6 +319,8 @@ impl<'a> Ledger<'a> {
             due_at: adopting.or_else(|| due.map(|due| due.max(hook.received_at))),
             attempts: 0,
             misses: 0,
+            vanished: 0,
+            returned: 0,
             version: None,
             view: None,
             served_type: None,
@@ -341,7 +337,7 @@ impl<'a> Ledger<'a> {
     fn expires_at(&self, id: &GenerationId, new: &NewClip, hook: &HookRecord) -> Option<Timestamp> {
         let of_generation = || {
             let model = self.generations.get(id).and_then(|(row, _)| row.facts.model.as_deref());
-            let lifetime = self.rules.lifetimes.of(&id.0, model).filter(|_| !new.source_url.is_own_store())?;
+            let lifetime = self.rules.lifetimes.of(&id.0, model).filter(|_| new.source_url.has_url())?;
             Some(made_at(hook).plus(lifetime))
         };
         new.source_expires_at.or_else(of_generation)

@@ -27,6 +27,8 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { version: 15, sql: include_str!("../../migrations/sqlite/0015_stays.sql") },
     Migration { version: 16, sql: include_str!("../../migrations/sqlite/0016_revokers.sql") },
     Migration { version: 17, sql: include_str!("../../migrations/sqlite/0017_names.sql") },
+    Migration { version: 18, sql: include_str!("../../migrations/sqlite/0018_payload.sql") },
+    Migration { version: 19, sql: include_str!("../../migrations/sqlite/0019_back.sql") },
     Migration { version: 20, sql: include_str!("../../migrations/sqlite/0020_custody.sql") },
     Migration { version: 22, sql: include_str!("../../migrations/sqlite/0022_c2pa.sql") },
 ];
@@ -48,6 +50,8 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { version: 15, sql: include_str!("../../migrations/postgres/0015_stays.sql") },
     Migration { version: 16, sql: include_str!("../../migrations/postgres/0016_revokers.sql") },
     Migration { version: 17, sql: include_str!("../../migrations/postgres/0017_names.sql") },
+    Migration { version: 18, sql: include_str!("../../migrations/postgres/0018_payload.sql") },
+    Migration { version: 19, sql: include_str!("../../migrations/postgres/0019_back.sql") },
     Migration { version: 20, sql: include_str!("../../migrations/postgres/0020_custody.sql") },
     Migration { version: 22, sql: include_str!("../../migrations/postgres/0022_c2pa.sql") },
 ];

@@ -9,6 +9,7 @@ mod cells;
 pub mod costs;
 mod due;
 mod ending;
+mod error;
 mod expiry;
 pub mod family;
 pub mod group;
@@ -20,9 +21,11 @@ mod names;
 pub mod open;
 pub mod outbox;
 pub mod outlook;
+mod outputs;
 pub mod page;
 pub mod polls;
 pub mod postgres;
+mod requeue;
 mod restart;
 pub mod revocations;
 pub mod risk;
@@ -35,6 +38,7 @@ mod taken;
 pub mod tenants;
 pub mod tokens;
 mod told;
+pub mod unreads;
 mod upkeep;
 pub mod usage;
 mod words;
@@ -45,6 +49,7 @@ use async_trait::async_trait;
 use clipkeep_core::{
     generation::{Clip, Facts, Generation, HistoryEntry, HookRecord, Sealed},
     id::{ClipKey, Provider, RequestId, Tenant},
+    seed::Seed,
     state::ClipState,
     time::Timestamp,
     version::SourceVersion,
@@ -55,77 +60,21 @@ use clipkeep_core::{
 pub use self::{
     costs::{CostBook, GeneratedLine, Names, OperationsRow, StoredLine},
     ending::Attempt,
+    error::{CatalogError, Result},
     expiry::{Expiry, ForgottenHistory},
     family::Family,
     lookup::{Holder, Lookup, Outline},
     outbox::Outbox,
+    requeue::Requeue,
     upkeep::{AgedClip, Deletion, HEARD, StoredObject, Upkeep},
     usage::{UsageBatch, UsageBook, UsageFilter, UsageGroup, UsageLine, UsagePage},
 };
 
-/// What went wrong in the catalogue.
-#[derive(Debug, thiserror::Error)]
-pub enum CatalogError {
-    /// The database did not do it: out of reach, full, locked. Worth a retry.
-    #[error("{doing}")]
-    Unavailable {
-        /// What was being done.
-        doing: &'static str,
-        /// The database's own words.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The caller's lease ran out or was taken over; it must stop.
-    #[error("the lease on {key} is no longer held")]
-    LeaseLost {
-        /// Of which clip.
-        key: ClipKey,
-    },
-    /// The same clip key already belongs to another provider's generation.
-    #[error("{key} already belongs to a generation of {provider}")]
-    KeyTaken {
-        /// The key in question.
-        key: ClipKey,
-        /// Who has it.
-        provider: Provider,
-    },
-    /// A row that no version of clipkeep can have written.
-    #[error("table {table}, row {key}: column {column} is unreadable")]
-    BadRow {
-        /// Which table.
-        table: &'static str,
-        /// Which row.
-        key: String,
-        /// Which column.
-        column: &'static str,
-    },
-}
-
-impl CatalogError {
-    pub(crate) fn unavailable(
-        doing: &'static str,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
-        Self::Unavailable { doing, source: source.into() }
-    }
-
-    /// The same error, saying what was being done.
-    fn while_doing(self, doing: &'static str) -> Self {
-        match self {
-            Self::Unavailable { source, .. } => Self::Unavailable { doing, source },
-            other => other,
-        }
-    }
-}
-
-pub use self::due::{FRESH, Quota};
+pub use self::due::{FRESH, Quota, VANISHED};
 use self::{
     budgets::Budgets, outlook::Outlook, polls::Polls, revocations::Revocations, risk::AtRisk, sharing::Sharing,
-    submissions::Submissions, tenants::Tenants, tokens::Tokens,
+    submissions::Submissions, tenants::Tenants, tokens::Tokens, unreads::Unreads,
 };
-
-/// The catalogue's result.
-pub type Result<T, E = CatalogError> = std::result::Result<T, E>;
 
 /// What committing a webhook did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -211,7 +160,7 @@ pub struct ClipFilter {
     /// In this state.
     pub state: Option<ClipState>,
     /// Made with this seed.
-    pub seed: Option<i64>,
+    pub seed: Option<Seed>,
     /// Whose bytes carry a C2PA manifest, or were looked at and do not.
     pub c2pa: Option<bool>,
     /// Whose prompt is kept and holds all these words.
@@ -252,11 +201,13 @@ pub trait Catalog:
     + Outbox
     + Outlook
     + Polls
+    + Requeue
     + Revocations
     + Sharing
     + Submissions
     + Tenants
     + Tokens
+    + Unreads
     + Upkeep
     + UsageBook
     + Send
@@ -271,7 +222,11 @@ pub trait Catalog:
     /// by [`clipkeep_core::state::GenerationStatus::after`]. A clip that is known
     /// stays as it is, except that a *different* source URL replaces the source
     /// of a clip that is `waiting`, `filling`, `lost` or `rejected`: it goes back
-    /// to `waiting`, its fence and epoch rise, attempts start over, it is due.
+    /// to `waiting`, its fence and epoch rise, attempts start over, it is due. The
+    /// same source, told once more, brings a clip back that is `lost` or `rejected`:
+    /// at once for the first time, and later each next time, so that whoever
+    /// repeats itself does not have a source asked that often. A clip whose
+    /// attempts vanished stays as it is.
     /// Where the provider is to write into our own store, nothing replaces that
     /// before it is `lost` or `rejected`; saying it again then starts it over.
     /// The policy and due time of a new clip come from the merged facts.
@@ -310,17 +265,21 @@ pub trait Catalog:
     /// (known before unknown), then oldest due. Backlog are deferred clips, and
     /// those that are due for [`FRESH`] or longer. The claims come in the order
     /// of the backlog.
+    ///
+    /// A clip whose attempts vanished [`VANISHED`] times in a row is not claimed
+    /// but `rejected`.
     async fn claim_due(&self, node: &NodeId, now: Timestamp, lease: Duration, quota: Quota) -> Result<Vec<Claim>>;
 
     /// Claims this clip whether due or not (a viewer waits), unless it is
-    /// leased by someone, stored, or over.
+    /// leased by someone, stored, or over; or is over now, as with
+    /// [`Catalog::claim_due`].
     async fn claim(&self, key: &ClipKey, node: &NodeId, now: Timestamp, lease: Duration) -> Result<Option<Claim>>;
 
     /// When the next clip will be due (or the next lease runs out), if any.
     async fn next_due(&self) -> Result<Option<Timestamp>>;
 
-    /// Holds the lease until `until`.
-    async fn renew(&self, lease: &Lease, until: Timestamp) -> Result<()>;
+    /// Holds the lease until `until`; `reached` bytes of the clip are here.
+    async fn renew(&self, lease: &Lease, until: Timestamp, reached: u64) -> Result<()>;
 
     /// The source turned out to be another version: raises the content epoch,
     /// forgets what was sealed, answers the new epoch.
@@ -366,6 +325,17 @@ pub trait Catalog:
     /// What came is no acceptable media. The lease ends.
     async fn mark_rejected(&self, lease: &Lease, attempt: Attempt, why: &str) -> Result<()>;
 
+    /// The lease ends in this state, `lost` or `rejected`, because no request may
+    /// go to this origin (scheme, host and port): see [`Requeue`].
+    async fn mark_refused(
+        &self,
+        lease: &Lease,
+        attempt: Attempt,
+        end: ClipState,
+        origin: &str,
+        why: &str,
+    ) -> Result<()>;
+
     /// How many clips stand in each state (states with none may be left out).
     async fn count_by_state(&self) -> Result<Vec<(ClipState, u64)>>;
 
@@ -376,4 +346,8 @@ pub trait Catalog:
     async fn shortcomings(&self) -> Result<Vec<String>> {
         Ok(Vec::new())
     }
+
+    /// Whether the database answers, and is one that takes writes: one look, and
+    /// no write.
+    async fn answers(&self) -> Result<()>;
 }

@@ -13,7 +13,7 @@ use clipkeep_core::{
 use super::{
     CatalogError, Registration, Result,
     merge::{GenerationId, GenerationMark, Ledger, is_of},
-    told::failed,
+    told::ended,
 };
 
 impl Ledger<'_> {
@@ -82,7 +82,7 @@ impl Ledger<'_> {
                     Some(format!("its clips' names belong to a generation of {} with the same request id", id.0));
                 (row.completed_at, row.poll_at) = (Some(at), None);
                 changed(mark);
-                self.events.extend(failed(row, at));
+                self.events.extend(ended(row, at));
             }
         }
     }

@@ -58,13 +58,18 @@ impl Statement {
             ("c.prompt_hash", filter.prompt_hash.as_deref().map(text)),
             ("c.tenant", filter.tenant.as_ref().map(|tenant| text(tenant.as_str()))),
             ("c.state", filter.state.map(|state| text(state.as_str()))),
-            ("c.seed", filter.seed.map(Value::Int)),
+            ("c.seed", filter.seed.map(|seed| Value::Int(seed.columns().0))),
+            ("c.seed_beyond", filter.seed.and_then(|seed| seed.columns().1).map(Value::Int)),
         ];
         for (column, value) in equal {
             self.compare(column, "=", value, mark);
         }
         if let Some(c2pa) = filter.c2pa {
             self.sql.push_str(if c2pa { "c.c2pa = TRUE AND " } else { "c.c2pa = FALSE AND " });
+        }
+        // One of i64's range is not the one that stands for what is beyond it.
+        if filter.seed.is_some_and(|seed| seed.columns() == (i64::MAX, None)) {
+            self.sql.push_str("c.seed_beyond IS NULL AND ");
         }
         self.compare("c.created_at", ">=", filter.created_after.map(|time| Value::Int(time.millis())), mark);
         self.compare("c.created_at", "<", filter.created_before.map(|time| Value::Int(time.millis())), mark);

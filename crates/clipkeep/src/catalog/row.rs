@@ -19,6 +19,7 @@ use super::{
     outbox::{Backlog, Delivery, ParkedDelivery, WaitingDelivery},
     polls::Poll,
     submissions::Begun,
+    unreads::UnreadRow,
 };
 
 pub(crate) use super::cells::{Columns, Unreadable};
@@ -28,10 +29,10 @@ macro_rules! clip_columns {
     () => {
         "c.key, c.provider, c.request_id, c.idx, c.slot, c.state, c.policy, c.source_url, \
          c.source_expires_at, c.kind, c.content_type, c.epoch, c.created_at, c.stored_at, c.due_at, \
-         c.attempts, c.misses, c.view, c.version, c.last_error, c.fence, c.size, c.sha256, c.sealed_kind, c.sealed_content_type, \
+         c.attempts, c.misses, c.vanished, c.returned, c.view, c.version, c.last_error, c.fence, c.size, c.sha256, c.sealed_kind, c.sealed_content_type, \
          c.duration, c.width, c.height, c.fps, c.codec, c.c2pa, c.served_type, c.restarted_at, c.verified_at, \
          c.object_key, c.link_generation, \
-         g.model, g.prompt, g.prompt_hash, g.tenant, g.policy AS own_policy, g.input, g.seed, g.public"
+         g.model, g.prompt, g.prompt_hash, g.tenant, g.policy AS own_policy, g.input, g.seed, g.seed_beyond, g.public"
     };
 }
 
@@ -51,7 +52,7 @@ macro_rules! select_clips {
 macro_rules! generation_columns {
     () => {
         "provider, request_id, status, error, created_at, completed_at, poll_at, model, prompt, prompt_hash, \
-         tenant, policy AS own_policy, input, seed, public"
+         tenant, policy AS own_policy, input, seed, seed_beyond, public"
     };
 }
 
@@ -71,7 +72,18 @@ macro_rules! select_outlines {
         )
     };
 }
-pub(crate) use {clip_columns, generation_columns, select_clips, select_generations, select_outlines};
+/// Selects results that were not understood; a `WHERE` may follow.
+macro_rules! select_unreads {
+    ($tail:literal) => {
+        concat!(
+            "SELECT u.provider, u.request_id, u.at, u.form, u.why, u.len, u.payload, CAST(length(u.payload) AS BIGINT) AS kept, \
+             g.model, g.tenant FROM unread u JOIN generations g ON g.request_id = u.request_id \
+             AND g.provider = u.provider ",
+            $tail
+        )
+    };
+}
+pub(crate) use {clip_columns, generation_columns, select_clips, select_generations, select_outlines, select_unreads};
 
 /// Reads what `select_generations!` selected.
 pub(crate) fn generation(row: &impl Columns) -> Result<Generation> {
@@ -86,6 +98,33 @@ pub(crate) fn generation(row: &impl Columns) -> Result<Generation> {
         completed_at: cells.time("completed_at")?,
         poll_at: cells.time("poll_at")?,
     })
+}
+
+/// Reads what `select_unreads!` selected, but for the payload itself.
+pub(crate) fn unread(row: &impl Columns) -> Result<UnreadRow> {
+    let cells = Cells::of(row, "unread", "request_id")?;
+    Ok(UnreadRow {
+        provider: cells.must("provider", cells.name("provider"))?,
+        request_id: cells.must("request_id", cells.name("request_id"))?,
+        at: cells.must("at", cells.time("at"))?,
+        form: cells.must("form", cells.name("form"))?,
+        why: cells.must("why", cells.text("why"))?,
+        len: cells.must("len", cells.number("len"))?,
+        kept: cells.number("kept")?,
+        model: cells.text("model")?,
+        tenant: cells.name("tenant")?,
+    })
+}
+
+/// Reads `key, provider, request_id, source_url`.
+pub(crate) fn inline(row: &impl Columns) -> Result<(Provider, RequestId, String)> {
+    let cells = Cells::of(row, "clips", "key")?;
+    let (provider, request_id) = (cells.name("provider"), cells.name("request_id"));
+    Ok((
+        cells.must("provider", provider)?,
+        cells.must("request_id", request_id)?,
+        cells.must("source_url", cells.text("source_url"))?,
+    ))
 }
 
 /// Reads who holds a request id's names.
@@ -143,6 +182,8 @@ pub(crate) fn clip(row: &impl Columns) -> Result<Clip> {
         served_type: cells.text("served_type")?,
         version: cells.version()?,
         misses: cells.must("misses", cells.number("misses"))?,
+        vanished: cells.must("vanished", cells.number("vanished"))?,
+        returned: cells.must("returned", cells.number("returned"))?,
         last_error: cells.text("last_error")?,
         restarted_at: cells.time("restarted_at")?,
         verified_at: cells.time("verified_at")?.filter(|at| at.millis() != 0),
@@ -292,7 +333,7 @@ pub(crate) fn object(row: &impl Columns) -> Result<StoredObject> {
         sha256: cells.must("sha256", cells.text("sha256"))?,
         stored_at: cells.must("stored_at", cells.time("stored_at"))?,
         verified_at: cells.time("verified_at")?.filter(|at| at.millis() != 0),
-        has_source: !SourceUrl::new(cells.must("source_url", cells.text("source_url"))?).is_own_store(),
+        has_source: SourceUrl::new(cells.must("source_url", cells.text("source_url"))?).has_url(),
     })
 }
 

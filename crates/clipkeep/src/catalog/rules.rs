@@ -62,6 +62,8 @@ pub(super) fn poll_at(rules: &Rules, known: Option<&Generation>, row: &Generatio
         _ if !can_ask => None,
         GenerationStatus::Pending => same.or_else(|| Some(row.created_at.plus(rules.poll_after.min(within)))),
         GenerationStatus::ResultMissing => same.or(Some(at)),
+        // Only its news knows whether asking helps: it says so by a time.
+        GenerationStatus::Unreadable => same.or(row.poll_at),
     }
 }
 

@@ -10,6 +10,7 @@
 use async_trait::async_trait;
 use clipkeep_core::{
     id::{ClipKey, Tenant},
+    seed::Seed,
     state::ClipState,
     time::Timestamp,
 };
@@ -96,7 +97,7 @@ pub struct RepeatClip {
     /// The prompt's hash.
     pub prompt_hash: Option<String>,
     /// The seed.
-    pub seed: Option<i64>,
+    pub seed: Option<Seed>,
     /// When it was first heard of.
     pub created_at: Timestamp,
 }
@@ -223,7 +224,7 @@ pub(super) fn repeat(row: &impl Columns, of: &RepeatCursor, examples: Vec<Repeat
     }))
 }
 
-/// Reads `key, model, prompt, prompt_hash, seed, created_at`.
+/// Reads `key, model, prompt, prompt_hash, seed, seed_beyond, created_at`.
 pub(super) fn example(row: &impl Columns) -> Result<RepeatClip> {
     let cells = Cells::of(row, "clips", "key")?;
     Ok(RepeatClip {
@@ -231,7 +232,7 @@ pub(super) fn example(row: &impl Columns) -> Result<RepeatClip> {
         model: cells.text("model")?,
         prompt: cells.text("prompt")?,
         prompt_hash: cells.text("prompt_hash")?,
-        seed: cells.number("seed")?,
+        seed: cells.seed()?,
         created_at: cells.must("created_at", cells.time("created_at"))?,
     })
 }

@@ -7,10 +7,15 @@ use clipkeep_core::{
     time::Timestamp,
 };
 
-/// That a generation failed, if it did.
-pub(super) fn failed(row: &Generation, at: Timestamp) -> Option<Event> {
-    (row.status == GenerationStatus::Failed).then(|| Event {
-        kind: EventType::GenerationFailed,
+/// That a generation failed, or that its result is not understood, if so.
+pub(super) fn ended(row: &Generation, at: Timestamp) -> Option<Event> {
+    let kind = match row.status {
+        GenerationStatus::Failed => EventType::GenerationFailed,
+        GenerationStatus::Unreadable => EventType::GenerationUnreadable,
+        GenerationStatus::Pending | GenerationStatus::ResultMissing | GenerationStatus::Completed => return None,
+    };
+    Some(Event {
+        kind,
         at,
         generation: Some((row.provider.clone(), row.request_id.clone())),
         key: None,

@@ -52,7 +52,7 @@ pub struct StoredObject {
     pub has_source: bool,
 }
 
-/// A stored clip with what rules of retention ask for.
+/// A clip that is not open with what rules of retention ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgedClip {
     /// Its key, and when it was first heard of.
@@ -84,13 +84,19 @@ pub trait Upkeep: Send + Sync {
     /// back any more.
     async fn removed(&self, key: &ClipKey, at: Timestamp) -> Result<()>;
 
+    /// The object of a tombstone could not be removed at `at`: it is tried again a
+    /// minute later, then after twice as long each time, a day at most. Answers
+    /// whether it is the first time, which goes into the history.
+    async fn not_removed(&self, key: &ClipKey, at: Timestamp) -> Result<bool>;
+
     /// Stored clips by key, after `after`.
     async fn stored_objects(&self, after: Option<&ClipKey>, limit: u32) -> Result<Vec<StoredObject>>;
 
     /// A clip's row as far as its object goes, if it is stored.
     async fn stored_object(&self, key: &ClipKey) -> Result<Option<StoredObject>>;
 
-    /// Stored clips that were created before `before`, oldest first, after `after`.
+    /// Clips that are stored, lost or rejected and were created before `before`,
+    /// oldest first, after `after`.
     async fn aged(&self, after: Option<&Cursor>, before: Timestamp, limit: u32) -> Result<Vec<AgedClip>>;
 
     /// Of these keys, those that have a row, and its state. At most a thousand.

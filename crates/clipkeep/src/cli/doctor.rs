@@ -18,6 +18,7 @@ use crate::{
     clock::SystemClock,
     costs::{BudgetWatch, price_lists},
     custody::{self, NotOurs},
+    ffmpeg::{Ffmpeg, Isolation},
     jwks::JwksCache,
     keys,
     scratch::{self, Abandoned},
@@ -89,6 +90,7 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
         checks.extend(advice::look(&config, &**catalog).await.into_iter().map(Check::warning));
     }
     checks.push(prices(&config));
+    checks.push(ffmpeg(&config).await);
     checks.push(bucket(&config, catalog.as_deref()).await);
     checks.extend(left_over(&config));
     let (keys, date) = webhook_keys(&config).await;
@@ -193,6 +195,23 @@ fn prices(config: &Config) -> Check {
         Ok(count) => Check::ok("prices", output::count(count as u64, "price list")),
         Err(error) => Check::failed("prices", chain(&error), hint),
     }
+}
+
+/// Whether ffprobe is there, and how well it is held in.
+async fn ffmpeg(config: &Config) -> Check {
+    let hint = "install ffmpeg (with ffprobe), see `ffmpeg`; or say `ffmpeg = \"off\"`";
+    let Some(program) = &config.ffmpeg else { return Check::ok("ffmpeg", "off") };
+    let Some(found) = Ffmpeg::find(program) else {
+        let missing = format!("{} and ffprobe beside it are not here", program.display());
+        return match program.components().count() {
+            1 => Check::ok("ffmpeg", format!("{missing}: some facts of rarer formats stay empty")),
+            _ => Check::failed("ffmpeg", missing, hint),
+        };
+    };
+    let Isolation { own_spaces, unprivileged } = found.isolation().await;
+    let walls = [(own_spaces, "no network"), (unprivileged, "no privileges"), (true, "limits")];
+    let walls: Vec<_> = walls.iter().filter(|(holds, _)| *holds).map(|(_, wall)| *wall).collect();
+    Check::ok("ffmpeg", format!("{}, run with {}", found.ffprobe().display(), walls.join(", ")))
 }
 
 /// Whether the store is ours, and does what is asked of it.

@@ -56,13 +56,14 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
     if clips.is_empty() {
         return without_clips(&*catalog, &args.what, as_json).await;
     }
+    let unreadable = unreadable(&*catalog, &clips[0]).await?;
     let mut stories = Vec::new();
     for clip in clips {
         stories.push(story(&*catalog, clip, &urls, now).await?);
     }
     if as_json {
         let rows: Vec<_> = stories.into_iter().map(|story| story.into_row(&urls)).collect();
-        output::json(&json!({"clips": rows}))?;
+        output::json(&json!({"clips": rows, "unreadable": unreadable}))?;
         return Ok(ExitCode::SUCCESS);
     }
     for (number, story) in stories.iter().enumerate() {
@@ -71,7 +72,17 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
         }
         story.print();
     }
+    if let Some(why) = unreadable {
+        output::line(format!("\nnot all of its generation's result is understood: {}", output::shorten(&why, 200)));
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why the result of a clip's generation is not understood as a whole, if so.
+async fn unreadable(catalog: &dyn Catalog, clip: &Clip) -> anyhow::Result<Option<String>> {
+    let generation = catalog.generation(&clip.request_id).await?;
+    let unreadable = generation.filter(|generation| generation.status == GenerationStatus::Unreadable);
+    Ok(unreadable.map(|generation| generation.error.unwrap_or_default()))
 }
 
 async fn find(catalog: &dyn Catalog, what: &str) -> anyhow::Result<Vec<Clip>> {
@@ -164,6 +175,11 @@ fn no_clip(generation: &Generation) -> String {
         GenerationStatus::Pending => "no word from the provider yet".to_owned(),
         GenerationStatus::Completed => "the provider's result held no clip".to_owned(),
         GenerationStatus::ResultMissing => "the provider finished it, but sent no result".to_owned(),
+        GenerationStatus::Unreadable => format!(
+            "its result is not understood: {}; it is kept as it came (`clipkeep find --unreadable`), and a later \
+             version may read it (`clipkeep sweep --reread`)",
+            output::shorten(error.as_deref().unwrap_or("nobody knows why"), 200)
+        ),
         GenerationStatus::Failed => {
             format!("the provider says: {}", output::shorten(error.as_deref().unwrap_or("nothing more"), 200))
         }

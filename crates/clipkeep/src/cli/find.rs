@@ -7,13 +7,14 @@ use clipkeep_core::{
     generation::Clip,
     id::{ClipKey, RequestId, Tenant},
     prompt::prompt_hash,
+    seed::Seed,
     state::ClipState,
     usage::Moment,
     words::Words,
 };
 use serde_json::json;
 
-use super::{export, output, tree, twice, wrong_usage};
+use super::{export, output, tree, twice, unread, wrong_usage};
 use crate::{
     app::FinalUrls,
     catalog::{self, Catalog, ClipFilter, ClipPage},
@@ -44,7 +45,7 @@ pub(super) struct Args {
     state: Option<ClipState>,
     /// Made with this seed.
     #[arg(long, allow_negative_numbers = true)]
-    seed: Option<i64>,
+    seed: Option<Seed>,
     /// Whose bytes carry a C2PA manifest: a signed mark of where they come from.
     #[arg(long, conflicts_with = "unmarked")]
     marked: bool,
@@ -68,6 +69,10 @@ pub(super) struct Args {
     /// times, newest first. `--tenant` and `--limit` go with it.
     #[arg(long, conflicts_with_all = ["what", "prompt", "prompt_hash", "model", "state", "words", "seed", "marked", "unmarked", "tree", "export"])]
     twice: bool,
+    /// Results that were not understood, oldest first; with a request id, that
+    /// one, as it came. `--tenant` and `--limit` go with it.
+    #[arg(long, conflicts_with_all = ["prompt", "prompt_hash", "model", "state", "words", "seed", "marked", "unmarked", "tree", "export", "twice"])]
+    unreadable: bool,
     /// At most this many.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: u32,
@@ -78,6 +83,9 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
     let catalog = catalog::open::open_configured(&config).await?;
     if args.twice {
         return twice::run(&*catalog, args.tenant.as_ref(), args.limit, as_json).await;
+    }
+    if args.unreadable {
+        return unread::run(&*catalog, args.what.as_deref(), args.tenant.as_ref(), args.limit, as_json).await;
     }
     let urls = FinalUrls::new(&config);
     if args.tree {

@@ -17,6 +17,7 @@ mod sweep;
 mod token;
 mod tree;
 mod twice;
+mod unread;
 mod usage;
 mod verify;
 

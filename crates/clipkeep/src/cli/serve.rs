@@ -8,11 +8,19 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::output;
-use crate::{advice, app::App, scratch::Role, shutdown, web};
+use crate::{
+    advice,
+    app::App,
+    descriptors,
+    scratch::Role,
+    shutdown::{self, Signals},
+    web,
+};
 
 pub(super) async fn run(config: Config, as_json: bool) -> anyhow::Result<ExitCode> {
-    raise_file_limit();
-    let stop = shutdown::on_signal().context("listening for signals")?;
+    descriptors::raise();
+    let Signals { draining, stop } = Signals::listen(config.drain).context("listening for signals")?;
+    shutdown::pass_over_hangups().context("listening for signals")?;
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("listening on {} (listen): is another program there?", config.listen))?;
@@ -37,6 +45,12 @@ pub(super) async fn run(config: Config, as_json: bool) -> anyhow::Result<ExitCod
             tracing::warn!(about = advice.about, "{}", advice.what);
         }
     });
+    let told = Arc::clone(&app);
+    app.tasks.spawn(async move {
+        draining.cancelled().await;
+        tracing::info!(drain = ?told.config.drain, "draining");
+        told.vitals.draining.cancel();
+    });
     let node = Arc::clone(&app);
     let fills = app.tasks.spawn(async move { node.run().await });
     let serve_gateway = async {
@@ -57,15 +71,4 @@ async fn gateway(config: &Config) -> anyhow::Result<Option<TcpListener>> {
     let Some(address) = config.fal_gateway_listen else { return Ok(None) };
     let bound = TcpListener::bind(address).await;
     bound.map(Some).with_context(|| format!("listening on {address} (fal_gateway_listen): is another program there?"))
-}
-
-/// Takes as many open files as the system lets us have: each viewer and each
-/// hot clip takes one, and the usual limit of 1024 is for old programs' sake.
-fn raise_file_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::warn!(%error, "the limit of open files stays as it is");
-    }
 }

@@ -1,6 +1,6 @@
 //! The columns of a table of clips: the row's names, in the row's order.
 
-use clipkeep_core::time::Timestamp;
+use clipkeep_core::{seed::Seed, time::Timestamp};
 
 use crate::rows::ClipRow;
 
@@ -9,6 +9,7 @@ use crate::rows::ClipRow;
 pub(super) enum Cell {
     Text(String),
     Int(i64),
+    Seed(Seed),
     Real(f64),
     Flag(bool),
     /// Unix milliseconds.
@@ -20,6 +21,8 @@ pub(super) enum Cell {
 pub(super) enum Kind {
     Text,
     Int,
+    /// A whole number of up to twenty digits.
+    Seed,
     Real,
     Flag,
     Time,
@@ -51,7 +54,7 @@ pub(super) const COLUMNS: &[Column] = columns![
     tenant: Text = |row| text(&row.tenant),
     prompt: Text = |row| text(&row.prompt),
     input: Text = |row| row.input.as_ref().map(|input| Cell::Text(input.as_str().to_owned())),
-    seed: Int = |row| row.seed.map(Cell::Int),
+    seed: Seed = |row| row.seed.map(Cell::Seed),
     state: Text = |row| some(row.state.as_str()),
     policy: Text = |row| some(row.policy.as_str()),
     public: Flag = |row| row.public.map(Cell::Flag),

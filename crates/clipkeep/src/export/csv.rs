@@ -22,6 +22,7 @@ fn cell(cell: Cell) -> String {
     match cell {
         Cell::Text(text) => harmless(text),
         Cell::Int(number) => number.to_string(),
+        Cell::Seed(seed) => seed.to_string(),
         Cell::Real(number) => number.to_string(),
         Cell::Flag(flag) => flag.to_string(),
         Cell::Time(millis) => Timestamp::from_millis(millis).to_string(),

@@ -8,6 +8,10 @@ use crate::rows::ClipRow;
 /// A row group is written once it holds so many bytes, or rows.
 const GROUP_BYTES: usize = 16 * 1024 * 1024;
 const GROUP_ROWS: usize = 100_000;
+/// Seeds are decimals of this many bytes and digits: no integer of Parquet has
+/// both their ends.
+const SEED_BYTES: usize = 9;
+const SEED_DIGITS: i64 = 20;
 const MAGIC: &[u8; 4] = b"PAR1";
 
 // The format's numbers (parquet.thrift).
@@ -15,6 +19,7 @@ const PLAIN: i64 = 0;
 const RLE: i64 = 3;
 const OPTIONAL: i64 = 1;
 const UTF8: i64 = 0;
+const DECIMAL: i64 = 5;
 const TIMESTAMP_MILLIS: i64 = 9;
 
 /// A file on its way.
@@ -113,6 +118,9 @@ impl Writer {
 
 fn schema(thrift: &mut Thrift, name: &str, kind: Kind) {
     thrift.int(1, physical(kind));
+    if kind == Kind::Seed {
+        thrift.int(2, SEED_BYTES as i64);
+    }
     thrift.int(3, OPTIONAL);
     thrift.text(4, name);
     match kind {
@@ -129,6 +137,17 @@ fn schema(thrift: &mut Thrift, name: &str, kind: Kind) {
                 });
             });
         }
+        Kind::Seed => {
+            thrift.int(6, DECIMAL);
+            thrift.int(7, 0);
+            thrift.int(8, SEED_DIGITS);
+            thrift.inner(10, |logical| {
+                logical.inner(5, |decimal| {
+                    decimal.int(1, 0);
+                    decimal.int(2, SEED_DIGITS);
+                });
+            });
+        }
         Kind::Int | Kind::Real | Kind::Flag => {}
     }
 }
@@ -139,6 +158,7 @@ fn physical(kind: Kind) -> i64 {
         Kind::Int | Kind::Time => 2,
         Kind::Real => 5,
         Kind::Text => 6,
+        Kind::Seed => 7,
     }
 }
 
@@ -179,6 +199,10 @@ impl Values {
                 self.plain.extend(text.as_bytes());
             }
             Some(Cell::Int(number) | Cell::Time(number)) => self.plain.extend(&number.to_le_bytes()),
+            Some(Cell::Seed(seed)) => {
+                let bytes = seed.get().to_be_bytes();
+                self.plain.extend(&bytes[bytes.len() - SEED_BYTES..]);
+            }
             Some(Cell::Real(number)) => self.plain.extend(&number.to_le_bytes()),
             Some(Cell::Flag(flag)) => self.flags.push(flag),
         }

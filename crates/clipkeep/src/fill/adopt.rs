@@ -45,7 +45,7 @@ pub(super) async fn fill(inner: &Inner, ongoing: &Ongoing, running: &Running) ->
     let file = LocalCopy::create(spooled(inner, claim)).await?;
     let recorded = tokio::select! {
         recorded = record(inner, ongoing, &file, size) => recorded,
-        () = lease::hold(inner, &claim.lease) => Err(FillError::LeaseLost),
+        () = lease::hold(inner, &claim.lease, &file) => Err(FillError::LeaseLost),
         () = running.deleted() => Err(FillError::Deleted),
         () = inner.stopping.cancelled() => Err(FillError::Stopping),
     };
@@ -58,11 +58,11 @@ async fn record(inner: &Inner, ongoing: &Ongoing, file: &Arc<LocalCopy>, size: u
     let (parts, key) = (&inner.parts, &claim.lease.key);
     let pin = Pin::default();
     let digest = bring(inner, claim, file, (size, &pin)).await?;
-    let media = media_type(file).await.map_err(|ended| match ended {
+    let media = media_type(&claim.clip, file).await.map_err(|ended| match ended {
         Ended::Unreadable(error) => FillError::Disk(error),
         Ended::Restarted | Ended::Aborted => FillError::Stopping,
     })??;
-    let media = settle::probe(file, media).await?;
+    let media = settle::probe(inner, file, media).await?;
     if parts.settings.fast_start {
         settle::decide_view(inner, claim, file).await?;
     }
@@ -92,6 +92,7 @@ pub(super) async fn complete(inner: &Inner, claim: &Claim) -> Result<(), FillErr
         facts: Facts::default(),
         hearsay: Hearsay::default(),
         clips: Vec::new(),
+        unread: None,
         received_at: inner.parts.clock.now(),
         created_at: None,
         by: Bringer::Store,

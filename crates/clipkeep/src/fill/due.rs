@@ -26,7 +26,7 @@ struct Started {
     /// How many were claimed, and for how many there was room.
     claimed: usize,
     room: usize,
-    /// Whether the backlog may hold more, but had no more slots.
+    /// Whether there may be more of the backlog, or suspects, but no more slots.
     is_full: bool,
 }
 
@@ -96,7 +96,8 @@ impl FillEngine {
         }
         let room = slots.len();
         let mut for_backlog = take(&inner.backlog_slots, room);
-        let quota = self.quota(room, for_backlog.len());
+        let mut for_suspect = take(&inner.suspect_slot, 1);
+        let quota = self.quota(room, for_backlog.len(), for_suspect.len());
         let _claiming = inner.claiming.lock().await;
         if inner.closing.is_cancelled() {
             return Ok(Started::default());
@@ -105,21 +106,24 @@ impl FillEngine {
         let claims = parts.catalog.claim_due(&parts.node, now, lease, quota).await?;
         let claimed = claims.len();
         let of_backlog = claims.iter().filter(|claim| claim.backlog).count();
-        let is_full = of_backlog == for_backlog.len() && for_backlog.len() < room;
+        let is_full = (of_backlog == for_backlog.len() && for_backlog.len() < room)
+            || for_suspect.is_empty()
+            || claims.iter().any(Claim::is_suspect);
         let start = |(claim, slot): (Claim, _)| {
             let of_backlog = claim.backlog.then(|| for_backlog.pop()).flatten();
-            self.start_claimed(claim, (slot, of_backlog))
+            let of_suspect = claim.is_suspect().then(|| for_suspect.pop()).flatten();
+            self.start_claimed(claim, (slot, of_backlog, of_suspect))
         };
         let handles = claims.into_iter().zip(slots).filter_map(start).collect();
         Ok(Started { handles, claimed, room, is_full })
     }
 
     /// Half and half; of an odd number the odd one goes to either in turn.
-    fn quota(&self, room: usize, for_backlog: usize) -> Quota {
+    fn quota(&self, room: usize, for_backlog: usize, suspects: usize) -> Quota {
         let is_backlogs = self.0.backlogs_turn.fetch_xor(true, Ordering::Relaxed);
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let fresh = if is_backlogs { room / 2 } else { room.div_ceil(2) };
-        Quota { limit: number(room), fresh: number(fresh), backlog: number(for_backlog) }
+        Quota { limit: number(room), fresh: number(fresh), backlog: number(for_backlog), suspects: number(suspects) }
     }
 
     pub(super) async fn free(&self, slots: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {

@@ -9,6 +9,7 @@
 //! - `fetch` brings the source's bytes into the local file.
 //! - `settle` turns what was read into a confirmed object and a `stored` row.
 //! - `share` lets a clip refer to bytes that are stored already.
+//! - `inbox` keeps what came as data until it is filled.
 //! - `adopt` does the same for what the provider wrote into the store itself.
 //! - `lease` holds the right to do so.
 //! - `remove` ends a clip.
@@ -18,6 +19,7 @@ mod attempt;
 mod caps;
 mod due;
 mod fetch;
+mod inbox;
 mod lease;
 pub mod local;
 mod pace;
@@ -39,20 +41,23 @@ use clipkeep_core::{id::ClipKey, time::Clock};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub(crate) use self::fetch::random;
 use self::{
     caps::Caps,
     pace::Pace,
     registry::{Registry, Running},
     steady::Steady,
 };
+pub(crate) use self::{fetch::random, inbox::name as inline_name};
 pub use self::{
+    inbox::{Inbox, InboxError},
     registry::{FillEnd, FillHandle},
     remove::{Stays, delete, objects as remove_objects},
     through::Through,
 };
 use crate::{
     catalog::{Catalog, CatalogError, Claim, NodeId},
+    ffmpeg::Ffmpeg,
+    provider::Providers,
     source::SourceClient,
     store::Store,
     telemetry::Metrics,
@@ -82,6 +87,8 @@ pub struct FillSettings {
     pub retry_max: Duration,
     /// After how many answers without the clip a source is gone.
     pub gone_attempts: u32,
+    /// How long a source may be missing, however often it was asked for.
+    pub gone_after: Duration,
     /// After how long without success any source counts as gone.
     pub lost_after: Duration,
     /// How long a provider may take to write a clip into our own store.
@@ -110,12 +117,16 @@ pub struct FillParts {
     pub store: Arc<Store>,
     /// Where clips come from.
     pub source: SourceClient,
+    /// Who generates: some sign their own files' URLs for us.
+    pub providers: Arc<Providers>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// What is read from sources, by clip.
     pub usage: Arc<Usage>,
+    /// Tells what we do not read ourselves, where it is there.
+    pub ffmpeg: Option<Arc<Ffmpeg>>,
 }
 
 /// The fill engine. Cheap to clone.
@@ -134,6 +145,8 @@ struct Inner {
     slots: Arc<Semaphore>,
     /// How many of the slots backlog may take.
     backlog_slots: Arc<Semaphore>,
+    /// Held by whoever fills a suspect: one at a time.
+    suspect_slot: Arc<Semaphore>,
     /// Whether the odd slot is the backlog's next time.
     backlogs_turn: AtomicBool,
     pace: Pace,
@@ -174,6 +187,7 @@ impl FillEngine {
             claiming: tokio::sync::Mutex::default(),
             slots,
             backlog_slots,
+            suspect_slot: Arc::new(Semaphore::new(1)),
             backlogs_turn: AtomicBool::new(false),
             pace,
             viewer_slots,

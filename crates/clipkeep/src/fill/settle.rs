@@ -8,6 +8,7 @@ use clipkeep_core::{
     generation::{MediaInfo, Sealed},
     media_type::MediaType,
     probe::{self, Length, ProbeError},
+    state::ClipState,
     time::Timestamp,
     verdict::Verdict,
     view::View,
@@ -22,7 +23,7 @@ use super::{
     task::FillError,
 };
 use crate::{
-    catalog::{CatalogError, Claim, Fault},
+    catalog::{Attempt, CatalogError, Claim, Fault, Lease},
     chain::chain,
     faststart,
     store::{Staged, StoreError},
@@ -58,8 +59,21 @@ async fn matches(inner: &Inner, claim: &Claim, sealed: &Sealed) -> Result<bool, 
 }
 
 /// Reads the media facts of the complete local file, or says what is wrong
-/// with it.
-pub(super) async fn probe(file: &Arc<LocalCopy>, media: &'static MediaType) -> Result<MediaInfo, FillError> {
+/// with it. What we do not read ourselves another program may know.
+pub(super) async fn probe(
+    inner: &Inner,
+    file: &Arc<LocalCopy>,
+    media: &'static MediaType,
+) -> Result<MediaInfo, FillError> {
+    let mut info = read_facts(file, media).await?;
+    if let Some(ffmpeg) = &inner.parts.ffmpeg {
+        ffmpeg.complete(&mut info, file.path()).await;
+    }
+    Ok(info)
+}
+
+/// The facts that we read ourselves.
+pub(super) async fn read_facts(file: &Arc<LocalCopy>, media: &'static MediaType) -> Result<MediaInfo, FillError> {
     let (path, len) = (file.path().to_owned(), file.len());
     let is_promised = file.opened().is_some_and(|opened| opened.total.is_some());
     let length = if is_promised { Length::Promised } else { Length::Unknown };
@@ -70,7 +84,11 @@ pub(super) async fn probe(file: &Arc<LocalCopy>, media: &'static MediaType) -> R
         // Without a promised length, or with one that lied, a cut shows here.
         Ok(Err(error @ ProbeError::Truncated)) => Err(FillError::Incomplete(error.to_string())),
         Ok(Err(error)) => Err(FillError::Unacceptable(error.to_string())),
-        Err(panicked) => Err(std::io::Error::other(panicked).into()),
+        // A fault of ours costs facts, not the clip.
+        Err(panicked) => {
+            tracing::error!(error = %panicked, media = media.name, "reading a clip's facts failed");
+            Ok(MediaInfo::of(media))
+        }
     }
 }
 
@@ -131,7 +149,7 @@ pub(super) async fn publish(
 /// Whoever lost the lease must not touch what its successor may have put there.
 pub(super) async fn still_held(inner: &Inner, claim: &Claim) -> Result<(), FillError> {
     let parts = &inner.parts;
-    Ok(parts.catalog.renew(&claim.lease, parts.clock.now().plus(parts.settings.lease)).await?)
+    Ok(parts.catalog.renew(&claim.lease, parts.clock.now().plus(parts.settings.lease), 0).await?)
 }
 
 /// Looks how the clip is best served, unless a viewer's request decided that.
@@ -162,8 +180,12 @@ enum Outcome {
 /// the clip is due again.
 pub(super) async fn conclude(inner: &Inner, ongoing: &Ongoing, result: Result<(), FillError>) -> FillEnd {
     let claim = &ongoing.claim;
+    let refused = match &result {
+        Err(FillError::Source(error)) => error.refused_origin().map(str::to_owned),
+        _ => None,
+    };
     let outcome = judge(inner, claim, result);
-    let (end, written) = write(inner, ongoing, outcome).await;
+    let (end, written) = write(inner, ongoing, outcome, refused.as_deref()).await;
     match written {
         Ok(()) => end,
         Err(error) => {
@@ -190,6 +212,7 @@ fn judge(inner: &Inner, claim: &Claim, result: Result<(), FillError>) -> Outcome
             return Outcome::Lost(format!("the provider did not put it into the store within {within} (adopt_within)"));
         }
         FillError::NotLanded => return Outcome::Retry(Fault::Elsewhere, why, None),
+        FillError::InlineGone => return Outcome::Lost(why),
         FillError::Deleted | FillError::LeaseLost | FillError::Catalog(CatalogError::LeaseLost { .. }) => {
             return Outcome::LetGo;
         }
@@ -203,15 +226,21 @@ fn judge(inner: &Inner, claim: &Claim, result: Result<(), FillError>) -> Outcome
     match verdict {
         Verdict::Gone(_) => Outcome::Lost(why),
         Verdict::Rejected(_) => Outcome::Rejected(why),
-        Verdict::Missing(_) if last_miss => Outcome::Lost(why),
-        Verdict::Retry { .. } if age >= settings.lost_after && tried => Outcome::Lost(why),
+        // It may still be on its way there: providers announce what they upload.
+        Verdict::Missing(_) if last_miss && age >= settings.gone_after => Outcome::Lost(why),
+        Verdict::Retry { .. } | Verdict::Changed if age >= settings.lost_after && tried => Outcome::Lost(why),
         Verdict::Missing(_) => Outcome::Retry(Fault::Source, why, None),
         Verdict::Retry { after, .. } => Outcome::Retry(Fault::Elsewhere, why, after),
         Verdict::Changed => Outcome::Retry(Fault::Elsewhere, why, None),
     }
 }
 
-async fn write(inner: &Inner, ongoing: &Ongoing, outcome: Outcome) -> (FillEnd, Result<(), CatalogError>) {
+async fn write(
+    inner: &Inner,
+    ongoing: &Ongoing,
+    outcome: Outcome,
+    refused: Option<&str>,
+) -> (FillEnd, Result<(), CatalogError>) {
     let claim = &ongoing.claim;
     let (catalog, lease, key) = (&inner.parts.catalog, &claim.lease, &claim.lease.key);
     let attempt = ongoing.ended(inner);
@@ -222,11 +251,11 @@ async fn write(inner: &Inner, ongoing: &Ongoing, outcome: Outcome) -> (FillEnd, 
         }
         Outcome::Lost(why) => {
             tracing::error!(clip = %key, why, "lost: the source is gone");
-            (FillEnd::Lost, catalog.mark_lost(lease, attempt, &why).await)
+            (FillEnd::Lost, over(inner, lease, attempt, ClipState::Lost, refused, &why).await)
         }
         Outcome::Rejected(why) => {
             tracing::error!(clip = %key, why, "rejected: no acceptable media");
-            (FillEnd::Rejected, catalog.mark_rejected(lease, attempt, &why).await)
+            (FillEnd::Rejected, over(inner, lease, attempt, ClipState::Rejected, refused, &why).await)
         }
         Outcome::Retry(fault, why, after) => {
             let settings = &inner.parts.settings;
@@ -240,8 +269,30 @@ async fn write(inner: &Inner, ongoing: &Ongoing, outcome: Outcome) -> (FillEnd, 
         Outcome::Release => (FillEnd::LetGo, catalog.release(lease, attempt).await),
         Outcome::LetGo => {
             tracing::warn!(clip = %key, "let go: it was deleted, or the lease went to someone else");
-            (FillEnd::LetGo, Ok(()))
+            // Nobody may have taken it: it ran out while the database was away.
+            match catalog.release(lease, attempt).await {
+                Err(CatalogError::LeaseLost { .. }) => (FillEnd::LetGo, Ok(())),
+                released => (FillEnd::LetGo, released),
+            }
         }
+    }
+}
+
+/// The clip ends in vain; where that is only for an origin that no request may go
+/// to, it comes back when one may.
+async fn over(
+    inner: &Inner,
+    lease: &Lease,
+    attempt: Attempt,
+    end: ClipState,
+    refused: Option<&str>,
+    why: &str,
+) -> Result<(), CatalogError> {
+    let catalog = &inner.parts.catalog;
+    match (refused, end) {
+        (Some(origin), _) => catalog.mark_refused(lease, attempt, end, origin, why).await,
+        (None, ClipState::Lost) => catalog.mark_lost(lease, attempt, why).await,
+        (None, _) => catalog.mark_rejected(lease, attempt, why).await,
     }
 }
 

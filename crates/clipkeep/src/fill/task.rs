@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use clipkeep_core::{
     generation::{Clip, Sealed},
     media_type::MediaType,
-    sniff::{SNIFF_LEN, Sniffed, sniff},
+    sniff::Sniffed,
     state::ClipState,
     verdict::Verdict,
 };
@@ -14,13 +14,14 @@ use tokio::task::JoinHandle;
 use super::{
     FillEnd, Inner, adopt,
     attempt::Ongoing,
-    fetch, lease,
+    fetch, inbox, lease,
     local::{self, Ended, LocalCopy},
     registry::Running,
     settle,
 };
 use crate::{
     catalog::{CatalogError, Claim},
+    content,
     custody::NotOurs,
     source::SourceError,
     store::{Digest, Staged, StoreError},
@@ -53,6 +54,9 @@ pub(super) enum FillError {
     /// The provider did not write it into our store so far.
     #[error("the provider has not put it into the store yet")]
     NotLanded,
+    /// It came as data, which is in our store no more.
+    #[error("it came as data, and there is no other copy")]
+    InlineGone,
     /// The clip was deleted.
     #[error("the clip was deleted")]
     Deleted,
@@ -70,7 +74,12 @@ impl FillError {
         match self {
             Self::Source(error) => matches!(error.verdict(), Verdict::Retry { .. } | Verdict::Missing(_)),
             Self::Store(_) | Self::NotOurs(_) | Self::Catalog(_) | Self::LeaseLost | Self::Stopping => true,
-            Self::Unacceptable(_) | Self::Incomplete(_) | Self::Disk(_) | Self::NotLanded | Self::Deleted => false,
+            Self::Unacceptable(_)
+            | Self::Incomplete(_)
+            | Self::Disk(_)
+            | Self::NotLanded
+            | Self::InlineGone
+            | Self::Deleted => false,
         }
     }
 }
@@ -93,6 +102,9 @@ pub(super) async fn run(inner: &Inner, claim: Claim, running: &Running) -> FillE
         FillEnd::LetGo => is_over(inner, claim).await,
         FillEnd::Later | FillEnd::Nothing => false,
     };
+    if end == FillEnd::Stored {
+        inbox::forget(inner, &claim.clip).await;
+    }
     if over {
         // Nobody goes on with what an attempt kept.
         let path = spooled(inner, claim);
@@ -127,7 +139,11 @@ async fn fill(inner: &Inner, ongoing: &Ongoing, running: &Running) -> Result<(),
         return Ok(());
     }
     let path = spooled(inner, claim);
-    let file = match LocalCopy::resume(path.clone(), claim.clip.epoch).await {
+    let left = match claim.clip.source_url.has_url() {
+        true => LocalCopy::resume(path.clone(), claim.clip.epoch).await,
+        false => None,
+    };
+    let file = match left {
         Some(file) => file,
         None => LocalCopy::create(path).await?,
     };
@@ -146,7 +162,7 @@ async fn through(inner: &Inner, ongoing: &Ongoing, file: &Arc<LocalCopy>, runnin
     let mut staging = None;
     let copied = tokio::select! {
         copied = copy(inner, ongoing, file, &mut staging) => copied,
-        () = lease::hold(inner, &claim.lease) => Err(FillError::LeaseLost),
+        () = lease::hold(inner, &claim.lease, file) => Err(FillError::LeaseLost),
         () = running.deleted() => Err(FillError::Deleted),
         () = inner.stopping.cancelled() => Err(FillError::Stopping),
     };
@@ -160,7 +176,7 @@ async fn through(inner: &Inner, ongoing: &Ongoing, file: &Arc<LocalCopy>, runnin
     };
     tokio::select! {
         published = settle::publish(inner, ongoing, file, staged, &sealed) => published,
-        () = lease::hold(inner, &claim.lease) => Err(FillError::LeaseLost),
+        () = lease::hold(inner, &claim.lease, file) => Err(FillError::LeaseLost),
     }
 }
 
@@ -180,14 +196,19 @@ async fn copy(
     file: &Arc<LocalCopy>,
     staging: &mut Option<Staging>,
 ) -> Result<(Staged, Sealed), FillError> {
-    let download = fetch::fetch(inner, ongoing, file);
+    let download = async {
+        match ongoing.claim.clip.source_url.inline_sha256() {
+            Some(sha256) => inbox::bring(inner, &ongoing.claim, file, sha256).await,
+            None => fetch::fetch(inner, ongoing, file).await,
+        }
+    };
     let upload = stage(inner, &ongoing.claim, file, staging);
     let judged = async {
-        judge(file).await;
+        judge(&ongoing.claim.clip, file).await;
         Ok(())
     };
     let ((), (), (staged, media_type)) = tokio::try_join!(download, judged, upload)?;
-    match settle::probe(file, media_type).await {
+    match settle::probe(inner, file, media_type).await {
         Ok(media) => {
             let Digest { size, sha256 } = staged.digest().clone();
             Ok((staged, Sealed { size, sha256, media }))
@@ -202,7 +223,7 @@ async fn copy(
 
 /// Proves a copy whole whose length nobody promised, as soon as all that came is
 /// here: its viewers wait for that, and shall not have to wait for the upload.
-async fn judge(file: &Arc<LocalCopy>) {
+async fn judge(clip: &Clip, file: &Arc<LocalCopy>) {
     loop {
         match file.reader().wait_for(u64::MAX).await {
             Ok(_) => break,
@@ -212,8 +233,8 @@ async fn judge(file: &Arc<LocalCopy>) {
         }
     }
     if !file.is_complete()
-        && let Ok(Ok(media)) = media_type(file).await
-        && settle::probe(file, media).await.is_ok()
+        && let Ok(Ok(media)) = media_type(clip, file).await
+        && settle::read_facts(file, media).await.is_ok()
     {
         file.accept();
     }
@@ -227,7 +248,7 @@ async fn stage(
     staging: &mut Option<Staging>,
 ) -> Result<(Staged, &'static MediaType), FillError> {
     loop {
-        let media = match media_type(file).await {
+        let media = match media_type(&claim.clip, file).await {
             Ok(media) => media?,
             Err(Ended::Restarted) => continue,
             // The download says why; this half has nothing to add.
@@ -249,11 +270,11 @@ async fn stage(
 }
 
 /// Waits for the file's beginning; says what it is, or that it is nothing.
-pub(super) async fn media_type(file: &Arc<LocalCopy>) -> Result<Result<&'static MediaType, FillError>, Ended> {
-    let mut reader = file.reader();
-    let available = reader.wait_for(SNIFF_LEN as u64).await?;
-    let head = reader.read_at(0..available.min(SNIFF_LEN as u64)).await?;
-    Ok(match sniff(&head) {
+pub(super) async fn media_type(
+    clip: &Clip,
+    file: &Arc<LocalCopy>,
+) -> Result<Result<&'static MediaType, FillError>, Ended> {
+    Ok(match content::sniff(&mut file.look(), None, &clip.content_type).await?.0 {
         Sniffed::Media(media) => Ok(media),
         Sniffed::NotMedia(what) => Err(FillError::Unacceptable(format!("the source sent {what}, no media"))),
         Sniffed::Unknown => Err(FillError::Unacceptable("the source sent bytes of no known media type".to_owned())),

@@ -72,7 +72,7 @@ impl FillEngine {
     /// Whether a clip's source still gives something.
     pub async fn source_lives(&self, clip: &Clip) -> bool {
         let first = Piece { from: 0, to: Some(FIRST), if_range: None };
-        !clip.source_url.is_own_store() && ask(&self.0, &clip.source_url, &first).await.is_ok()
+        clip.source_url.has_url() && ask(&self.0, &clip.source_url, &first).await.is_ok()
     }
 }
 

@@ -1,9 +1,17 @@
-//! CSV, record by record, in bounded memory whatever the file holds.
+//! CSV, record by record, in bounded memory whatever the file holds, and without
+//! losing a line to a quote that is never closed.
+//!
+//! A record ends with its line, unless a quoted field runs on into the next one. One
+//! that did so and then turns out to be none (the quote is never closed, text
+//! follows it, the number of fields is wrong, it is too long) is not believed: its
+//! first line is bad, and reading goes on with the line after that.
 
-use std::io::{self, BufRead};
+use std::{
+    collections::VecDeque,
+    io::{self, BufRead},
+};
 
 use csv::ByteRecord;
-use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
 use super::MAX_RECORD;
 
@@ -15,78 +23,212 @@ const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
 
 /// Reads records off a file.
 pub(super) struct CsvReader {
-    core: Reader,
+    delimiter: u8,
     /// The number of the line that is read next, from 1.
     line: u64,
-    out: Vec<u8>,
-    ends: Vec<usize>,
+    /// How many fields a record has, once the header was read.
+    fields: Option<usize>,
+    /// Lines that were read and belong to no record after all.
+    again: VecDeque<Line>,
 }
 
-/// A record, or that there was one of more than a record may have.
+/// A record, or what stands in the place of one.
 pub(super) enum Record {
     Read(ByteRecord),
+    /// Its line alone, read as a record of its own.
+    Unclosed(ByteRecord),
+    TooLong,
+}
+
+/// A line with its end. Of one that is too long nothing is kept.
+enum Line {
+    Kept(Vec<u8>),
     TooLong,
 }
 
 impl CsvReader {
-    pub(super) fn new(delimiter: u8) -> Self {
-        let core = ReaderBuilder::new().delimiter(delimiter).build();
-        Self { core, line: 1, out: vec![0; 4096], ends: vec![0; 64] }
+    pub(super) const fn new(delimiter: u8) -> Self {
+        Self { delimiter, line: 1, fields: None, again: VecDeque::new() }
     }
 
-    /// The next record and the line it begins on.
+    /// Records have as many fields as this one.
+    pub(super) fn expect(&mut self, fields: usize) {
+        self.fields = Some(fields);
+    }
+
+    /// The next record and the line it begins on. Blank lines are no records.
     pub(super) fn next(&mut self, input: &mut impl BufRead) -> io::Result<Option<(u64, Record)>> {
-        self.skip_blank(input)?;
-        let began = self.line;
-        let (mut len, mut fields, mut too_long) = (0, 0, false);
         loop {
-            let bytes = input.fill_buf()?;
-            let (result, taken, out, ends) =
-                self.core.read_record(bytes, &mut self.out[len..], &mut self.ends[fields..]);
-            self.line += lines(&bytes[..taken]);
-            input.consume(taken);
-            (len, fields) = (len + out, fields + ends);
-            match result {
-                ReadRecordResult::InputEmpty => {}
-                ReadRecordResult::OutputFull if self.out.len() < MAX_RECORD => {
-                    self.out.resize((self.out.len() * 2).min(MAX_RECORD), 0);
-                }
-                ReadRecordResult::OutputEndsFull if self.ends.len() < MAX_FIELDS => {
-                    self.ends.resize(self.ends.len() * 2, 0);
-                }
-                // What more there is of it goes over what came before.
-                ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
-                    (len, fields, too_long) = (0, 0, true);
-                }
-                ReadRecordResult::Record if too_long => return Ok(Some((began, Record::TooLong))),
-                ReadRecordResult::Record => return Ok(Some((began, Record::Read(self.record(fields))))),
-                ReadRecordResult::End => return Ok(None),
+            let began = self.line;
+            let Some(line) = self.read(input)? else { return Ok(None) };
+            self.line += 1;
+            match line {
+                Line::Kept(line) if line.iter().all(|byte| matches!(byte, b'\r' | b'\n')) => {}
+                Line::Kept(line) => return Ok(Some((began, self.record(line, input)?))),
+                Line::TooLong => return Ok(Some((began, Record::TooLong))),
             }
         }
     }
 
-    fn record(&self, fields: usize) -> ByteRecord {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends[..fields]).map(|(start, end)| &self.out[start..*end]).collect()
+    /// The record that begins with this line.
+    fn record(&mut self, line: Vec<u8>, input: &mut impl BufRead) -> io::Result<Record> {
+        let mut parser = Parser::new(self.delimiter);
+        parser.feed(&line);
+        let (mut len, mut more) = (line.len(), Vec::new());
+        while parser.is_open() {
+            match self.read(input)? {
+                Some(Line::Kept(next)) if len + next.len() <= MAX_RECORD && !parser.is_garbled => {
+                    parser.feed(&next);
+                    len += next.len();
+                    more.push(Line::Kept(next));
+                }
+                next => {
+                    more.extend(next);
+                    return Ok(self.only_first(&line, more));
+                }
+            }
+        }
+        let is_one = !parser.is_garbled && self.fields.is_none_or(|fields| fields == parser.ends.len());
+        if !more.is_empty() && !is_one {
+            return Ok(self.only_first(&line, more));
+        }
+        self.line += more.len() as u64;
+        Ok(if parser.ends.len() > MAX_FIELDS { Record::TooLong } else { Record::Read(parser.record()) })
     }
 
-    /// Blank lines are no records, and records begin behind them.
-    fn skip_blank(&mut self, input: &mut impl BufRead) -> io::Result<()> {
-        loop {
-            let bytes = input.fill_buf()?;
-            let blank = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-            self.line += lines(&bytes[..blank]);
-            let all = blank == bytes.len() && blank > 0;
-            input.consume(blank);
-            if !all {
-                return Ok(());
-            }
+    /// What follows the first line is read once more, by itself.
+    fn only_first(&mut self, line: &[u8], more: Vec<Line>) -> Record {
+        more.into_iter().rev().for_each(|line| self.again.push_front(line));
+        let mut parser = Parser::new(self.delimiter);
+        split_end(line).0.iter().for_each(|byte| parser.step(*byte));
+        parser.end_field();
+        Record::Unclosed(parser.record())
+    }
+
+    fn read(&mut self, input: &mut impl BufRead) -> io::Result<Option<Line>> {
+        match self.again.pop_front() {
+            Some(line) => Ok(Some(line)),
+            None => read_line(input),
         }
     }
 }
 
-fn lines(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+/// A line up to and with its end: LF, CR LF, or CR alone.
+fn read_line(input: &mut impl BufRead) -> io::Result<Option<Line>> {
+    let (mut line, mut any, mut too_long) = (Vec::new(), false, false);
+    loop {
+        let bytes = input.fill_buf()?;
+        if bytes.is_empty() {
+            break;
+        }
+        any = true;
+        let end = bytes.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+        let part = &bytes[..end.map_or(bytes.len(), |end| end + 1)];
+        too_long |= line.len() + part.len() > MAX_RECORD + 2;
+        if !too_long {
+            line.extend_from_slice(part);
+        }
+        let (taken, is_cr) = (part.len(), end.is_some_and(|end| bytes[end] == b'\r'));
+        input.consume(taken);
+        if is_cr && input.fill_buf()?.first() == Some(&b'\n') {
+            input.consume(1);
+            line.push(b'\n');
+        }
+        if end.is_some() {
+            break;
+        }
+    }
+    Ok(any.then_some(if too_long { Line::TooLong } else { Line::Kept(line) }))
+}
+
+/// Where in a field the parser is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum At {
+    Start,
+    Plain,
+    Quoted,
+    /// Behind a quote in a quoted field: its end, or the first of two.
+    Quote,
+}
+
+/// One record's fields, gathered line by line.
+struct Parser {
+    delimiter: u8,
+    out: Vec<u8>,
+    ends: Vec<usize>,
+    at: At,
+    was_quoted: bool,
+    /// Whether text follows a field's closing quote.
+    is_garbled: bool,
+}
+
+impl Parser {
+    const fn new(delimiter: u8) -> Self {
+        Self { delimiter, out: Vec::new(), ends: Vec::new(), at: At::Start, was_quoted: false, is_garbled: false }
+    }
+
+    /// Whether a quoted field runs on.
+    fn is_open(&self) -> bool {
+        self.at == At::Quoted
+    }
+
+    fn feed(&mut self, line: &[u8]) {
+        let (text, end) = split_end(line);
+        text.iter().for_each(|byte| self.step(*byte));
+        if self.is_open() {
+            self.out.extend_from_slice(end);
+        } else {
+            self.end_field();
+        }
+    }
+
+    fn step(&mut self, byte: u8) {
+        match self.at {
+            At::Quoted if byte == b'"' => self.at = At::Quote,
+            At::Quoted => self.out.push(byte),
+            At::Quote if byte == b'"' => {
+                self.out.push(byte);
+                self.at = At::Quoted;
+            }
+            At::Start if byte == b'"' => (self.at, self.was_quoted) = (At::Quoted, true),
+            _ if byte == self.delimiter => self.end_field(),
+            at => {
+                self.is_garbled |= at == At::Quote;
+                self.out.push(byte);
+                self.at = At::Plain;
+            }
+        }
+    }
+
+    fn end_field(&mut self) {
+        let start = self.ends.last().copied().unwrap_or_default();
+        if is_null(&self.out[start..], self.was_quoted) {
+            self.out.truncate(start);
+        }
+        self.ends.push(self.out.len());
+        (self.at, self.was_quoted) = (At::Start, false);
+    }
+
+    fn record(&self) -> ByteRecord {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.out[start..*end]).collect()
+    }
+}
+
+/// How databases write that there is nothing: MySQL and psql as `\N`, escaped once
+/// more by some tools, and both as a bare `NULL`. In quotes that is a text, as
+/// MySQL's documentation has it.
+fn is_null(field: &[u8], was_quoted: bool) -> bool {
+    match field.trim_ascii() {
+        b"\\N" | b"\\\\N" => true,
+        b"NULL" => !was_quoted,
+        _ => false,
+    }
+}
+
+fn split_end(line: &[u8]) -> (&[u8], &[u8]) {
+    let ends = line.iter().rev().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    line.split_at(line.len() - ends)
 }
 
 /// The delimiter of a table whose file begins so: which of the known ones
@@ -116,45 +258,115 @@ mod tests {
 
     use super::*;
 
+    /// What was read: the line, and the fields or why there are none.
+    type Read = (u64, Result<Vec<String>, &'static str>);
+
+    fn texts(record: &ByteRecord) -> Vec<String> {
+        record.iter().map(|field| String::from_utf8_lossy(field).into_owned()).collect()
+    }
+
     /// Records of a text read through a buffer so small that everything is cut.
-    fn read(text: &str) -> Vec<(u64, Option<Vec<String>>)> {
+    fn read(text: &str) -> Vec<Read> {
         let mut input = BufReader::with_capacity(3, text.as_bytes());
         let mut reader = CsvReader::new(b',');
         let mut all = Vec::new();
         while let Some((line, record)) = reader.next(&mut input).unwrap() {
             let fields = match record {
                 Record::Read(record) => {
-                    Some(record.iter().map(|field| String::from_utf8_lossy(field).into_owned()).collect())
+                    reader.expect(reader.fields.unwrap_or(record.len()));
+                    Ok(texts(&record))
                 }
-                Record::TooLong => None,
+                Record::Unclosed(record) => Err(["unclosed", "unclosed, cut"][usize::from(record.len() > 2)]),
+                Record::TooLong => Err("too long"),
             };
             all.push((line, fields));
         }
         all
     }
 
-    fn fields(line: u64, fields: &[&str]) -> (u64, Option<Vec<String>>) {
-        (line, Some(fields.iter().map(|field| (*field).to_owned()).collect()))
+    fn fields(line: u64, fields: &[&str]) -> Read {
+        (line, Ok(fields.iter().map(|field| (*field).to_owned()).collect()))
     }
 
     #[test]
     fn nasty_tables_are_read_as_they_are_meant() {
-        let text = "a,b\r\n1,\"x, \"\"y\"\"\nsecond line\"\r\n\r\n\n,\n\"\",c\"d\n\"unclosed";
+        let text = "a,b\r\n1,\"x, \"\"y\"\"\nsecond line\"\r\n\r\n\n,\n\"\",c\"d\n\"e\"f,g\nh,\"i\"";
         let expected = [
             fields(1, &["a", "b"]),
             fields(2, &["1", "x, \"y\"\nsecond line"]),
             fields(6, &["", ""]),
             fields(7, &["", "c\"d"]),
-            fields(8, &["unclosed"]),
+            fields(8, &["ef", "g"]),
+            fields(9, &["h", "i"]),
         ];
         assert_eq!(read(text), expected);
         assert!(read("").is_empty() && read("\r\n\n").is_empty());
     }
 
     #[test]
+    fn k20_a_quote_that_is_never_closed_costs_its_own_line_alone() {
+        let bad = |line| (line, Err("unclosed"));
+        for (text, expected) in [
+            // The last quote.
+            (
+                "u,p\na,1\nb,\"oops\nc,3\nd,4",
+                vec![fields(2, &["a", "1"]), bad(3), fields(4, &["c", "3"]), fields(5, &["d", "4"])],
+            ),
+            ("u,p\na,1\nb,\"oops", vec![fields(2, &["a", "1"]), bad(3)]),
+            ("u,p\na,\"oops\n", vec![bad(2)]),
+            // One in the middle that a later field's quote closes.
+            ("u,p\na,\"oops\nb,\"2\"\nc,3\n", vec![bad(2), fields(3, &["b", "2"]), fields(4, &["c", "3"])]),
+            // By chance at the end of a field: then the number of fields tells.
+            ("u,p\na,\"oops\nb,2\",x\nc,3\n", vec![bad(2), fields(3, &["b", "2\"", "x"]), fields(4, &["c", "3"])]),
+            // Two of them.
+            ("u,p\na,\"x\nb,2\nc,\"y\nd,4\n", vec![bad(2), fields(3, &["b", "2"]), bad(4), fields(5, &["d", "4"])]),
+            // Blank lines in between keep their numbers.
+            ("u,p\n\na,\"x\n\nb,2\n", vec![bad(3), fields(5, &["b", "2"])]),
+        ] {
+            assert_eq!(read(text)[1..], expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn k20_lines_end_as_they_do() {
+        let expected = [fields(1, &["u", "p"]), fields(2, &["a", "1"]), fields(3, &["b", "2"])];
+        for text in ["u,p\ra,1\rb,2\r", "u,p\r\na,1\r\nb,2", "u,p\na,1\nb,2\n", "u,p\ra,1\r\nb,2"] {
+            assert_eq!(read(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn k20_what_a_quote_swallows_is_bounded_and_read_again() {
+        let rows = "b,2\n".repeat(MAX_RECORD / 2);
+        let all = read(&format!("u,p\na,\"oops\n{rows}"));
+        assert_eq!(all.len(), 2 + MAX_RECORD / 2);
+        assert_eq!(
+            (&all[1], &all[2], all.last().unwrap().0),
+            (&(2, Err("unclosed")), &fields(3, &["b", "2"]), 2 + MAX_RECORD as u64 / 2)
+        );
+    }
+
+    #[test]
+    fn k21_nulls_of_databases_are_empty_in_each_column() {
+        for (text, expected) in [
+            ("NULL,\\N", ["", ""]),
+            ("\\\\N,NULL", ["", ""]),
+            (" NULL ,\"\\N\"", ["", ""]),
+            // A text, and names that only look like it.
+            ("\"NULL\",null", ["NULL", "null"]),
+            ("NULLs,a NULL", ["NULLs", "a NULL"]),
+        ] {
+            assert_eq!(read(&format!("u,p\n{text}\n"))[1], fields(2, &expected), "{text}");
+        }
+    }
+
+    #[test]
     fn a_record_that_is_too_long_is_passed_over() {
-        let text = format!("a\n{}\nb\n{}\nc", "x".repeat(MAX_RECORD + 1), ",".repeat(MAX_FIELDS + 1));
-        assert_eq!(read(&text), [fields(1, &["a"]), (2, None), fields(3, &["b"]), (4, None), fields(5, &["c"])]);
+        let text = format!("a\n{}\nb\n{}\nc", "x".repeat(MAX_RECORD + 3), ",".repeat(MAX_FIELDS + 1));
+        assert_eq!(
+            read(&text),
+            [fields(1, &["a"]), (2, Err("too long")), fields(3, &["b"]), (4, Err("too long")), fields(5, &["c"])]
+        );
         let whole = "y".repeat(MAX_RECORD);
         assert_eq!(read(&whole), [fields(1, &[&whole])]);
     }

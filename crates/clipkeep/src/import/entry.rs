@@ -80,6 +80,7 @@ impl Entry {
             facts: self.facts.clone(),
             hearsay: Hearsay::default(),
             clips: clip.into_iter().collect(),
+            unread: None,
             received_at: now,
             created_at: self.created_at,
             by: Bringer::Import,
@@ -120,7 +121,7 @@ fn media(url: &str, content_type: Option<&str>, rules: &SourceRules) -> Result<&
         Forbidden::Port | Forbidden::Address => format!("{forbidden} (source_allow_private)"),
         Forbidden::NotUrl | Forbidden::UserInfo => forbidden.to_string(),
     })?;
-    payload::media_of(content_type, judged.expose().path()).ok_or_else(|| "is no video, audio or image".to_owned())
+    payload::media_of(content_type, judged.expose().path()).ok_or_else(|| "is no media".to_owned())
 }
 
 /// A URL's own id, for a line that names no generation.
@@ -259,7 +260,10 @@ mod tests {
         assert_eq!((clip.key.as_str(), clip.kind), ("r1.2.png", Kind::Image));
         assert_eq!(clip.source_expires_at, Some(Timestamp::from_secs(1_769_864_400)));
         let facts = &record.facts;
-        assert_eq!((facts.prompt.as_deref(), facts.public, facts.seed), (Some(" a fox "), Some(true), Some(-7)));
+        assert_eq!(
+            (facts.prompt.as_deref(), facts.public, facts.seed),
+            (Some(" a fox "), Some(true), Some((-7_i64).into()))
+        );
         assert_eq!(facts.prompt_hash, Some(clipkeep_core::prompt::prompt_hash("a fox")));
         assert_eq!(
             (facts.policy, facts.input.clone()),
@@ -290,7 +294,7 @@ mod tests {
             (&[(Field::Url, "https://u:p@v3.fal.media/a.mp4")], "url: credentials in a source URL are not allowed"),
             (&[(Field::Url, "https://v3.fal.media/a b.mp4")], "url: holds white space"),
             (&[(Field::Url, &long)], "url: is longer than 4096 bytes"),
-            (&[(Field::Url, "https://v3.fal.media/a.zip")], "url: is no video, audio or image"),
+            (&[(Field::Url, "https://v3.fal.media/a.json")], "url: is no media"),
             (&[URL, (Field::RequestId, "../x")], "request_id holds a character that is not allowed"),
             (&[URL, (Field::Tenant, "a b")], "tenant: tenant holds a character that is not allowed"),
             (&[URL, (Field::Model, "a b")], "model: must not hold white space or control characters"),

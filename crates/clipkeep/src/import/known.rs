@@ -5,13 +5,17 @@ use std::collections::HashMap;
 use clipkeep_core::{
     generation::NewClip,
     hook::payload::MAX_CLIPS,
-    id::{Provider, RequestId},
+    id::{ClipKey, Provider, RequestId},
     secret::SourceUrl,
     state::ClipState,
     time::Timestamp,
 };
 
-use super::{entry::Defaults, lines::Line, patience::patiently};
+use super::{
+    entry::{Defaults, Entry},
+    lines::Line,
+    patience::patiently,
+};
 use crate::catalog::{CatalogError, Lookup, Outline};
 
 /// The clips of the generations that a batch of lines names.
@@ -47,6 +51,12 @@ impl Known {
     pub(super) fn clip(&self, request_id: &RequestId, url: &SourceUrl, provider: &Provider) -> Option<&Outline> {
         let is_it = |clip: &&Outline| clip.source_url == *url && clip.provider == *provider;
         self.0.get(request_id)?.iter().find(is_it)
+    }
+
+    /// The clip of a line, if it came to an end in vain.
+    pub(super) fn over(&self, entry: &Entry, provider: &Provider) -> Option<ClipKey> {
+        let clip = self.clip(&entry.request_id, &entry.url, provider)?;
+        matches!(clip.state, ClipState::Lost | ClipState::Rejected).then(|| clip.key.clone())
     }
 
     /// Where a line of `provider` belongs. Another URL of a known generation

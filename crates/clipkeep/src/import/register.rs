@@ -69,17 +69,24 @@ pub(super) async fn register(
             return pass.finish(&lines).map(Some);
         }
         let mut known = Known::load(&*app.catalog, generations(&batch)).await?;
-        let (mut hooks, mut told) = (Vec::new(), Vec::new());
+        let (mut hooks, mut told, mut over) = (Vec::new(), Vec::new(), Vec::new());
         for line in &batch {
             let before = hooks.len();
             let refused = match &line.entry {
-                Ok(entry) => target.prepare(line.number, entry, &mut known, &mut hooks).err(),
+                Ok(entry) => {
+                    over.extend(known.over(entry, &import.defaults.provider));
+                    target.prepare(line.number, entry, &mut known, &mut hooks).err()
+                }
                 Err(refused) => Some(refused.reason.clone()),
             };
             told.push((refused, before..hooks.len()));
         }
         let taken = commit(&*app.catalog, &hooks).await?;
-        if !hooks.is_empty() {
+        if !over.is_empty() {
+            let now = app.clock.now();
+            patiently(async || app.catalog.requeue(&over, now, "imported once more", false).await).await?;
+        }
+        if !hooks.is_empty() || !over.is_empty() {
             app.engine.wake();
         }
         for (line, (refused, own)) in batch.iter().zip(told) {

@@ -86,6 +86,11 @@ impl Table {
         if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") {
             return Err(ImportError::table("it is UTF-16: save it as UTF-8"));
         }
+        if head.iter().take_while(|byte| !matches!(byte, b'\n' | b'\r')).any(|byte| *byte == 0) {
+            return Err(ImportError::table(
+                "it holds NUL bytes where its header should be; is it UTF-16? save it as UTF-8",
+            ));
+        }
         let bom = if head.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
         let head = &head[bom..];
         let form = form(path, head, options)?;
@@ -99,9 +104,11 @@ impl Table {
         let header = match reader.next(&mut input).map_err(unreadable)? {
             Some((_, Record::Read(header))) => header,
             Some((_, Record::TooLong)) => return Err(ImportError::table("its header is longer than 1 MiB")),
+            Some((_, Record::Unclosed(_))) => return Err(ImportError::table("a quote in its header is never closed")),
             None => return Err(ImportError::table("it is empty")),
         };
         let header: Vec<String> = header.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned()).collect();
+        reader.expect(header.len());
         let names: Vec<&str> = header.iter().map(String::as_str).collect();
         let places = find(&columns, &names)?;
         let strange: Vec<usize> = (0..names.len()).filter(|at| !places.contains(&Some(*at))).collect();
@@ -126,9 +133,12 @@ impl Table {
             Rows::Csv(csv) => {
                 let (reader, places) = &mut **csv;
                 let Some((line, record)) = reader.next(&mut self.input)? else { return Ok(None) };
-                let Record::Read(record) = record else { return Ok(Some(too_long(line))) };
                 let Shape::Csv { header, .. } = &self.shape else { unreachable!("a CSV has the shape of one") };
-                let cells = csv_cells(&record, header.len(), places);
+                let (cells, record) = match record {
+                    Record::Read(record) => (csv_cells(&record, header.len(), places), record),
+                    Record::Unclosed(record) => (Err(UNCLOSED.to_owned()), record),
+                    Record::TooLong => return Ok(Some(too_long(line))),
+                };
                 Ok(Some(Row { line, cells, original: Original::Csv(record) }))
             }
             Rows::Json(reader) => {
@@ -146,8 +156,10 @@ impl Table {
     }
 }
 
+const UNCLOSED: &str = "opens a quote that no fitting one closes: what it would swallow is read as lines of their own";
+
 fn too_long(line: u64) -> Row {
-    let why = format!("is longer than {} MiB; is a quote never closed?", MAX_RECORD >> 20);
+    let why = format!("is longer than {} MiB, or has too many fields", MAX_RECORD >> 20);
     Row { line, cells: Err(why), original: Original::None }
 }
 
@@ -193,6 +205,9 @@ fn csv_cells(record: &ByteRecord, columns: usize, places: &Places) -> Result<Cel
     for (field, place) in Field::all().zip(places) {
         let Some(bytes) = place.and_then(|at| record.get(at)) else { continue };
         let text = std::str::from_utf8(bytes).map_err(|_| format!("{}: is not UTF-8", field.name()))?;
+        if text.contains('\0') {
+            return Err(format!("{}: holds a NUL byte", field.name()));
+        }
         cells.set(field, text.to_owned());
     }
     Ok(cells)
@@ -257,12 +272,24 @@ mod tests {
         let refused = |bytes: &[u8]| open("x", bytes, &Options::default()).err().unwrap().to_string();
         assert!(refused(b"").contains("empty"));
         assert!(refused(b"\xff\xfeu\0").contains("UTF-16"));
+        assert!(refused(b"u\0r\0l\0\n\0").contains("UTF-16"));
+        assert!(refused(b"\0u\0r\0l\0\n").contains("UTF-16"));
+        assert!(refused(b"url,\"prompt\na,b\n").contains("a quote in its header is never closed"));
         assert!(refused(b"[{\"url\": 1}]").contains("jq -c"));
         assert!(refused(b"id,link\n").contains("there are: id, link; hint: --column url=NAME"));
         assert!(refused(b"https://v3.fal.media/a.mp4,x\n").ends_with("its first line must name the columns"));
         let said = Options { columns: Columns { said: vec![(Field::Url, "href".into())] }, ..Options::default() };
         let refused = open("x", b"url\n", &said).err().unwrap().to_string();
         assert!(refused.contains("no column is named \"href\" (for url); there are: url"), "{refused}");
+    }
+
+    #[test]
+    fn k20_what_a_quote_swallowed_stands_in_lines_of_their_own() {
+        let rows = urls("x.csv", b"\xef\xbb\xbfurl,prompt\ra,\"oops\rb,2\rc\0,3\rd,4");
+        assert_eq!(rows[0].1.as_ref().unwrap_err(), UNCLOSED);
+        assert_eq!(rows[1], (3, Ok("b".to_owned())));
+        assert_eq!(rows[2], (4, Err("url: holds a NUL byte".to_owned())));
+        assert_eq!(rows[3..], [(5, Ok("d".to_owned()))]);
     }
 
     #[test]

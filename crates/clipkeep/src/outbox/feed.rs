@@ -9,6 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How many streams a node serves at once.
 const STREAMS: usize = 64;
+/// How many of them all tenants may have together: the rest is kept for admins.
+const STREAMS_OF_TENANTS: usize = STREAMS / 4 * 3;
 /// How many of them one tenant may have.
 const STREAMS_OF_ONE: usize = STREAMS / 4;
 
@@ -62,7 +64,9 @@ impl Feed {
     pub fn enter(&self, of: Option<&Tenant>) -> Option<Place> {
         let (of, mut taken) = (of.cloned(), self.taken.lock());
         let own = taken.get(&of).copied().unwrap_or_default();
-        let is_full = taken.values().sum::<usize>() >= STREAMS || of.is_some() && own >= STREAMS_OF_ONE;
+        let all: usize = taken.values().sum();
+        let tenants = all - taken.get(&None).copied().unwrap_or_default();
+        let is_full = all >= STREAMS || of.is_some() && (own >= STREAMS_OF_ONE || tenants >= STREAMS_OF_TENANTS);
         if is_full {
             return None;
         }
@@ -84,6 +88,15 @@ impl Feed {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn h43_tenants_together_leave_places_for_admins() {
+        let feed = Feed::new(Position { tx: 0, id: 0 });
+        let tenants: Vec<Tenant> = (0..STREAMS).map(|n| format!("t{n}").parse().unwrap()).collect();
+        let held: Vec<Place> = tenants.iter().filter_map(|tenant| feed.enter(Some(tenant))).collect();
+        assert_eq!(held.len(), STREAMS_OF_TENANTS);
+        assert!(feed.enter(None).is_some());
+    }
 
     #[test]
     fn one_tenant_does_not_take_all_places() {

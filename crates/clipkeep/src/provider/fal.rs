@@ -8,26 +8,30 @@ use clipkeep_core::{
     config::Config,
     generation::Generation,
     hook::{
-        Decoded, HookQuery,
+        DecodeError, Decoded, Form, HookQuery,
         fal::{self, HookError, SignedHeaders, Stage, generation_path, result_stage, status_stage},
     },
     id::RequestId,
+    secret::SourceUrl,
     time::Timestamp,
 };
 use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
 
-use super::{Answer, AskError, Dialect, Envelope, HookRefused, api::Api};
+use super::{Answer, AskError, Dialect, Envelope, HookRefused, Kept, api::Api};
 use crate::{jwks::JwksCache, tls};
 
 /// Its name, as people write it.
 const NAME: &str = "fal";
+/// How long a signed URL of a file is to live: a fill, with its retries.
+const SIGNED_SECS: u64 = 6 * 3600;
 /// A status is a few lines, and so is the reply to a submit.
 const MAX_STATUS: usize = 1 << 20;
 
 /// fal.
 pub struct Fal {
     queue: Api,
+    platform: Api,
     jwks: JwksCache,
     tolerance: Duration,
     max_result: usize,
@@ -88,6 +92,7 @@ impl Fal {
     pub(super) fn new(config: &Config) -> Result<Self, reqwest::Error> {
         Ok(Self {
             queue: Api::new(NAME, &config.fal_queue_url, "Key", config.fal_key.as_ref())?,
+            platform: Api::new(NAME, &config.fal_api_url, "Key", config.fal_key.as_ref())?,
             jwks: JwksCache::new(config.fal_jwks_url.to_string(), tls::client_builder().build()?),
             tolerance: config.hook_tolerance,
             max_result: usize::try_from(config.hook_max_body).unwrap_or(usize::MAX),
@@ -125,6 +130,36 @@ impl Fal {
                 Err(SubmitError::Refused { code, words, after: said.after })
             }
         }
+    }
+
+    /// A URL for a file of the account's own that its access control keeps from
+    /// everybody else; `None` if there is no key, or fal signs none for it. It is
+    /// a secret as the file's own URL is. The key goes to the platform API alone.
+    /// Dropping the future leaves nothing.
+    pub async fn sign(&self, file: &SourceUrl) -> Option<SourceUrl> {
+        #[derive(Deserialize)]
+        struct Signed {
+            signed_url: String,
+        }
+        // fal signs files by their plain URLs.
+        if !self.platform.has_key() || file.expose().contains(['?', '#']) {
+            return None;
+        }
+        let query: String = url::form_urlencoded::byte_serialize(file.expose().as_bytes()).collect();
+        let body = format!("{{\"expiration_seconds\": {SIGNED_SECS}}}").into_bytes();
+        let target = format!("v1/storage/files/sign?url={query}");
+        let said = match self.platform.post(&target, Vec::new(), body, MAX_STATUS).await {
+            Ok(said) => said,
+            Err((error, _)) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "fal did not sign a file's URL");
+                return None;
+            }
+        };
+        let signed = serde_json::from_slice::<Signed>(&said.body).ok().filter(|_| (200..300).contains(&said.code));
+        if signed.is_none() {
+            tracing::debug!(code = said.code, "fal signs no URL for a file");
+        }
+        signed.map(|signed| SourceUrl::new(signed.signed_url))
     }
 
     /// The status code and body of the generation's result, once it is over.
@@ -209,10 +244,18 @@ impl Dialect for Fal {
         SignedHeaders::read(envelope.headers, envelope.at, self.tolerance).map(drop).map_err(unsigned)
     }
 
-    async fn receive(&self, envelope: Envelope<'_>, body: &[u8]) -> Result<Decoded, HookRefused> {
+    async fn receive(&self, envelope: Envelope<'_>, body: &Bytes) -> Result<Decoded, HookRefused> {
         let signed = SignedHeaders::read(envelope.headers, envelope.at, self.tolerance).map_err(unsigned)?;
         let request_id = self.verify(&signed, body).await?;
         Ok(fal::decode(body, Some(&request_id), &HookQuery::parse(envelope.query)?, envelope.at)?)
+    }
+
+    fn reread(&self, kept: &Kept<'_>, at: Timestamp) -> Result<Decoded, DecodeError> {
+        let Kept { request_id, form, payload, .. } = *kept;
+        match form {
+            Form::Webhook => fal::decode(payload, Some(request_id.as_str()), &HookQuery::default(), at),
+            Form::Result => fal::fetched(request_id, 200, payload, at),
+        }
     }
 
     async fn ask(&self, generation: &Generation, at: Timestamp) -> Result<Answer, AskError> {

@@ -14,10 +14,12 @@ mod standard;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use clipkeep_core::{
     config::Config,
     generation::Generation,
-    hook::{DecodeError, Decoded, QueryError},
+    hook::{DecodeError, Decoded, Form, QueryError},
+    id::{Provider, RequestId},
     time::Timestamp,
 };
 use http::HeaderMap;
@@ -119,6 +121,19 @@ pub struct Envelope<'a> {
     pub at: Timestamp,
 }
 
+/// What is kept of a result that was not understood.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept<'k> {
+    /// Who said it.
+    pub provider: &'k Provider,
+    /// Of which generation.
+    pub request_id: &'k RequestId,
+    /// How it came.
+    pub form: Form,
+    /// As it came.
+    pub payload: &'k Bytes,
+}
+
 /// A provider's ways.
 #[async_trait]
 pub trait Dialect: Send + Sync {
@@ -136,7 +151,13 @@ pub trait Dialect: Send + Sync {
     ///
     /// # Errors
     /// If it is not believed, or not understood.
-    async fn receive(&self, envelope: Envelope<'_>, body: &[u8]) -> Result<Decoded, HookRefused>;
+    async fn receive(&self, envelope: Envelope<'_>, body: &Bytes) -> Result<Decoded, HookRefused>;
+
+    /// Reads again what was kept of a result, as this version understands it.
+    ///
+    /// # Errors
+    /// If it is still not understood at all.
+    fn reread(&self, kept: &Kept<'_>, at: Timestamp) -> Result<Decoded, DecodeError>;
 
     /// Asks how far a generation is and, if it is over, what came of it.
     /// Dropping the future leaves nothing.
@@ -168,5 +189,15 @@ impl Providers {
     /// The one of that name.
     pub fn named(&self, name: &str) -> Option<&dyn Dialect> {
         self.all.iter().find(|dialect| dialect.name() == name).map(|dialect| &**dialect)
+    }
+
+    /// Reads again what was kept of a result, by its provider's ways; those that
+    /// have none of their own speak the standard's.
+    ///
+    /// # Errors
+    /// If it is still not understood at all.
+    pub fn reread(&self, kept: &Kept<'_>, at: Timestamp) -> Result<Decoded, DecodeError> {
+        let own = self.all.iter().find(|dialect| dialect.name() == kept.provider.as_str());
+        own.or_else(|| self.all.last()).ok_or(DecodeError::OtherProvider)?.reread(kept, at)
     }
 }

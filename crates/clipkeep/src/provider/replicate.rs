@@ -1,18 +1,19 @@
 //! Replicate: its webhooks, and its API of predictions.
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use clipkeep_core::{
     config::Config,
     generation::Generation,
     hook::{
-        Decoded, HookQuery, replicate,
+        DecodeError, Decoded, HookQuery, replicate,
         standard::{SignatureError, SignedHeaders, WebhookKey},
     },
     state::GenerationStatus,
     time::Timestamp,
 };
 
-use super::{Answer, AskError, Dialect, Envelope, HookRefused, api::Api};
+use super::{Answer, AskError, Dialect, Envelope, HookRefused, Kept, api::Api};
 
 /// Its name, as people write it.
 const NAME: &str = "Replicate";
@@ -57,9 +58,13 @@ impl Dialect for Replicate {
         self.signed(envelope).map(drop)
     }
 
-    async fn receive(&self, envelope: Envelope<'_>, body: &[u8]) -> Result<Decoded, HookRefused> {
+    async fn receive(&self, envelope: Envelope<'_>, body: &Bytes) -> Result<Decoded, HookRefused> {
         self.signed(envelope)?.verify(body, &self.keys).map_err(unsigned)?;
         Ok(replicate::decode(body, &HookQuery::parse(envelope.query)?, envelope.at)?)
+    }
+
+    fn reread(&self, kept: &Kept<'_>, at: Timestamp) -> Result<Decoded, DecodeError> {
+        replicate::fetched(kept.request_id, kept.payload, at)
     }
 
     async fn ask(&self, generation: &Generation, at: Timestamp) -> Result<Answer, AskError> {

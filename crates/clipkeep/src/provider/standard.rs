@@ -2,17 +2,18 @@
 //! docs/hooks.md. It cannot be asked.
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use clipkeep_core::{
     config::Config,
     generation::Generation,
     hook::{
-        Decoded, HookQuery,
+        DecodeError, Decoded, HookQuery,
         standard::{self, NamedKey, SignatureError, SignedHeaders},
     },
     time::Timestamp,
 };
 
-use super::{Answer, AskError, Dialect, Envelope, HookRefused};
+use super::{Answer, AskError, Dialect, Envelope, HookRefused, Kept};
 
 /// All of them.
 pub(super) struct Standard {
@@ -47,11 +48,15 @@ impl Dialect for Standard {
         self.signed(envelope).map(drop)
     }
 
-    async fn receive(&self, envelope: Envelope<'_>, body: &[u8]) -> Result<Decoded, HookRefused> {
+    async fn receive(&self, envelope: Envelope<'_>, body: &Bytes) -> Result<Decoded, HookRefused> {
         let keys = self.keys.iter().map(|named| &named.key);
         let fitted = self.signed(envelope)?.verify(body, keys).map_err(unsigned)?;
         let speaks_for = self.keys[fitted].provider.as_ref();
         Ok(standard::decode(body, speaks_for, &HookQuery::parse(envelope.query)?, envelope.at)?)
+    }
+
+    fn reread(&self, kept: &Kept<'_>, at: Timestamp) -> Result<Decoded, DecodeError> {
+        standard::decode(kept.payload, Some(kept.provider), &HookQuery::default(), at)
     }
 
     async fn ask(&self, _: &Generation, _: Timestamp) -> Result<Answer, AskError> {

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use axum::body::Body;
 use clipkeep_core::{
     generation::Facts,
-    hook::callback_query,
+    hook::{Decoded, callback_query},
     id::{RequestId, Tenant},
     prompt::prompt_hash,
     proxy::{Captured, Submitted, lifetime, with_own_webhook, with_webhook},
@@ -72,9 +72,9 @@ pub(super) async fn run(app: &Arc<App>, model: String, call: Passing) -> Result<
         return Ok(coming.pass(None));
     }
     let most = usize::try_from(app.config.hook_max_body).unwrap_or(usize::MAX);
-    let whole = coming.collect(Arc::clone(&app.spool), most).await?;
-    let replace = match keep::read_whole(app, "run", &run.request_id, &whole) {
-        Some(record) => run.keep(app, record).await,
+    let mut whole = coming.collect(Arc::clone(&app.spool), most).await?;
+    let replace = match keep::read_whole(app, "run", &run.request_id, &mut whole).await? {
+        Some(decoded) => run.keep(app, decoded).await,
         None => None,
     };
     whole.pass(replace).await
@@ -92,15 +92,12 @@ impl Run {
     /// Records what came of it; answers what is put in place of its sources. It
     /// is paid for and cannot be asked for again: what cannot be recorded is
     /// passed on as it is.
-    pub(super) async fn keep(
-        self,
-        app: &App,
-        mut record: clipkeep_core::generation::HookRecord,
-    ) -> Option<super::Replace> {
-        let told = told(&self.facts);
+    pub(super) async fn keep(self, app: &App, decoded: Decoded) -> Option<super::Replace> {
+        let (told, mut record) = (told(&self.facts), decoded.record);
         let seed = self.facts.seed.or(record.facts.seed);
         record.facts = Facts { seed, ..self.facts };
-        match keep::record(app, record.with_source_lifetime(self.source_lifetime)).await {
+        let record = record.with_source_lifetime(self.source_lifetime);
+        match keep::record(app, &Decoded { record, ..decoded }).await {
             Ok(replace) => replace.filter(|_| app.config.rewrite_results),
             Err(error) => {
                 app.metrics.passed_unkept("run");

@@ -3,15 +3,25 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use clipkeep_core::{
     generation::{Bringer, Clip, Facts, HookRecord},
-    hook::fal::{self, Stage},
+    hook::{
+        Decoded,
+        fal::{self, Stage},
+        payload::source_text,
+    },
     id::{Provider, RequestId},
     link::Audience,
     state::{ClipState, GenerationStatus},
+    time::Timestamp,
 };
+use tokio::task::spawn_blocking;
 
-use super::reply::{Replace, Whole};
+use super::{
+    ProxyError,
+    reply::{Replace, Whole},
+};
 use crate::{
     app::App,
     catalog::{CatalogError, ClipFilter, HookOutcome, Registration, page::every},
@@ -33,32 +43,38 @@ pub(super) async fn register(app: &App, request_id: &RequestId, facts: &Facts) -
 
 /// What an answer says of a generation, ready to be recorded; `None` if it says
 /// nothing that lasts.
-pub(super) fn read(app: &App, request_id: &RequestId, code: u16, body: &[u8]) -> Option<HookRecord> {
+pub(super) fn read(request_id: &RequestId, code: u16, body: &Bytes, now: Timestamp) -> Option<Decoded> {
     if fal::result_stage(code, body) != Stage::Ended {
         return None;
     }
-    let decoded = fal::fetched(request_id, code, body, app.clock.now()).ok()?;
-    for note in &decoded.notes {
-        tracing::info!(%request_id, slot = note.slot, reason = note.reason, "a file of the result became no clip");
-    }
-    let is_over = matches!(decoded.record.status, GenerationStatus::Completed | GenerationStatus::Failed);
-    is_over.then_some(HookRecord { by: Bringer::Proxy, ..decoded.record })
+    let mut decoded = fal::fetched(request_id, code, body, now).ok()?;
+    decoded.record.by = Bringer::Proxy;
+    let is_missing = matches!(decoded.record.status, GenerationStatus::Pending | GenerationStatus::ResultMissing);
+    (!is_missing).then_some(decoded)
 }
 
 /// The same of an answer that is all there, if it is not too long to be read.
-pub(super) fn read_whole(app: &App, call: &'static str, request_id: &RequestId, whole: &Whole) -> Option<HookRecord> {
-    let Some(copy) = &whole.copy else {
+pub(super) async fn read_whole(
+    app: &App,
+    call: &'static str,
+    request_id: &RequestId,
+    whole: &mut Whole,
+) -> Result<Option<Decoded>, ProxyError> {
+    let Some(body) = whole.body(app.config.hook_max_body).await? else {
         app.metrics.passed_unkept(call);
         tracing::error!(%request_id, "a result that passed is larger than hook_max_body, and was not recorded");
-        return None;
+        return Ok(None);
     };
-    read(app, request_id, whole.status.as_u16(), copy)
+    // It may be long, and be on the disk.
+    let (id, code, now) = (request_id.clone(), whole.status.as_u16(), app.clock.now());
+    spawn_blocking(move || read(&id, code, &body, now)).await.map_err(|_| ProxyError::Panicked)
 }
 
 /// Records what an answer says, as a webhook would have been; answers what
 /// stands for the sources in it.
-pub(super) async fn record(app: &App, record: HookRecord) -> Result<Option<Replace>, CatalogError> {
-    let outcome = match insist(|| app.hooks.record(record.clone())).await {
+pub(super) async fn record(app: &App, decoded: &Decoded) -> Result<Option<Replace>, CatalogError> {
+    let record = &decoded.record;
+    let outcome = match insist(|| app.intake.record(decoded)).await {
         // Another provider's generation has its name: its clips are not these.
         Err(taken @ CatalogError::KeyTaken { .. }) => {
             tracing::error!(error = &taken as &dyn std::error::Error, "a result cannot be kept");
@@ -74,7 +90,7 @@ pub(super) async fn record(app: &App, record: HookRecord) -> Result<Option<Repla
     }
     let filter = ClipFilter { request_id: Some(record.request_id.clone()), ..ClipFilter::default() };
     let clips = insist(|| every(&*app.catalog, &filter, MAX_CLIPS)).await?;
-    Ok(Some(replacing(app, &record, clips.into_iter().filter(|clip| clip.provider == record.provider))))
+    Ok(Some(replacing(app, record, clips.into_iter().filter(|clip| clip.provider == record.provider))))
 }
 
 /// The clips' own URLs in place of their sources: those that the rows have, and
@@ -83,12 +99,13 @@ fn replacing(app: &App, record: &HookRecord, clips: impl Iterator<Item = Clip>) 
     let mut urls = HashMap::new();
     for clip in clips {
         let url = url_of(app, &clip);
-        let told = record.clips.iter().filter(|told| told.key == clip.key).map(|told| &told.source_url);
+        let told = record.clips.iter().filter(|told| told.slot == clip.slot).map(|told| &told.source_url);
         for source in told.chain([&clip.source_url]) {
             urls.insert(source.expose().to_owned(), url.clone());
         }
     }
-    Arc::new(move |text: &str| urls.get(text).cloned())
+    // A source is kept as it can be asked for, which may not be how it was told.
+    Arc::new(move |text: &str| urls.get(text).or_else(|| urls.get(&*source_text(text))).cloned())
 }
 
 /// A URL under which the clip plays, as far as it will: where no link can be

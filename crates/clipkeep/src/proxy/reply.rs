@@ -81,7 +81,8 @@ impl Coming {
             copy.push(&chunk);
             spool.push(&chunk).await.map_err(ProxyError::spool)?;
         }
-        Ok(Whole { status: self.status, headers: self.headers, copy: copy.into_bytes(), spool, is_json })
+        let copy = copy.into_bytes().map(Bytes::from);
+        Ok(Whole { status: self.status, headers: self.headers, copy, spool, is_json })
     }
 }
 
@@ -91,12 +92,24 @@ pub(super) struct Whole {
     /// Those that the app gets to see.
     pub(super) headers: HeaderMap,
     /// The body, long strings left out; none if it is too long even so.
-    pub(super) copy: Option<Vec<u8>>,
+    pub(super) copy: Option<Bytes>,
     spool: Spool,
     is_json: bool,
 }
 
 impl Whole {
+    /// The body to be looked at: all of it, where strings were left out of its
+    /// copy, since outputs may be among them; that is not brought into memory. Of a
+    /// body that is longer than `most` the copy, if there is one.
+    pub(super) async fn body(&mut self, most: u64) -> Result<Option<Bytes>, ProxyError> {
+        match &self.copy {
+            Some(copy) if copy.len() as u64 == self.spool.len() => Ok(Some(copy.clone())),
+            // Without what was left out it may still tell of other outputs.
+            copy if self.spool.len() > most => Ok(copy.clone()),
+            _ => self.spool.map().await.map(Some).map_err(ProxyError::spool),
+        }
+    }
+
     /// The answer, with strings replaced if it is JSON.
     pub(super) async fn pass(self, replace: Option<Replace>) -> Result<Response<Body>, ProxyError> {
         let len = self.spool.len();

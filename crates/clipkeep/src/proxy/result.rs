@@ -18,11 +18,11 @@ pub(super) async fn fetch(app: &App, request_id: &RequestId, call: Passing) -> R
         return Ok(coming.pass(None));
     }
     let most = usize::try_from(app.config.hook_max_body).unwrap_or(usize::MAX);
-    let whole = coming.collect(Arc::clone(&app.spool), most).await?;
-    let Some(record) = keep::read_whole(app, "result", request_id, &whole) else {
+    let mut whole = coming.collect(Arc::clone(&app.spool), most).await?;
+    let Some(decoded) = keep::read_whole(app, "result", request_id, &mut whole).await? else {
         return whole.pass(follow).await;
     };
-    let replace = match keep::record(app, record).await {
+    let replace = match keep::record(app, &decoded).await {
         Ok(replace) => replace,
         Err(error) if app.config.rewrite_results => return Err(ProxyError::Catalog(error)),
         Err(error) => {

@@ -19,6 +19,8 @@ use tokio::{
 };
 use tokio_util::io::ReaderStream;
 
+use crate::cache::mmap;
+
 /// How much of a body stays in memory.
 const IN_MEMORY: usize = 64 * 1024;
 const CHUNK: usize = 64 * 1024;
@@ -98,6 +100,14 @@ impl Spool {
                 Ok(())
             }
         }
+    }
+
+    /// The body as it is so far, without bringing it into memory.
+    pub(super) async fn map(&mut self) -> io::Result<Bytes> {
+        let Some(file) = &mut self.file else { return Ok(Bytes::copy_from_slice(&self.memory)) };
+        file.flush().await?;
+        let (file, len) = (file.try_clone().await?.into_std().await, self.len);
+        spawn_blocking(move || mmap::map_file(file, len)).await.map_err(io::Error::other)?
     }
 
     /// The body, from its beginning.

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use axum::body::Body;
 use bytes::Bytes;
 use clipkeep_core::{
-    generation::HookRecord,
+    hook::Decoded,
     id::RequestId,
     proxy::{Event, Events, SseRewriter},
 };
@@ -25,7 +25,7 @@ use super::{
 use crate::{app::App, provider::RelayError};
 
 /// The longest event that is looked at; a longer one passes as it comes.
-const MAX_EVENT: usize = 1 << 20;
+const MAX_EVENT: usize = 4 << 20;
 /// How many chunks wait for a slow app.
 const QUEUE: usize = 8;
 
@@ -63,12 +63,12 @@ pub(super) fn pass(app: &Arc<App>, run: Run, coming: Coming) -> Response<Body> {
 
 async fn read(app: &App, run: Run, coming: Coming, mut out: Out) {
     let mut chunks = Box::pin(coming.chunks());
-    let (mut events, mut held) = (Events::new(MAX_EVENT), None);
+    let (mut events, mut held, mut passed_over) = (Events::new(MAX_EVENT), None, false);
     let mut fault = None;
     while let Some(chunk) = chunks.next().await {
         match chunk {
             Ok(chunk) => {
-                let leaving = sort(app, &run.request_id, &mut events, &chunk, &mut held);
+                let leaving = sort(app, &run.request_id, &mut events, &chunk, (&mut held, &mut passed_over));
                 if !leaving.is_empty() {
                     out.send(Ok(leaving.into())).await;
                 }
@@ -84,8 +84,12 @@ async fn read(app: &App, run: Run, coming: Coming, mut out: Out) {
         }
         return out.send(Err(error)).await;
     }
-    if let Some(Held { raw, record, behind }) = held {
-        let replace = run.keep(app, record).await;
+    if passed_over && held.is_none() {
+        app.metrics.passed_unkept("run");
+        tracing::error!(request_id = %run.request_id, "an event that passed is longer than 4 MiB, and was not recorded");
+    }
+    if let Some(Held { raw, decoded, behind }) = held {
+        let replace = run.keep(app, decoded).await;
         out.send(Ok([replaced(raw, replace), behind].concat().into())).await;
     }
     out.send(Ok(events.into_rest().into())).await;
@@ -94,7 +98,7 @@ async fn read(app: &App, run: Run, coming: Coming, mut out: Out) {
 /// The last event with files, and what came behind it.
 struct Held {
     raw: Vec<u8>,
-    record: HookRecord,
+    decoded: Decoded,
     behind: Vec<u8>,
 }
 
@@ -113,18 +117,28 @@ impl Held {
 }
 
 /// What may leave now. An event with files is held in place of the one before.
-fn sort(app: &App, id: &RequestId, events: &mut Events, chunk: &[u8], held: &mut Option<Held>) -> Vec<u8> {
+fn sort(
+    app: &App,
+    id: &RequestId,
+    events: &mut Events,
+    chunk: &[u8],
+    (held, passed_over): (&mut Option<Held>, &mut bool),
+) -> Vec<u8> {
     let mut leaving = Vec::new();
     events.push(chunk, &mut |event| {
         let (raw, data) = match event {
-            Event::Part(raw) => (raw, None),
+            Event::Part(raw) => {
+                *passed_over = true;
+                (raw, None)
+            }
             Event::Whole { raw, data } => (raw, data),
         };
-        let record = data.and_then(|data| keep::read(app, id, 200, &data)).filter(|record| !record.clips.is_empty());
-        match (record, held.as_mut()) {
-            (Some(record), _) => {
+        let decoded = data.and_then(|data| keep::read(id, 200, &data.into(), app.clock.now()));
+        let decoded = decoded.filter(|decoded| !decoded.record.clips.is_empty());
+        match (decoded, held.as_mut()) {
+            (Some(decoded), _) => {
                 leaving.extend(held.as_mut().map(Held::release).unwrap_or_default());
-                *held = Some(Held { raw, record, behind: Vec::new() });
+                *held = Some(Held { raw, decoded, behind: Vec::new() });
             }
             (None, Some(held)) => leaving.extend(held.follow(&raw)),
             (None, None) => leaving.extend(raw),

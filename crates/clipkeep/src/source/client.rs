@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use clipkeep_core::{
-    address::{JudgedUrl, SourceRules, judge_url},
+    address::{JudgedUrl, SourceRules, judge_url, refused_origin},
+    config::Config,
     secret::SourceUrl,
     time::Clock,
     verdict::{Framing, Verdict, Why, judge_head},
@@ -23,6 +24,8 @@ use super::{
     resolver::{JudgingResolver, LookUp, system},
 };
 
+/// How many redirects of a source are followed.
+const MAX_REDIRECTS: u32 = 5;
 /// Idle connections kept per host.
 const IDLE_PER_HOST: usize = 8;
 
@@ -40,6 +43,28 @@ pub struct SourceSettings {
     pub stall_timeout: Duration,
     /// How many redirects are followed.
     pub max_redirects: u32,
+}
+
+/// Where sources may be, as configured.
+pub fn source_rules(config: &Config) -> SourceRules {
+    SourceRules {
+        hosts: config.source_hosts.clone(),
+        allow_private: config.source_allow_private,
+        allow_http: config.source_allow_http,
+    }
+}
+
+impl SourceSettings {
+    /// As configured.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            rules: source_rules(config),
+            connect_timeout: config.source_connect_timeout,
+            first_byte_timeout: config.source_first_byte_timeout,
+            stall_timeout: config.source_stall_timeout,
+            max_redirects: MAX_REDIRECTS,
+        }
+    }
 }
 
 /// A piece of a clip to ask for.
@@ -128,7 +153,9 @@ impl SourceClient {
     /// # Errors
     /// With the verdict of what follows.
     pub async fn get(&self, url: &SourceUrl, piece: Option<&Piece>) -> Result<SourceResponse, SourceError> {
-        let url = judge_url(&self.settings.rules, url.expose()).map_err(SourceError::forbidden)?;
+        let rules = &self.settings.rules;
+        let url = judge_url(rules, url.expose())
+            .map_err(|forbidden| SourceError::forbidden(forbidden).at(refused_origin(rules, url.expose())))?;
         let response = timeout(self.settings.first_byte_timeout, self.follow(url, piece))
             .await
             .map_err(|_| SourceError::retry("the source did not answer in time", Why::FirstByteTimeout))??;
@@ -185,5 +212,6 @@ pub(super) fn next_hop(rules: &SourceRules, from: &JudgedUrl, headers: &HeaderMa
         .and_then(|target| std::str::from_utf8(target.as_bytes()).ok())
         .and_then(|target| from.expose().join(target).ok())
         .ok_or_else(|| SourceError::new("the source redirects nowhere", Verdict::Missing(Why::BadRedirect)))?;
-    judge_url(rules, target.as_str()).map_err(SourceError::led_astray)
+    judge_url(rules, target.as_str())
+        .map_err(|forbidden| SourceError::led_astray(forbidden).at(refused_origin(rules, target.as_str())))
 }

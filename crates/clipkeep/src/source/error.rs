@@ -5,6 +5,7 @@ use std::{error::Error, io};
 
 use clipkeep_core::{
     address::Forbidden,
+    secret::Secret,
     verdict::{Verdict, Why},
 };
 
@@ -14,11 +15,13 @@ use clipkeep_core::{
 pub struct SourceError {
     what: String,
     verdict: Verdict,
+    /// Where no request may go to, if that is why: for the catalogue alone.
+    refused: Option<Secret<String>>,
 }
 
 impl SourceError {
     pub(super) fn new(what: impl Into<String>, verdict: Verdict) -> Self {
-        Self { what: what.into(), verdict }
+        Self { what: what.into(), verdict, refused: None }
     }
 
     pub(super) fn retry(what: impl Into<String>, why: Why) -> Self {
@@ -28,6 +31,11 @@ impl SourceError {
     /// The source serves another version than the one begun.
     pub fn changed() -> Self {
         Self::new("the source became another version", Verdict::Changed)
+    }
+
+    /// No answer came while another one ran.
+    pub fn late() -> Self {
+        Self::retry("the source does not answer beside another request", Why::FirstByteTimeout)
     }
 
     /// The URL the fill was given may not be asked for, and will not become
@@ -40,6 +48,11 @@ impl SourceError {
     /// clip's, so it may be better next time.
     pub(super) fn led_astray(forbidden: Forbidden) -> Self {
         Self::new(format!("the source leads elsewhere: {forbidden}"), Verdict::Missing(Why::ForbiddenAddress))
+    }
+
+    /// The same, at a URL of this origin.
+    pub(super) fn at(self, origin: Option<String>) -> Self {
+        Self { refused: origin.map(Secret::new), ..self }
     }
 
     /// An answer whose head was judged unusable.
@@ -73,6 +86,11 @@ impl SourceError {
             return Self::retry("the source cannot be connected to", Why::Connect);
         }
         Self::retry("the source broke off before it answered", Why::Cut)
+    }
+
+    /// The origin that would have to be allowed, if that is all that is wrong.
+    pub fn refused_origin(&self) -> Option<&str> {
+        self.refused.as_ref().map(|origin| origin.expose().as_str())
     }
 
     /// What follows from it.

@@ -11,5 +11,5 @@ mod resolver;
 mod tests;
 
 pub use body::SourceBody;
-pub use client::{Piece, SourceClient, SourceResponse, SourceSettings};
+pub use client::{Piece, SourceClient, SourceResponse, SourceSettings, source_rules};
 pub use error::SourceError;

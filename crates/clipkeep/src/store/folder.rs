@@ -20,7 +20,7 @@ use tokio::task::spawn_blocking;
 
 use super::{
     ByteStream, Digest, Listed, ObjectKey, ObjectMeta, Result, StaleUpload, StoreError, error::from_disk, hash::Hasher,
-    probe::nonce,
+    key::INLINE, probe::nonce,
 };
 use crate::fill::local::{LocalCopy, Reader};
 
@@ -212,6 +212,28 @@ impl Folder {
             }
         };
         stream::try_unfold(None, next).boxed()
+    }
+
+    /// Outputs that came as data.
+    pub(super) async fn list_inlines(&self) -> Result<Vec<Listed>> {
+        let root = self.root.clone();
+        let listed = blocking(move || {
+            let named = |entry: io::Result<fs::DirEntry>| {
+                let entry = entry?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                match entry.metadata() {
+                    Ok(meta) if name.starts_with(INLINE) => {
+                        Ok(Some(Listed { name, size: meta.len(), modified: since_epoch(meta.modified()?) }))
+                    }
+                    Ok(_) => Ok(None),
+                    // Gone meanwhile.
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+                    Err(e) => Err(e),
+                }
+            };
+            fs::read_dir(root)?.filter_map(|entry| named(entry).transpose()).collect()
+        });
+        listed.await.map_err(|e| StoreError::Setup { why: format!("listing its folder: {e}") })
     }
 
     pub(super) async fn clear_staging(&self) -> Result<()> {

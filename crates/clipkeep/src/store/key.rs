@@ -28,6 +28,9 @@ impl fmt::Display for ObjectKey {
     }
 }
 
+/// What the names of outputs begin with that came as data.
+pub(super) const INLINE: &str = ".clipkeep-inline-";
+
 /// What all of this store's objects begin with in a shared bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Prefix(Path);
@@ -52,6 +55,12 @@ impl Prefix {
     /// The object that says whose store it is.
     pub(super) fn marker(&self) -> ObjectKey {
         self.object(".clipkeep/catalog")
+    }
+
+    /// An output that came as data and waits to be filled. It begins with a dot,
+    /// too: no listing of clips shows it.
+    pub(super) fn inline(&self, name: &str) -> ObjectKey {
+        self.object(&format!("{INLINE}{name}"))
     }
 
     /// What the names of all objects under this prefix begin with.

@@ -11,6 +11,7 @@ use url::Url;
 use super::{
     Place, Result, StaleUpload, Store,
     ask::{UNUSABLE, unavailable},
+    key::INLINE,
     s3::S3,
 };
 
@@ -50,8 +51,20 @@ impl Store {
     pub fn list(&self) -> BoxStream<'static, Result<Vec<Listed>>> {
         match &self.0 {
             Place::Folder(folder) => Arc::clone(folder).list(),
-            Place::S3(s3) => Arc::clone(s3).list_objects(String::new()),
+            Place::S3(s3) => Arc::clone(s3).list_objects("", String::new()),
         }
+    }
+
+    /// The outputs that came as data and wait, by their own names. There are few.
+    pub async fn inlines(&self) -> Result<Vec<Listed>> {
+        let mut listed = match &self.0 {
+            Place::Folder(folder) => folder.list_inlines().await?,
+            Place::S3(s3) => Arc::clone(s3).list_objects(INLINE, String::new()).try_concat().await?,
+        };
+        for object in &mut listed {
+            object.name = object.name.trim_start_matches(INLINE).to_owned();
+        }
+        Ok(listed)
     }
 
     /// The sizes of these clips' objects; those that are not there, or that a
@@ -110,7 +123,7 @@ async fn sizes_by_listing(s3: &Arc<S3>, keys: &[ClipKey]) -> Result<HashMap<Clip
     let mut sizes: HashMap<ClipKey, Option<u64>> = keys.iter().map(|key| (key.clone(), None)).collect();
     // A name without its last letter comes just before it.
     let before = &first.as_str()[..first.as_str().len() - 1];
-    let mut pages = Arc::clone(s3).list_objects(before.to_owned());
+    let mut pages = Arc::clone(s3).list_objects("", before.to_owned());
     while let Some(page) = pages.try_next().await? {
         for object in &page {
             let wanted = object.name.parse::<ClipKey>().ok();
@@ -126,17 +139,18 @@ async fn sizes_by_listing(s3: &Arc<S3>, keys: &[ClipKey]) -> Result<HashMap<Clip
 }
 
 impl S3 {
-    /// The objects whose names come after `after`, page by page.
-    fn list_objects(self: Arc<Self>, after: String) -> BoxStream<'static, Result<Vec<Listed>>> {
-        let next = |(s3, after): (Arc<Self>, Option<String>)| async move {
+    /// The objects whose names begin with `start` and come after `after`, page by
+    /// page.
+    fn list_objects(self: Arc<Self>, start: &'static str, after: String) -> BoxStream<'static, Result<Vec<Listed>>> {
+        let next = move |(s3, after): (Arc<Self>, Option<String>)| async move {
             let Some(after) = after else { return Ok(None) };
-            let (page, next) = s3.list_objects_page(&after).await?;
+            let (page, next) = s3.list_objects_page(start, &after).await?;
             Ok(Some((page, (s3, next))))
         };
         stream::try_unfold((self, Some(after)), next).boxed()
     }
 
-    async fn list_objects_page(&self, after: &str) -> Result<(Vec<Listed>, Option<String>)> {
+    async fn list_objects_page(&self, start: &str, after: &str) -> Result<(Vec<Listed>, Option<String>)> {
         let (prefix, named) = (self.prefix.listing(), self.prefix.named());
         let unusable = || unavailable(DOING, &named, UNUSABLE);
         let mut url = Url::parse(&self.bucket_url).map_err(|_| unusable())?;
@@ -144,7 +158,7 @@ impl S3 {
         url.query_pairs_mut()
             .append_pair("list-type", "2")
             .append_pair("encoding-type", "url")
-            .append_pair("prefix", &prefix);
+            .append_pair("prefix", &format!("{prefix}{start}"));
         if !after.is_empty() {
             url.query_pairs_mut().append_pair("start-after", &format!("{prefix}{after}"));
         }
@@ -156,7 +170,7 @@ impl S3 {
             let modified = object.last_modified.parse().map_err(|_| unusable())?;
             last = Some(name.clone());
             // The doctor's, and what lies beside us.
-            if !name.starts_with('.') {
+            if !start.is_empty() || !name.starts_with('.') {
                 listed.push(Listed { name, size: object.size, modified });
             }
         }

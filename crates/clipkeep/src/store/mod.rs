@@ -12,6 +12,7 @@ mod counted;
 mod error;
 mod folder;
 mod hash;
+mod inline;
 mod key;
 mod list;
 mod marker;
@@ -155,7 +156,10 @@ impl Store {
     /// On an error nothing stays behind. If the future is dropped, or the
     /// process dies, what was begun stays until [`Store::abort_stale`].
     pub async fn stage(&self, key: &ClipKey, content_type: &str, file: &Arc<LocalCopy>) -> Result<Staged> {
-        let key = self.object_key(key);
+        self.stage_object(self.object_key(key), content_type, file).await
+    }
+
+    async fn stage_object(&self, key: ObjectKey, content_type: &str, file: &Arc<LocalCopy>) -> Result<Staged> {
         let (digest, bytes) = match &self.0 {
             Place::Folder(folder) => {
                 let (digest, file) = folder.stage(&key, file).await?;

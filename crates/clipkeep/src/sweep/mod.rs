@@ -11,6 +11,8 @@ pub mod drift;
 mod expiry;
 pub mod parting;
 mod poll;
+mod refused;
+mod reread;
 pub mod retention;
 mod risk;
 pub mod tombstones;
@@ -23,12 +25,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clipkeep_core::{retention::Retention, time::Clock};
+use clipkeep_core::{address::SourceRules, retention::Retention, time::Clock};
 use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-pub use self::{budgets::BudgetReport, expiry::ExpiryReport, poll::PollReport, risk::RiskReport};
+pub use self::{budgets::BudgetReport, expiry::ExpiryReport, poll::PollReport, reread::RereadReport, risk::RiskReport};
 use self::{
     drift::{Drift, DriftError, DriftReport, DriftSettings},
     parting::PartingReport,
@@ -36,10 +38,11 @@ use self::{
     tombstones::TombstoneReport,
 };
 use crate::{
-    catalog::{Catalog, CatalogError, group::HookWriter},
+    catalog::{Catalog, CatalogError},
     costs::BudgetWatch,
     custody,
     fill::FillEngine,
+    intake::Intake,
     provider::Providers,
     store::Store,
     telemetry::Metrics,
@@ -79,6 +82,8 @@ pub struct SweepSettings {
     pub usage_hourly_keep: Duration,
     /// The endpoints that are told: what they have not been told yet is no old event.
     pub endpoints: Vec<String>,
+    /// Where sources may be.
+    pub sources: SourceRules,
 }
 
 /// For one moment that a look at the budgets takes, so many pass until the next
@@ -96,7 +101,7 @@ pub struct SweepParts {
     /// Where this process keeps clips that are on their way.
     pub spool: PathBuf,
     /// The way in for what a poll brings: the same as for webhooks.
-    pub hooks: Arc<HookWriter>,
+    pub intake: Arc<Intake>,
     /// Who fills what became due.
     pub engine: FillEngine,
     /// Who is asked.
@@ -118,6 +123,8 @@ pub struct Sweep {
     records: Mutex<expiry::Walk>,
     /// What was told of budgets.
     weighed: Mutex<budgets::Memory>,
+    /// Whether clips were brought back whose sources may be asked now.
+    allowed: refused::Once,
 }
 
 /// What one round did.
@@ -137,6 +144,8 @@ pub struct Report {
     pub expired: ExpiryReport,
     /// What the month costs beside what it may.
     pub budgets: BudgetReport,
+    /// Clips that are tried again because their source may be asked now.
+    pub allowed: u64,
     /// Steps that could not be finished.
     pub unfinished: Vec<&'static str>,
 }
@@ -144,7 +153,13 @@ pub struct Report {
 impl Sweep {
     /// A sweep that does nothing until [`Sweep::run`] or [`Sweep::round`].
     pub fn new(parts: SweepParts) -> Self {
-        Self { parts, old: Mutex::default(), records: Mutex::default(), weighed: Mutex::default() }
+        Self {
+            parts,
+            old: Mutex::default(),
+            records: Mutex::default(),
+            weighed: Mutex::default(),
+            allowed: refused::Once::default(),
+        }
     }
 
     /// Sweeps until `stop`: what cannot wait every interval, what asks the store
@@ -218,6 +233,7 @@ impl Sweep {
         let unfinished = &mut report.unfinished;
         step("polls", unfinished, poll::run(self, &mut report.polls)).await;
         step("at_risk", unfinished, risk::run(self, &mut report.risk)).await;
+        step("allowed", unfinished, self.allowed.run(&self.parts, &mut report.allowed)).await;
     }
 
     /// The steps that remove objects. An object that is not there counts as
@@ -249,7 +265,8 @@ impl Sweep {
         let mut walk = self.old.lock().await;
         let step =
             walk.step(&**catalog, store, &settings.retention, clock.now(), settings.lease, RETENTION_PAGES).await;
-        step.map(|done| *report = done)
+        *report = step?;
+        retention::erase_unread(&**catalog, &settings.retention, clock.now()).await
     }
 
     async fn expire(&self, report: &mut ExpiryReport) -> Result<(), CatalogError> {
@@ -339,7 +356,9 @@ impl Report {
     fn log(&self) {
         let (polls, risk) = (&self.polls, &self.risk);
         let (old, buried, parted) = (self.retention.deleted, self.tombstones.removed, self.partings.parted);
-        if polls.asked + risk.told + old + buried + parted + self.budgets.told == 0 && self.unfinished.is_empty() {
+        if polls.asked + risk.told + old + buried + parted + self.budgets.told + self.allowed == 0
+            && self.unfinished.is_empty()
+        {
             return;
         }
         tracing::info!(
@@ -357,6 +376,7 @@ impl Report {
             objects_removed = buried,
             parted,
             told_budgets = self.budgets.told,
+            allowed = self.allowed,
             unfinished = self.unfinished.join(","),
             "swept"
         );

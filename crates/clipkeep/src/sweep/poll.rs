@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use clipkeep_core::{
     backoff,
-    generation::{Bringer, Facts, Generation, Hearsay, HookRecord},
-    hook::profile,
+    generation::{Bringer, Facts, Hearsay, HookRecord},
+    hook::{Decoded, profile},
     id::Provider,
     state::GenerationStatus,
 };
@@ -32,7 +32,7 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(600);
 /// The longest that a `Retry-After` is followed.
 const LONGEST_AFTER: Duration = Duration::from_secs(3600);
 
-/// What asking brought. Each that was asked for is in one of the next five.
+/// What asking brought. Each that was asked for is in one of the next six.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PollReport {
     /// Generations that were asked for.
@@ -41,6 +41,8 @@ pub struct PollReport {
     pub completed: u64,
     /// They failed, by the provider's word.
     pub failed: u64,
+    /// They have a result that is not understood.
+    pub unreadable: u64,
     /// They were given up: too old, or unknown to the provider.
     pub given_up: u64,
     /// They wait or run.
@@ -112,6 +114,7 @@ impl PollReport {
         match end.word {
             COMPLETED => self.completed += 1,
             FAILED => self.failed += 1,
+            UNREADABLE => self.unreadable += 1,
             GIVEN_UP => self.given_up += 1,
             RUNNING => self.running += 1,
             _ => self.later += 1,
@@ -122,6 +125,7 @@ impl PollReport {
 
 const COMPLETED: &str = "completed";
 const FAILED: &str = "failed";
+const UNREADABLE: &str = "unreadable";
 const GIVEN_UP: &str = "given_up";
 const RUNNING: &str = "running";
 const LATER: &str = "later";
@@ -154,9 +158,13 @@ async fn one(sweep: &Sweep, poll: &Poll, refusals: &Refusals) -> Result<End, Cat
         None => ask(sweep, poll).await,
     };
     let not_yet = match asked {
-        Ok(record) => {
-            let word = if record.status == GenerationStatus::Completed { COMPLETED } else { FAILED };
-            match commit(sweep, record, word).await {
+        Ok(decoded) => {
+            let word = match decoded.record.status {
+                GenerationStatus::Completed => COMPLETED,
+                GenerationStatus::Unreadable => UNREADABLE,
+                _ => FAILED,
+            };
+            match commit(sweep, decoded, word).await {
                 // Another provider's generation has its name: nothing to be done here.
                 Err(taken @ CatalogError::KeyTaken { .. }) => NotYet::because(taken),
                 done => return done,
@@ -165,14 +173,15 @@ async fn one(sweep: &Sweep, poll: &Poll, refusals: &Refusals) -> Result<End, Cat
         Err(not_yet) => not_yet,
     };
     if let Some(record) = give_up(sweep, poll, &not_yet) {
-        return commit(sweep, record, GIVEN_UP).await;
+        let decoded = Decoded { record, inlines: Vec::new(), notes: Vec::new() };
+        return commit(sweep, decoded, GIVEN_UP).await;
     }
     put_off(sweep, poll, not_yet).await
 }
 
 /// Asks; answers what a webhook would have brought.
-async fn ask(sweep: &Sweep, poll: &Poll) -> Result<HookRecord, NotYet> {
-    let Generation { provider, request_id, .. } = &poll.generation;
+async fn ask(sweep: &Sweep, poll: &Poll) -> Result<Decoded, NotYet> {
+    let provider = &poll.generation.provider;
     let Some(dialect) = sweep.parts.providers.named(provider.as_str()) else {
         return Err(NotYet::because("nobody knows how to ask its provider"));
     };
@@ -185,11 +194,8 @@ async fn ask(sweep: &Sweep, poll: &Poll) -> Result<HookRecord, NotYet> {
         }
         Err(error) => return Err(no_answer(&error)),
     };
-    for note in &decoded.notes {
-        tracing::info!(%request_id, slot = note.slot, reason = note.reason, "a file of the result became no clip");
-    }
     match decoded.record.status {
-        GenerationStatus::Completed | GenerationStatus::Failed => Ok(decoded.record),
+        GenerationStatus::Completed | GenerationStatus::Failed | GenerationStatus::Unreadable => Ok(*decoded),
         _ => Err(NotYet { why: decoded.record.error, ..NotYet::default() }),
     }
 }
@@ -207,11 +213,12 @@ fn no_answer(error: &AskError) -> NotYet {
 
 /// Commits by the webhooks' own way, so that a webhook that comes after all
 /// brings nothing new.
-async fn commit(sweep: &Sweep, record: HookRecord, word: &'static str) -> Result<End, CatalogError> {
-    if let Some(why) = &record.error {
+async fn commit(sweep: &Sweep, decoded: Decoded, word: &'static str) -> Result<End, CatalogError> {
+    let record = &decoded.record;
+    if let Some(why) = record.error.as_ref().filter(|_| record.status == GenerationStatus::Failed) {
         tracing::warn!(request_id = %record.request_id, why, "a generation failed");
     }
-    let clips = match sweep.parts.hooks.record(record).await? {
+    let clips = match sweep.parts.intake.record(&decoded).await? {
         HookOutcome::Recorded { clips } => clips.len() as u64,
         // Its webhook was faster by a moment.
         HookOutcome::Duplicate => 0,
@@ -237,11 +244,16 @@ fn give_up(sweep: &Sweep, poll: &Poll, not_yet: &NotYet) -> Option<HookRecord> {
     Some(HookRecord {
         provider: poll.generation.provider.clone(),
         request_id: poll.generation.request_id.clone(),
-        status: GenerationStatus::Failed,
+        // What is kept unread stays so; it is only not asked for any more.
+        status: match poll.generation.status {
+            GenerationStatus::Unreadable => GenerationStatus::Unreadable,
+            _ => GenerationStatus::Failed,
+        },
         error: Some(format!("no result came in {secs} s, asked for {} times: {last}", poll.polls)),
         facts: Facts::default(),
         hearsay: Hearsay::default(),
         clips: Vec::new(),
+        unread: None,
         received_at: now,
         created_at: None,
         by: Bringer::Poll,

@@ -7,7 +7,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
 use crate::{
-    catalog::{AgedClip, Catalog, CatalogError, Cursor, Deletion},
+    catalog::{AgedClip, Catalog, CatalogError, Cursor, Deletion, unreads::UnreadRow},
     fill,
     store::Store,
 };
@@ -94,6 +94,27 @@ pub async fn look(
         found.clips += old.len() as u64;
         let room = most.saturating_sub(found.first.len());
         found.first.extend(old.into_iter().take(room).map(|clip| clip.at.key.clone()));
+    }
+}
+
+/// Erases what is kept of results that were not understood, once clips of their
+/// generation would be over their age.
+pub(super) async fn erase_unread(catalog: &dyn Catalog, rules: &Retention, now: Timestamp) -> Result<(), CatalogError> {
+    let (Some(shortest), mut after) = (rules.shortest(), None) else { return Ok(()) };
+    loop {
+        let page = catalog.unreads(None, after.as_ref(), PAGE).await?;
+        for row in page.iter().filter(|row| row.kept.is_some()) {
+            let age = rules.age(row.model.as_deref(), row.tenant.as_ref());
+            if age.is_some_and(|age| now.since(row.at) >= age) {
+                catalog.erase_unread(&row.provider, &row.request_id).await?;
+            }
+        }
+        // The oldest come first.
+        let is_over = page.last().is_none_or(|last| now.since(last.at) < shortest);
+        if is_over || page.len() < PAGE as usize {
+            return Ok(());
+        }
+        after = page.last().map(UnreadRow::cursor);
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use crate::{
     catalog::{Catalog, CatalogError},
+    chain::chain,
     fill::{Stays, remove_objects},
     store::Store,
 };
@@ -37,25 +38,28 @@ pub async fn run(catalog: &dyn Catalog, store: &Store, now: Timestamp) -> Result
         let page = catalog.tombstones(now, PAGE).await?;
         let removals = page.iter().map(async |key| match timeout(PATIENCE, remove(catalog, store, key)).await {
             Ok(Ok(())) => catalog.removed(key, now).await.map(|()| true),
-            Ok(Err(error)) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(clip = %key, error, "a deleted clip's object stays until the next sweep");
-                Ok(false)
-            }
-            Err(_) => {
-                tracing::warn!(clip = %key, "the store is slow: a deleted clip's object stays until the next sweep");
-                Ok(false)
-            }
+            Ok(Err(Stays::Catalog(error))) => Err(error),
+            Ok(Err(Stays::Store(error))) => put_off(catalog, key, now, &chain(&error)).await,
+            Err(_) => put_off(catalog, key, now, "the store is slow").await,
         });
         let mut removals = stream::iter(removals.collect::<Vec<_>>()).buffer_unordered(AT_ONCE);
         while let Some(removed) = removals.next().await {
             *if removed? { &mut report.removed } else { &mut report.failed } += 1;
         }
-        // What failed would come again and again.
+        // A store that is away is not asked for everything that waits.
         if report.failed > 0 || page.len() < PAGE as usize {
             return Ok(report);
         }
     }
+}
+
+/// Makes way for others: what cannot be removed is tried again later each time,
+/// and told of once. Answers that nothing was removed.
+async fn put_off(catalog: &dyn Catalog, key: &ClipKey, now: Timestamp, why: &str) -> Result<bool, CatalogError> {
+    if catalog.not_removed(key, now).await? {
+        tracing::warn!(clip = %key, why, "a deleted clip's object stays for now; it is tried again, later each time");
+    }
+    Ok(false)
 }
 
 async fn remove(catalog: &dyn Catalog, store: &Store, key: &ClipKey) -> Result<(), Stays> {

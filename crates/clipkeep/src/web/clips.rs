@@ -15,7 +15,7 @@ use axum::{
 use clipkeep_core::{
     delivery::{
         self, RequestHead,
-        header::{CacheStatus, Caching, attachment, server_timing, write_common, write_preflight},
+        header::{CacheStatus, Caching, attachment, server_timing, write_common, write_confinement, write_preflight},
     },
     generation::Clip,
     id::ClipKey,
@@ -185,6 +185,7 @@ fn write_headers(
     if let Some(name) = link.and_then(|link| link.download.as_ref()) {
         headers.insert(header::CONTENT_DISPOSITION, attachment(name, key));
     }
+    write_confinement(key, headers);
 }
 
 /// What was found under a key.

@@ -9,7 +9,7 @@ use axum::{
     response::IntoResponse as _,
 };
 use bytes::BytesMut;
-use clipkeep_core::problem::Code;
+use clipkeep_core::{delivery::header::write_common, problem::Code};
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use tokio::{
@@ -28,8 +28,11 @@ const GATHER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The answer to a request that is wrong as a message (RFC 9112), whatever it
 /// asks for; and to one that asks for nothing but an answer.
-pub(super) fn refused<B>(request: &http::Request<B>) -> Option<Response<Body>> {
+pub(super) fn refused<B>(request: &http::Request<B>, by_fals_client: bool) -> Option<Response<Body>> {
     let (version, headers) = (request.version(), request.headers());
+    let closing = |error: ApiError| {
+        if by_fals_client { closing(error.for_fals_clients()) } else { closing(error.into_response()) }
+    };
     if let Some(why) = wrong_host(version, headers) {
         return Some(closing(ApiError::new(Code::InvalidRequest, why)));
     }
@@ -52,10 +55,17 @@ pub(super) fn refused<B>(request: &http::Request<B>) -> Option<Response<Body>> {
     })
 }
 
+/// The answer to a viewer for whom there is no room.
+pub(super) fn crowded() -> Response<Body> {
+    let crowded = ApiError::new(Code::Unavailable, "this node has as many viewers as it can take").retry_after(2);
+    let mut response = closing(crowded.into_response());
+    write_common(response.headers_mut());
+    response
+}
+
 /// Where one message ends and the next begins is in doubt, or its body is not
 /// going to be read.
-fn closing(error: ApiError) -> Response<Body> {
-    let mut response = error.into_response();
+fn closing(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
@@ -123,10 +133,15 @@ pub(super) async fn measured(request: Request, next: Next) -> Response<Body> {
 }
 
 fn has_end(response: &Response<Body>) -> bool {
-    let is_stream = |kind: &HeaderValue| kind.as_bytes().starts_with(b"text/event-stream");
     response.body().size_hint().exact().is_some()
         || response.headers().contains_key(header::CONTENT_LENGTH)
-        || response.headers().get(header::CONTENT_TYPE).is_some_and(is_stream)
+        || is_stream(response)
+}
+
+/// Whether it is a stream of events.
+pub(super) fn is_stream(response: &Response<Body>) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
 /// The whole body; `None` where it breaks off, or is too much to gather.

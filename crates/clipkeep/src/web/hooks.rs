@@ -1,27 +1,27 @@
 //! `POST /hooks/{provider}`: verify, commit, answer. The download never happens
 //! here. What differs from provider to provider is in `provider/`.
 
-use std::time::Duration;
-
 use axum::{
     body::Body,
     extract::{Path, RawQuery, State},
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use clipkeep_core::problem::Code;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::{AppState, error::ApiError};
 use crate::{
     catalog::{CatalogError, HookOutcome},
+    hook_memory::{Crowded, Room},
     provider::{Dialect, Envelope, HookRefused},
 };
 
-/// How long a sender may take over its body (fal gives up after 15 s itself).
-const BODY_TIMEOUT: Duration = Duration::from_secs(15);
+/// How much room a body gets before anybody knows how long it is.
+const FIRST_ROOM: u64 = 4 * 1024;
 
 /// Receives a provider's signed webhook: `fal`, `replicate`, or `standard` for
 /// any other that signs as Standard Webhooks lay down.
@@ -40,6 +40,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(15);
         (status = 401, description = "Not signed by the provider, altered, or too old"),
         (status = 404, description = "No provider has that name"),
         (status = 409, description = "Another provider's generation has its clips' keys"),
+        (status = 408, description = "The body took longer than body_timeout"),
         (status = 413, description = "Larger than hook_max_body"),
         (status = 503, description = "Not kept: send it again"),
     )
@@ -83,29 +84,68 @@ async fn receive(
 ) -> Result<HookOutcome, ApiError> {
     // The cheap half first: a stranger's body is not even read.
     dialect.screen(Envelope { headers, query, at: app.clock.now() })?;
-    let body = read(body, app.config.hook_max_body).await?;
+    // Room and body stay until the webhook is kept or refused.
+    let mut room = app.hook_memory.enter();
+    let body = read(app, &mut room, body, content_length(headers)).await?;
     let decoded = dialect.receive(Envelope { headers, query, at: app.clock.now() }, &body).await?;
     let request_id = &decoded.record.request_id;
-    for note in &decoded.notes {
-        tracing::info!(%request_id, slot = note.slot, reason = note.reason, "a file of the payload became no clip");
-    }
     let (request_id, provider) = (request_id.clone(), decoded.record.provider.clone());
-    let kept = app.hooks.record(decoded.record).await;
+    let kept = app.intake.record(&decoded).await;
     if let Err(taken @ CatalogError::KeyTaken { .. }) = &kept {
         tracing::warn!(%request_id, %provider, error = taken as &dyn std::error::Error, "a webhook was refused");
     }
     Ok(kept?)
 }
 
-async fn read(body: Body, max: u64) -> Result<bytes::Bytes, ApiError> {
-    let limited = Limited::new(body, usize::try_from(max).unwrap_or(usize::MAX));
-    match tokio::time::timeout(BODY_TIMEOUT, limited.collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(ApiError::new(Code::TooLarge, "the body is larger than hook_max_body"))
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// All of the body, within its limits of length, time and memory.
+async fn read(app: &AppState, room: &mut Room, body: Body, length: Option<u64>) -> Result<Bytes, ApiError> {
+    let (max, patience) = (app.config.hook_max_body, app.config.body_timeout);
+    let crowded_out = room.crowded_out();
+    let gathered = tokio::select! {
+        gathered = tokio::time::timeout(patience, gather(room, body, max, length)) => gathered,
+        () = crowded_out => return Err(Crowded.into()),
+    };
+    let body = gathered.unwrap_or_else(|_| {
+        let why = format!("the body did not arrive within {patience:?} (body_timeout)");
+        Err(ApiError::new(Code::RequestTimeout, why))
+    })?;
+    room.is_here();
+    Ok(body.into())
+}
+
+async fn gather(room: &mut Room, mut body: Body, max: u64, length: Option<u64>) -> Result<Vec<u8>, ApiError> {
+    let too_large = || ApiError::new(Code::TooLarge, "the body is larger than hook_max_body");
+    if length.is_some_and(|length| length > max) {
+        return Err(too_large());
+    }
+    let mut gathered = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| ApiError::new(Code::InvalidRequest, "the body broke off"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        let needed = (gathered.len() + data.len()) as u64;
+        if needed > max {
+            return Err(too_large());
         }
-        Ok(Err(_)) => Err(ApiError::new(Code::InvalidRequest, "the body broke off")),
-        Err(_) => Err(ApiError::new(Code::InvalidRequest, "the body did not arrive within 15 s")),
+        let held = gathered.capacity() as u64;
+        if needed > held {
+            // Room for what came, and as much again; never for what is only said to come.
+            let whole = length.unwrap_or(max).max(needed);
+            let wanted = (2 * held).max(FIRST_ROOM).max(needed).min(whole);
+            room.grow(wanted - held).await?;
+            gathered.reserve_exact((wanted - gathered.len() as u64) as usize);
+        }
+        gathered.extend_from_slice(&data);
+    }
+    Ok(gathered)
+}
+
+impl From<Crowded> for ApiError {
+    fn from(crowded: Crowded) -> Self {
+        Self::new(Code::Unavailable, format!("{crowded}; send it again")).retry_after(5)
     }
 }
 
@@ -114,7 +154,10 @@ impl From<HookRefused> for ApiError {
         match refused {
             HookRefused::Unsigned(why) => Self::new(Code::InvalidSignature, why),
             HookRefused::Query(error) => Self::new(Code::InvalidRequest, error.to_string()),
-            HookRefused::Unread(error) => Self::new(Code::InvalidRequest, error.to_string()),
+            HookRefused::Unread(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a signed webhook is not understood");
+                Self::new(Code::InvalidRequest, error.to_string())
+            }
             HookRefused::KeysAway(error) => Self::unavailable("the webhook keys cannot be had", error),
             HookRefused::NotConfigured(_) => Self::new(Code::Unavailable, refused.to_string()).retry_after(60),
         }

@@ -53,8 +53,8 @@ impl<T: DeserializeOwned> FromRequest<AppState> for JsonObject<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &AppState) -> Result<Self, ApiError> {
-        let body = <Json<Fields> as FromRequest<_>>::from_request(request, app).await;
-        let Json(fields) = body.map_err(refused)?;
+        let body = <Json<Fields> as FromRequest<_>>::from_request(request, app);
+        let Json(fields) = in_time(app, body).await?.map_err(refused)?;
         read(fields)
     }
 }
@@ -63,9 +63,17 @@ impl<T: DeserializeOwned> OptionalFromRequest<AppState> for JsonObject<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &AppState) -> Result<Option<Self>, ApiError> {
-        let body = <Json<Option<Fields>> as OptionalFromRequest<_>>::from_request(request, app).await;
-        body.map_err(refused)?.and_then(|Json(fields)| fields).map(read).transpose()
+        let body = <Json<Option<Fields>> as OptionalFromRequest<_>>::from_request(request, app);
+        in_time(app, body).await?.map_err(refused)?.and_then(|Json(fields)| fields).map(read).transpose()
     }
+}
+
+/// What comes of reading a body, if it comes within `body_timeout`.
+async fn in_time<T>(app: &AppState, reading: impl Future<Output = T>) -> Result<T, ApiError> {
+    let patience = app.config.body_timeout;
+    tokio::time::timeout(patience, reading).await.map_err(|_| {
+        ApiError::new(Code::RequestTimeout, format!("the body did not arrive within {patience:?} (body_timeout)"))
+    })
 }
 
 fn refused(rejection: JsonRejection) -> ApiError {

@@ -10,25 +10,29 @@ use std::{
 use axum::body::Body;
 use http::{Request, Response};
 use hyper::{
-    body::Incoming,
+    body::{Body as _, Incoming},
     server::conn::http1,
     service::{Service, service_fn},
 };
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-};
+use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
 use socket2::SockRef;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use super::{framing, metered::Metered, wire::Wire};
-use crate::usage::{self, Meter};
+use super::{
+    framing,
+    metered::Metered,
+    patience::Timeouts,
+    places::{Place, Places},
+    wire::Wire,
+};
+use crate::{
+    app::App,
+    descriptors,
+    usage::{self, Meter},
+};
 
-/// How long a client may take to send a request's head.
+/// How long a client may take to send a request's head, once it began.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// How much of a request's head is read at most.
 const MAX_HEAD: usize = 32 * 1024;
@@ -39,6 +43,12 @@ const MAX_UNSENT: u32 = 64 * 1024;
 
 /// Answers one request. Never fails: a failure is an answer.
 pub(super) trait Answer: Send + Sync + 'static {
+    /// Whether it is a viewer's: of those there may be many.
+    fn is_viewer(request: &Request<Incoming>) -> bool;
+
+    /// Whether a client of fal's reads the answer, errors too.
+    fn is_by_fals_client(request: &Request<Incoming>) -> bool;
+
     /// The answer to a `request` from this address, and what is to be counted
     /// of it.
     fn answer(
@@ -48,48 +58,64 @@ pub(super) trait Answer: Send + Sync + 'static {
     ) -> impl Future<Output = (Response<Body>, Option<usage::Answer>)> + Send;
 }
 
-/// Serves connections of `listener` until `stop`, at most `max_connections` at
-/// once; further ones wait in the kernel's queue. After `stop`, running
-/// requests have `grace` to end.
-pub(super) async fn serve<A: Answer>(
-    listener: TcpListener,
-    answer: Arc<A>,
-    max_connections: usize,
-    stop: CancellationToken,
-    grace: Duration,
-) {
-    let places = Arc::new(Semaphore::new(max_connections));
+/// How a listener treats its connections.
+pub(super) struct Manners {
+    /// How many there may be.
+    pub(super) places: Arc<Places>,
+    /// How long they may stand still.
+    pub(super) timeouts: Timeouts,
+    /// How long running requests may take to end after `stop`.
+    pub(super) grace: Duration,
+}
+
+impl Manners {
+    /// As configured, with at most one in `parts` of all open files.
+    pub(super) fn of(app: &App, parts: u64) -> Self {
+        let config = &app.config;
+        let most = config.max_connections.min(descriptors::share(parts));
+        if most < config.max_connections {
+            tracing::warn!(most, max_connections = config.max_connections, "fewer files may be open (ulimit -n)");
+        }
+        Self {
+            places: Places::new(most, Arc::clone(&app.metrics)),
+            timeouts: Timeouts { head: HEAD_TIMEOUT, idle: config.keep_alive, send: config.send_timeout },
+            grace: config.shutdown_grace,
+        }
+    }
+}
+
+/// Serves connections of `listener` until `stop`; those for which there is no
+/// place wait, the most of them in the kernel's queue.
+pub(super) async fn serve<A: Answer>(listener: TcpListener, answer: Arc<A>, manners: Manners, stop: CancellationToken) {
     let graceful = GracefulShutdown::new();
     loop {
-        let place = tokio::select! {
-            place = Arc::clone(&places).acquire_owned() => place,
-            () = stop.cancelled() => break,
-        };
-        let (stream, from) = tokio::select! {
-            accepted = accept(&listener) => accepted,
+        let (stream, from, place) = tokio::select! {
+            accepted = accept(&listener, &manners.places) => accepted,
             () = stop.cancelled() => break,
         };
         // Either only makes things better: without them it works, too.
         let _ = stream.set_nodelay(true);
         let _ = SockRef::from(&stream).set_tcp_notsent_lowat(MAX_UNSENT);
         let meter = Meter::default();
-        let service = metered(Arc::clone(&answer), from.ip(), meter.clone());
+        let place = Arc::new(place);
+        let wire = Wire::new(stream, meter.clone(), Arc::clone(&place.seat), manners.timeouts);
+        let service = metered(Arc::clone(&answer), from.ip(), meter, Arc::clone(&place));
         let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
+            // The wire has a timeout for it, which costs less.
+            .header_read_timeout(None)
             .max_buf_size(MAX_HEAD)
-            // Who has asked may close its side and wait (RFC 9112, section 9.6).
-            .half_close(true)
-            .serve_connection(TokioIo::new(Wire::new(stream, meter)), service);
+            .serve_connection(TokioIo::new(wire), service);
         let watched = graceful.watch(connection);
         tokio::spawn(async move {
             // A client that breaks off is its own business.
-            let _ = watched.await;
-            drop(place);
+            tokio::select! {
+                _ = watched => {}
+                () = place.is_needed() => {}
+            }
         });
     }
     drop(listener);
-    let _ = tokio::time::timeout(grace, graceful.shutdown()).await;
+    let _ = tokio::time::timeout(manners.grace, graceful.shutdown()).await;
 }
 
 /// Answers a connection's requests with bodies that are counted.
@@ -97,27 +123,37 @@ fn metered<A: Answer>(
     answer: Arc<A>,
     from: IpAddr,
     meter: Meter,
+    place: Arc<Place>,
 ) -> impl Service<Request<Incoming>, Response = Response<Metered>, Error = Infallible, Future: Send> {
-    service_fn(move |request| {
-        let (answer, meter) = (Arc::clone(&answer), meter.clone());
+    service_fn(move |request: Request<Incoming>| {
+        // Who has sent all of its request may close its side and wait (RFC 9112,
+        // section 9.6); but who closes on a stream without an end has left.
+        place.seat.is_busy();
+        place.seat.may_close(request.body().is_end_stream());
+        let (answer, meter, place) = (Arc::clone(&answer), meter.clone(), Arc::clone(&place));
         async move {
-            let (response, counted) = match framing::refused(&request) {
+            let (response, counted) = match framing::refused(&request, A::is_by_fals_client(&request)) {
                 Some(refused) => (refused, None),
+                None if A::is_viewer(&request) && !place.is_for_viewer() => (framing::crowded(), None),
                 None => answer.answer(request, from).await,
             };
-            Ok(response.map(|body| Metered::new(body, counted, meter)))
+            place.seat.may_close(!framing::is_stream(&response));
+            Ok(response.map(|body| Metered::new(body, counted, meter, Arc::clone(&place.seat))))
         }
     })
 }
 
-/// The next connection. Errors of `accept` belong to one connection or to a
+/// The next connection and its place. Errors of `accept` belong to one connection or to a
 /// shortage of file descriptors; neither is a reason to stop.
-async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+async fn accept(listener: &TcpListener, places: &Arc<Places>) -> (TcpStream, SocketAddr, Place) {
     loop {
         match listener.accept().await {
-            Ok(accepted) => return accepted,
+            Ok((stream, from)) => return (stream, from, places.enter().await),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
+                if descriptors::are_used_up(&error) {
+                    places.spare();
+                }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }

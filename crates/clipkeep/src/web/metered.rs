@@ -4,6 +4,7 @@
 use std::{
     net::IpAddr,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -18,6 +19,7 @@ use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Instant;
 
+use super::places::Seat;
 use crate::{
     app::App,
     cache::Shelved,
@@ -31,12 +33,13 @@ pub(super) struct Metered {
     /// Until its first bytes are there.
     answer: Option<Answer>,
     is_clip: bool,
+    seat: Arc<Seat>,
 }
 
 impl Metered {
-    pub(super) const fn new(body: Body, answer: Option<Answer>, meter: Meter) -> Self {
+    pub(super) const fn new(body: Body, answer: Option<Answer>, meter: Meter, seat: Arc<Seat>) -> Self {
         let is_clip = answer.is_some();
-        Self { body, meter, answer, is_clip }
+        Self { body, meter, answer, is_clip, seat }
     }
 
     fn count(&mut self, polled: Option<&Result<Frame<Bytes>, axum::Error>>) {
@@ -46,6 +49,12 @@ impl Metered {
             Some(answer) => self.meter.begin(answer, bytes, ended),
             None => self.meter.handed(bytes, ended),
         }
+    }
+}
+
+impl Drop for Metered {
+    fn drop(&mut self) {
+        self.seat.is_answered();
     }
 }
 

@@ -14,6 +14,8 @@ mod json;
 mod listen;
 mod metered;
 mod ops;
+mod patience;
+mod places;
 mod promised;
 mod proxy;
 mod shelve;
@@ -40,7 +42,7 @@ use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use self::api::{HistoryRow, RepeatRow, TokenRow};
-use self::error::ApiError;
+use self::{error::ApiError, listen::Manners};
 pub use crate::rows::{ClipRow, GenerationRow};
 use crate::{app::App, usage::Answer};
 
@@ -145,6 +147,14 @@ struct Front {
 }
 
 impl listen::Answer for Front {
+    fn is_viewer(request: &Request<Incoming>) -> bool {
+        request.uri().path().starts_with("/v/")
+    }
+
+    fn is_by_fals_client(request: &Request<Incoming>) -> bool {
+        request.uri().path() == "/fal/proxy"
+    }
+
     /// Clips take the short way; all else goes through the router.
     async fn answer(&self, request: Request<Incoming>, from: IpAddr) -> (Response<Body>, Option<Answer>) {
         if request.uri().path().starts_with("/v/") {
@@ -170,6 +180,14 @@ async fn routed(router: &Router, request: Request<Incoming>, peer: IpAddr) -> Re
 struct Gateway(Router);
 
 impl listen::Answer for Gateway {
+    fn is_viewer(_: &Request<Incoming>) -> bool {
+        false
+    }
+
+    fn is_by_fals_client(_: &Request<Incoming>) -> bool {
+        true
+    }
+
     async fn answer(&self, request: Request<Incoming>, from: IpAddr) -> (Response<Body>, Option<Answer>) {
         (routed(&self.0, request, from).await, None)
     }
@@ -178,13 +196,13 @@ impl listen::Answer for Gateway {
 /// Serves the gateway of `app` on `listener` until `stop`, then lets running
 /// requests end.
 pub async fn serve_gateway(app: AppState, listener: TcpListener, stop: CancellationToken) {
-    let (max_connections, grace) = (app.config.max_connections, app.config.shutdown_grace);
+    let manners = Manners::of(&app, 8);
     let router = Router::new()
         .fallback(proxy::at_gateway)
         .layer(from_fn(framing::measured))
         .layer(from_fn(observe))
         .with_state(app);
-    listen::serve(listener, Arc::new(Gateway(router)), max_connections, stop, grace).await;
+    listen::serve(listener, Arc::new(Gateway(router)), manners, stop).await;
 }
 
 /// Serves `app` on `listener` until `stop`, then lets running requests end.
@@ -195,7 +213,7 @@ pub async fn serve(app: AppState, listener: TcpListener, stop: CancellationToken
         stop.cancelled().await;
         app.feed.end();
     };
-    let served = listen::serve(listener, front, app.config.max_connections, stop.clone(), app.config.shutdown_grace);
+    let served = listen::serve(listener, front, Manners::of(&app, 2), stop.clone());
     tokio::join!(served, end_streams);
     app.usage.flush().await;
 }

@@ -37,6 +37,9 @@ pub(super) async fn clip(app: &App, key: &ClipKey, signed: bool) -> Result<Clip,
     }
     Err(match generation.status {
         GenerationStatus::Pending | GenerationStatus::ResultMissing => come_again(key),
+        GenerationStatus::Unreadable => {
+            ApiError::new(Code::NotFound, format!("the result of {key}'s generation is not understood"))
+        }
         GenerationStatus::Failed => ApiError::new(Code::Gone, format!("the generation of {key} failed")),
         GenerationStatus::Completed => unknown(),
     })

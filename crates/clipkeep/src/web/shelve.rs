@@ -1,7 +1,7 @@
 //! What a viewer of a clip needs, made from its row: of a stored clip, and of
 //! one that is not here yet, whose fill then begins.
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{ops::Range, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use clipkeep_core::{
@@ -9,7 +9,7 @@ use clipkeep_core::{
     generation::{Clip, Sealed},
     id::ClipKey,
     problem::Code,
-    sniff::{SNIFF_LEN, Sniffed, sniff},
+    sniff::Sniffed,
     state::ClipState,
     version::same_version,
     view::View,
@@ -26,6 +26,7 @@ use crate::{
     app::App,
     cache::{Coming, Object, Shelved, Where, mmap},
     catalog::{CatalogError, HEARD, Pinned},
+    content, descriptors,
     faststart::{Fast, Look, find},
     fill::{
         FillEnd, FillHandle,
@@ -54,7 +55,7 @@ async fn bytes_of(app: &Arc<App>, key: &ClipKey, soon: Option<Range<u64>>) -> Re
         return Err(come_again(key).retry_after(pause));
     }
     let waits = matches!(clip.state, ClipState::Waiting | ClipState::Filling);
-    if waits && clip.source_url.is_own_store() {
+    if waits && !clip.source_url.has_url() {
         // There is no source to stream from: it is looked for, and read whole.
         app.engine.join(key);
         return Err(come_again(key));
@@ -87,7 +88,7 @@ async fn bytes_of(app: &Arc<App>, key: &ClipKey, soon: Option<Range<u64>>) -> Re
 /// first viewer would get, told by a look at its source that keeps nothing and
 /// starts nothing. `None` where the source cannot be looked at so.
 pub(super) async fn peek(app: &App, clip: &Clip) -> Option<Arc<Shelved>> {
-    if clip.source_url.is_own_store() || backs_off(app, clip).is_some() {
+    if !clip.source_url.has_url() || backs_off(app, clip).is_some() {
         return None;
     }
     let peeked = app.peeks.find_or(&clip.key, async { through(app, clip).await.map(Arc::new) });
@@ -134,7 +135,7 @@ async fn stored(app: &App, clip: &Clip, sealed: &Sealed) -> Result<Shelved, ApiE
         mend(app, clip).await?;
     }
     let bytes = match app.store.local_path(clip.object()) {
-        Some(path) => Where::Mapped(map(path, sealed.size, &clip.key).await?),
+        Some(path) => Where::Mapped(map(app, path, sealed.size, &clip.key).await?),
         None => in_bucket(app, clip).await?,
     };
     let fast = if app.config.fast_start { stored_view(app, clip, sealed.size).await? } else { None };
@@ -212,9 +213,17 @@ async fn stored_view(app: &App, clip: &Clip, len: u64) -> Result<Option<Fast>, A
     })
 }
 
-async fn map(path: std::path::PathBuf, len: u64, key: &ClipKey) -> Result<Bytes, ApiError> {
-    let mapped = tokio::task::spawn_blocking(move || mmap::map(&path, len)).await;
-    let mapped = mapped.map_err(|e| ApiError::unavailable("the store did not answer", e))?;
+async fn map(app: &App, path: PathBuf, len: u64, key: &ClipKey) -> Result<Bytes, ApiError> {
+    let map = |path: PathBuf| async move {
+        let mapped = tokio::task::spawn_blocking(move || mmap::map(&path, len)).await;
+        mapped.map_err(|e| ApiError::unavailable("the store did not answer", e))
+    };
+    let mut mapped = map(path.clone()).await?;
+    if mapped.as_ref().is_err_and(descriptors::are_used_up) {
+        // Clips at hand hold files open: better to look them up again.
+        app.shelf.clear();
+        mapped = map(path).await?;
+    }
     mapped.map_err(|error| {
         tracing::error!(clip = %key, %error, "stored, but its object cannot be read");
         come_again(key)
@@ -296,8 +305,9 @@ async fn through(app: &App, clip: &Clip) -> Result<Shelved, ApiError> {
     let later = |_| come_again(&clip.key);
     let opened = app.engine.through(clip).await.map_err(later)?;
     let mut source = opened.ok_or_else(|| come_again(&clip.key))?;
-    let head = source.look(0..SNIFF_LEN as u64).await.map_err(later)?;
-    let Sniffed::Media(media) = sniff(&head) else { return Err(come_again(&clip.key)) };
+    let total = Some(source.total());
+    let (told, head) = content::sniff(&mut source, total, &clip.content_type).await.map_err(later)?;
+    let Sniffed::Media(media) = told else { return Err(come_again(&clip.key)) };
     let (mut fast, mut view) = (None, None);
     if app.config.fast_start {
         fast = find(source.total(), &mut source).await.map_err(later)?;
@@ -339,8 +349,8 @@ async fn serve_copy(
         ahead.want(range.clone());
     }
     let shown = viewer.shown().await?;
-    let head = viewer.look(0..shown.total.unwrap_or(u64::MAX).min(SNIFF_LEN as u64)).await?;
-    let Sniffed::Media(media) = sniff(&head) else { return Ok(None) };
+    let (told, head) = content::sniff(&mut viewer, shown.total, &clip.content_type).await?;
+    let Sniffed::Media(media) = told else { return Ok(None) };
     let fast = match &shown.order {
         Order::Decided(fast) => fast.clone(),
         // Pieces out of order cannot be had: a view would come too late.

@@ -7,8 +7,11 @@
 
 use std::{
     io::{self, IoSlice},
+    os::fd::AsRawFd,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use rustix::{
@@ -18,8 +21,13 @@ use rustix::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::TcpStream,
+    time::Instant,
 };
 
+use super::{
+    patience::{Patience, Timeouts},
+    places::Seat,
+};
 use crate::{cache::mmap::file_behind, usage::Meter};
 
 /// From here on a system call more costs less than a copy.
@@ -30,11 +38,107 @@ const TURN: usize = 2 << 20;
 pub(super) struct Wire {
     stream: TcpStream,
     meter: Meter,
+    seat: Arc<Seat>,
+    timeouts: Timeouts,
+    patience: Patience,
+    /// While nothing can be written.
+    stalled: Option<Stall>,
+    /// Whether the client closed its side, and waits.
+    is_closed: bool,
+    /// Since when a request is waited for, and whether it began to come.
+    waits: Option<(Instant, bool)>,
+}
+
+/// A time in which nothing can be written. A slow client may need long to make
+/// room for more: whether it reads shows by what of the sent it has taken.
+struct Stall {
+    /// When it last took something.
+    since: Instant,
+    /// When to look again.
+    next: Instant,
+    /// How much it had not taken then.
+    unread: Option<u32>,
+    reads: bool,
+}
+
+impl Stall {
+    fn new(now: Instant, step: Duration) -> Self {
+        Self { since: now, next: now + step, unread: None, reads: true }
+    }
+
+    fn look(&mut self, unread: u32, step: Duration) {
+        self.reads = self.unread.is_none_or(|before| unread < before);
+        if self.reads && self.unread.is_some() {
+            self.since = self.next;
+        }
+        self.unread = Some(unread);
+        self.next += step;
+    }
+}
+
+/// How many of the bytes that were sent the client has not acknowledged.
+fn unread(stream: &TcpStream) -> u32 {
+    let mut bytes: libc::c_int = 0;
+    #[expect(unsafe_code, reason = "this ioctl has no safe face")]
+    // SAFETY: the descriptor is the stream's own, and TIOCOUTQ writes one int.
+    let done = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if done == 0 { bytes.unsigned_abs() } else { 0 }
 }
 
 impl Wire {
-    pub(super) const fn new(stream: TcpStream, meter: Meter) -> Self {
-        Self { stream, meter }
+    pub(super) fn new(stream: TcpStream, meter: Meter, seat: Arc<Seat>, timeouts: Timeouts) -> Self {
+        Self {
+            stream,
+            meter,
+            seat,
+            timeouts,
+            patience: Patience::default(),
+            stalled: None,
+            is_closed: false,
+            waits: None,
+        }
+    }
+
+    /// The client took bytes, or did not; whether it has not for too long.
+    fn judge_write(&mut self, cx: &mut Context<'_>, is_pending: bool) -> io::Result<()> {
+        if !is_pending {
+            self.waits = None;
+            if self.stalled.take().is_some() {
+                self.seat.flows();
+            }
+            return Ok(());
+        }
+        let step = self.timeouts.send / 4;
+        let stall = self.stalled.get_or_insert_with(|| Stall::new(Instant::now(), step));
+        while self.patience.is_over(cx, stall.next) {
+            stall.look(unread(&self.stream), step);
+            match stall.reads {
+                true => self.seat.flows(),
+                false if stall.next - stall.since > self.timeouts.send => {
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read (send_timeout)"));
+                }
+                false => self.seat.is_stalled(),
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing came; whether it has not for too long. Only while no request is
+    /// being answered: its body has a timeout of its own.
+    fn judge_silence(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.seat.is_answering() || self.stalled.is_some() {
+            self.waits = None;
+            return Ok(());
+        }
+        let (since, began) = *self.waits.get_or_insert_with(|| {
+            self.seat.is_idle();
+            (Instant::now(), false)
+        });
+        let timeout = if began { self.timeouts.head } else { self.timeouts.idle };
+        match self.patience.is_over(cx, since + timeout) {
+            true => Err(io::Error::new(io::ErrorKind::TimedOut, "no request comes (keep_alive)")),
+            false => Ok(()),
+        }
     }
 
     /// Tries `write` whenever the socket takes bytes, until it takes some.
@@ -79,7 +183,9 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let sent = ready!(self.poll_send(cx, slices))?;
+        let sent = self.poll_send(cx, slices);
+        self.judge_write(cx, sent.is_pending())?;
+        let sent = ready!(sent)?;
         let offered: usize = slices.iter().map(|slice| slice.len()).sum();
         self.meter.wrote(offered as u64, sent as u64);
         Poll::Ready(Ok(sent))
@@ -94,6 +200,12 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // From here on a request is waited for. The server may have asked for it
+        // before the answer was ready, and does not ask again before it comes.
+        self.judge_silence(cx)?;
+        if self.is_closed && self.waits.is_some() {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -104,6 +216,20 @@ impl AsyncWrite for Wire {
 
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let is_end = matches!(read, Poll::Ready(Ok(()))) && buf.filled().len() == before && buf.remaining() > 0;
+        if is_end && (self.seat.waits() || self.stalled.is_some()) {
+            // The server would take this for the end of the connection: which
+            // comes when the answer is gone.
+            self.is_closed = true;
+            return Poll::Pending;
+        }
+        match &mut self.waits {
+            _ if read.is_pending() => self.judge_silence(cx)?,
+            Some((since, began @ false)) => (*since, *began) = (Instant::now(), true),
+            _ => {}
+        }
+        read
     }
 }

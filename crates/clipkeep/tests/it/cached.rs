@@ -69,7 +69,7 @@ impl Node {
     async fn until_hit(&self, id: &str) {
         let began = tokio::time::Instant::now();
         while self.get(id, "bytes=0-0").await.headers()["cache-status"] != "clipkeep; hit" {
-            assert!(began.elapsed() < Duration::from_secs(20), "never cached");
+            assert!(began.elapsed() < crate::support::eventually::PATIENCE, "never cached");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -130,7 +130,7 @@ async fn i07_the_cache_keeps_within_its_size_and_evicts_under_readers_unharmed()
             // What was evicted goes as soon as its last reader is gone.
             let began = tokio::time::Instant::now();
             while size(&node.dir()) > (20 << 20) + 64 * 1024 {
-                assert!(began.elapsed() < Duration::from_secs(10), "{} bytes", size(&node.dir()));
+                assert!(began.elapsed() < crate::support::eventually::PATIENCE, "{} bytes", size(&node.dir()));
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }

@@ -12,6 +12,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::support::{
     chaos::{Behind, Chaos, Side},
+    eventually::eventually,
     garage,
     node::{Node, NodeConfig},
     postgres,
@@ -104,7 +105,10 @@ impl Story {
     /// Stores a clip with the same bytes, undisturbed.
     async fn store_twin(&self, node: &Node) {
         assert_eq!(node.hook(&self.sim, "twin", &self.sim.add_file("twin.mp4", self.media.clone())).await, Some(200));
-        while node.api("/api/v1/clips/twin.mp4").await.unwrap()["state"] != "stored" {}
+        eventually("the twin is stored", || async {
+            (node.api("/api/v1/clips/twin.mp4").await?["state"] == "stored").then_some(())
+        })
+        .await;
     }
 
     /// Waits for `stored`, starting the node again when it dies, and never
@@ -121,7 +125,7 @@ impl Story {
                 return clip;
             }
             let log = || std::fs::read_to_string(&node.log).unwrap_or_default();
-            assert!(began.elapsed() < Duration::from_secs(60), "not stored:\n{}", log());
+            assert!(began.elapsed() < crate::support::eventually::PATIENCE, "not stored:\n{}", log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -160,7 +164,7 @@ impl Story {
         assert_eq!(stored, 1, "{what}: {events:?}");
         let began = tokio::time::Instant::now();
         while files(&self.dir.path().join("data/spool")) > 0 {
-            assert!(began.elapsed() < Duration::from_secs(60), "{what}");
+            assert!(began.elapsed() < crate::support::eventually::PATIENCE, "{what}");
             // A kill that was still on its way: it is started again.
             self.ask(node, "/api/v1/clips").await;
         }
@@ -194,11 +198,7 @@ fn files(dir: &Path) -> usize {
 }
 
 async fn until(mut holds: impl FnMut() -> bool, what: &str) {
-    let began = tokio::time::Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < Duration::from_secs(20), "{what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    eventually(what, || std::future::ready(holds().then_some(()))).await;
 }
 
 /// Runs the story with a kill at message `kill_at` of the watched proxy;
@@ -323,7 +323,7 @@ async fn case_39_killed_when_the_object_appears() {
         story.send(&mut node).await;
         let object = story.dir.path().join("data/clips/gen.mp4");
         let began = std::time::Instant::now();
-        while !object.exists() && began.elapsed() < Duration::from_secs(20) {
+        while !object.exists() && began.elapsed() < crate::support::eventually::PATIENCE {
             std::hint::spin_loop();
         }
         node.kill();
@@ -368,19 +368,13 @@ async fn case_35_an_upload_cut_by_a_kill_is_aborted_even_if_the_clip_is_lost() {
     let mut node = story.config.start(&story.sim).await;
     story.send(&mut node).await;
     let store = Store::open(story.store.clone(), UploadLimits { memory: 8 << 20, clip_size: 1 << 30 }).await.unwrap();
-    let began = tokio::time::Instant::now();
-    while store.list_stale().await.unwrap().is_empty() {
-        assert!(began.elapsed() < Duration::from_secs(20), "no upload begins");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    eventually("an upload begins", || async { (!store.list_stale().await.unwrap().is_empty()).then_some(()) }).await;
     node.kill();
     assert_eq!(store.list_stale().await.unwrap().len(), 1, "what a dead node leaves");
     story.sim.set_faults(&story.source, Faults::always(Fault::status(404)));
     let node = story.restart().await;
-    while node.api("/api/v1/clips/gen.mp4").await.unwrap()["state"] != "lost" {
-        assert!(began.elapsed() < Duration::from_secs(40), "not lost");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let is_lost = || async { (node.api("/api/v1/clips/gen.mp4").await?["state"] == "lost").then_some(()) };
+    eventually("it is lost", is_lost).await;
     assert_eq!(store.list_stale().await.unwrap(), []);
 }
 

@@ -79,7 +79,10 @@ async fn explain_tells_what_happened_why_and_what_comes_next() {
         assert!(out.contains(part), "{part:?} is not in:\n{out}");
     }
     let (_, out, _) = run(&["explain", "gone"]);
-    assert!(out.contains("lost, the source is gone") && out.contains("next: gone for good"), "{out}");
+    assert!(
+        out.contains("lost, the source is gone") && out.contains("next: not tried again, unless its webhook"),
+        "{out}"
+    );
     let (_, out, _) = run(&["explain", "later.mp4"]);
     assert!(out.contains("next: filled when its first viewer comes"), "{out}");
     let (code, out, _) = run(&["explain", "nobody"]);

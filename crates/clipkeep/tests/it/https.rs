@@ -18,7 +18,7 @@ async fn until(node: &Node, key: &str, done: impl Fn(&Value) -> bool) -> Value {
         if done(&row) {
             return row;
         }
-        assert!(began.elapsed() < Duration::from_secs(30), "{row}");
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE, "{row}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -154,7 +154,7 @@ async fn exports_hold_what_is_found_in_three_formats() {
     for (column, kind) in [
         ("key", "VARCHAR"),
         ("created_at", "TIMESTAMP WITH TIME ZONE"),
-        ("seed", "BIGINT"),
+        ("seed", "DECIMAL(20,0)"),
         ("duration", "DOUBLE"),
         ("public", "BOOLEAN"),
     ] {
@@ -163,7 +163,7 @@ async fn exports_hold_what_is_found_in_three_formats() {
     assert_eq!(read["rows"].as_array().unwrap().len(), 3);
     assert_eq!(
         (read["rows"][1]["prompt"].clone(), read["rows"][1]["seed"].clone()),
-        (json!("=the FOX runs"), json!(-7))
+        (json!("=the FOX runs"), json!("-7"))
     );
     assert_eq!(read["rows"][1]["public"], Value::Null);
 

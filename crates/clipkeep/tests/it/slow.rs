@@ -54,7 +54,7 @@ async fn i07_case_15_a_thousand_slow_viewers_cost_neither_memory_nor_the_fill() 
         if row["state"] == "stored" {
             break row;
         }
-        assert!(began.elapsed() < Duration::from_secs(60), "the fill suffers: {row}");
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE, "the fill suffers: {row}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     };
     assert_eq!(row["sha256"], media.sha256());

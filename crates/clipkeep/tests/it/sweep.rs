@@ -53,7 +53,7 @@ async fn until(t: &TestApp, request_id: &str, status: GenerationStatus) -> Gener
         if let Some(generation) = generation.clone().filter(|generation| generation.status == status) {
             return generation;
         }
-        assert!(began.elapsed() < LONG, "not {status}: {generation:?}");
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE, "not {status}: {generation:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -72,7 +72,7 @@ async fn result(t: &TestApp, request_id: &str) -> Value {
         if answer.status() == 200 {
             return answer.json().await.unwrap();
         }
-        assert!(began.elapsed() < LONG);
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE);
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -133,7 +133,7 @@ async fn what_the_provider_does_not_know_is_given_up_only_when_it_is_old() {
     let db = rusqlite::Connection::open(t.data.path().join("clipkeep.db")).unwrap();
     db.busy_timeout(LONG).unwrap();
     while db.query_row(misses, (), |row| row.get::<_, i64>(0)).unwrap() < 8 {
-        assert!(began.elapsed() < LONG);
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE);
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     until(&t, id, GenerationStatus::Pending).await;
@@ -180,7 +180,7 @@ async fn a_refused_key_is_said_and_loses_nothing() {
         if polls.asked > 0 {
             break polls;
         }
-        assert!(began.elapsed() < LONG);
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE);
         tokio::time::sleep(Duration::from_millis(10)).await;
     };
     assert_eq!((polls.asked, polls.later), (1, 1));
@@ -306,7 +306,7 @@ async fn a_clip_at_risk_is_told_of_once_and_listed() {
     }
     let began = Instant::now();
     while events(&t, EventType::ClipAtRisk).await.len() < 2 {
-        assert!(began.elapsed() < LONG);
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE);
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(t.app.sweep.round().await.risk.told, 0);

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::path::{FalPath, is_segment};
-use crate::{id::RequestId, percent};
+use crate::{hook::json::Node, id::RequestId, percent};
 
 /// How far a generation is, by the queue's word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,9 +83,9 @@ pub fn status_stage(code: u16, body: &[u8]) -> Stage {
 /// with the model's own 4xx or 5xx and a `detail`; what has none is a word of
 /// the queue itself, or of something before it.
 pub fn result_stage(code: u16, body: &[u8]) -> Stage {
-    let words: Option<serde_json::Value> = serde_json::from_slice(body).ok();
-    let detail = words.as_ref().and_then(|words| words.get("detail")).filter(|detail| !detail.is_null());
-    let in_progress = detail.and_then(|detail| detail.as_str()).is_some_and(|text| text.contains("still in progress"));
+    let words = Node::read(body).ok();
+    let detail = words.as_ref().and_then(|words| words.get("detail")).filter(|detail| **detail != Node::Null);
+    let in_progress = detail.and_then(Node::text).is_some_and(|text| text.contains("still in progress"));
     match code {
         200..=299 if words.is_some() => Stage::Ended,
         400 if in_progress => Stage::Running,

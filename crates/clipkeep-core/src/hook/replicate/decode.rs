@@ -1,15 +1,18 @@
 //! What a prediction says. Read only after it was verified, or asked for.
 
+use bytes::Bytes;
+
 use crate::{
     generation::{Bringer, Facts, Hearsay, HookRecord},
     hook::{
-        DecodeError, Decoded, HookQuery,
+        DecodeError, Decoded, Form, HookQuery,
         json::Node,
         members::Members,
         payload::{self, Media},
         redact::redact,
     },
     id::{Provider, RequestId},
+    input::Input,
     prompt::prompt_hash,
     state::GenerationStatus,
     time::Timestamp,
@@ -20,18 +23,18 @@ const STATUSES: &str = "starting, processing, succeeded, failed, canceled, abort
 /// Reads a verified webhook: the prediction as it is, or was. One that has not
 /// ended yet tells what is generated, and none of its output: that may be half
 /// of it. What the hook URL's query tells goes over what the prediction tells.
-pub fn decode(body: &[u8], query: &HookQuery, received_at: Timestamp) -> Result<Decoded, DecodeError> {
+pub fn decode(body: &Bytes, query: &HookQuery, received_at: Timestamp) -> Result<Decoded, DecodeError> {
     let prediction = Prediction::read(body)?;
     // What comes without an output may be asked for.
     let status = match prediction.status {
         GenerationStatus::Completed if prediction.output.is_none() => GenerationStatus::ResultMissing,
         status => status,
     };
-    Ok(prediction.decoded(status, query.hearsay(), received_at, Bringer::Webhook))
+    Ok(prediction.decoded(status, query.hearsay(), received_at, (Bringer::Webhook, Form::Webhook), body))
 }
 
 /// Reads what the API answered of the prediction `request_id`.
-pub fn fetched(request_id: &RequestId, body: &[u8], at: Timestamp) -> Result<Decoded, DecodeError> {
+pub fn fetched(request_id: &RequestId, body: &Bytes, at: Timestamp) -> Result<Decoded, DecodeError> {
     let prediction = Prediction::read(body)?;
     if prediction.id != *request_id {
         return Err(DecodeError::OtherRequest);
@@ -41,25 +44,25 @@ pub fn fetched(request_id: &RequestId, body: &[u8], at: Timestamp) -> Result<Dec
         GenerationStatus::Completed if prediction.is_removed && prediction.output.is_none() => GenerationStatus::Failed,
         status => status,
     };
-    Ok(prediction.decoded(status, Hearsay::default(), at, Bringer::Poll))
+    Ok(prediction.decoded(status, Hearsay::default(), at, (Bringer::Poll, Form::Result), body))
 }
 
-struct Prediction {
+struct Prediction<'a> {
     id: RequestId,
     status: GenerationStatus,
     /// Its own word for its status.
     word: String,
     model: Option<String>,
-    input: Option<Node>,
-    output: Option<Node>,
-    error: Option<Node>,
+    input: Option<Node<'a>>,
+    output: Option<Node<'a>>,
+    error: Option<Node<'a>>,
     created_at: Option<Timestamp>,
     /// The provider has forgotten input and output.
     is_removed: bool,
 }
 
-impl Prediction {
-    fn read(body: &[u8]) -> Result<Self, DecodeError> {
+impl<'a> Prediction<'a> {
+    fn read(body: &'a [u8]) -> Result<Self, DecodeError> {
         let mut members = Members::read(body)?;
         let id = members.must("id")?.try_into()?;
         let word = members.must("status")?;
@@ -81,37 +84,44 @@ impl Prediction {
             output: members.present("output")?,
             error: members.present("error")?,
             created_at: created_at.and_then(|text| text.parse().ok()),
-            is_removed: matches!(members.present("data_removed")?, Some(Node::Other(serde_json::Value::Bool(true)))),
+            is_removed: matches!(members.present("data_removed")?, Some(Node::Bool(true))),
         })
     }
 
-    fn decoded(mut self, status: GenerationStatus, hearsay: Hearsay, at: Timestamp, by: Bringer) -> Decoded {
+    fn decoded(
+        mut self,
+        status: GenerationStatus,
+        hearsay: Hearsay,
+        at: Timestamp,
+        (by, form): (Bringer, Form),
+        body: &Bytes,
+    ) -> Decoded {
         let error = match status {
             GenerationStatus::Failed => Some(self.failure()),
             GenerationStatus::ResultMissing => Some("the webhook came without an output".to_owned()),
             _ => None,
         };
         let output = self.output.take().filter(|_| status == GenerationStatus::Completed);
-        let Media { clips, notes, .. } = match output {
-            // In the order of their names, so that a webhook and a poll give
-            // the same clips the same keys.
-            Some(output) => payload::plain_clips(output.sorted(), self.input.as_ref(), &self.id),
-            None => Media::default(),
-        };
-        let created_at = self.created_at;
+        let (id, created_at, facts) = (self.id.clone(), self.created_at, self.facts());
+        // In the order of their names, so that a webhook and a poll give the same
+        // clips the same keys.
+        let media = output.map_or_else(Media::default, |output| {
+            payload::output_clips(&output.sorted(), facts.input.as_ref().map(Input::value).as_ref(), body, &id)
+        });
         let record = HookRecord {
             provider: Provider::replicate(),
-            request_id: self.id.clone(),
+            request_id: id,
             status,
             error,
-            facts: self.facts(),
+            facts,
             hearsay,
-            clips,
+            clips: Vec::new(),
+            unread: None,
             received_at: at,
             created_at,
             by,
         };
-        Decoded { record, notes }
+        Decoded::new(record, media, form, body)
     }
 
     fn facts(self) -> Facts {
@@ -121,7 +131,7 @@ impl Prediction {
             model: self.model.clone(),
             prompt_hash: prompt.as_deref().map(prompt_hash),
             prompt,
-            seed: of_input("seed").and_then(Node::integer),
+            seed: of_input("seed").and_then(Node::seed),
             // One that was removed reads as `{}`.
             input: self.input.filter(|_| !self.is_removed).map(|input| input.into_value().into()),
             ..Facts::default()
@@ -158,13 +168,13 @@ mod tests {
 
     fn read(body: &Value) -> Result<HookRecord, DecodeError> {
         let query = HookQuery::parse("tenant=acme").unwrap();
-        let decoded = decode(body.to_string().as_bytes(), &query, Timestamp::from_secs(99));
+        let decoded = decode(&body.to_string().into(), &query, Timestamp::from_secs(99));
         decoded.map(|decoded| decoded.record.believed())
     }
 
     fn asked(body: &Value) -> Result<HookRecord, DecodeError> {
         let id = "ufawqhfynnddngldkgtslldrkq".parse().unwrap();
-        fetched(&id, body.to_string().as_bytes(), Timestamp::from_secs(99)).map(|decoded| decoded.record)
+        fetched(&id, &body.to_string().into(), Timestamp::from_secs(99)).map(|decoded| decoded.record)
     }
 
     fn keys(record: &HookRecord) -> Vec<String> {
@@ -177,7 +187,7 @@ mod tests {
         assert_eq!((record.provider.as_str(), record.status), ("replicate", GenerationStatus::Completed));
         assert_eq!(record.request_id.as_str(), "ufawqhfynnddngldkgtslldrkq");
         let facts = &record.facts;
-        assert_eq!((facts.model.as_deref(), facts.seed), (Some("minimax/video-01"), Some(7)));
+        assert_eq!((facts.model.as_deref(), facts.seed), (Some("minimax/video-01"), Some(7_i64.into())));
         assert_eq!((facts.prompt.as_deref(), facts.prompt_hash.clone()), (Some("a fox"), Some(prompt_hash("a fox"))));
         assert_eq!(facts.tenant.as_ref().unwrap().as_str(), "acme");
         assert_eq!(facts.input.as_ref().unwrap().value()["cfg"], 1.5);
@@ -263,7 +273,7 @@ mod tests {
         other["id"] = json!("other");
         assert!(matches!(asked(&other), Err(DecodeError::OtherRequest)));
         let twice = decode(
-            br#"{"id":"a","status":"failed","status":"succeeded"}"#,
+            &Bytes::from_static(br#"{"id":"a","status":"failed","status":"succeeded"}"#),
             &HookQuery::default(),
             Timestamp::from_secs(1),
         );

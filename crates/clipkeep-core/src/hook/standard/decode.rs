@@ -1,9 +1,11 @@
 //! What a Standard Webhook says, in the form of docs/hooks.md.
 
+use bytes::Bytes;
+
 use crate::{
     generation::{Bringer, Facts, HookRecord},
     hook::{
-        DecodeError, Decoded, HookQuery, QueryError,
+        DecodeError, Decoded, Form, HookQuery, QueryError,
         json::Node,
         members::Members,
         payload::{self, Listed, Media},
@@ -26,7 +28,7 @@ const TYPES: &[(&str, GenerationStatus)] = &[
 /// it is for, if it is for one alone. What the hook URL's query tells goes over
 /// what the body tells; fields it does not know are ignored.
 pub fn decode(
-    body: &[u8],
+    body: &Bytes,
     speaks_for: Option<&Provider>,
     query: &HookQuery,
     received_at: Timestamp,
@@ -41,21 +43,24 @@ pub fn decode(
     let created_at = time(&mut data, "created_at")?;
     let expires_at = time(&mut data, "source_expires_at")?;
     let error = data.present("error")?;
-    let outputs = outputs(&mut data)?;
+    let outputs = data.present("outputs")?;
+    let outputs = outputs.as_ref().map_or_else(|| Ok(Vec::new()), listed)?;
     if status == GenerationStatus::Completed && outputs.is_empty() {
         // Nobody could be asked for them later.
         let problem = "must list what was generated: a generation.completed without outputs is none".to_owned();
         return Err(DecodeError::BadFact { name: "data.outputs", problem });
     }
-    let Media { mut clips, notes, .. } = match status {
-        GenerationStatus::Completed => payload::listed_clips(&outputs, &request_id),
+    let mut media = match status {
+        GenerationStatus::Completed => payload::listed_clips(&outputs, body, &request_id),
         _ => Media::default(),
     };
-    clips.iter_mut().for_each(|clip| clip.source_expires_at = expires_at);
+    media.clips.iter_mut().for_each(|clip| clip.source_expires_at = expires_at);
     let error = (status == GenerationStatus::Failed).then(|| failure(error.as_ref()));
     let (hearsay, by) = (query.hearsay(), Bringer::Webhook);
-    let record = HookRecord { provider, request_id, status, error, facts, hearsay, clips, received_at, created_at, by };
-    Ok(Decoded { record, notes })
+    let (clips, unread) = (Vec::new(), None);
+    let record =
+        HookRecord { provider, request_id, status, error, facts, hearsay, clips, unread, received_at, created_at, by };
+    Ok(Decoded::new(record, media, Form::Webhook, body))
 }
 
 const UNKNOWN_TYPE: DecodeError =
@@ -77,7 +82,7 @@ fn provider(said: Option<String>, speaks_for: Option<&Provider>) -> Result<Provi
 }
 
 /// What it tells as the query of a hook URL would, and what that cannot.
-fn facts(data: &mut Members) -> Result<Facts, DecodeError> {
+fn facts(data: &mut Members<'_>) -> Result<Facts, DecodeError> {
     const TEXTS: [&str; 5] = ["model", "prompt", "prompt_hash", "tenant", "policy"];
     let mut told = Vec::new();
     for name in TEXTS {
@@ -85,12 +90,12 @@ fn facts(data: &mut Members) -> Result<Facts, DecodeError> {
     }
     let public = match data.present("public")? {
         None => None,
-        Some(Node::Other(serde_json::Value::Bool(public))) => Some(public),
+        Some(Node::Bool(public)) => Some(public),
         Some(_) => return Err(DecodeError::BadField("public")),
     };
     let input = data.present("input")?;
     let of_input = |name: &str| input.as_ref().and_then(|input| input.get(name));
-    let seed = data.present("seed")?.as_ref().or_else(|| of_input("seed")).and_then(Node::integer);
+    let seed = data.present("seed")?.as_ref().or_else(|| of_input("seed")).and_then(Node::seed);
     let prompt = of_input("prompt").and_then(Node::text).map(str::to_owned);
     let of = |name: &'static str| {
         let text = told.iter().find(|(told, _)| *told == name).and_then(|(_, text)| text.clone());
@@ -101,31 +106,29 @@ fn facts(data: &mut Members) -> Result<Facts, DecodeError> {
     Ok(Facts { public, seed, input: input.map(|input| input.into_value().into()), ..facts })
 }
 
-fn time(data: &mut Members, name: &'static str) -> Result<Option<Timestamp>, DecodeError> {
+fn time(data: &mut Members<'_>, name: &'static str) -> Result<Option<Timestamp>, DecodeError> {
     let text = data.text(name)?;
     let bad = |error: crate::time::TimestampError| DecodeError::BadFact { name, problem: format!("is {error}") };
     text.map(|text| text.parse().map_err(bad)).transpose()
 }
 
 /// `outputs`: URLs, or objects with a `url` and perhaps `content_type` and `slot`.
-fn outputs(data: &mut Members) -> Result<Vec<Listed>, DecodeError> {
-    let items = match data.present("outputs")? {
-        None => return Ok(Vec::new()),
-        Some(Node::List(items)) => items,
-        Some(_) => return Err(DecodeError::BadField("outputs")),
-    };
-    items.iter().map(|item| output(item).ok_or(DecodeError::BadField("outputs"))).collect()
+fn listed<'n>(outputs: &'n Node<'_>) -> Result<Vec<Listed<'n>>, DecodeError> {
+    match outputs {
+        Node::List(items) => items.iter().map(|item| output(item).ok_or(DecodeError::BadField("outputs"))).collect(),
+        _ => Err(DecodeError::BadField("outputs")),
+    }
 }
 
-fn output(item: &Node) -> Option<Listed> {
-    let text = |name| item.get(name).and_then(Node::text).map(str::to_owned);
+fn output<'n>(item: &'n Node<'_>) -> Option<Listed<'n>> {
+    let text = |name| item.get(name).and_then(Node::text);
     match item {
-        Node::Text(url) => Some(Listed { slot: None, url: url.clone(), content_type: None }),
+        Node::Text(url) => Some(Listed { slot: None, url, content_type: None }),
         _ => Some(Listed { slot: text("slot"), url: text("url")?, content_type: text("content_type") }),
     }
 }
 
-fn failure(error: Option<&Node>) -> String {
+fn failure(error: Option<&Node<'_>>) -> String {
     let words = error.and_then(|error| error.text().or_else(|| error.get("message")?.text()));
     let words = redact(words.unwrap_or_default());
     if words.is_empty() { "the provider reported an error without words".to_owned() } else { words }
@@ -141,7 +144,7 @@ mod tests {
     fn read_as(body: &Value, speaks_for: Option<&str>) -> Result<HookRecord, DecodeError> {
         let speaks_for = speaks_for.map(|name| name.parse().unwrap());
         let query = HookQuery::parse("tenant=acme").unwrap();
-        let decoded = decode(body.to_string().as_bytes(), speaks_for.as_ref(), &query, Timestamp::from_secs(9));
+        let decoded = decode(&body.to_string().into(), speaks_for.as_ref(), &query, Timestamp::from_secs(9));
         decoded.map(|decoded| decoded.record.believed())
     }
 
@@ -167,7 +170,10 @@ mod tests {
         assert_eq!((record.provider.as_str(), record.request_id.as_str()), ("luma", "r1"));
         assert_eq!((record.status, record.created_at), (GenerationStatus::Completed, Some(Timestamp::from_secs(5))));
         let facts = &record.facts;
-        assert_eq!((facts.model.as_deref(), facts.seed, facts.public), (Some("ray-2"), Some(7), Some(false)));
+        assert_eq!(
+            (facts.model.as_deref(), facts.seed, facts.public),
+            (Some("ray-2"), Some(7_i64.into()), Some(false))
+        );
         assert_eq!((facts.prompt.as_deref(), &facts.prompt_hash), (Some("a fox"), &Some(prompt_hash("a fox"))));
         assert_eq!(facts.tenant.as_ref().unwrap().as_str(), "acme");
         assert_eq!(facts.input, Some(json!({"prompt": "a fox", "seed": 7, "scale": 1.5}).into()));
@@ -244,7 +250,9 @@ mod tests {
         }
         assert!(read_as(&message("generation.dreamt", whole.clone()), None).unwrap_err().to_string().contains("type"));
         assert!(read_as(&json!({"type": "generation.completed"}), None).is_err());
-        let twice = br#"{"type":"generation.completed","data":{"provider":"x","request_id":"a","request_id":"b"}}"#;
+        let twice = &Bytes::from_static(
+            br#"{"type":"generation.completed","data":{"provider":"x","request_id":"a","request_id":"b"}}"#,
+        );
         let refused = decode(twice, None, &HookQuery::default(), Timestamp::from_secs(9));
         assert!(matches!(refused, Err(DecodeError::RepeatedField("request_id"))));
     }

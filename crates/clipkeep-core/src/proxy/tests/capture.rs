@@ -16,7 +16,7 @@ fn an_input_is_kept_with_its_prompt_and_seed() {
         "prompt":"caf\u00e9 \"x\" \ud83d\ude00","n":1.5}"#;
     let captured = capture(body);
     assert_eq!(captured.prompt.as_deref(), Some("café \"x\" 😀"));
-    assert_eq!((captured.seed, captured.len), (Some(-7), body.len() as u64));
+    assert_eq!((captured.seed, captured.len), (Some((-7_i64).into()), body.len() as u64));
     assert_eq!(captured.input, Some(serde_json::from_str(body).unwrap()));
 }
 
@@ -48,7 +48,7 @@ fn prompt_and_seed_are_found_behind_any_amount_of_input() {
     }
     capture.push(br#"","prompt":"a red fox","seed":42}"#);
     let captured = capture.finish();
-    assert_eq!((captured.prompt.as_deref(), captured.seed), (Some("a red fox"), Some(42)));
+    assert_eq!((captured.prompt.as_deref(), captured.seed), (Some("a red fox"), Some(42_i64.into())));
     assert_eq!(captured.input, Some(json!({"$omitted_bytes": captured.len})));
 }
 

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
     task::JoinHandle,
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -50,15 +50,29 @@ pub struct HookWriter {
     patience: Duration,
     stop: CancellationToken,
     task: Mutex<Option<JoinHandle<()>>>,
+    trouble: Arc<Trouble>,
 }
+
+/// Since when no webhook could be committed, and when that was seen last.
+#[derive(Default)]
+struct Trouble(Mutex<Option<Instant>>);
+
+/// For how long a failure says something of the next webhook.
+const TROUBLED: Duration = Duration::from_secs(10);
 
 impl HookWriter {
     /// Starts the task that commits. Needs a tokio runtime.
     pub fn start(catalog: Arc<dyn Catalog>, limits: HookLimits) -> Self {
         let (queue, waiting) = mpsc::channel(limits.queue.max(1));
         let stop = CancellationToken::new();
-        let task = tokio::spawn(run(catalog, waiting, limits.batch.max(1), stop.clone()));
-        Self { queue, patience: limits.patience, stop, task: Mutex::new(Some(task)) }
+        let trouble = Arc::new(Trouble::default());
+        let task = tokio::spawn(run(catalog, waiting, limits.batch.max(1), stop.clone(), Arc::clone(&trouble)));
+        Self { queue, patience: limits.patience, stop, task: Mutex::new(Some(task)), trouble }
+    }
+
+    /// Whether the last webhooks could not be committed, moments ago.
+    pub fn is_failing(&self) -> bool {
+        self.trouble.0.lock().is_some_and(|seen| seen.elapsed() < TROUBLED)
     }
 
     /// Commits a webhook: `Ok` means that it is on disk. An error may still be
@@ -76,7 +90,10 @@ impl HookWriter {
             )
         })?;
         let answered = timeout(self.patience, answered).await;
-        let answered = answered.map_err(|late| CatalogError::unavailable(DOING, late))?;
+        let answered = answered.map_err(|late| {
+            *self.trouble.0.lock() = Some(Instant::now());
+            CatalogError::unavailable(DOING, late)
+        })?;
         answered.map_err(|gone| CatalogError::unavailable(DOING, gone))?
     }
 
@@ -91,7 +108,13 @@ impl HookWriter {
     }
 }
 
-async fn run(catalog: Arc<dyn Catalog>, mut waiting: mpsc::Receiver<Waiting>, batch: usize, stop: CancellationToken) {
+async fn run(
+    catalog: Arc<dyn Catalog>,
+    mut waiting: mpsc::Receiver<Waiting>,
+    batch: usize,
+    stop: CancellationToken,
+    trouble: Arc<Trouble>,
+) {
     let mut gathered = Vec::with_capacity(batch);
     let flights = Arc::new(Semaphore::new(FLIGHTS));
     while let Ok(flight) = Arc::clone(&flights).acquire_owned().await {
@@ -103,8 +126,10 @@ async fn run(catalog: Arc<dyn Catalog>, mut waiting: mpsc::Receiver<Waiting>, ba
                     break;
                 }
                 let (catalog, gathered) = (Arc::clone(&catalog), std::mem::take(&mut gathered));
+                let trouble = Arc::clone(&trouble);
                 tokio::spawn(async move {
-                    commit(&*catalog, gathered).await;
+                    let failed = commit(&*catalog, gathered).await;
+                    *trouble.0.lock() = failed.then(Instant::now);
                     drop(flight);
                 });
             }
@@ -114,7 +139,8 @@ async fn run(catalog: Arc<dyn Catalog>, mut waiting: mpsc::Receiver<Waiting>, ba
     let _ = flights.acquire_many(FLIGHTS as u32).await;
 }
 
-async fn commit(catalog: &dyn Catalog, batch: Vec<Waiting>) {
+/// Commits a batch; answers whether nothing of it could be.
+async fn commit(catalog: &dyn Catalog, batch: Vec<Waiting>) -> bool {
     let (hooks, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|one| (one.hook, one.answer)).unzip();
     match catalog.record_hooks(&hooks).await {
         Ok(outcomes) => {
@@ -127,6 +153,7 @@ async fn commit(catalog: &dyn Catalog, batch: Vec<Waiting>) {
             for answer in answers {
                 let _ = answer.send(Err(CatalogError::unavailable(doing, Arc::clone(&source))));
             }
+            return true;
         }
         // One of them is to blame; the others must not suffer for it.
         Err(_) => {
@@ -137,6 +164,7 @@ async fn commit(catalog: &dyn Catalog, batch: Vec<Waiting>) {
             }
         }
     }
+    false
 }
 
 /// One failure, told to everyone who waited.

@@ -31,6 +31,7 @@ pub(crate) fn hook(provider: &str, id: &str) -> HookRecord {
             content_type: "video/mp4".to_owned(),
             source_expires_at: None,
         }],
+        unread: None,
         received_at: Timestamp::from_secs(1),
         created_at: None,
         by: Bringer::Webhook,

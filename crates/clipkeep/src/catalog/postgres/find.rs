@@ -102,3 +102,12 @@ pub(super) async fn ping(client: &impl GenericClient) -> Result<()> {
     client.execute(&statement, &[]).await?;
     Ok(())
 }
+
+pub(super) async fn answers(client: &impl GenericClient) -> Result<()> {
+    const SQL: &str = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean";
+    let statement = client.prepare_cached(SQL).await?;
+    if client.query_one(&statement, &[]).await?.get(0) {
+        return Err(crate::catalog::CatalogError::unavailable("asking the catalogue", "the database takes no writes"));
+    }
+    Ok(())
+}

@@ -12,6 +12,7 @@ pub mod polls;
 mod pool;
 pub mod queue;
 pub mod record;
+pub mod requeue;
 mod restored;
 mod revocations;
 pub mod risk;
@@ -22,6 +23,7 @@ mod submissions;
 pub mod tenants;
 mod tls;
 mod tokens;
+mod unreads;
 pub mod upkeep;
 mod url;
 mod usage;
@@ -80,7 +82,11 @@ impl PostgresCatalog {
     }
 
     async fn end(&self, lease: &Lease, ending: Ending) -> Result<()> {
-        on(&self.pool, ending.doing, async |client| queue::end(&client, lease, &ending).await).await
+        let end = async |mut client| match ending.is_in_vain() {
+            true => queue::end_in_vain(&mut client, lease, &ending).await,
+            false => queue::end(&client, lease, &ending).await,
+        };
+        on(&self.pool, ending.doing, end).await
     }
 }
 
@@ -178,8 +184,8 @@ impl Catalog for PostgresCatalog {
         on(&self.pool, "looking for the next due clip", async |client| find::next_due(&client).await).await
     }
 
-    async fn renew(&self, lease: &Lease, until: Timestamp) -> Result<()> {
-        on(&self.pool, "renewing a lease", async |client| queue::renew(&client, lease, until).await).await
+    async fn renew(&self, lease: &Lease, until: Timestamp, reached: u64) -> Result<()> {
+        on(&self.pool, "renewing a lease", async |client| queue::renew(&client, lease, until, reached).await).await
     }
 
     async fn raise_epoch(&self, lease: &Lease, at: Timestamp, why: &str) -> Result<i64> {
@@ -237,8 +243,23 @@ impl Catalog for PostgresCatalog {
         self.end(lease, Ending::rejected(attempt, why)).await
     }
 
+    async fn mark_refused(
+        &self,
+        lease: &Lease,
+        attempt: Attempt,
+        end: ClipState,
+        origin: &str,
+        why: &str,
+    ) -> Result<()> {
+        self.end(lease, Ending::refused(attempt, end, origin, why)).await
+    }
+
     async fn count_by_state(&self) -> Result<Vec<(ClipState, u64)>> {
         on(&self.pool, "counting clips", async |client| find::count_by_state(&client).await).await
+    }
+
+    async fn answers(&self) -> Result<()> {
+        on(&self.pool, "asking the catalogue", async |client| find::answers(&client).await).await
     }
 
     async fn ping(&self) -> Result<()> {

@@ -29,7 +29,7 @@ use super::{
 type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// Reads what the world was told since, up to where nothing comes in between any
-/// more ([`settled`]).
+/// more (`settled`).
 pub const EVENTS: &str = "SELECT tx, id, at, type, provider, request_id, key, detail, tenant FROM events \
     WHERE (tx, id) > ($1, $2) AND tx <= $4 ORDER BY tx, id LIMIT $3";
 

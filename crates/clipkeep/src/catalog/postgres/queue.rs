@@ -11,14 +11,15 @@ use tokio_postgres::{Row, types::ToSql};
 
 use super::{
     super::{
-        CatalogError, Claim, FRESH, Lease, NodeId, Pinned, Quota, Result,
-        due::by_urgency,
+        CatalogError, Claim, FRESH, Lease, NodeId, Pinned, Quota, Result, VANISHED,
+        due::{ENDED_AT_ONCE, NO_ANSWER, by_urgency},
         ending::Ending,
         merge::without_nul,
         page,
         row::{self, clip_columns},
     },
     find::{all, first},
+    words,
 };
 
 /// Who takes leases, when, and until when.
@@ -37,17 +38,21 @@ pub const PROMOTE: &str = "WITH deferred AS (SELECT key FROM clips \
     FOR NO KEY UPDATE SKIP LOCKED), come AS (SELECT key FROM deferred UNION ALL SELECT key FROM others) \
     UPDATE clips c SET queued = TRUE FROM come WHERE c.key = come.key";
 
-/// Leases the clips that `picked` names.
+/// Leases the clips that this picks. Whose lease another process let run out
+/// vanished with that.
 macro_rules! lease_picked {
     ($picked:literal) => {
         concat!(
-            "WITH picked AS (",
+            "WITH picked AS (SELECT key, CASE WHEN state = 'filling' AND lease_node <> $3 THEN lease_node END AS gone \
+             FROM clips ",
             $picked,
             "), claimed AS (UPDATE clips t SET state = 'filling', lease_node = $3, lease_until = $4, queue_at = $4, \
-             queued = FALSE, fence = t.fence + 1, attempts = t.attempts + 1 \
-             FROM picked WHERE t.key = picked.key RETURNING t.*), \
-             told AS (INSERT INTO history (key, at, event, detail) \
-             SELECT key, $1, 'claimed', $3 || ', attempt ' || attempts FROM claimed) \
+             queued = FALSE, fence = t.fence + 1, attempts = t.attempts + 1, \
+             vanished = t.vanished + CASE WHEN picked.gone IS NULL THEN 0 ELSE 1 END \
+             FROM picked WHERE t.key = picked.key RETURNING t.*, picked.gone), \
+             told AS (INSERT INTO history (key, at, event, detail) SELECT key, $1, event, detail FROM ( \
+             SELECT key, 1 AS place, 'vanished' AS event, gone AS detail FROM claimed WHERE gone IS NOT NULL UNION ALL \
+             SELECT key, 2, 'claimed', $3 || ', attempt ' || attempts FROM claimed) l ORDER BY key, place) \
              SELECT ",
             clip_columns!(),
             " FROM claimed c JOIN generations g ON g.provider = c.provider AND g.request_id = c.request_id \
@@ -58,19 +63,47 @@ macro_rules! lease_picked {
 
 /// Claims fresh clips, newest first.
 pub const CLAIM_NEWEST: &str = lease_picked!(
-    "SELECT key FROM clips WHERE queue_at IS NOT NULL AND NOT queued AND policy <> 'deferred' AND queue_at <= $1 \
-    AND queue_at > $5 ORDER BY queue_at DESC LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED"
+    "WHERE queue_at IS NOT NULL AND NOT queued AND policy <> 'deferred' AND queue_at <= $1 \
+    AND queue_at > $5 AND vanished = 0 ORDER BY queue_at DESC LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED"
 );
 
 /// Claims backlog by urgency. A clock that was set back leaves clips queued
 /// whose time is to come again, hence the second look at `queue_at`.
 pub const CLAIM_BACKLOG: &str = lease_picked!(
-    "SELECT key FROM clips WHERE queued AND queue_at <= $1 \
+    "WHERE queued AND queue_at <= $1 AND vanished = 0 \
     ORDER BY source_expires_at, due_at, key LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED"
 );
 
+/// Claims suspects.
+pub const CLAIM_SUSPECTS: &str = lease_picked!(
+    "WHERE vanished > 0 AND queue_at IS NOT NULL AND queue_at <= $1 \
+    ORDER BY queue_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED"
+);
+
+/// Ends the clips that this picks, if their attempts vanished once too often.
+macro_rules! end_vanished {
+    ($picked:literal) => {
+        concat!(
+            "WITH picked AS (SELECT key FROM clips WHERE ",
+            $picked,
+            " AND state = 'filling' AND lease_until <= $1 AND lease_node <> $2 AND vanished + 1 >= $3 \
+             ORDER BY queue_at LIMIT $5 FOR NO KEY UPDATE SKIP LOCKED), \
+             ended AS (UPDATE clips t SET state = 'rejected', due_at = NULL, queue_at = NULL, queued = FALSE, \
+             lease_node = NULL, lease_until = NULL, last_error = $4 \
+             FROM picked WHERE t.key = picked.key RETURNING t.key, t.provider, t.request_id), \
+             announced AS (INSERT INTO events (at, type, provider, request_id, key, detail) \
+             SELECT $1, 'clip.rejected', provider, request_id, key, $4 FROM ended), \
+             told AS (INSERT INTO history (key, at, event, detail) SELECT key, $1, 'rejected', $4 FROM ended) \
+             SELECT key FROM ended"
+        )
+    };
+}
+
+/// Ends clips whose attempts vanished once too often.
+pub const END_VANISHED: &str = end_vanished!("vanished > 0 AND queue_at IS NOT NULL AND queue_at <= $1");
+
 const CLAIM: &str = lease_picked!(
-    "SELECT key FROM clips WHERE key = $2 \
+    "WHERE key = $2 \
     AND (state = 'waiting' OR (state = 'filling' AND lease_until <= $1)) FOR NO KEY UPDATE"
 );
 
@@ -84,7 +117,11 @@ pub(super) async fn claim_due(mut client: Object, take: &Take<'_>, quota: Quota)
         let params: &[&(dyn ToSql + Sync)] = &[&now, &i64::from(page::size(limit)), node, &until, &stale];
         pick(&tx, CLAIM_NEWEST, limit, params).await
     };
-    let mut claims = fresh(quota.first()).await?;
+    end_vanished(&tx, END_VANISHED, take, None).await?;
+    let limit = quota.suspects();
+    let params: &[&(dyn ToSql + Sync)] = &[&now, &i64::from(page::size(limit)), node, &until];
+    let mut claims = pick(&tx, CLAIM_SUSPECTS, limit, params).await?;
+    claims.extend(fresh(quota.first(claims.len())).await?);
     tx.execute(&promote, &[&now, &stale, &i64::from(quota.promoted())]).await?;
     let limit = quota.second(claims.len());
     let params: &[&(dyn ToSql + Sync)] = &[&now, &i64::from(page::size(limit)), node, &until];
@@ -107,8 +144,21 @@ async fn pick(
 
 /// Claims one clip, due or not.
 pub(super) async fn claim(client: &impl GenericClient, take: &Take<'_>, key: &ClipKey) -> Result<Option<Claim>> {
+    const END: &str = end_vanished!("key = $6");
+    end_vanished(client, END, take, Some(key)).await?;
     let params: &[&(dyn ToSql + Sync)] = &[&take.now.millis(), &key.as_str(), take.node, &take.until.millis()];
     first(client, CLAIM, params, claimed).await
+}
+
+async fn end_vanished(client: &impl GenericClient, sql: &str, take: &Take<'_>, key: Option<&ClipKey>) -> Result<()> {
+    let (now, key) = (take.now.millis(), key.map(ClipKey::as_str));
+    let mut params: Vec<&(dyn ToSql + Sync)> = vec![&now, take.node, &VANISHED, &NO_ANSWER, &ENDED_AT_ONCE];
+    params.extend(key.as_ref().map(|key| key as &(dyn ToSql + Sync)));
+    let ended: Vec<String> = all(client, sql, &params, |row| Ok(row.try_get("key")?)).await?;
+    if !ended.is_empty() {
+        words::forget_after(client, &ended.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+    }
+    Ok(())
 }
 
 fn claimed(row: &Row) -> Result<Claim> {
@@ -134,10 +184,13 @@ async fn under_lease(
     }
 }
 
-pub(super) async fn renew(client: &impl GenericClient, lease: &Lease, until: Timestamp) -> Result<()> {
-    const SQL: &str = "UPDATE clips SET lease_until = $3, queue_at = $3, queued = FALSE \
+pub(super) async fn renew(client: &impl GenericClient, lease: &Lease, until: Timestamp, reached: u64) -> Result<()> {
+    const SQL: &str = "UPDATE clips SET lease_until = $3, queue_at = $3, queued = FALSE, \
+        vanished = CASE WHEN $4 > reached + reached / 10 THEN 0 ELSE vanished END, \
+        reached = CASE WHEN $4 > reached + reached / 10 THEN $4 ELSE reached END \
         WHERE key = $1 AND fence = $2 AND state = 'filling'";
-    under_lease(client, lease, SQL, &[&lease.key.as_str(), &lease.fence, &until.millis()]).await
+    let reached = i64::try_from(reached).unwrap_or(i64::MAX);
+    under_lease(client, lease, SQL, &[&lease.key.as_str(), &lease.fence, &until.millis(), &reached]).await
 }
 
 pub(super) async fn raise_epoch(client: &impl GenericClient, lease: &Lease, at: Timestamp, why: &str) -> Result<i64> {
@@ -213,13 +266,25 @@ pub(super) async fn seal(client: &impl GenericClient, lease: &Lease, sealed: &Se
     under_lease(client, lease, SQL, params).await
 }
 
+/// Ends a lease for good and in vain: with the generation's last clip its texts
+/// may have to go.
+pub(super) async fn end_in_vain(client: &mut Object, lease: &Lease, ending: &Ending) -> Result<()> {
+    let tx = client.transaction().await?;
+    words::take_turn(&tx, &lease.key).await?;
+    end(&tx, lease, ending).await?;
+    words::forget_after(&tx, &[lease.key.as_str()]).await?;
+    Ok(tx.commit().await?)
+}
+
 /// Ends a lease. One that this very lease has ended so already stays ended: a
 /// caller may ask again when it did not hear the first answer.
 pub(super) async fn end(client: &impl GenericClient, lease: &Lease, ending: &Ending) -> Result<()> {
     const SQL: &str = "WITH ended AS (UPDATE clips SET state = $3, due_at = $5, queue_at = $5, queued = FALSE, \
         lease_node = NULL, lease_until = NULL, attempts = attempts - $7, misses = misses + $9, \
+        vanished = CASE WHEN $7 > 0 THEN vanished ELSE 0 END, \
         last_error = CASE $3 WHEN 'stored' THEN NULL ELSE coalesce($6, last_error) END, \
-        stored_at = CASE $3 WHEN 'stored' THEN $4 ELSE stored_at END, \
+        stored_at = CASE $3 WHEN 'stored' THEN $4 ELSE stored_at END, refused = $13, \
+        adopted = CASE $3 WHEN 'stored' THEN source_url LIKE 'store:%' ELSE adopted END, \
         kind = CASE $3 WHEN 'stored' THEN sealed_kind ELSE kind END, \
         content_type = CASE $3 WHEN 'stored' THEN sealed_content_type ELSE content_type END \
         WHERE key = $1 AND fence = $2 AND state = 'filling' \
@@ -250,6 +315,7 @@ pub(super) async fn end(client: &impl GenericClient, lease: &Lease, ending: &End
         &ending.tells.map(EventType::as_str),
         &ending.attempt.bytes(),
         &(ending.state == ClipState::Stored && !ending.shares),
+        &ending.refused,
     ];
     let ended = under_lease(client, lease, SQL, params).await;
     if !matches!(ended, Err(CatalogError::LeaseLost { .. })) {

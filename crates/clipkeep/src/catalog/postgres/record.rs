@@ -26,6 +26,7 @@ use super::{
     find::all,
     pool::{Overtaken, may_run_again},
     sharing::tenanted,
+    unreads,
 };
 use crate::catalog::CatalogError;
 
@@ -172,36 +173,36 @@ pub const LOCK_CLIPS: &str = select_clips!(
 );
 
 const NEW_GENERATIONS: &str = "INSERT INTO generations (provider, request_id, status, model, prompt, prompt_hash, \
-    tenant, policy, input, seed, public, error, created_at, completed_at, poll_at) \
+    tenant, policy, input, seed, seed_beyond, public, error, created_at, completed_at, poll_at) \
     SELECT provider, request_id, status, model, prompt, prompt_hash, \
-    tenant, policy, input, seed, public, error, created_at, completed_at, poll_at \
+    tenant, policy, input, seed, seed_beyond, public, error, created_at, completed_at, poll_at \
     FROM json_populate_recordset(NULL::generations, $1::text::json) ON CONFLICT DO NOTHING";
 
 const CHANGED_GENERATIONS: &str = "UPDATE generations g SET status = n.status, model = n.model, prompt = n.prompt, \
-    prompt_hash = n.prompt_hash, tenant = n.tenant, policy = n.policy, input = n.input, seed = n.seed, \
+    prompt_hash = n.prompt_hash, tenant = n.tenant, policy = n.policy, input = n.input, seed = n.seed, seed_beyond = n.seed_beyond, \
     public = n.public, error = n.error, completed_at = n.completed_at, \
     poll_at = n.poll_at \
     FROM json_populate_recordset(NULL::generations, $1::text::json) n \
     WHERE g.provider = n.provider AND g.request_id = n.request_id";
 
 const NEW_CLIPS: &str = "INSERT INTO clips (key, provider, request_id, idx, slot, source_url, source_expires_at, \
-    kind, content_type, state, policy, model, prompt_hash, tenant, seed, epoch, created_at, due_at, queue_at, queued, \
+    kind, content_type, state, policy, model, prompt_hash, tenant, seed, seed_beyond, epoch, created_at, due_at, queue_at, queued, \
     fence, attempts, model_at) SELECT key, provider, request_id, idx, slot, source_url, source_expires_at, \
-    kind, content_type, state, policy, model, prompt_hash, tenant, seed, epoch, created_at, due_at, due_at, \
+    kind, content_type, state, policy, model, prompt_hash, tenant, seed, seed_beyond, epoch, created_at, due_at, due_at, \
     FALSE, 0, 0, CASE WHEN model IS NOT NULL THEN created_at END \
     FROM json_populate_recordset(NULL::clips, $1::text::json) ON CONFLICT DO NOTHING";
 
 const RETOLD_CLIPS: &str = "UPDATE clips c SET model = n.model, prompt_hash = n.prompt_hash, tenant = n.tenant, \
-    seed = n.seed, policy = n.policy, due_at = n.due_at, \
+    seed = n.seed, seed_beyond = n.seed_beyond, policy = n.policy, due_at = n.due_at, \
     queue_at = CASE c.state WHEN 'waiting' THEN n.due_at ELSE c.queue_at END, \
     queued = CASE c.state WHEN 'waiting' THEN FALSE ELSE c.queued END \
     FROM json_populate_recordset(NULL::clips, $1::text::json) n WHERE c.key = n.key";
 
 const REPLACED_CLIPS: &str = "UPDATE clips c SET model = n.model, prompt_hash = n.prompt_hash, tenant = n.tenant, \
-    seed = n.seed, policy = n.policy, slot = n.slot, source_url = n.source_url, source_expires_at = n.source_expires_at, \
+    seed = n.seed, seed_beyond = n.seed_beyond, policy = n.policy, slot = n.slot, source_url = n.source_url, source_expires_at = n.source_expires_at, \
     kind = n.kind, content_type = n.content_type, state = 'waiting', epoch = n.epoch, due_at = n.due_at, \
     queue_at = n.due_at, queued = FALSE, lease_node = NULL, lease_until = NULL, fence = c.fence + 1, attempts = 0, \
-    misses = 0, at_risk_told = FALSE, last_error = NULL, restarted_at = n.restarted_at, size = NULL, sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, \
+    misses = 0, vanished = 0, reached = 0, refused = NULL, returned = n.returned, at_risk_told = FALSE, last_error = NULL, restarted_at = n.restarted_at, size = NULL, sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, \
     duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL, c2pa = NULL, served_type = NULL, view = NULL, version = NULL, \
     was_sha256 = NULL FROM json_populate_recordset(NULL::clips, $1::text::json) n WHERE c.key = n.key";
 
@@ -235,6 +236,7 @@ async fn write(tx: &impl GenericClient, ledger: &Ledger<'_>) -> Result<()> {
     put(tx, RETOLD_CLIPS, clips(ClipMark::Retold)).await?;
     put(tx, REPLACED_CLIPS, clips(ClipMark::Replaced)).await?;
     put(tx, WORDS, entries(ledger).iter().map(words_row).collect()).await?;
+    unreads::write(tx, &ledger.unread).await?;
     put_new(tx, PARENTS, ledger.parents.iter().map(parent_row).collect()).await?;
     put(tx, TAKEN_CLIPS, ledger.taken_clips().map(clip_row).collect()).await?;
     let gone = ledger.taken.generations.iter();
@@ -282,7 +284,8 @@ fn generation_row(row: &Generation) -> Value {
         "tenant": facts.tenant,
         "policy": facts.policy,
         "input": facts.input.as_ref().map(Input::as_str),
-        "seed": facts.seed,
+        "seed": facts.seed.map(|seed| seed.columns().0),
+        "seed_beyond": facts.seed.and_then(|seed| seed.columns().1),
         "public": facts.public,
         "error": row.error,
         "created_at": row.created_at.millis(),
@@ -307,10 +310,12 @@ fn clip_row(row: &Clip) -> Value {
         "model": row.facts.model,
         "prompt_hash": row.facts.prompt_hash,
         "tenant": row.facts.tenant,
-        "seed": row.facts.seed,
+        "seed": row.facts.seed.map(|seed| seed.columns().0),
+        "seed_beyond": row.facts.seed.and_then(|seed| seed.columns().1),
         "epoch": row.epoch,
         "created_at": row.created_at.millis(),
         "due_at": row.due_at.map(|time| time.millis()),
+        "returned": row.returned,
         "restarted_at": row.restarted_at.map(|time| time.millis()),
     })
 }

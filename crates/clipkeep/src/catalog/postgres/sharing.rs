@@ -35,7 +35,7 @@ pub const TWIN: &str = "SELECT t.key, coalesce(t.object_key, t.key) AS object_ke
     JOIN clips t ON coalesce(t.tenant, '') = coalesce(c.tenant, '') \
     AND t.sha256 = coalesce(c.sha256, CASE WHEN c.version IS NULL THEN c.was_sha256 END) \
     WHERE c.key = $1 AND (c.size IS NULL OR c.size = t.size) AND t.key <> c.key AND t.state = 'stored' \
-    AND t.part_at IS NULL AND t.source_url NOT LIKE 'store:%' ORDER BY t.key LIMIT 1";
+    AND t.part_at IS NULL AND NOT t.adopted ORDER BY t.key LIMIT 1";
 
 /// Locks rows in the order in which all transactions do.
 const LOCK: &str = "SELECT key FROM clips WHERE key = ANY($1::text[]) ORDER BY key FOR NO KEY UPDATE";
@@ -88,7 +88,7 @@ pub const REPEAT: &str = "SELECT $2::text AS sha256, max(size) AS size, count(*)
     WHERE coalesce(tenant, '') = $1 AND sha256 = $2 AND state = 'stored'";
 
 /// Names some of them.
-pub const MEMBERS: &str = "SELECT c.key, g.model, g.prompt, g.prompt_hash, g.seed, c.created_at FROM clips c \
+pub const MEMBERS: &str = "SELECT c.key, g.model, g.prompt, g.prompt_hash, g.seed, g.seed_beyond, c.created_at FROM clips c \
     JOIN generations g ON g.provider = c.provider AND g.request_id = c.request_id \
     WHERE coalesce(c.tenant, '') = $1 AND c.sha256 = $2 AND c.state = 'stored' ORDER BY c.key LIMIT $3";
 
@@ -152,7 +152,7 @@ async fn mark_shared(client: &mut Object, lease: &Lease, twin: &Twin, attempt: A
         return Ok(false);
     }
     // Only whoever holds it may write what follows.
-    queue::renew(&tx, lease, attempt.at).await?;
+    queue::renew(&tx, lease, attempt.at, 0).await?;
     execute(&tx, SEAL, &[&key, &of]).await?;
     execute(&tx, TELL, &[&key, &attempt.at.millis()]).await?;
     queue::end(&tx, lease, &Ending::shared(attempt)).await?;

@@ -17,6 +17,7 @@ use super::{
     pool::{may_run_again, on},
     sharing::{TRIES, again, lock, look_after},
     stays,
+    words::take_turn,
 };
 
 /// What a row says of its object; a `WHERE` follows.
@@ -34,9 +35,14 @@ macro_rules! select_objects {
 /// Reads stored rows by key.
 pub const STORED_OBJECTS: &str = select_objects!("AND key > $1 ORDER BY key LIMIT $2");
 
-/// Reads the oldest stored rows.
-pub const AGED: &str = "SELECT key, created_at, model, tenant FROM clips \
-    WHERE state = 'stored' AND created_at < $1 AND (created_at, key) > ($2, $3) ORDER BY created_at, key LIMIT $4";
+/// Reads the oldest rows that are not open.
+pub const AGED: &str = "(SELECT key, created_at, model, tenant FROM clips WHERE state = 'stored' \
+    AND created_at < $1 AND (created_at, key) > ($2, $3) ORDER BY created_at, key LIMIT $4) UNION ALL \
+    (SELECT key, created_at, model, tenant FROM clips WHERE state = 'lost' \
+    AND created_at < $1 AND (created_at, key) > ($2, $3) ORDER BY created_at, key LIMIT $4) UNION ALL \
+    (SELECT key, created_at, model, tenant FROM clips WHERE state = 'rejected' \
+    AND created_at < $1 AND (created_at, key) > ($2, $3) ORDER BY created_at, key LIMIT $4) \
+    ORDER BY created_at, key LIMIT $4";
 
 /// Finds what is to be verified.
 pub const UNVERIFIED: &str = select_objects!(
@@ -50,7 +56,7 @@ pub const TOMBSTONES: &str =
 
 const DELETE: &str = "WITH gone AS (UPDATE clips SET state = 'deleted', due_at = NULL, queue_at = NULL, \
     queued = FALSE, lease_node = NULL, lease_until = NULL, fence = fence + 1, remove_at = $3, deleted_at = $2, \
-    part_at = NULL \
+    part_at = NULL, refused = NULL \
     WHERE key = $1 AND state <> 'deleted' RETURNING key, provider, request_id), \
     announced AS (INSERT INTO events (at, type, provider, request_id, key, detail) \
     SELECT $2, 'clip.deleted', provider, request_id, key, $4 FROM gone), \
@@ -58,6 +64,8 @@ const DELETE: &str = "WITH gone AS (UPDATE clips SET state = 'deleted', due_at =
     WHERE g.request_id = gone.request_id AND g.provider = gone.provider AND NOT EXISTS (SELECT 1 FROM clips c \
     WHERE c.request_id = g.request_id AND c.provider = g.provider AND c.key <> gone.key \
     AND c.state IN ('waiting', 'filling', 'stored')) RETURNING g.request_id, g.provider), \
+    unsaid AS (UPDATE unread u SET payload = NULL FROM forgotten f \
+    WHERE u.request_id = f.request_id AND u.provider = f.provider), \
     unworded AS (DELETE FROM clip_words w WHERE w.key IN (SELECT key FROM gone UNION ALL SELECT c.key FROM clips c \
     JOIN forgotten f ON c.request_id = f.request_id AND c.provider = f.provider)) \
     INSERT INTO history (key, at, event, detail) SELECT key, $2, 'deleted', $4 FROM gone";
@@ -68,12 +76,18 @@ const REMOVED: &str = "WITH gone AS (UPDATE clips SET remove_at = NULL WHERE key
     OR EXISTS (SELECT 1 FROM clips r WHERE r.state = 'stored' AND r.key = gone.object_key) \
     THEN 'spared' ELSE 'removed' END FROM gone";
 
+const NOT_REMOVED: &str = "WITH put_off AS (UPDATE clips \
+    SET remove_at = $2 + least(60000::bigint << least(stayed, 11)::int, 86400000), stayed = stayed + 1 \
+    WHERE key = $1 AND remove_at <= $2 RETURNING key, stayed = 1 AS is_first), \
+    told AS (INSERT INTO history (key, at, event) SELECT key, $2, 'not_removed' FROM put_off WHERE is_first) \
+    SELECT is_first FROM put_off";
+
 /// Starts all clips over whose bytes are under `$1`.
 const OBJECT_LOST: &str = "WITH these AS (SELECT key FROM clips WHERE state = 'stored' \
     AND (object_key = $1 OR (key = $1 AND object_key IS NULL)) ORDER BY key FOR NO KEY UPDATE), \
     again AS (UPDATE clips c SET state = 'waiting', due_at = $4, queue_at = $4, queued = FALSE, \
     epoch = c.epoch + 1, attempts = 0, misses = 0, at_risk_told = FALSE, last_error = $3, restarted_at = $2, \
-    stored_at = NULL, verified_at = 0, was_sha256 = c.sha256, \
+    stored_at = NULL, verified_at = 0, adopted = FALSE, vanished = 0, reached = 0, was_sha256 = c.sha256, \
     was_duration = coalesce(c.was_duration, c.duration), object_key = NULL, part_at = NULL, size = NULL, \
     sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, duration = NULL, width = NULL, height = NULL, \
     fps = NULL, codec = NULL, c2pa = NULL, served_type = NULL, view = NULL, version = NULL \
@@ -121,11 +135,9 @@ async fn delete(
     why: &str,
 ) -> Result<Deletion> {
     const KNOWN: &str = "SELECT 1 FROM clips WHERE key = $1";
-    const TURN: &str = "SELECT 1 FROM generations g JOIN clips c ON c.request_id = g.request_id \
-        AND c.provider = g.provider WHERE c.key = $1 FOR NO KEY UPDATE OF g";
     let why = without_nul(why);
     let tx = client.transaction().await?;
-    first(&tx, TURN, &[&key.as_str()], |_| Ok(())).await?;
+    take_turn(&tx, key).await?;
     let object = locked_object(&tx, key).await?;
     let told = execute(&tx, DELETE, &[&key.as_str(), &at.millis(), &remove_at.millis(), &why]).await?;
     if told > 0 {
@@ -211,6 +223,12 @@ impl Upkeep for PostgresCatalog {
     async fn removed(&self, key: &ClipKey, at: Timestamp) -> Result<()> {
         let close = async |client| execute(&client, REMOVED, &[&key.as_str(), &at.millis()]).await.map(drop);
         on(&self.pool, "closing a tombstone", close).await
+    }
+
+    async fn not_removed(&self, key: &ClipKey, at: Timestamp) -> Result<bool> {
+        let is_first = |row: &tokio_postgres::Row| Ok(row.try_get::<_, bool>("is_first")?);
+        let put_off = async |client| first(&client, NOT_REMOVED, &[&key.as_str(), &at.millis()], is_first).await;
+        Ok(on(&self.pool, "putting a removal off", put_off).await?.unwrap_or_default())
     }
 
     async fn stored_objects(&self, after: Option<&ClipKey>, limit: u32) -> Result<Vec<StoredObject>> {

@@ -2,7 +2,7 @@
 //! yield every match there is, of which the newest few are wanted. So it is asked
 //! piece by piece, newest first (see `spans.rs`).
 
-use clipkeep_core::{generation::Clip, time::Timestamp, words::Words};
+use clipkeep_core::{generation::Clip, id::ClipKey, time::Timestamp, words::Words};
 use deadpool_postgres::GenericClient;
 use tokio_postgres::types::ToSql;
 
@@ -22,6 +22,30 @@ use super::{
 /// How many matches a span may hold, at least and for each that is missing.
 const MUCH: usize = 500;
 const MUCH_EACH: usize = 4;
+
+/// Whoever ends one of a generation's clips takes turns with who ends another,
+/// so that two such clips do not each take the other for the last one.
+pub(super) async fn take_turn(tx: &impl GenericClient, key: &ClipKey) -> Result<()> {
+    const TURN: &str = "SELECT 1 FROM generations g JOIN clips c ON c.request_id = g.request_id \
+        AND c.provider = g.provider WHERE c.key = $1 FOR NO KEY UPDATE OF g";
+    first(tx, TURN, &[&key.as_str()], |_| Ok(())).await.map(drop)
+}
+
+/// These clips came to an end in vain: where one of their generation's clips is
+/// deleted, and none is kept or may still come, the texts go with it.
+pub(super) async fn forget_after(tx: &impl GenericClient, keys: &[&str]) -> Result<()> {
+    const SQL: &str = "WITH forgotten AS (UPDATE generations g SET prompt = NULL, input = NULL \
+        WHERE (g.request_id, g.provider) IN (SELECT request_id, provider FROM clips WHERE key = ANY($1::text[])) \
+        AND EXISTS (SELECT 1 FROM clips c WHERE c.request_id = g.request_id AND c.provider = g.provider \
+        AND c.state = 'deleted') \
+        AND NOT EXISTS (SELECT 1 FROM clips c WHERE c.request_id = g.request_id AND c.provider = g.provider \
+        AND c.state IN ('waiting', 'filling', 'stored')) RETURNING g.request_id, g.provider) \
+        DELETE FROM clip_words w USING clips c, forgotten f \
+        WHERE c.request_id = f.request_id AND c.provider = f.provider AND w.key = c.key";
+    let statement = tx.prepare_cached(SQL).await?;
+    tx.execute(&statement, &[&keys]).await?;
+    Ok(())
+}
 
 /// Finds the last of the next so many clips.
 pub const FLOOR: &str = "SELECT created_at, key FROM clip_words \
@@ -200,7 +224,7 @@ async fn is_rare(client: &impl GenericClient, filter: &ClipFilter) -> Result<boo
         rare |= count.is_some_and(|count| count < FEW);
     }
     if let Some(seed) = filter.seed {
-        let count = first(client, SEED, &[&seed, &FEW], |row| Ok(row.try_get::<_, i64>(0)?)).await?;
+        let count = first(client, SEED, &[&seed.columns().0, &FEW], |row| Ok(row.try_get::<_, i64>(0)?)).await?;
         rare |= count.is_some_and(|count| count < FEW);
     }
     Ok(rare)

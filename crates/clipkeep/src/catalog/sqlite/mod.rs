@@ -15,6 +15,7 @@ mod outlook;
 pub mod polls;
 pub mod queue;
 mod record;
+pub mod requeue;
 mod revocations;
 pub mod risk;
 pub mod sharing;
@@ -22,6 +23,7 @@ mod stays;
 mod submissions;
 pub mod tenants;
 mod tokens;
+mod unreads;
 pub mod upkeep;
 mod usage;
 pub mod words;
@@ -236,9 +238,9 @@ impl Catalog for SqliteCatalog {
         self.readers.read("looking for the next due clip", find::next_due).await
     }
 
-    async fn renew(&self, lease: &Lease, until: Timestamp) -> Result<()> {
+    async fn renew(&self, lease: &Lease, until: Timestamp, reached: u64) -> Result<()> {
         let lease = lease.clone();
-        self.writer.write_unsynced("renewing a lease", move |tx| queue::renew(tx, &lease, until)).await
+        self.writer.write_unsynced("renewing a lease", move |tx| queue::renew(tx, &lease, until, reached)).await
     }
 
     async fn raise_epoch(&self, lease: &Lease, at: Timestamp, why: &str) -> Result<i64> {
@@ -299,8 +301,23 @@ impl Catalog for SqliteCatalog {
         self.end(lease, Ending::rejected(attempt, why)).await
     }
 
+    async fn mark_refused(
+        &self,
+        lease: &Lease,
+        attempt: Attempt,
+        end: ClipState,
+        origin: &str,
+        why: &str,
+    ) -> Result<()> {
+        self.end(lease, Ending::refused(attempt, end, origin, why)).await
+    }
+
     async fn count_by_state(&self) -> Result<Vec<(ClipState, u64)>> {
         self.readers.read("counting clips", find::count_by_state).await
+    }
+
+    async fn answers(&self) -> Result<()> {
+        self.readers.read("asking the catalogue", find::ping).await
     }
 
     async fn ping(&self) -> Result<()> {

@@ -2,14 +2,15 @@
 //! are the caller's: no clock of the database is asked.
 
 use clipkeep_core::{
-    generation::Sealed, id::ClipKey, state::ClipState, time::Timestamp, version::SourceVersion, view::View,
+    event::EventType, generation::Sealed, id::ClipKey, state::ClipState, time::Timestamp, version::SourceVersion,
+    view::View,
 };
 use rusqlite::{Connection, OptionalExtension as _, Params, named_params};
 
 use super::{
     super::{
-        CatalogError, Claim, FRESH, Lease, NodeId, Pinned, Quota, Result,
-        due::by_urgency,
+        CatalogError, Claim, FRESH, Lease, NodeId, Pinned, Quota, Result, VANISHED,
+        due::{ENDED_AT_ONCE, NO_ANSWER, by_urgency},
         ending::Ending,
         merge::{Line, without_nul},
         page,
@@ -17,7 +18,7 @@ use super::{
     },
     find::{all, first},
     record::{tell, tell_with_bytes},
-    sharing, stays,
+    sharing, stays, words,
 };
 
 /// Who takes leases, when, and until when.
@@ -37,16 +38,28 @@ pub const PROMOTE: &str = "UPDATE clips SET queued = 1 WHERE key IN (SELECT key 
 /// Picks fresh clips, newest first.
 pub const NEWEST: &str = "SELECT key FROM clips \
     WHERE queue_at IS NOT NULL AND queued = 0 AND policy <> 'deferred' AND queue_at <= ?1 AND queue_at > ?3 \
-    ORDER BY queue_at DESC LIMIT ?2";
+    AND vanished = 0 ORDER BY queue_at DESC LIMIT ?2";
 
 /// Picks backlog by urgency. A clock that was set back leaves clips queued
 /// whose time is to come again, hence the second look at `queue_at`.
 pub const BACKLOG: &str = "SELECT key FROM clips WHERE queued = 1 AND queue_at <= ?1 \
-    ORDER BY ifnull(source_expires_at, 9223372036854775807), due_at, key LIMIT ?2";
+    AND vanished = 0 ORDER BY ifnull(source_expires_at, 9223372036854775807), due_at, key LIMIT ?2";
+
+/// Picks suspects.
+pub const SUSPECTS: &str =
+    "SELECT key FROM clips WHERE vanished > 0 AND queue_at IS NOT NULL AND queue_at <= ?1 ORDER BY queue_at LIMIT ?2";
+
+/// Picks clips whose attempts vanished once too often.
+pub const VANISHED_CLIPS: &str = "SELECT key FROM clips INDEXED BY clips_vanished WHERE vanished > 0 AND queue_at IS NOT NULL \
+    AND queue_at <= ?1 AND state = 'filling' AND lease_node <> ?2 AND vanished + 1 >= ?3 ORDER BY queue_at LIMIT ?4";
 
 /// Claims clips that are due.
 pub(super) fn claim_due(tx: &Connection, take: &Take, quota: Quota) -> Result<Vec<Claim>> {
     let (now, stale) = (take.now.millis(), take.now.minus(FRESH).millis());
+    for key in all(tx, VANISHED_CLIPS, (now, &take.node, VANISHED, ENDED_AT_ONCE), |row| Ok(row.get::<_, String>(0)?))?
+    {
+        end_vanished(tx, take, &key)?;
+    }
     let fresh = |limit| pick(tx, NEWEST, limit, (now, page::size(limit), stale));
     let mut claims = Vec::new();
     let mut claim = |keys: Vec<String>, backlog| {
@@ -55,7 +68,9 @@ pub(super) fn claim_due(tx: &Connection, take: &Take, quota: Quota) -> Result<Ve
         }
         Ok::<_, CatalogError>(claims.len())
     };
-    let claimed = claim(fresh(quota.first())?, false)?;
+    let limit = quota.suspects();
+    let claimed = claim(pick(tx, SUSPECTS, limit, (now, page::size(limit)))?, false)?;
+    let claimed = claim(fresh(quota.first(claimed))?, false)?;
     tx.prepare_cached(PROMOTE)?.execute((now, stale, quota.promoted()))?;
     let limit = quota.second(claimed);
     let claimed = claim(pick(tx, BACKLOG, limit, (now, page::size(limit)))?, true)?;
@@ -72,24 +87,59 @@ fn pick(tx: &Connection, sql: &str, limit: u32, params: impl Params) -> Result<V
 pub(super) fn claim(tx: &Connection, take: &Take, key: &ClipKey) -> Result<Option<Claim>> {
     const FREE: &str = "SELECT key FROM clips WHERE key = ?1 \
         AND (state = 'waiting' OR (state = 'filling' AND lease_until <= ?2))";
+    if end_vanished(tx, take, key.as_str())? {
+        return Ok(None);
+    }
     let free = tx.prepare_cached(FREE)?.query_row((key.as_str(), take.now.millis()), |row| row.get(0));
     let free: Option<String> = free.optional()?;
     free.map(|key| lease(tx, take, &key)).transpose()
 }
 
 fn lease(tx: &Connection, take: &Take, key: &str) -> Result<Claim> {
+    const GONE: &str = "SELECT lease_node FROM clips WHERE key = ?1 AND state = 'filling' AND lease_node <> ?2";
     const LEASE: &str = "UPDATE clips SET state = 'filling', lease_node = ?2, lease_until = ?3, queue_at = ?3, \
-        queued = 0, fence = fence + 1, attempts = attempts + 1 WHERE key = ?1";
+        queued = 0, fence = fence + 1, attempts = attempts + 1, vanished = vanished + ?4 WHERE key = ?1";
     const CLAIMED: &str = select_clips!("WHERE c.key = ?1");
-    tx.prepare_cached(LEASE)?.execute((key, &take.node, take.until.millis()))?;
+    let gone = first(tx, GONE, (key, &take.node), |row| Ok(row.get::<_, String>(0)?))?;
+    tx.prepare_cached(LEASE)?.execute((key, &take.node, take.until.millis(), gone.is_some()))?;
     let claimed = first(tx, CLAIMED, [key], |row| {
         let clip = row::clip(row)?;
         Ok(Claim { lease: Lease { key: clip.key.clone(), fence: row::fence(row)? }, clip, backlog: false })
     })?;
     let claim = claimed.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    if gone.is_some() {
+        tell(tx, &Line { key: claim.clip.key.clone(), at: take.now, event: "vanished", detail: gone })?;
+    }
     let detail = Some(format!("{}, attempt {}", take.node, claim.clip.attempts));
     tell(tx, &Line { key: claim.clip.key.clone(), at: take.now, event: "claimed", detail })?;
     Ok(claim)
+}
+
+/// Ends the clip if its attempts vanished once too often; answers whether it did.
+fn end_vanished(tx: &Connection, take: &Take, key: &str) -> Result<bool> {
+    const SQL: &str = "UPDATE clips SET state = 'rejected', due_at = NULL, queue_at = NULL, queued = 0, \
+        lease_node = NULL, lease_until = NULL, last_error = ?4 WHERE key = ?1 AND state = 'filling' \
+        AND lease_until <= ?2 AND lease_node <> ?3 AND vanished + 1 >= ?5 RETURNING key";
+    let params = (key, take.now.millis(), &take.node, NO_ANSWER, VANISHED);
+    let Some(key) = first(tx, SQL, params, |row| row::key(row))? else { return Ok(false) };
+    announce(tx, &key, take.now, EventType::ClipRejected, Some(NO_ANSWER))?;
+    words::forget_after(tx, &key)?;
+    tell(tx, &Line { key, at: take.now, event: "rejected", detail: Some(NO_ANSWER.to_owned()) })?;
+    Ok(true)
+}
+
+/// Tells the world of a clip.
+pub(super) fn announce(
+    tx: &Connection,
+    key: &ClipKey,
+    at: Timestamp,
+    kind: EventType,
+    why: Option<&str>,
+) -> Result<()> {
+    const SQL: &str = "INSERT INTO events (at, type, provider, request_id, key, detail) \
+        SELECT ?2, ?3, provider, request_id, key, ?4 FROM clips WHERE key = ?1";
+    tx.prepare_cached(SQL)?.execute((key.as_str(), at.millis(), kind.as_str(), why))?;
+    Ok(())
 }
 
 /// Runs a write that its `WHERE` makes depend on the lease.
@@ -100,10 +150,13 @@ fn under_lease(tx: &Connection, lease: &Lease, sql: &str, params: impl Params) -
     }
 }
 
-pub(super) fn renew(tx: &Connection, lease: &Lease, until: Timestamp) -> Result<()> {
-    const SQL: &str = "UPDATE clips SET lease_until = ?3, queue_at = ?3, queued = 0 \
+pub(super) fn renew(tx: &Connection, lease: &Lease, until: Timestamp, reached: u64) -> Result<()> {
+    const SQL: &str = "UPDATE clips SET lease_until = ?3, queue_at = ?3, queued = 0, \
+        vanished = CASE WHEN ?4 > reached + reached / 10 THEN 0 ELSE vanished END, \
+        reached = CASE WHEN ?4 > reached + reached / 10 THEN ?4 ELSE reached END \
         WHERE key = ?1 AND fence = ?2 AND state = 'filling'";
-    under_lease(tx, lease, SQL, (lease.key.as_str(), lease.fence, until.millis()))
+    let reached = i64::try_from(reached).unwrap_or(i64::MAX);
+    under_lease(tx, lease, SQL, (lease.key.as_str(), lease.fence, until.millis(), reached))
 }
 
 pub(super) fn raise_epoch(tx: &Connection, lease: &Lease, at: Timestamp, why: &str) -> Result<i64> {
@@ -172,8 +225,10 @@ pub(super) fn seal(tx: &Connection, lease: &Lease, sealed: &Sealed, at: Timestam
 pub(super) fn end(tx: &Connection, lease: &Lease, ending: &Ending) -> Result<()> {
     const SQL: &str = "UPDATE clips SET state = :state, due_at = :due, queue_at = :due, queued = 0, \
         lease_node = NULL, lease_until = NULL, attempts = attempts - :uncounted, misses = misses + :misses, \
+        vanished = CASE WHEN :uncounted > 0 THEN vanished ELSE 0 END, \
         last_error = CASE :state WHEN 'stored' THEN NULL ELSE ifnull(:why, last_error) END, \
-        stored_at = CASE :state WHEN 'stored' THEN :at ELSE stored_at END, \
+        stored_at = CASE :state WHEN 'stored' THEN :at ELSE stored_at END, refused = :refused, \
+        adopted = CASE :state WHEN 'stored' THEN source_url LIKE 'store:%' ELSE adopted END, \
         kind = CASE :state WHEN 'stored' THEN sealed_kind ELSE kind END, \
         content_type = CASE :state WHEN 'stored' THEN sealed_content_type ELSE content_type END \
         WHERE key = :key AND fence = :fence AND state = 'filling'";
@@ -188,6 +243,7 @@ pub(super) fn end(tx: &Connection, lease: &Lease, ending: &Ending) -> Result<()>
         ":why": ending.why,
         ":uncounted": ending.uncounted,
         ":misses": ending.misses,
+        ":refused": ending.refused,
     })?;
     if ended == 0 {
         let so_already = (key, lease.fence, ending.state.as_str());
@@ -198,9 +254,10 @@ pub(super) fn end(tx: &Connection, lease: &Lease, ending: &Ending) -> Result<()>
     }
     let Ending { attempt, event, tells, why, .. } = ending;
     if let Some(kind) = tells {
-        const ANNOUNCE: &str = "INSERT INTO events (at, type, provider, request_id, key, detail) \
-            SELECT ?2, ?3, provider, request_id, key, ?4 FROM clips WHERE key = ?1";
-        tx.prepare_cached(ANNOUNCE)?.execute((key, attempt.at.millis(), kind.as_str(), why))?;
+        announce(tx, &lease.key, attempt.at, *kind, why.as_deref())?;
+    }
+    if ending.is_in_vain() {
+        words::forget_after(tx, &lease.key)?;
     }
     sharing::note_repeat(tx, &lease.key)?;
     if ending.state == ClipState::Stored && !ending.shares {

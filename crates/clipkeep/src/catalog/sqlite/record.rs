@@ -22,7 +22,7 @@ use super::{
     },
     find::{all, clip, first},
     sharing::tenanted,
-    words,
+    unreads, words,
 };
 
 /// Commits webhooks together.
@@ -127,6 +127,7 @@ fn write(tx: &Connection, ledger: &Ledger<'_>) -> Result<()> {
         write_source(tx, clip)?;
     }
     words::write(tx, entries(ledger))?;
+    ledger.unread.iter().try_for_each(|(id, unread)| unreads::write(tx, id, unread.as_ref()))?;
     ledger.parents.iter().try_for_each(|(id, parent)| write_parent(tx, id, parent))?;
     for clip in ledger.taken_clips() {
         write_owner(tx, clip)?;
@@ -182,13 +183,13 @@ pub(super) fn tell_with_bytes(tx: &Connection, line: &Line, bytes: Option<i64>) 
 }
 
 const NEW_GENERATION: &str = "INSERT INTO generations (provider, request_id, status, model, prompt, prompt_hash, \
-    tenant, policy, input, seed, public, error, created_at, completed_at, poll_at) \
+    tenant, policy, input, seed, seed_beyond, public, error, created_at, completed_at, poll_at) \
     VALUES (:provider, :request_id, :status, :model, :prompt, :prompt_hash, \
-    :tenant, :policy, :input, :seed, :public, :error, :created_at, :completed_at, :poll_at)";
+    :tenant, :policy, :input, :seed, :seed_beyond, :public, :error, :created_at, :completed_at, :poll_at)";
 
 /// `created_at` never changes; naming it lets both statements take the same values.
 const CHANGED_GENERATION: &str = "UPDATE generations SET status = :status, model = :model, prompt = :prompt, \
-    prompt_hash = :prompt_hash, tenant = :tenant, policy = :policy, input = :input, seed = :seed, \
+    prompt_hash = :prompt_hash, tenant = :tenant, policy = :policy, input = :input, seed = :seed, seed_beyond = :seed_beyond, \
     public = :public, error = :error, created_at = :created_at, completed_at = :completed_at, \
     poll_at = :poll_at \
     WHERE provider = :provider AND request_id = :request_id";
@@ -205,7 +206,8 @@ fn write_generation(tx: &Connection, sql: &str, row: &Generation) -> Result<()> 
         ":tenant": facts.tenant.as_ref().map(|tenant| tenant.as_str()),
         ":policy": facts.policy.map(|policy| policy.as_str()),
         ":input": facts.input.as_ref().map(Input::as_str),
-        ":seed": facts.seed,
+        ":seed": facts.seed.map(|seed| seed.columns().0),
+        ":seed_beyond": facts.seed.and_then(|seed| seed.columns().1),
         ":public": facts.public,
         ":error": row.error,
         ":created_at": row.created_at.millis(),
@@ -217,9 +219,9 @@ fn write_generation(tx: &Connection, sql: &str, row: &Generation) -> Result<()> 
 
 fn write_new_clip(tx: &Connection, row: &Clip) -> Result<()> {
     const SQL: &str = "INSERT INTO clips (key, provider, request_id, idx, slot, source_url, source_expires_at, \
-        kind, content_type, state, policy, model, prompt_hash, tenant, seed, epoch, created_at, due_at, queue_at, queued, \
+        kind, content_type, state, policy, model, prompt_hash, tenant, seed, seed_beyond, epoch, created_at, due_at, queue_at, queued, \
         fence, attempts, model_at) VALUES (:key, :provider, :request_id, :idx, :slot, :source_url, :source_expires_at, \
-        :kind, :content_type, :state, :policy, :model, :prompt_hash, :tenant, :seed, :epoch, :created_at, :due_at, :due_at, \
+        :kind, :content_type, :state, :policy, :model, :prompt_hash, :tenant, :seed, :seed_beyond, :epoch, :created_at, :due_at, :due_at, \
         0, 0, 0, CASE WHEN :model IS NOT NULL THEN :created_at END)";
     tx.prepare_cached(SQL)?.execute(named_params! {
         ":key": row.key.as_str(),
@@ -236,7 +238,8 @@ fn write_new_clip(tx: &Connection, row: &Clip) -> Result<()> {
         ":model": row.facts.model,
         ":prompt_hash": row.facts.prompt_hash,
         ":tenant": row.facts.tenant.as_ref().map(|tenant| tenant.as_str()),
-        ":seed": row.facts.seed,
+        ":seed": row.facts.seed.map(|seed| seed.columns().0),
+        ":seed_beyond": row.facts.seed.and_then(|seed| seed.columns().1),
         ":epoch": row.epoch,
         ":created_at": row.created_at.millis(),
         ":due_at": row.due_at.map(|time| time.millis()),
@@ -246,7 +249,7 @@ fn write_new_clip(tx: &Connection, row: &Clip) -> Result<()> {
 
 fn write_facts(tx: &Connection, row: &Clip) -> Result<()> {
     const SQL: &str = "UPDATE clips SET model = :model, prompt_hash = :prompt_hash, tenant = :tenant, \
-        seed = :seed, policy = :policy, due_at = :due_at, \
+        seed = :seed, seed_beyond = :seed_beyond, policy = :policy, due_at = :due_at, \
         queue_at = CASE state WHEN 'waiting' THEN :due_at ELSE queue_at END, \
         queued = CASE state WHEN 'waiting' THEN 0 ELSE queued END WHERE key = :key";
     tx.prepare_cached(SQL)?.execute(named_params! {
@@ -254,7 +257,8 @@ fn write_facts(tx: &Connection, row: &Clip) -> Result<()> {
         ":model": row.facts.model,
         ":prompt_hash": row.facts.prompt_hash,
         ":tenant": row.facts.tenant.as_ref().map(|tenant| tenant.as_str()),
-        ":seed": row.facts.seed,
+        ":seed": row.facts.seed.map(|seed| seed.columns().0),
+        ":seed_beyond": row.facts.seed.and_then(|seed| seed.columns().1),
         ":policy": row.policy.as_str(),
         ":due_at": row.due_at.map(|time| time.millis()),
     })?;
@@ -275,7 +279,8 @@ fn write_source(tx: &Connection, row: &Clip) -> Result<()> {
     const SQL: &str = "UPDATE clips SET slot = :slot, source_url = :source_url, \
         source_expires_at = :source_expires_at, kind = :kind, content_type = :content_type, state = 'waiting', \
         epoch = :epoch, due_at = :due_at, queue_at = :due_at, queued = 0, lease_node = NULL, lease_until = NULL, \
-        fence = fence + 1, attempts = 0, misses = 0, at_risk_told = 0, last_error = NULL, restarted_at = :restarted_at, size = NULL, sha256 = NULL, sealed_kind = NULL, \
+        fence = fence + 1, attempts = 0, misses = 0, vanished = 0, reached = 0, refused = NULL, \
+        returned = :returned, at_risk_told = 0, last_error = NULL, restarted_at = :restarted_at, size = NULL, sha256 = NULL, sealed_kind = NULL, \
         sealed_content_type = NULL, duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL, c2pa = NULL, served_type = NULL, view = NULL, version = NULL, was_sha256 = NULL \
         WHERE key = :key";
     tx.prepare_cached(SQL)?.execute(named_params! {
@@ -286,6 +291,7 @@ fn write_source(tx: &Connection, row: &Clip) -> Result<()> {
         ":kind": row.kind.as_str(),
         ":content_type": row.content_type,
         ":epoch": row.epoch,
+        ":returned": row.returned,
         ":restarted_at": row.restarted_at.map(|time| time.millis()),
         ":due_at": row.due_at.map(|time| time.millis()),
     })?;

@@ -31,7 +31,7 @@ pub const TWIN: &str = "SELECT t.key, coalesce(t.object_key, t.key) AS object_ke
     CROSS JOIN clips t WHERE c.key = ?1 AND coalesce(t.tenant, '') = coalesce(c.tenant, '') \
     AND t.sha256 = coalesce(c.sha256, CASE WHEN c.version IS NULL THEN c.was_sha256 END) \
     AND (c.size IS NULL OR c.size = t.size) AND t.key <> c.key AND t.state = 'stored' AND t.part_at IS NULL \
-    AND t.source_url NOT LIKE 'store:%' ORDER BY t.key LIMIT 1";
+    AND t.adopted = 0 ORDER BY t.key LIMIT 1";
 
 /// Whether `?2` is still a twin of `?1` whose bytes are under `?3`.
 const STILL: &str = "SELECT 1 FROM clips c JOIN clips t ON t.key = ?2 JOIN clips o ON o.key = ?3 \
@@ -79,7 +79,7 @@ pub const REPEAT: &str = "SELECT ?2 AS sha256, max(size) AS size, count(*) AS cl
     WHERE coalesce(tenant, '') = ?1 AND sha256 = ?2 AND state = 'stored'";
 
 /// Names some of them.
-pub const MEMBERS: &str = "SELECT c.key, g.model, g.prompt, g.prompt_hash, g.seed, c.created_at FROM clips c \
+pub const MEMBERS: &str = "SELECT c.key, g.model, g.prompt, g.prompt_hash, g.seed, g.seed_beyond, c.created_at FROM clips c \
     JOIN generations g ON g.provider = c.provider AND g.request_id = c.request_id \
     WHERE coalesce(c.tenant, '') = ?1 AND c.sha256 = ?2 AND c.state = 'stored' ORDER BY c.key LIMIT ?3";
 
@@ -119,7 +119,7 @@ fn mark_shared(tx: &Connection, lease: &Lease, twin: &Twin, attempt: Attempt) ->
         return Ok(false);
     }
     // Only whoever holds it may write what follows.
-    queue::renew(tx, lease, attempt.at)?;
+    queue::renew(tx, lease, attempt.at, 0)?;
     tx.prepare_cached(SEAL)?.execute([key, of])?;
     tell(tx, &Line { key: lease.key.clone(), at: attempt.at, event: "shared", detail: None })?;
     queue::end(tx, lease, &Ending::shared(attempt))?;

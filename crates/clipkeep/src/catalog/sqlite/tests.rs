@@ -22,6 +22,7 @@ fn hook(id: &str, prompt: &str) -> HookRecord {
         facts: clipkeep_core::generation::Facts { prompt: Some(prompt.to_owned()), ..Default::default() },
         hearsay: clipkeep_core::generation::Hearsay::default(),
         clips: Vec::new(),
+        unread: None,
         received_at: Timestamp::from_secs(1),
         created_at: None,
         by: clipkeep_core::generation::Bringer::Webhook,

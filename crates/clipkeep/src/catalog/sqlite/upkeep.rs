@@ -12,6 +12,7 @@ use super::{
     },
     SqliteCatalog,
     find::{all, first},
+    queue::announce,
     record::tell,
     sharing::look_after,
     stays, words,
@@ -32,9 +33,14 @@ macro_rules! select_objects {
 /// from which it would have to sort.
 pub const STORED_OBJECTS: &str = select_objects!("WHERE +state = 'stored' AND key > ?1 ORDER BY key LIMIT ?2");
 
-/// Reads the oldest stored rows.
+/// Reads the oldest rows that are not open.
 pub const AGED: &str = "SELECT key, created_at, model, tenant FROM clips \
-    WHERE state = 'stored' AND created_at < ?1 AND (created_at, key) > (?2, ?3) ORDER BY created_at, key LIMIT ?4";
+    WHERE state = 'stored' AND created_at < ?1 AND (created_at, key) > (?2, ?3) UNION ALL \
+    SELECT key, created_at, model, tenant FROM clips \
+    WHERE state = 'lost' AND created_at < ?1 AND (created_at, key) > (?2, ?3) UNION ALL \
+    SELECT key, created_at, model, tenant FROM clips \
+    WHERE state = 'rejected' AND created_at < ?1 AND (created_at, key) > (?2, ?3) \
+    ORDER BY created_at, key LIMIT ?4";
 
 /// Finds what is to be verified. Left to itself SQLite would sort.
 pub const UNVERIFIED: &str = select_objects!(
@@ -46,17 +52,10 @@ pub const UNVERIFIED: &str = select_objects!(
 pub const TOMBSTONES: &str =
     "SELECT key FROM clips WHERE remove_at IS NOT NULL AND remove_at <= ?1 ORDER BY remove_at, key LIMIT ?2";
 
-fn announce(tx: &Connection, key: &ClipKey, at: Timestamp, kind: EventType, why: Option<&str>) -> Result<()> {
-    const SQL: &str = "INSERT INTO events (at, type, provider, request_id, key, detail) \
-        SELECT ?2, ?3, provider, request_id, key, ?4 FROM clips WHERE key = ?1";
-    tx.prepare_cached(SQL)?.execute((key.as_str(), at.millis(), kind.as_str(), why))?;
-    Ok(())
-}
-
 fn delete(tx: &Connection, key: &ClipKey, at: Timestamp, remove_at: Timestamp, why: &str) -> Result<Deletion> {
     const SQL: &str = "UPDATE clips SET state = 'deleted', due_at = NULL, queue_at = NULL, queued = 0, \
         lease_node = NULL, lease_until = NULL, fence = fence + 1, remove_at = ?2, deleted_at = ?3, \
-        part_at = NULL \
+        part_at = NULL, refused = NULL \
         WHERE key = ?1 AND state <> 'deleted' RETURNING coalesce(object_key, key)";
     const KNOWN: &str = "SELECT 1 FROM clips WHERE key = ?1";
     let params = (key.as_str(), remove_at.millis(), at.millis());
@@ -83,6 +82,16 @@ fn removed(tx: &Connection, key: &ClipKey, at: Timestamp) -> Result<()> {
     tell(tx, &Line { key: key.clone(), at, event, detail: None })
 }
 
+fn not_removed(tx: &Connection, key: &ClipKey, at: Timestamp) -> Result<bool> {
+    const SQL: &str = "UPDATE clips SET remove_at = ?2 + min(60000 << min(stayed, 11), 86400000), stayed = stayed + 1 \
+        WHERE key = ?1 AND remove_at <= ?2 RETURNING stayed = 1";
+    let is_first = first(tx, SQL, (key.as_str(), at.millis()), |row| Ok(row.get::<_, bool>(0)?))?.unwrap_or_default();
+    if is_first {
+        tell(tx, &Line { key: key.clone(), at, event: "not_removed", detail: None })?;
+    }
+    Ok(is_first)
+}
+
 fn object_lost(tx: &Connection, key: &ClipKey, epoch: i64, at: Timestamp, due: Timestamp, why: &str) -> Result<bool> {
     const OBJECT: &str =
         "SELECT coalesce(object_key, key) FROM clips WHERE key = ?1 AND epoch = ?2 AND state = 'stored'";
@@ -90,7 +99,7 @@ fn object_lost(tx: &Connection, key: &ClipKey, epoch: i64, at: Timestamp, due: T
         UNION ALL SELECT key FROM clips WHERE object_key = ?1 AND state = 'stored'";
     const SQL: &str = "UPDATE clips SET state = 'waiting', due_at = ?4, queue_at = ?4, queued = 0, epoch = epoch + 1, \
         attempts = 0, misses = 0, at_risk_told = 0, last_error = ?3, restarted_at = ?2, stored_at = NULL, verified_at = 0, \
-        was_sha256 = sha256, was_duration = coalesce(was_duration, duration), object_key = NULL, part_at = NULL, \
+        adopted = 0, vanished = 0, reached = 0, was_sha256 = sha256, was_duration = coalesce(was_duration, duration), object_key = NULL, part_at = NULL, \
         size = NULL, sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, duration = NULL, width = NULL, \
         height = NULL, fps = NULL, codec = NULL, c2pa = NULL, served_type = NULL, view = NULL, version = NULL WHERE key = ?1";
     let Some(object) = first(tx, OBJECT, (key.as_str(), epoch), |row| Ok(row.get::<_, String>(0)?))? else {
@@ -165,6 +174,11 @@ impl Upkeep for SqliteCatalog {
     async fn removed(&self, key: &ClipKey, at: Timestamp) -> Result<()> {
         let key = key.clone();
         self.writer.write("closing a tombstone", move |tx| removed(tx, &key, at)).await
+    }
+
+    async fn not_removed(&self, key: &ClipKey, at: Timestamp) -> Result<bool> {
+        let key = key.clone();
+        self.writer.write("putting a removal off", move |tx| not_removed(tx, &key, at)).await
     }
 
     async fn stored_objects(&self, after: Option<&ClipKey>, limit: u32) -> Result<Vec<StoredObject>> {

@@ -92,6 +92,11 @@ pub(super) fn forget(tx: &Connection, key: &ClipKey) -> Result<()> {
         AND NOT EXISTS (SELECT 1 FROM clips c WHERE c.request_id = generations.request_id \
         AND c.provider = generations.provider AND c.state IN ('waiting', 'filling', 'stored'))";
     let forgotten = tx.prepare_cached(TEXTS)?.execute([key.as_str()])? > 0;
+    if forgotten {
+        const UNREAD: &str = "UPDATE unread SET payload = NULL \
+            WHERE (request_id, provider) = (SELECT request_id, provider FROM clips WHERE key = ?1)";
+        tx.prepare_cached(UNREAD)?.execute([key.as_str()])?;
+    }
     let mut clips = tx.prepare_cached(if forgotten { ALL } else { ONE })?;
     let clips = clips.query_map([key.as_str()], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
     for (key, created_at) in clips.collect::<rusqlite::Result<Vec<_>>>()? {
@@ -100,6 +105,18 @@ pub(super) fn forget(tx: &Connection, key: &ClipKey) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The clip came to an end in vain: if one of its generation's clips is deleted,
+/// and none is kept or may still come, their texts go with it.
+pub(super) fn forget_after(tx: &Connection, key: &ClipKey) -> Result<()> {
+    const DELETED: &str = "SELECT count(*) FILTER (WHERE state = 'deleted') > 0 \
+        AND count(*) FILTER (WHERE state IN ('waiting', 'filling', 'stored')) = 0 FROM clips \
+        WHERE (request_id, provider) = (SELECT request_id, provider FROM clips WHERE key = ?1)";
+    match first(tx, DELETED, [key.as_str()], |row| Ok(row.get::<_, bool>(0)?))? {
+        Some(true) => forget(tx, key),
+        _ => Ok(()),
+    }
 }
 
 /// Finds clips by the index, newest second first. Public so that the suite can
@@ -154,7 +171,7 @@ fn is_rare(db: &Connection, filter: &ClipFilter) -> Result<bool> {
         None => Ok::<_, rusqlite::Error>(None),
     };
     let of_state = count(STATE, filter.state.map(|state| Value::Text(state.as_str().to_owned())))?;
-    let of_seed = count(SEED, filter.seed.map(Value::Int))?;
+    let of_seed = count(SEED, filter.seed.map(|seed| Value::Int(seed.columns().0)))?;
     const MARKED: &str = "SELECT count(*) FROM (SELECT 1 FROM clips WHERE c2pa = TRUE LIMIT ?1)";
     let marked = filter.c2pa == Some(true);
     let of_mark = marked.then(|| db.prepare_cached(MARKED)?.query_row([FEW], |row| row.get(0))).transpose()?;

@@ -1,6 +1,7 @@
 //! `clipkeep sweep`: one round of the sweep, then everything that is due.
 
 mod look;
+mod retry;
 mod summary;
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
@@ -10,7 +11,7 @@ use clipkeep_core::{config::Config, time::Clock};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
-use self::{look::Look, summary::Summary};
+use self::{look::Look, retry::Retry, summary::Summary};
 use super::output;
 use crate::{
     app::App,
@@ -18,7 +19,10 @@ use crate::{
     clock::SystemClock,
     scratch::Role,
     shutdown,
-    sweep::drift::{DriftSettings, HEARD},
+    sweep::{
+        RereadReport,
+        drift::{DriftSettings, HEARD},
+    },
 };
 
 #[derive(Debug, clap::Args)]
@@ -35,15 +39,27 @@ pub(super) struct Args {
     /// Remove objects that no row tells of, if they are older than a day.
     #[arg(long, conflicts_with_all = ["at_risk", "adopt"])]
     delete_orphans: bool,
+    /// Read results again that were not understood, as this version understands
+    /// them, and do nothing else.
+    #[arg(long, conflicts_with_all = ["dry_run", "at_risk", "adopt", "delete_orphans", "limit"])]
+    reread: bool,
     /// Fill, or list, at most this many.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
+    #[command(flatten)]
+    retry: Retry,
 }
 
 /// How many clips are listed unless asked otherwise.
 const LISTED: u32 = 20;
 
 pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::Result<ExitCode> {
+    if args.retry.is_wanted() {
+        return match args.dry_run {
+            true => args.retry.look(&config, args.limit, as_json).await,
+            false => args.retry.run(config, args.limit, as_json).await,
+        };
+    }
     if args.only_looks() {
         let catalog = catalog::open::open_configured(&config).await?;
         let look = Look { catalog: &*catalog, config: &config, now: SystemClock.now(), as_json };
@@ -52,7 +68,10 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
     }
     let stop = shutdown::on_signal().context("listening for signals")?;
     let app = App::open(config, Role::Command).await?;
-    let swept = work(&app, args, &stop, as_json).await;
+    let swept = match args.reread {
+        true => reread(&app, &stop, as_json).await,
+        false => work(&app, args, &stop, as_json).await,
+    };
     app.close().await;
     swept
 }
@@ -60,7 +79,7 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
 impl Args {
     /// Whether it asks the catalogue alone.
     pub(super) const fn only_lists(&self) -> bool {
-        self.at_risk
+        self.at_risk || (self.dry_run && self.retry.is_wanted())
     }
 
     /// Whether it changes nothing.
@@ -111,6 +130,27 @@ async fn work(app: &Arc<App>, args: &Args, stop: &CancellationToken, as_json: bo
     let is_true = summary.drift.as_ref().is_some_and(|drift| !drift.stopped);
     let is_whole = summary.round.unfinished.is_empty() && is_true && !summary.stopped;
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Reads again what was not understood. What is understood is due; a running node
+/// fills it, or the next sweep.
+async fn reread(app: &App, stop: &CancellationToken, as_json: bool) -> anyhow::Result<ExitCode> {
+    let report = tokio::select! {
+        report = app.sweep.reread() => report?,
+        () = stop.cancelled() => return Ok(ExitCode::FAILURE),
+    };
+    if as_json {
+        output::json(&report)?;
+    } else {
+        let RereadReport { looked_at, understood, clips, unreadable, erased, refused } = report;
+        output::line(format!(
+            "read {} again: {understood} understood with {}, {unreadable} still not, {erased} erased before, {refused} \
+             refused",
+            output::count(looked_at, "result"),
+            output::count(clips, "new clip")
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// One round, and the look for drift.

@@ -48,7 +48,8 @@ impl Summary {
 
     /// Whether there was nothing to do, and nothing to say of it.
     fn is_nothing(&self) -> bool {
-        let sweep::Report { polls, risk, retention, tombstones, partings, expired, budgets, unfinished } = &self.round;
+        let sweep::Report { polls, risk, retention, tombstones, partings, expired, budgets, allowed, unfinished } =
+            &self.round;
         let done = self.stored + self.lost + self.rejected + self.later + polls.asked + polls.unasked + risk.at_risk;
         let removed = retention.deleted + tombstones.removed + tombstones.failed + partings.parted + partings.failed;
         let is_well = |drift: &DriftReport| {
@@ -57,7 +58,7 @@ impl Summary {
             missing + wrong_size + orphans + found_again + leftovers + uploads + left + failed == 0 && !drift.stopped
         };
         let expired = expired.events + expired.history + expired.usage;
-        done + removed + expired + budgets.exceeded == 0
+        done + removed + expired + budgets.exceeded + allowed == 0
             && unfinished.is_empty()
             && !self.stopped
             && self.drift.as_ref().is_some_and(is_well)
@@ -90,7 +91,7 @@ impl Summary {
     }
 
     fn print_round(&self) {
-        let sweep::Report { polls, risk, retention, tombstones, partings, expired, budgets, .. } = &self.round;
+        let sweep::Report { polls, risk, retention, tombstones, partings, expired, budgets, allowed, .. } = &self.round;
         let mut asked = format!(
             "generations  {} asked for: {} completed, {} failed, {} given up, {} running, {} put off",
             polls.asked, polls.completed, polls.failed, polls.given_up, polls.running, polls.later
@@ -117,6 +118,10 @@ impl Summary {
                 output::count(expired.history, "line"),
                 output::count(expired.usage, "hour")
             ));
+        }
+        if *allowed > 0 {
+            let allowed = output::count(*allowed, "clip");
+            output::line(format!("allowed      {allowed} tried again, as their sources may be asked now"));
         }
         if budgets.exceeded > 0 {
             let exceeded = output::count(budgets.exceeded, "budget");

@@ -1,12 +1,31 @@
-//! The source's bytes into the local copy: in pieces over a few connections
-//! where the source allows, in one stream where not; resumed after a drop,
-//! started over when the source became another version, never spliced from two.
+//! The source's bytes into the local copy.
+//!
+//! The first request is a plain one for all of it, and its answer is read on
+//! until the rest comes otherwise. So a URL that works once is enough, and so is
+//! a source that refuses ranges. Where the source says that it has pieces, what
+//! viewers wait for is asked for beside it, and the half of a long rest, too.
+//! What breaks off is gone on with by a range of the same version; where that
+//! is refused, by another plain request. Bytes of two versions are never
+//! spliced: a version that cannot be gone on with is started over.
+//!
+//! - `ask` gets the answer that is read on: the ladder.
+//! - `flight` reads it, and asks for pieces beside it while the source allows.
+//! - `flow` is one request that is on its way.
+//! - `show` tells viewers what there will be.
 
-mod pieces;
+mod ask;
+mod flight;
+mod flow;
 mod show;
-mod stream;
 
-use std::{sync::Arc, task::Poll, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
 
 use clipkeep_core::{
     backoff,
@@ -16,30 +35,21 @@ use clipkeep_core::{
 };
 use tokio::time::Instant;
 
+use self::flight::Flown;
 use super::{
     Inner,
     attempt::Ongoing,
-    local::{LocalCopy, Opened, Writer},
+    local::{LocalCopy, Writer},
     task::FillError,
 };
-use crate::{
-    catalog::Claim,
-    source::{Piece, SourceError, SourceResponse},
-};
+use crate::{catalog::Claim, source::SourceError};
 
 /// Requests in a row that may bring no byte before the attempt gives up.
 const FRUITLESS: u32 = 3;
 /// Versions in a row before the attempt gives up on a source that keeps changing.
 const VERSIONS: u32 = 3;
-/// How much is asked for in a version's first requests.
-const FIRST_PIECE: u64 = 512 * 1024;
-/// The least and the most that is asked for in one request.
-const PIECE: std::ops::RangeInclusive<u64> = 256 * 1024..=4 * 1024 * 1024;
-/// How long a request should take: as long as a viewer may have to wait whose
-/// bytes are at its end.
-const PIECE_TIME: Duration = Duration::from_millis(250);
-/// What is there is made to survive a kill after so many new bytes.
-const PERSIST: u64 = 8 * 1024 * 1024;
+/// So many pieces that came show that the URL can be asked again and again.
+const PROVEN: u32 = 3;
 
 /// One fill's download.
 struct Fetch<'a> {
@@ -47,85 +57,91 @@ struct Fetch<'a> {
     ongoing: &'a Ongoing,
     claim: &'a Claim,
     copy: &'a Arc<LocalCopy>,
+    /// What is asked for: the clip's source, or a signed twin of it.
+    url: SourceUrl,
     host: String,
     /// The epoch of the version that is copied.
     epoch: i64,
     versions: u32,
     fruitless: u32,
+    /// Whether an answer of another length was passed over already.
+    doubted: bool,
+    /// How many pieces were answered.
+    pieces: AtomicU32,
 }
 
 /// Brings all of the source into the copy.
 pub(super) async fn fetch(inner: &Inner, ongoing: &Ongoing, copy: &Arc<LocalCopy>) -> Result<(), FillError> {
     let claim = &ongoing.claim;
+    // What an earlier attempt left came in pieces, and no more than what lacks is asked for.
+    let is_resumed = copy.opened().is_some_and(|opened| opened.ranges);
     let mut fetch = Fetch {
         inner,
         ongoing,
         claim,
         copy,
+        url: claim.clip.source_url.clone(),
         host: host_of(&claim.clip.source_url),
         epoch: claim.clip.epoch,
         versions: 0,
         fruitless: 0,
+        doubted: false,
+        pieces: AtomicU32::new(if is_resumed { PROVEN } else { 0 }),
     };
     loop {
-        let before = copy.sum();
-        let error = match fetch.go_on().await {
-            Ok(()) => return Ok(()),
-            Err(FillError::Source(error)) => error,
-            Err(error) => return Err(error),
+        let mut show = std::pin::pin!(show::follow(inner, claim, copy));
+        let failed = tokio::select! {
+            all = fetch.all() => {
+                let total = all?;
+                tokio::select! {
+                    // Whoever waits for a copy that is complete waits for no end.
+                    () = copy.until_shown() => return Ok(copy.complete(total).await?),
+                    failed = show => failed,
+                }
+            }
+            failed = &mut show => failed,
         };
-        fetch.failed(error, copy.sum() > before).await?;
+        match failed {
+            FillError::Source(error) => fetch.failed(error, false).await?,
+            error => return Err(error),
+        }
     }
 }
 
 impl Fetch<'_> {
+    /// Brings all of it, whatever fails for now; answers how much that is.
+    async fn all(&mut self) -> Result<u64, FillError> {
+        loop {
+            let before = self.copy.sum();
+            let error = match self.go_on().await {
+                Ok(total) => return Ok(total),
+                Err(FillError::Source(error)) => error,
+                Err(error) => return Err(error),
+            };
+            self.failed(error, self.copy.sum() > before).await?;
+        }
+    }
+
     /// Goes on from where the copy is, to the end or to the next failure.
-    async fn go_on(&mut self) -> Result<(), FillError> {
-        match self.copy.opened() {
-            Some(opened) if opened.ranges => self.pieces(&opened, None).await,
-            Some(opened) => self.stream(Some(&opened.version)).await,
-            None => self.begin().await,
-        }
-    }
-
-    /// The first request of a version asks for a first piece: the answer tells
-    /// whether the source has pieces to give.
-    async fn begin(&mut self) -> Result<(), FillError> {
-        let first = Piece { from: 0, to: Some(FIRST_PIECE), if_range: None };
-        let permit = self.inner.caps.acquire(&self.host).await;
-        let answer = match self.ask(Some(&first)).await {
-            // No such range, or no total: it may still have a whole to give.
-            Err(error) if error.verdict() == Verdict::Changed => None,
-            answer => Some(answer?),
-        };
-        if let Some(answer) = answer {
-            if answer.is_part && answer.total.is_some() && answer.version.if_range().is_some() {
-                let opened = self.open(&answer, true).await?;
-                return self.pieces(&opened, Some((answer, permit))).await;
+    async fn go_on(&mut self) -> Result<u64, FillError> {
+        loop {
+            let (before, rung) = (self.copy.sum(), self.copy.rung());
+            let (main, opened) = self.main().await?;
+            match self.fly(&opened, main).await? {
+                Flown::All => {
+                    return Ok(opened.total.unwrap_or_else(|| self.copy.len()));
+                }
+                Flown::Part(error) if self.copy.sum() <= before && self.copy.rung() == rung => {
+                    return Err(error.unwrap_or_else(SourceError::late).into());
+                }
+                Flown::Part(_) => {}
             }
-            if !answer.is_part || answer.total.is_some_and(|total| total <= FIRST_PIECE) {
-                let opened = self.open(&answer, false).await?;
-                self.show(&opened).await?;
-                return self.pour(answer).await;
-            }
-            // It gives pieces, but cannot prove that two are of one version.
         }
-        drop(permit);
-        self.stream(None).await
     }
 
-    async fn ask(&self, piece: Option<&Piece>) -> Result<SourceResponse, SourceError> {
-        self.inner.parts.source.get(&self.claim.clip.source_url, piece).await
-    }
-
-    /// Readies the copy for what there will be.
-    async fn open(&self, answer: &SourceResponse, ranges: bool) -> Result<Opened, FillError> {
-        if answer.total.is_some_and(|total| total > self.inner.parts.settings.max_clip_size) {
-            return Err(self.too_large());
-        }
-        let opened = Opened { epoch: self.epoch, version: answer.version.clone(), total: answer.total, ranges };
-        self.copy.open(opened.clone()).await?;
-        Ok(opened)
+    /// Whether the URL was answered often enough to be asked as often as need be.
+    fn is_proven(&self) -> bool {
+        self.pieces.load(Ordering::Relaxed) >= PROVEN
     }
 
     fn too_large(&self) -> FillError {
@@ -162,16 +178,21 @@ impl Fetch<'_> {
         }
     }
 
-    /// The source is another version now: a new epoch, durable first, then an
-    /// empty copy. What was read of the old version is not served any more.
+    /// The source is another version now: what was read of the old one is not
+    /// served any more, and the new one has an epoch of its own, which is durable
+    /// before the copy is opened for it.
     async fn start_over(&mut self, error: SourceError) -> Result<(), FillError> {
+        self.copy.reset().await?;
+        self.raise_epoch(error).await
+    }
+
+    async fn raise_epoch(&mut self, error: SourceError) -> Result<(), FillError> {
         self.versions += 1;
         if self.versions >= VERSIONS {
             return Err(error.into());
         }
         let parts = &self.inner.parts;
         self.epoch = parts.catalog.raise_epoch(&self.claim.lease, parts.clock.now(), Why::Changed.as_str()).await?;
-        self.copy.reset().await?;
         Ok(())
     }
 }

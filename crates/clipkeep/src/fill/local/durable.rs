@@ -15,7 +15,7 @@ use std::{
     },
 };
 
-use clipkeep_core::{id::ClipKey, version::SourceVersion};
+use clipkeep_core::{id::ClipKey, ladder::Rung, version::SourceVersion};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -38,6 +38,9 @@ pub struct Kept {
     etag: Option<String>,
     last_modified: Option<String>,
     total: u64,
+    /// How much the source takes.
+    #[serde(default)]
+    pub(super) rung: Rung,
     /// The bytes that are there.
     pub(super) sums: Vec<Sum>,
 }
@@ -107,6 +110,7 @@ impl LocalCopy {
                 etag: opened.version.etag.clone(),
                 last_modified: opened.version.last_modified.clone(),
                 total,
+                rung: state.rung,
                 sums: state.sums.iter().chain(state.kept.iter()).cloned().collect(),
             };
             (Arc::clone(&state.file), kept)

@@ -10,6 +10,7 @@ mod durable;
 mod plan;
 mod reader;
 mod recall;
+mod rung;
 mod sums;
 mod watched;
 mod whole;
@@ -25,7 +26,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use clipkeep_core::{extents::Extents, version::SourceVersion};
+use clipkeep_core::{extents::Extents, ladder::Rung, version::SourceVersion};
 use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, watch},
@@ -35,7 +36,7 @@ use tokio::{
 use self::{durable::remove_map, sums::Sums, watched::Audience, whole::Phase};
 pub use self::{
     durable::{Kept, kept_clips, left_clips, remove},
-    plan::Need,
+    plan::{Flying, Need},
     reader::{Order, Reader, Shown, Viewer},
     writer::Writer,
 };
@@ -87,6 +88,8 @@ struct State {
     /// How many bytes the map on the disk names.
     saved: u64,
     keep: bool,
+    /// How much the source takes, as far as it was seen.
+    rung: Rung,
 }
 
 /// A copy that grows.
@@ -117,6 +120,7 @@ impl LocalCopy {
     }
 
     fn new(path: PathBuf, file: File, kept: Option<(Kept, Option<Bytes>)>) -> Arc<Self> {
+        let rung = kept.as_ref().map(|(kept, _)| kept.rung).unwrap_or_default();
         let (opened, kept, map) = match kept {
             Some((kept, map)) => (Some(kept.opened()), kept.sums.into_iter().collect(), map),
             None => (None, Sums::default(), None),
@@ -136,6 +140,7 @@ impl LocalCopy {
             next_want: 0,
             saved,
             keep: false,
+            rung,
         };
         Arc::new(Self {
             path,
@@ -221,13 +226,6 @@ impl LocalCopy {
     /// How it is served, once that is on disk.
     pub fn shown(&self) -> Option<Arc<Shown>> {
         self.state.lock().shown.clone()
-    }
-
-    /// The source turned out not to serve pieces after all.
-    pub fn without_ranges(&self) {
-        if let Some(opened) = &mut self.state.lock().opened {
-            opened.ranges = false;
-        }
     }
 
     /// Starts over from nothing, in a new file. Readers of what was there end;

@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use clipkeep_core::extents::Extents;
-
 use super::LocalCopy;
 
 /// How badly bytes are needed that a free connection may bring.
@@ -31,36 +29,71 @@ impl Need {
     }
 }
 
+/// What a request that is on its way will bring.
+#[derive(Clone, Debug)]
+pub struct Flying {
+    /// All of it.
+    pub range: Range<u64>,
+    /// Up to where it will be soon: a viewer who stands still may wait for that.
+    pub soon: u64,
+    /// The same for what costs as much again to ask for: bytes in the midst of
+    /// what it brings.
+    pub in_time: u64,
+}
+
+impl From<Range<u64>> for Flying {
+    /// A request that is short.
+    fn from(range: Range<u64>) -> Self {
+        Self { soon: range.end, in_time: range.end, range }
+    }
+}
+
 /// A connection's worth: less is not asked for if more is missing.
 const LEAST: u64 = 256 * 1024;
+/// So near to the end little can be brought twice.
+const END: u64 = 32 * 1024;
 
 impl LocalCopy {
     /// The next bytes to ask for, with `flying` on their way already: what a
     /// viewer waits for, then what is in viewers' windows, then what is missing
-    /// first; as far down as `need` goes. At most `most` bytes.
-    pub fn plan(&self, flying: &Extents, need: Need, most: u64) -> Option<Range<u64>> {
+    /// first; as far down as `need` goes. At most `most` bytes, and how badly
+    /// they are needed.
+    pub fn plan(&self, flying: &[Flying], need: Need, most: u64) -> Option<(Range<u64>, Need)> {
         let state = self.state.lock();
         let total = state.opened.as_ref()?.total?;
-        let mut there = state.have.clone();
-        flying.ranges().iter().for_each(|range| there.insert(range.clone()));
+        let (mut soon, mut in_time) = (state.have.clone(), state.have.clone());
+        flying.iter().for_each(|flying| soon.insert(flying.range.start..flying.soon));
+        flying.iter().for_each(|flying| in_time.insert(flying.range.start..flying.in_time));
         let wants = || state.wants.values().map(|want| want.start.min(total)..want.end.min(total));
-        let waited = wants().find(|want| !want.is_empty() && there.end_from(want.start) == want.start);
-        if let Some(want) = waited {
+        let is_waited = |want: &Range<u64>| {
+            let is_at_the_end = total - want.start <= (total / 64).max(END);
+            let there = if is_at_the_end { &soon } else { &in_time };
+            !want.is_empty() && there.end_from(want.start) == want.start
+        };
+        if let Some(want) = wants().find(is_waited) {
             // Soon there, so that the next one who waits has not long to wait.
             let end = want.start + if need == Need::Waited { LEAST.min(most) } else { most };
-            return there.gap(want.start..end.min(want.end.max(want.start + LEAST)).min(total));
+            let gap = soon.gap(want.start..end.min(want.end.max(want.start + LEAST)).min(total));
+            return gap.map(|gap| (gap, Need::Waited));
         }
         if need == Need::Waited {
             return None;
         }
-        if let Some(gap) = wants().find_map(|want| there.gap(want)) {
+        // Who reads along with a long answer gets from it what follows.
+        let ahead = |want: &Range<u64>| {
+            let along = |flying: &&Flying| (flying.range.start..=flying.in_time).contains(&want.start);
+            flying.iter().filter(along).map(|flying| flying.range.end).fold(want.start, u64::max)
+        };
+        if let Some(gap) = wants().find_map(|want| in_time.gap(ahead(&want)..want.end)) {
             let end = gap.end.max(gap.start + LEAST).min(gap.start + most);
-            return there.gap(gap.start..end.min(total));
+            return in_time.gap(gap.start..end.min(total)).map(|gap| (gap, Need::Wanted));
         }
         if need == Need::Wanted {
             return None;
         }
-        let gap = there.gap(0..total)?;
-        Some(gap.start..gap.end.min(gap.start + most))
+        let mut coming = state.have.clone();
+        flying.iter().for_each(|flying| coming.insert(flying.range.clone()));
+        let gap = coming.gap(0..total)?;
+        Some((gap.start..gap.end.min(gap.start + most), Need::Missing))
     }
 }

@@ -53,24 +53,41 @@ async fn a_complete_copy_answers_its_length_and_nothing_more() {
 async fn case_11_a_viewer_ahead_of_the_download_is_served_first() {
     let (_dir, copy) = fresh().await;
     copy.open(opened(Some(100 << 20))).await.unwrap();
-    let none = Extents::default();
-    assert_eq!(copy.plan(&none, Need::Missing, 4 << 20), Some(0..4 << 20));
-    assert_eq!(copy.plan(&none, Need::Wanted, 4 << 20), None);
+    let plan = |flying: Vec<Range<u64>>, need| {
+        let flying: Vec<Flying> = flying.into_iter().map(Flying::from).collect();
+        copy.plan(&flying, need, 4 << 20).map(|(range, _)| range)
+    };
+    assert_eq!(plan(vec![], Need::Missing), Some(0..4 << 20));
+    assert_eq!(plan(vec![], Need::Wanted), None);
     let mut viewer = copy.viewer();
     let at = 90 << 20;
     let seeking = tokio::spawn(async move { viewer.next(at..at + 4).await });
     copy.wanted().await;
     let wanted = at..at + 256 * 1024;
-    assert_eq!(copy.plan(&none, Need::Missing, 4 << 20), Some(wanted.clone()));
-    assert_eq!(
-        copy.plan(&[wanted].into_iter().collect(), Need::Missing, 4 << 20),
-        Some(0..4 << 20),
-        "it is on its way"
-    );
-    assert_eq!(copy.plan(&none, Need::Waited, 4 << 20), Some(at..at + 256 * 1024));
+    assert_eq!(plan(vec![], Need::Missing), Some(wanted.clone()));
+    assert_eq!(plan(vec![wanted], Need::Missing), Some(0..4 << 20), "it is on its way");
+    assert_eq!(plan(vec![], Need::Waited), Some(at..at + 256 * 1024));
+    // An answer that will be there some day is no reason to let him wait.
+    let long = Flying { range: 0..100 << 20, soon: 1 << 20, in_time: 1 << 20 };
+    assert_eq!(copy.plan(&[long], Need::Waited, 4 << 20), Some((at..at + 256 * 1024, Need::Waited)));
     put(&copy, at, b"abcdef").await;
     assert_eq!(seeking.await.unwrap().unwrap(), "abcd");
-    assert_eq!(copy.plan(&none, Need::Wanted, 4 << 20), None, "a viewer who left wants nothing");
+    assert_eq!(plan(vec![], Need::Wanted), None, "a viewer who left wants nothing");
+}
+
+#[tokio::test]
+async fn who_reads_along_with_a_long_answer_gets_what_follows_from_it() {
+    let (_dir, copy) = fresh().await;
+    copy.open(opened(Some(100 << 20))).await.unwrap();
+    put(&copy, 0, b"abcd").await;
+    let mut viewer = copy.viewer();
+    let reading = tokio::spawn(async move { viewer.next(4..90 << 20).await });
+    copy.wanted().await;
+    let long = Flying { range: 4..100 << 20, soon: 64 << 10, in_time: 64 << 10 };
+    assert_eq!(copy.plan(&[long], Need::Wanted, 4 << 20), None);
+    let half = Flying { range: 4..256 << 10, soon: 64 << 10, in_time: 64 << 10 };
+    assert_eq!(copy.plan(&[half], Need::Wanted, 4 << 20), Some((256 << 10..(512 << 10) + 4, Need::Wanted)));
+    reading.abort();
 }
 
 #[test]
@@ -86,7 +103,10 @@ async fn what_is_planned_is_missing_and_not_on_its_way() {
     let (_dir, copy) = fresh().await;
     copy.open(opened(Some(20))).await.unwrap();
     put(&copy, 4, b"abcd").await;
-    let plan = |flying: &[Range<u64>]| copy.plan(&flying.iter().cloned().collect(), Need::Missing, 6);
+    let plan = |flying: &[Range<u64>]| {
+        let flying: Vec<Flying> = flying.iter().cloned().map(Flying::from).collect();
+        copy.plan(&flying, Need::Missing, 6).map(|(range, _)| range)
+    };
     assert_eq!(plan(&[]), Some(0..4));
     assert_eq!(plan(std::slice::from_ref(&(0..4))), Some(8..14));
     assert_eq!(plan(&[0..4, 8..14]), Some(14..20));
@@ -174,7 +194,7 @@ async fn case_39_a_kept_copy_is_gone_on_with_and_leftovers_are_swept() {
     let copy = LocalCopy::resume(path.clone(), 1).await.unwrap();
     assert_eq!(copy.opened(), Some(opened(Some(9))));
     assert_eq!(copy.viewer().next(3..9).await.unwrap(), "abc");
-    assert_eq!(copy.plan(&Extents::default(), Need::Missing, 9), Some(0..3));
+    assert_eq!(copy.plan(&[], Need::Missing, 9), Some((0..3, Need::Missing)));
     drop(copy);
     assert_eq!(dir.path().read_dir().unwrap().count(), 0);
 }

@@ -38,6 +38,11 @@ impl Writer {
         self.at + self.batch.len() as u64
     }
 
+    /// Up to where readers have it.
+    pub const fn landed(&self) -> u64 {
+        self.at
+    }
+
     /// Whether bytes wait that nobody can read yet.
     pub const fn is_behind(&self) -> bool {
         !self.batch.is_empty()

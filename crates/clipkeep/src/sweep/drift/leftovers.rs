@@ -1,13 +1,21 @@
 //! What was begun and never ended: uploads, and half-filled files on this node.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use clipkeep_core::{generation::Clip, state::ClipState};
+use clipkeep_core::{
+    generation::Clip,
+    id::{Provider, RequestId},
+    secret::SourceUrl,
+    state::ClipState,
+};
 use futures_util::TryStreamExt;
 use tokio::task::spawn_blocking;
 
 use super::{Drift, DriftReport, PAGE, Result, is_ours};
-use crate::fill::local;
+use crate::{
+    fill::{inline_name, local},
+    store::Listed,
+};
 
 impl Drift<'_> {
     /// Aborts old uploads under the names of clips that nobody fills.
@@ -36,6 +44,33 @@ impl Drift<'_> {
                     }
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Removes outputs that came as data and that no clip waits for: whoever told
+    /// of them was killed before that was recorded, or their fill before it removed
+    /// them; or their clip was deleted.
+    pub(super) async fn inlines(&self, report: &mut DriftReport) -> Result<()> {
+        let kept = self.store.inlines().await?;
+        if kept.is_empty() {
+            return Ok(());
+        }
+        let waiting = self.catalog.inlines().await?;
+        let name = |(provider, request_id, source): &(Provider, RequestId, String)| {
+            let source = SourceUrl::new(source.as_str());
+            source.inline_sha256().map(|sha256| inline_name(provider, request_id, sha256))
+        };
+        let waited_for: HashSet<String> = waiting.iter().filter_map(name).collect();
+        let now = self.clock.now();
+        let is_left = |object: &&Listed| {
+            now.since(object.modified) >= self.settings.orphan_age && !waited_for.contains(&object.name)
+        };
+        for object in kept.iter().filter(is_left) {
+            if !self.settings.look_only {
+                self.store.delete_inline(&object.name).await?;
+            }
+            report.leftovers += 1;
         }
         Ok(())
     }

@@ -151,6 +151,7 @@ impl Drift<'_> {
             self.objects(&mut report).await?;
         }
         self.uploads(&mut report).await?;
+        self.inlines(&mut report).await?;
         if !self.settings.look_only {
             self.copies(&mut report).await?;
         }

@@ -135,6 +135,7 @@ impl Drift<'_> {
             facts: Facts::default(),
             hearsay: Hearsay::default(),
             clips: vec![clip],
+            unread: None,
             received_at: self.clock.now(),
             created_at: None,
             by: Bringer::Store,

@@ -74,7 +74,8 @@ pub(crate) struct HistoryList {
 pub(crate) struct FillStarted {
     /// The clip.
     key: String,
-    /// `started` (or joined), or `nothing_to_do` (stored, or over).
+    /// `started` (or joined), `restarted` (it was lost or rejected, and is tried
+    /// again from its source), or `nothing_to_do` (stored, or deleted).
     fill: &'static str,
 }
 
@@ -143,7 +144,9 @@ pub(crate) async fn get_history(
     Ok(Json(HistoryList { history: entries.into_iter().map(HistoryRow::from).collect() }))
 }
 
-/// Starts a clip's fill now, whatever its policy, or joins the running one.
+/// Starts a clip's fill now, whatever its policy, or joins the running one. A clip
+/// that is lost or rejected is tried again from its source, as if for the first
+/// time.
 #[utoipa::path(post, path = "/api/v1/clips/{key}/fill", tag = "clips", params(("key" = String, Path, description = "The clip's key")),
     security(("token" = [])),
     responses((status = 202, body = FillStarted), (status = 401, description = "No valid token"), (status = 404, description = "No such clip")))]
@@ -153,11 +156,18 @@ pub(crate) async fn fill_clip(
     Path(key): Path<String>,
 ) -> Result<(StatusCode, Json<FillStarted>), ApiError> {
     let Clip { key, state, .. } = clip_for(&caller, &app, &key).await?;
-    let open = matches!(state, ClipState::Waiting | ClipState::Filling);
-    if open {
+    let fill = match state {
+        ClipState::Waiting | ClipState::Filling => "started",
+        ClipState::Stored | ClipState::Deleted => "nothing_to_do",
+        ClipState::Lost | ClipState::Rejected => {
+            let back = app.catalog.requeue(std::slice::from_ref(&key), app.clock.now(), "by request", true).await?;
+            // Somebody else was faster: by hand, by news, or by its deletion.
+            if back.is_empty() { "started" } else { "restarted" }
+        }
+    };
+    if fill != "nothing_to_do" {
         app.engine.join(&key);
     }
-    let fill = if open { "started" } else { "nothing_to_do" };
     Ok((StatusCode::ACCEPTED, Json(FillStarted { key: key.into(), fill })))
 }
 

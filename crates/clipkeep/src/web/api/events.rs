@@ -49,7 +49,7 @@ pub(crate) struct EventQuery {
 }
 
 /// Streams what happens: `clip.stored`, `clip.lost`, `clip.rejected`,
-/// `clip.at_risk`, `clip.deleted`, `generation.failed`, `budget.exceeded`. A client that comes
+/// `clip.at_risk`, `clip.deleted`, `generation.failed`, `generation.unreadable`, `budget.exceeded`. A client that comes
 /// again with `Last-Event-ID` misses nothing; without it the stream starts now.
 #[utoipa::path(get, path = "/api/v1/events", tag = "events", params(EventQuery,
     ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was seen")),

@@ -11,6 +11,7 @@ use clipkeep_core::{
     media_type::MediaType,
     problem::Code,
     secret::SourceUrl,
+    seed::Seed,
     state::GenerationStatus,
 };
 use data_encoding::HEXLOWER;
@@ -21,7 +22,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{
-    model::{ClipRow, GenerationRow},
+    model::{ClipRow, GenerationRow, UnreadInfo},
     submit::{self, FalOptions, Wanted},
 };
 use crate::{
@@ -58,7 +59,8 @@ pub(crate) struct RegisterRequest {
     /// fields are not given.
     input: Option<Value>,
     /// The seed.
-    seed: Option<i64>,
+    #[schema(schema_with = crate::rows::seed_schema)]
+    seed: Option<Seed>,
     /// Whether its clips may be fetched without a signature.
     public: Option<bool>,
     /// Whether the provider writes its clip straight into our store, under the
@@ -165,6 +167,7 @@ fn adopting(registration: Registration, ending: &str) -> Result<HookRecord, ApiE
         facts,
         hearsay: Hearsay::default(),
         clips: vec![clip],
+        unread: None,
         received_at: at,
         created_at: None,
         by: Bringer::Store,
@@ -198,7 +201,13 @@ async fn with_clips(caller: &Caller, app: &AppState, generation: Generation) -> 
     clips.retain(|clip| clip.provider == generation.provider && caller.sees_clip(clip));
     clips.sort_by_key(|clip| clip.index);
     let clips = clips.into_iter().map(|clip| ClipRow::seen_by(caller, clip, &app.final_urls)).collect();
-    Ok(GenerationRow::new(generation, clips, &app.final_urls))
+    let unread = match generation.status {
+        GenerationStatus::Unreadable => app.catalog.unread(&generation.provider, &generation.request_id).await?,
+        _ => None,
+    };
+    let unreadable =
+        unread.map(|(row, payload)| UnreadInfo::new(row, payload.as_deref().filter(|_| *caller == Caller::Admin)));
+    Ok(GenerationRow { unreadable, ..GenerationRow::new(generation, clips, &app.final_urls) })
 }
 
 impl RegisterRequest {
@@ -249,7 +258,7 @@ impl RegisterRequest {
         };
         let told = HookQuery::of(take).map_err(|error| bad(error.name, &error.problem))?.facts();
         Ok(Facts {
-            seed: self.seed.or_else(|| of_input("seed").and_then(Value::as_i64)),
+            seed: self.seed.or_else(|| of_input("seed").and_then(|seed| Seed::of_json(&seed.as_number()?.to_string()))),
             public: self.public,
             input: self.input.map(Into::into),
             ..told

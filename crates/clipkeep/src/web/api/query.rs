@@ -1,6 +1,6 @@
 //! Reading list queries: filters, limit, cursor.
 
-use clipkeep_core::{problem::Code, prompt::prompt_hash, time::Timestamp, usage::Moment};
+use clipkeep_core::{problem::Code, prompt::prompt_hash, seed::Seed, time::Timestamp, usage::Moment};
 use data_encoding::BASE64URL_NOPAD;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -36,7 +36,8 @@ pub(crate) struct ClipQuery {
     #[param(value_type = Option<crate::schemas::ClipState>)]
     pub(crate) state: Option<String>,
     /// Made with this seed.
-    pub(crate) seed: Option<i64>,
+    #[param(value_type = Option<String>, pattern = "^-?[0-9]{1,20}$")]
+    pub(crate) seed: Option<Seed>,
     /// Whose bytes carry a C2PA manifest (`true`), or were looked at and do not
     /// (`false`).
     pub(crate) c2pa: Option<bool>,

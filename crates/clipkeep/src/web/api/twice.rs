@@ -4,7 +4,7 @@ use axum::{
     Json,
     extract::{Query, State, rejection::QueryRejection},
 };
-use clipkeep_core::{id::Tenant, problem::Code, time::Timestamp};
+use clipkeep_core::{id::Tenant, problem::Code, seed::Seed, time::Timestamp};
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -42,7 +42,8 @@ pub(crate) struct RepeatClipRow {
     /// Lower-case hex SHA-256 of the prompt after NFC and trimming.
     prompt_hash: Option<String>,
     /// The seed.
-    seed: Option<i64>,
+    #[schema(schema_with = crate::rows::seed_schema)]
+    seed: Option<Seed>,
     /// When clipkeep first heard of it.
     #[schema(format = DateTime)]
     created_at: String,

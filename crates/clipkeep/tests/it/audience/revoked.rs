@@ -28,7 +28,7 @@ fn at(t: &TestApp, url: &str) -> String {
 async fn soon(url: &str, expected: u16) {
     let began = Instant::now();
     while status(url).await != expected {
-        assert!(began.elapsed() < Duration::from_secs(10), "{url} is still not {expected}");
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE, "{url} is still not {expected}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

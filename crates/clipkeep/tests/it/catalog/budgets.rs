@@ -52,7 +52,7 @@ async fn told(catalog: &dyn Catalog, count: usize) -> Vec<(Position, Event)> {
     let began = tokio::time::Instant::now();
     loop {
         let events = catalog.events(Position { tx: i64::MIN, id: i64::MIN }, 1000).await.unwrap();
-        if events.len() >= count || began.elapsed() > Duration::from_secs(30) {
+        if events.len() >= count || began.elapsed() > crate::support::eventually::PATIENCE {
             return events;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -33,7 +33,7 @@ pub(super) async fn read(catalog: &dyn Catalog, after: Position, count: usize) -
             assert_eq!(events.len(), count);
             return events;
         }
-        assert!(began.elapsed() < Duration::from_secs(20), "{events:?}");
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE, "{events:?}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -74,7 +74,7 @@ async fn case_42_half_of_each_goes_to_the_backlog_by_urgency(bed: Bed) {
     let names = |claims: Vec<(String, bool)>| claims.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
     // The newest first, the most urgent of the backlog.
     assert_eq!(names(claim(&*catalog, now, Quota::halves(4)).await), ["old0", "old1", "fresh8", "fresh9"]);
-    let one_of_backlog = Quota { limit: 1, fresh: 0, backlog: 1 };
+    let one_of_backlog = Quota { limit: 1, fresh: 0, backlog: 1, suspects: 0 };
     assert_eq!(names(claim(&*catalog, now, one_of_backlog).await), ["old2"]);
     assert_eq!(names(claim(&*catalog, now, Quota::halves(1)).await), ["fresh7"]);
     // Who is fresh for a minute without being claimed is backlog, too.
@@ -89,7 +89,7 @@ async fn what_one_sort_leaves_goes_to_the_other(bed: Bed) {
     backlog(&bed, 3).await;
     let fresh = |n: u32| HookRecord { received_at: at(HOUR), ..hook(&format!("fresh{n}")) };
     catalog.record_hooks(&(0..5).map(fresh).collect::<Vec<_>>()).await.unwrap();
-    let claimed = claim(&*catalog, at(HOUR), Quota { limit: 8, fresh: 1, backlog: 8 }).await;
+    let claimed = claim(&*catalog, at(HOUR), Quota { limit: 8, fresh: 1, backlog: 8, suspects: 0 }).await;
     assert_eq!((claimed.len(), claimed.iter().filter(|(_, backlog)| *backlog).count()), (8, 3));
     assert!(claim(&*catalog, at(HOUR), Quota::halves(8)).await.is_empty());
 }
@@ -99,7 +99,7 @@ async fn a_backlog_without_slots_holds_up_nobody(bed: Bed) {
     backlog(&bed, 30).await;
     let fresh = HookRecord { received_at: at(HOUR), ..hook("fresh") };
     catalog.record_hooks(&[fresh]).await.unwrap();
-    let full = Quota { limit: 8, fresh: 4, backlog: 0 };
+    let full = Quota { limit: 8, fresh: 4, backlog: 0, suspects: 0 };
     assert_eq!(claim(&*catalog, at(HOUR), full).await, [("fresh".to_owned(), false)]);
     assert!(claim(&*catalog, at(HOUR), full).await.is_empty());
     assert_eq!(claim(&*catalog, at(HOUR), Quota { backlog: 2, ..full }).await.len(), 2);
@@ -128,7 +128,7 @@ async fn the_outlook_tells_what_is_due_by_urgency(bed: Bed) {
     fresh.clips[0].source_expires_at = Some(at(2));
     catalog.record_hooks(&[deferred, fresh]).await.unwrap();
     let now = at(30 * HOUR);
-    claim(&*catalog, now, Quota { limit: 1, fresh: 0, backlog: 1 }).await;
+    claim(&*catalog, now, Quota { limit: 1, fresh: 0, backlog: 1, suspects: 0 }).await;
     let first = catalog.most_urgent(now, 3).await.unwrap();
     let keys: Vec<_> = first.iter().map(|clip| clip.request_id.as_str()).collect();
     // The claim took the deferred one, or what was the most urgent of those it had seen.

@@ -59,8 +59,8 @@ async fn h02_a_duplicate_tells_nothing_whatever_its_query(bed: Bed) {
 
 async fn h02_the_delivery_that_ends_a_generation_tells_what_its_query_tells(bed: Bed) {
     let catalog = bed.open().await;
-    catalog.register(&registration("known", Facts { seed: Some(7), ..Facts::default() })).await.unwrap();
-    for (request_id, seed) in [("known", Some(7)), ("new", None)] {
+    catalog.register(&registration("known", Facts { seed: Some(7_u64.into()), ..Facts::default() })).await.unwrap();
+    for (request_id, seed) in [("known", Some(7_u64.into())), ("new", None)] {
         catalog.record_hooks(&[heard(hook(request_id), saying("acme", true))]).await.unwrap();
         let row = clip(&*catalog, request_id).await;
         assert_eq!((row.facts, row.policy), (Facts { seed, ..saying("acme", true) }, Policy::OnDemand));

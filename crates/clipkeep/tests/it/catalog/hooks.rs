@@ -47,7 +47,7 @@ async fn a_webhook_becomes_a_generation_a_due_clip_and_a_line_of_history(bed: Be
         tenant: Some("acme".parse().unwrap()),
         policy: None,
         input: Some(json!({"prompt": "a fox", "n": 1.5}).into()),
-        seed: Some(i64::MAX),
+        seed: Some(i64::MAX.into()),
         public: Some(true),
     };
     webhook.clips[0].source_expires_at = Some(at(HOUR));
@@ -94,8 +94,8 @@ async fn case_29_duplicates_in_one_batch_are_one_clip(bed: Bed) {
 async fn case_30_facts_merge_whichever_came_first(bed: Bed) {
     let catalog = bed.open().await;
     let told = Facts { model: Some("m".into()), tenant: Some("t".parse().unwrap()), ..Facts::default() };
-    let delivered = Facts { seed: Some(7), ..Facts::default() };
-    let both = Facts { seed: Some(7), ..told.clone() };
+    let delivered = Facts { seed: Some(7_i64.into()), ..Facts::default() };
+    let both = Facts { seed: Some(7_i64.into()), ..told.clone() };
     for (request_id, register_first) in [("first", true), ("last", false)] {
         let webhook = [clipkeep_core::generation::HookRecord { facts: delivered.clone(), ..hook(request_id) }];
         if !register_first {
@@ -125,10 +125,10 @@ async fn case_30_facts_merge_whichever_came_first(bed: Bed) {
 async fn case_30_what_was_said_first_stays(bed: Bed) {
     let catalog = bed.open().await;
     let first = Facts { model: Some("m".into()), public: Some(false), ..Facts::default() };
-    let other = Facts { model: Some("n".into()), public: Some(true), seed: Some(1), ..Facts::default() };
+    let other = Facts { model: Some("n".into()), public: Some(true), seed: Some(1_i64.into()), ..Facts::default() };
     catalog.register(&registration("r", first.clone())).await.unwrap();
     let merged = catalog.register(&registration("r", other.clone())).await.unwrap();
-    assert_eq!(merged.facts, Facts { seed: Some(1), ..first });
+    assert_eq!(merged.facts, Facts { seed: Some(1_i64.into()), ..first });
     assert_eq!(catalog.register(&registration("r", other)).await.unwrap(), merged);
 }
 
@@ -158,7 +158,7 @@ async fn a_late_registration_moves_a_fill_that_has_not_started(bed: Bed) {
     }
     assert_eq!(clip(&*catalog, "untouched").await.due_at, None);
     assert_eq!(catalog.next_due().await.unwrap(), Some(at(10)));
-    catalog.renew(&lease, at(20)).await.unwrap();
+    catalog.renew(&lease, at(20), 0).await.unwrap();
     assert_eq!(catalog.next_due().await.unwrap(), Some(at(20)));
 }
 

@@ -18,9 +18,11 @@ mod polls;
 mod positions;
 mod queue;
 mod repeats;
+mod requeue;
 mod revocations;
 mod risk;
 mod schema;
+mod seeds;
 mod sharing;
 mod spans;
 mod stays;
@@ -28,8 +30,10 @@ mod submissions;
 mod taken;
 mod tenants;
 mod tokens;
+mod unreads;
 mod upkeep;
 mod usage;
+mod vanished;
 mod words;
 
 use std::sync::Arc;
@@ -135,6 +139,7 @@ pub(crate) fn hook(request_id: &str) -> HookRecord {
         facts: Facts::default(),
         hearsay: Hearsay::default(),
         clips: vec![new_clip(request_id, 0)],
+        unread: None,
         received_at: at(0),
         created_at: None,
         by: Bringer::Webhook,

@@ -22,7 +22,7 @@ fn single_filters() -> Vec<(ClipFilter, &'static str)> {
         (ClipFilter { prompt_hash: Some("h1".into()), ..none() }, "clips_prompt_hash"),
         (ClipFilter { tenant: Some("t1".parse().unwrap()), ..none() }, "clips_tenant"),
         (ClipFilter { state: Some(ClipState::Waiting), ..none() }, "clips_state"),
-        (ClipFilter { seed: Some(1), ..none() }, "clips_seed"),
+        (ClipFilter { seed: Some(1_i64.into()), ..none() }, "clips_seed"),
         (ClipFilter { c2pa: Some(true), ..none() }, "clips_c2pa"),
         (ClipFilter { created_after: Some(at(10_000)), ..none() }, "clips_created_at"),
         (ClipFilter { created_before: Some(at(10_000)), ..none() }, "clips_created_at"),
@@ -65,6 +65,7 @@ async fn sqlite_picks_by_an_index_that_is_in_order() {
     let three = [Value::Int(1), Value::Int(1), Value::Int(1)];
     let two = &three[..2];
     let walk = [Value::Int(9), Value::Int(1), Value::Text("a".into()), Value::Int(1)];
+    let walk_vanished = [Value::Int(1), Value::Text("n".into()), Value::Int(3), Value::Int(1)];
     let repeats =
         [Value::Int(9), Value::Text("t".into()), Value::Text("x".into()), Value::Int(1), Value::Text("t".into())];
     for (sql, values, index) in [
@@ -72,6 +73,10 @@ async fn sqlite_picks_by_an_index_that_is_in_order() {
         (sqlite::queue::PROMOTE, &three[..], "clips_fresh"),
         (sqlite::queue::NEWEST, &three[..], "clips_fresh"),
         (sqlite::queue::BACKLOG, two, "clips_queued"),
+        (sqlite::queue::SUSPECTS, two, "clips_vanished"),
+        (sqlite::queue::VANISHED_CLIPS, &walk_vanished[..], "clips_vanished"),
+        (sqlite::requeue::REFUSED_ORIGIN, &walk[2..3], "clips_refused"),
+        (sqlite::requeue::REFUSED, &walk[2..], "clips_refused"),
         (sqlite::find::NEXT_DUE, &[], "clips_fresh"),
         (sqlite::find::NEXT_DUE, &[], "clips_deferred"),
         (sqlite::find::NEXT_DUE, &[], "clips_queued"),

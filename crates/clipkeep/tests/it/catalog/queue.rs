@@ -135,7 +135,7 @@ async fn case_41_a_lease_that_ran_out_is_taken_over_and_its_holder_refused(bed: 
     assert!(claims[0].lease.fence > late.fence);
 
     let before = clip(&*catalog, "r").await;
-    assert!(is_lost(&catalog.renew(&late, at(999)).await));
+    assert!(is_lost(&catalog.renew(&late, at(999), 0).await));
     assert!(is_lost(&catalog.seal(&late, &sealed(), at(61)).await));
     assert!(is_lost(&catalog.raise_epoch(&late, at(61), "late").await));
     assert!(is_lost(&catalog.mark_stored(&late, ended(at(61))).await));
@@ -144,7 +144,7 @@ async fn case_41_a_lease_that_ran_out_is_taken_over_and_its_holder_refused(bed: 
     assert!(is_lost(&catalog.mark_lost(&late, ended(at(61)), "late").await));
     assert!(is_lost(&catalog.mark_rejected(&late, ended(at(61)), "late").await));
     assert_eq!(clip(&*catalog, "r").await, before);
-    assert_eq!(story(&*catalog, "r").await, ["received", "claimed", "claimed"]);
+    assert_eq!(story(&*catalog, "r").await, ["received", "claimed", "vanished", "claimed"]);
     catalog.seal(&claims[0].lease, &sealed(), at(62)).await.unwrap();
     catalog.mark_stored(&claims[0].lease, ended(at(62))).await.unwrap();
 }

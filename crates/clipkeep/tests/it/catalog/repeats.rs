@@ -17,7 +17,8 @@ async fn what_came_twice_is_listed_newest_first(bed: Bed) {
         let bytes = Sealed { sha256: format!("{n:064}"), size: 100 + n as u64, ..sealed() };
         for copy in 0..=n {
             let name = format!("{id}{copy}");
-            let facts = Facts { prompt: Some(format!("prompt {name}")), seed: Some(copy as i64), ..Facts::default() };
+            let facts =
+                Facts { prompt: Some(format!("prompt {name}")), seed: Some((copy as i64).into()), ..Facts::default() };
             catalog.record_hooks(&[HookRecord { facts, ..hook(&name) }]).await.unwrap();
             let claim = catalog.claim(&key(&format!("{name}.mp4")), &"n".into(), at(1), LEASE).await.unwrap();
             let lease = claim.unwrap().lease;
@@ -30,7 +31,8 @@ async fn what_came_twice_is_listed_newest_first(bed: Bed) {
     let repeat = &first.repeats[0];
     assert_eq!((repeat.clips, repeat.objects, repeat.size, repeat.saved()), (3, 3, 102, 0));
     assert_eq!((repeat.newest_at, repeat.tenant.clone()), (at(22), None));
-    let told: Vec<_> = repeat.examples.iter().map(|c| (c.key.as_str(), c.prompt.as_deref(), c.seed)).collect();
+    let told: Vec<_> =
+        repeat.examples.iter().map(|c| (c.key.as_str(), c.prompt.as_deref(), c.seed.map(|seed| seed.get()))).collect();
     assert_eq!(told[..2], [("c0.mp4", Some("prompt c0"), Some(0)), ("c1.mp4", Some("prompt c1"), Some(1))]);
     let second = list(first.next.as_ref()).await;
     assert_eq!((second.repeats[0].clips, second.repeats[0].newest_at), (2, at(11)));

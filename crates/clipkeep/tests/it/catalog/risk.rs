@@ -33,7 +33,7 @@ async fn told(catalog: &dyn Catalog, count: usize) -> Vec<String> {
         let events = catalog.events(Position { tx: i64::MIN, id: i64::MIN }, 1000).await.unwrap();
         let at_risk = events.into_iter().filter(|(_, event)| event.kind == EventType::ClipAtRisk);
         let told: Vec<_> = at_risk.map(|(_, event)| event.request_id().unwrap().to_string()).collect();
-        if told.len() >= count || began.elapsed() > Duration::from_secs(30) {
+        if told.len() >= count || began.elapsed() > crate::support::eventually::PATIENCE {
             return told;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

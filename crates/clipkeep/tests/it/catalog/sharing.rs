@@ -230,7 +230,7 @@ async fn told(catalog: &dyn Catalog, count: usize) -> Vec<EventType> {
     let began = std::time::Instant::now();
     loop {
         let events = catalog.events(Position { tx: 0, id: 0 }, 100).await.unwrap();
-        if events.len() >= count || began.elapsed() > Duration::from_secs(20) {
+        if events.len() >= count || began.elapsed() > crate::support::eventually::PATIENCE {
             return events.into_iter().map(|(_, event)| event.kind).collect();
         }
         tokio::task::yield_now().await;

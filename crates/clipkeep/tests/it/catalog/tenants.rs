@@ -109,7 +109,7 @@ async fn told(catalog: &dyn Catalog, start: Position, count: usize) -> Vec<Posit
         if events.len() >= count {
             return events.into_iter().map(|(position, _)| position).collect();
         }
-        assert!(began.elapsed() < std::time::Duration::from_secs(30), "events do not come");
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE, "events do not come");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }

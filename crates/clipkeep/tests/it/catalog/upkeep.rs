@@ -53,7 +53,7 @@ async fn told(catalog: &dyn Catalog, count: usize) -> Vec<(EventType, Option<Str
     let began = std::time::Instant::now();
     loop {
         let events = catalog.events(Position { tx: 0, id: 0 }, 100).await.unwrap();
-        if events.len() >= count || began.elapsed() > Duration::from_secs(20) {
+        if events.len() >= count || began.elapsed() > crate::support::eventually::PATIENCE {
             return events.into_iter().map(|(_, event)| (event.kind, event.detail)).collect();
         }
         tokio::task::yield_now().await;
@@ -88,7 +88,7 @@ async fn a_deletion_takes_the_lease_of_a_fill(bed: Bed) {
     catalog.seal(&lease, &sealed(), at(2)).await.unwrap();
     catalog.delete(&key("r.mp4"), at(3), at(123), "").await.unwrap();
     let refused = [
-        catalog.renew(&lease, at(99)).await,
+        catalog.renew(&lease, at(99), 0).await,
         catalog.seal(&lease, &sealed(), at(4)).await,
         catalog.mark_stored(&lease, ended(at(4))).await,
         catalog.release(&lease, ended(at(4))).await,

@@ -66,7 +66,7 @@ async fn words_find_clips_in_any_order_and_case_and_together_with_every_filter(b
         hook.received_at = at(n as i64);
         hook.facts.tenant = Some(if n % 2 == 0 { "even" } else { "odd" }.parse().unwrap());
         hook.facts.model = Some(format!("m{}", n % 3));
-        hook.facts.seed = Some(n as i64 % 4 - 1);
+        hook.facts.seed = Some((n as i64 % 4 - 1).into());
         hooks.push(hook);
     }
     catalog.record_hooks(&hooks).await.unwrap();
@@ -86,7 +86,7 @@ async fn words_find_clips_in_any_order_and_case_and_together_with_every_filter(b
         (ClipFilter { model: Some("m2".into()), ..fox() }, &["f", "c"]),
         (ClipFilter { model: Some("m2".into()), tenant: Some("even".parse().unwrap()), ..fox() }, &["c"]),
         (ClipFilter { state: Some(ClipState::Stored), ..fox() }, &["b"]),
-        (ClipFilter { seed: Some(-1), ..fox() }, &["a"]),
+        (ClipFilter { seed: Some((-1_i64).into()), ..fox() }, &["a"]),
         (ClipFilter { created_after: Some(at(1)), created_before: Some(at(5)), ..fox() }, &["c", "b"]),
         (ClipFilter { request_id: Some(id("c")), ..fox() }, &["c"]),
         (ClipFilter { request_id: Some(id("d")), ..fox() }, &[]),
@@ -96,7 +96,7 @@ async fn words_find_clips_in_any_order_and_case_and_together_with_every_filter(b
     for (filter, expected) in cases {
         assert_eq!(found(&*catalog, &filter).await, expected, "{filter:?}");
     }
-    let seeded = ClipFilter { seed: Some(0), ..ClipFilter::default() };
+    let seeded = ClipFilter { seed: Some(0_i64.into()), ..ClipFilter::default() };
     assert_eq!(found(&*catalog, &seeded).await, ["f", "b"]);
 }
 
@@ -179,7 +179,11 @@ async fn a_deleted_clip_leaves_no_words_and_the_last_one_no_texts(bed: Bed) {
     assert_eq!(texts().await, (false, false, hash.clone()));
     // No late news brings them back.
     catalog.record_hooks(&[told("r", "a fox")]).await.unwrap();
-    let again = Facts { input: Some(serde_json::json!({"prompt": "a fox"}).into()), seed: Some(7), ..facts("a fox") };
+    let again = Facts {
+        input: Some(serde_json::json!({"prompt": "a fox"}).into()),
+        seed: Some(7_i64.into()),
+        ..facts("a fox")
+    };
     catalog.register(&registration("r", again)).await.unwrap();
     assert_eq!(texts().await, (false, false, hash));
     assert_eq!(found(&*catalog, &words("fox")).await, ["other"]);

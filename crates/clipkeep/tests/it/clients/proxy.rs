@@ -23,7 +23,7 @@ async fn until_over(t: &TestApp, request_id: &str) -> GenerationStatus {
         if matches!(generation.status, GenerationStatus::Completed | GenerationStatus::Failed) {
             return generation.status;
         }
-        assert!(began.elapsed() < Duration::from_secs(60), "{generation:?}");
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE, "{generation:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

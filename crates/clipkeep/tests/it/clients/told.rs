@@ -35,7 +35,7 @@ async fn until_stored(node: &Node, key: &str) -> Value {
         if row["state"] == "stored" {
             return row;
         }
-        assert!(began.elapsed() < Duration::from_secs(60), "{row}");
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE, "{row}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -91,7 +91,7 @@ impl Run {
         let began = tokio::time::Instant::now();
         while !is_time().await {
             assert!(self.child.try_wait().unwrap().is_none(), "it ended before it could be killed");
-            assert!(began.elapsed() < Duration::from_secs(600), "it does not get on");
+            assert!(began.elapsed() < crate::support::eventually::PATIENCE, "it does not get on");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         self.child.kill().unwrap();
@@ -168,6 +168,12 @@ impl Table {
         }
         assert_eq!(summary["lines"], self.lines);
         assert_eq!(summary["ignored_columns"], serde_json::json!(["id"]));
+    }
+
+    /// How often sources that live were asked.
+    fn requests(&self, sim: &Sim) -> usize {
+        let url = |path: &str| format!("{}{path}", sim.media_url());
+        sim.requests().iter().filter(|request| self.sources.contains_key(&url(&request.path))).count()
     }
 
     /// Each source was read once, but for what a kill may have made anew.

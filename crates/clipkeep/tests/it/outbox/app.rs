@@ -226,7 +226,7 @@ async fn operators_list_events_and_replay_what_was_parked() {
         if let Some(one) = parked["parked"].get(0) {
             break one.clone();
         }
-        assert!(began.elapsed() < std::time::Duration::from_secs(20), "{parked}");
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE, "{parked}");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     };
     assert_eq!((&parked["key"], &parked["last_error"]), (&json!("lost.mp4"), &json!("it answered 410")));
@@ -276,7 +276,7 @@ async fn operators_see_what_waits_and_the_doctor_what_was_parked() {
             if let Some(one) = listed[what].get(0) {
                 break one.clone();
             }
-            assert!(began.elapsed() < std::time::Duration::from_secs(20), "{what}: {listed}");
+            assert!(began.elapsed() < crate::support::eventually::PATIENCE, "{what}: {listed}");
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };

@@ -27,7 +27,7 @@ async fn a_node_that_is_killed_between_the_post_and_its_commit_tells_again() {
     receiver.until("told", |got| !got.is_empty()).await;
     let began = tokio::time::Instant::now();
     while !node.is_dead() {
-        assert!(began.elapsed() < Duration::from_secs(10), "it lives");
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE, "it lives");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     receiver.answer(|_| Reply::Status(200));
@@ -66,7 +66,7 @@ async fn case_41_a_node_that_was_suspended_does_not_tell_what_another_told_meanw
     let client = postgres::connect(&database).await;
     let began = tokio::time::Instant::now();
     while client.query_one(written, &[]).await.unwrap().get::<_, i64>(0) == 0 {
-        assert!(began.elapsed() < Duration::from_secs(20), "it is not written down what was told");
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE, "it is not written down what was told");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     signal("-STOP");

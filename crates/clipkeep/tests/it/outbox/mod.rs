@@ -39,7 +39,7 @@ fn quick() -> OutboxSettings {
         pause_base: Duration::from_millis(20),
         pause_max: Duration::from_millis(200),
         poll: Duration::from_millis(10),
-        ..OutboxSettings::new(Duration::from_secs(1), Duration::from_secs(1))
+        ..OutboxSettings::new(Duration::from_secs(4), Duration::from_secs(1))
     }
 }
 
@@ -99,7 +99,7 @@ impl Bed {
         let teller = self.teller("first", url, settings).await;
         let began = tokio::time::Instant::now();
         while !self.is_told().await {
-            assert!(began.elapsed() < Duration::from_secs(10), "nobody tells the endpoint");
+            assert!(began.elapsed() < crate::support::eventually::PATIENCE, "nobody tells the endpoint");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         teller

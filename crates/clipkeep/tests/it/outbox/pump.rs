@@ -5,7 +5,10 @@ use std::time::Duration;
 use clipkeep::{catalog::outbox::Replay, outbox::OutboxSettings};
 
 use super::{Bed, assert_all_in_order, clips, quick};
-use crate::support::receiver::{Got, Receiver, Reply};
+use crate::support::{
+    eventually::eventually,
+    receiver::{Got, Receiver, Reply},
+};
 
 /// An hour of outage, in a second: waits grow beyond the test's patience, so
 /// that it ends only because the endpoint is probed, and what waits is hastened
@@ -23,7 +26,7 @@ async fn an_endpoint_that_was_down_gets_every_event_in_order_per_clip() {
         bed.happen(&clips(12, 5)).await;
         let began = tokio::time::Instant::now();
         while !teller.metrics.render(false).contains("clipkeep_event_deliveries_total{outcome=\"failed\"}") {
-            assert!(began.elapsed() < Duration::from_secs(10), "nothing is tried");
+            assert!(began.elapsed() < crate::support::eventually::PATIENCE, "nothing is tried");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -93,12 +96,12 @@ async fn what_is_not_taken_for_a_day_is_parked_and_told_again_on_demand() {
     let bed = Bed::sqlite().await;
     let receiver = Receiver::start().await;
     receiver.answer(|got| Reply::Status(if got.subject() == "c0.mp4" { 500 } else { 200 }));
-    let day = Duration::from_millis(600);
+    let day = Duration::from_secs(3);
     let teller = bed.first_teller(&receiver.url, OutboxSettings { keep: day, ..quick() }).await;
     bed.happen(&clips(2, 2)).await;
     let began = tokio::time::Instant::now();
     while bed.parked().await.len() < 2 {
-        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", bed.parked().await);
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE, "{:?}", bed.parked().await);
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let parked = bed.parked().await;
@@ -190,9 +193,10 @@ async fn a_replay_from_a_position_tells_all_that_came_after() {
     let name = receiver.url.parse::<clipkeep_core::endpoint::Endpoint>().unwrap().name().to_owned();
     let now = clipkeep_core::time::Clock::now(&clipkeep::clock::SystemClock);
     // It may not have been written down yet that all was told.
-    while bed.catalog.replay(&name, &Replay::After(before), now).await.unwrap() < 3 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    eventually("what was told can be told again", || async {
+        (bed.catalog.replay(&name, &Replay::After(before), now).await.unwrap() >= 3).then_some(())
+    })
+    .await;
     let got = receiver.until("told again", |got| got.len() >= 6).await;
     let ids: std::collections::BTreeSet<_> = got.iter().map(|got| got.header("webhook-id").to_owned()).collect();
     assert_eq!(ids.len(), 3, "an event keeps its id");

@@ -67,7 +67,7 @@ impl Stream {
         let began = tokio::time::Instant::now();
         loop {
             let (kind, data) = self.block().await.expect("the stream ended");
-            assert!(began.elapsed() < Duration::from_secs(20), "no event comes after {}", self.last);
+            assert!(began.elapsed() < crate::support::eventually::PATIENCE, "no event comes after {}", self.last);
             if !kind.is_empty() {
                 return Seen { id: self.last.clone(), kind, data: serde_json::from_str(&data).unwrap() };
             }
@@ -141,7 +141,7 @@ async fn who_may_not_listen_or_asks_for_nonsense_is_told_so_and_streams_are_boun
     drop(open);
     let began = tokio::time::Instant::now();
     while auth(url.clone()).send().await.unwrap().status() != 200 {
-        assert!(began.elapsed() < Duration::from_secs(20), "a place that was left stays taken");
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE, "a place that was left stays taken");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     t.stop().await;

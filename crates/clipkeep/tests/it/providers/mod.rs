@@ -47,7 +47,7 @@ async fn until(t: &TestApp, request_id: &str, status: GenerationStatus) -> Gener
         if let Some(generation) = generation.clone().filter(|generation| generation.status == status) {
             return generation;
         }
-        assert!(began.elapsed() < LONG, "not {status}: {generation:?}");
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE, "not {status}: {generation:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -56,7 +56,7 @@ async fn until(t: &TestApp, request_id: &str, status: GenerationStatus) -> Gener
 async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
     while !holds().await {
-        assert!(began.elapsed() < LONG, "never: {what}");
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE, "never: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

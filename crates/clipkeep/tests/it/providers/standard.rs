@@ -140,6 +140,6 @@ async fn the_official_library_signs_what_is_believed() {
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     assert_eq!(String::from_utf8(out.stdout).unwrap(), "recorded\n");
     let clip = t.until("4b0c1f.mp4", ClipState::Stored).await;
-    assert_eq!((clip.facts.prompt.as_deref(), clip.facts.seed), (Some("a fox"), Some(7)));
+    assert_eq!((clip.facts.prompt.as_deref(), clip.facts.seed), (Some("a fox"), Some(7_i64.into())));
     assert_eq!(t.api("/api/v1/clips/4b0c1f.1.png").await["kind"], "image");
 }

@@ -73,7 +73,10 @@ async fn a_submit_answers_where_its_clip_will_be_and_there_it_is() {
     assert_eq!((&said.body["final_url"], &said.body["final_urls"]), (&json!(final_url), &json!([final_url])));
     let clip = t.until(&format!("{id}.mp4"), ClipState::Stored).await;
     let facts = &clip.facts;
-    assert_eq!((facts.model.as_deref(), facts.prompt.as_deref(), facts.seed), (Some(MODEL), Some("a fox"), Some(7)));
+    assert_eq!(
+        (facts.model.as_deref(), facts.prompt.as_deref(), facts.seed),
+        (Some(MODEL), Some("a fox"), Some(7_i64.into()))
+    );
     assert_eq!((facts.prompt_hash.clone(), facts.public), (Some(prompt_hash("a fox")), Some(true)));
     assert_eq!(facts.tenant.as_ref().unwrap().as_str(), "acme");
     assert_eq!(facts.input, Some(json!({"prompt": "a fox", "seed": 7}).into()));

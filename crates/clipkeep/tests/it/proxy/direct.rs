@@ -30,7 +30,7 @@ async fn clip_of(t: &TestApp, prompt: &str) -> Clip {
         if let Some(clip) = page.clips.into_iter().find(|clip| clip.index == 0) {
             return clip;
         }
-        assert!(began.elapsed() < Duration::from_secs(30), "no clip of «{prompt}»");
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE, "no clip of «{prompt}»");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -46,7 +46,7 @@ async fn a_direct_calls_result_is_captured_and_holds_our_urls() {
     assert_eq!(known.status, GenerationStatus::Completed);
     assert_eq!(known.facts.model.as_deref(), Some("fal-ai/sora-2/text-to-video"));
     assert_eq!(known.facts.tenant.as_ref().map(|tenant| tenant.as_str()), Some("acme"));
-    assert_eq!((known.facts.seed, known.facts.input), (Some(5), Some(input.into())));
+    assert_eq!((known.facts.seed, known.facts.input), (Some(5_i64.into()), Some(input.into())));
     assert_eq!(play(&t, &result["video"]["url"]).await, media("moov-first.mp4"));
     assert_eq!(play(&t, &result["thumbnail"]["url"]).await, media("still.jpg"));
     t.until(&format!("{}.mp4", id.as_str().unwrap()), ClipState::Stored).await;
@@ -207,7 +207,7 @@ async fn i07_apps_that_leave_cannot_pile_up_calls() {
     assert_eq!(problem(refused).await, (503, "unavailable".to_owned()));
     let began = tokio::time::Instant::now();
     while run(&t, &input).await.status() != 200 {
-        assert!(began.elapsed() < Duration::from_secs(60));
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

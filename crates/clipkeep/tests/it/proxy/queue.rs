@@ -30,7 +30,7 @@ async fn a_submit_is_in_the_catalogue_when_the_app_hears_of_it() {
     assert_eq!(known.facts.prompt.as_deref(), Some("a red fox"));
     assert_eq!(known.facts.prompt_hash, Some(prompt_hash("a red fox")));
     assert_eq!(known.facts.tenant.as_ref().map(|tenant| tenant.as_str()), Some("acme"));
-    assert_eq!((known.facts.seed, known.facts.input), (Some(7), Some(input.clone().into())));
+    assert_eq!((known.facts.seed, known.facts.input), (Some(7_i64.into()), Some(input.clone().into())));
     let calls = t.sim.calls();
     let [call] = &calls[..] else { panic!("{calls:?}") };
     assert_eq!((call.path.as_str(), call.json()), ("/queue/fal-ai/veo3/fast", Some(input)));
@@ -168,7 +168,7 @@ async fn a_failed_generation_is_told_in_fals_words_and_recorded() {
             assert!(result.text().await.unwrap().contains("not that"));
             break;
         }
-        assert!(began.elapsed() < Duration::from_secs(30));
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let failed = generation(&t, &reply["request_id"]).await.unwrap();

@@ -106,7 +106,7 @@ async fn a_result_that_cannot_be_recorded_is_asked_for_again() {
     let target = format!("{QUEUE}/requests/{}", reply["request_id"].as_str().unwrap());
     let began = Instant::now();
     while call(&t, Method::GET, &format!("{target}/status")).send().await.unwrap().status() != 200 {
-        assert!(began.elapsed() < Duration::from_secs(30));
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     database(&t).execute(BREAK, ()).unwrap();

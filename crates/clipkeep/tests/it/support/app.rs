@@ -17,6 +17,8 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
+use super::eventually::PATIENCE;
+
 /// A running node with its simulator. Stops when dropped; [`TestApp::stop`]
 /// stops it in peace.
 pub(crate) struct TestApp {
@@ -130,7 +132,7 @@ impl TestApp {
             if let Some(clip) = clip.clone().filter(|clip| clip.state == state) {
                 return clip;
             }
-            assert!(began.elapsed() < Duration::from_secs(60), "{key} is not {state} but {clip:?}");
+            assert!(began.elapsed() < PATIENCE, "{key} is not {state} but {clip:?}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -158,10 +160,12 @@ pub(crate) fn own_settings(sim: &Sim, url: &str, data: &std::path::Path, token: 
         ("source_hosts", "127.0.0.1".to_owned()),
         ("source_allow_private", "true".to_owned()),
         ("source_allow_http", "true".to_owned()),
-        ("source_stall_timeout", "2s".to_owned()),
-        ("source_first_byte_timeout", "5s".to_owned()),
+        ("source_stall_timeout", "20s".to_owned()),
+        ("source_first_byte_timeout", "30s".to_owned()),
         ("retry_base", "20ms".to_owned()),
         ("retry_max", "200ms".to_owned()),
+        ("gone_after", "0s".to_owned()),
         ("shutdown_grace", "2s".to_owned()),
+        ("drain", "0s".to_owned()),
     ]
 }

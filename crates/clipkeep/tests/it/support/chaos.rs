@@ -98,7 +98,9 @@ impl Chaos {
     ) -> std::io::Result<()> {
         let (mut from_server, mut to_server) = tokio::io::split(server?);
         let (mut from_client, mut to_client) = client.into_split();
-        let back = tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+        let back = AbortOnDrop(tokio::spawn(async move {
+            let _ = tokio::io::copy(&mut from_server, &mut to_client).await;
+        }));
         let mut buffer = vec![0; 64 * 1024];
         loop {
             let read = from_client.read(&mut buffer).await?;
@@ -112,7 +114,7 @@ impl Chaos {
             }
             if verdict.is_some() {
                 // Its answer must not get through.
-                back.abort();
+                back.0.abort();
             }
             to_server.write_all(&buffer[..read]).await?;
             if let Some((pid, Side::After)) = verdict {
@@ -126,8 +128,17 @@ impl Chaos {
                 break;
             }
         }
-        back.abort();
         Ok(())
+    }
+}
+
+/// However a connection ends, the server's side of it ends with it: else a
+/// transaction of a process that was killed would stay open.
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

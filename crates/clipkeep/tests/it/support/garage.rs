@@ -115,7 +115,7 @@ fn wait_until_ready(admin: u16, dir: &std::path::Path) {
     let began = Instant::now();
     while !healthy(admin) {
         let log = || fs::read_to_string(dir.join("server.log")).unwrap_or_default();
-        assert!(began.elapsed() < Duration::from_secs(60), "Garage does not start: {}", log());
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE, "Garage does not start: {}", log());
         #[expect(clippy::disallowed_methods, reason = "called outside async code, once")]
         std::thread::sleep(Duration::from_millis(50));
     }

@@ -22,6 +22,8 @@ pub(crate) struct NodeConfig {
     pub(crate) data: PathBuf,
     pub(crate) settings: Vec<(&'static str, String)>,
     pub(crate) aws: Vec<(String, String)>,
+    /// How many files it may have open, if not as many as the tests.
+    pub(crate) files: Option<u32>,
 }
 
 /// A running node. Killed when dropped.
@@ -34,7 +36,7 @@ pub(crate) struct Node {
 
 impl NodeConfig {
     pub(crate) fn new(data: &Path) -> Self {
-        Self { data: data.to_owned(), settings: Vec::new(), aws: Vec::new() }
+        Self { data: data.to_owned(), settings: Vec::new(), aws: Vec::new(), files: None }
     }
 
     pub(crate) fn set(mut self, key: &'static str, value: impl Into<String>) -> Self {
@@ -61,8 +63,10 @@ impl NodeConfig {
         fs::create_dir_all(&self.data).unwrap();
         let log = self.data.join("node.log");
         let to_log = fs::File::options().create(true).append(true).open(&log).unwrap();
-        let mut command =
-            Command::new(std::env::var_os("CLIPKEEP_BIN").unwrap_or(env!("CARGO_BIN_EXE_clipkeep").into()));
+        let program = std::env::var_os("CLIPKEEP_BIN").unwrap_or(env!("CARGO_BIN_EXE_clipkeep").into());
+        let limit = self.files.map_or(String::new(), |files| format!("ulimit -n {files}; "));
+        let mut command = Command::new("/bin/sh");
+        command.arg("-c").arg(format!("{limit}exec \"$0\" \"$@\"")).arg(program);
         command.arg("serve").stdin(Stdio::null()).stdout(Stdio::null()).stderr(to_log);
         command.env_clear().env("CLIPKEEP_LISTEN", format!("127.0.0.1:{port}")).env("CLIPKEEP_LOG", "info");
         for (name, value) in own_settings(sim, &url, &self.data, TOKEN).into_iter().chain(self.settings.clone()) {
@@ -85,7 +89,11 @@ impl Node {
                 return;
             }
             let log = || fs::read_to_string(&self.log).unwrap_or_default();
-            assert!(began.elapsed() < Duration::from_secs(30), "the node does not become ready:\n{}", log());
+            assert!(
+                began.elapsed() < crate::support::eventually::PATIENCE,
+                "the node does not become ready:\n{}",
+                log()
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -110,7 +118,7 @@ impl Node {
         Command::new("kill").arg(self.pid().to_string()).status().unwrap();
         let began = tokio::time::Instant::now();
         while !self.is_dead() {
-            assert!(began.elapsed() < Duration::from_secs(30), "the node does not stop");
+            assert!(began.elapsed() < crate::support::eventually::PATIENCE, "the node does not stop");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         self.child.wait().unwrap().code()

@@ -111,7 +111,7 @@ impl Receiver {
                 return got;
             }
             let told: Vec<_> = got.iter().map(|one| (one.subject(), &one.reply)).collect();
-            assert!(began.elapsed() < Duration::from_secs(30), "not {what}: {told:?}");
+            assert!(began.elapsed() < crate::support::eventually::PATIENCE, "not {what}: {told:?}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

@@ -20,7 +20,7 @@ async fn status(t: &TestApp, token: &str) -> StatusCode {
 async fn until(t: &TestApp, token: &str, expected: StatusCode) {
     let began = Instant::now();
     while status(t, token).await != expected {
-        assert!(began.elapsed() < Duration::from_secs(10), "the token does not get {expected}");
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE, "the token does not get {expected}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

