@@ -116,9 +116,7 @@ impl Row {
         if self.dies && !resumes {
             1.6
         } else if self.viewer && !self.is_provable() {
-            // One answer of another version, let go at its head: what was under way in its
-            // socket (some 25 KB of this clip's 400) comes whether it is wanted or not.
-            1.25
+            1.05
         } else {
             1.02
         }
