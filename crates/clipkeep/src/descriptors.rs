@@ -1,6 +1,6 @@
 //! Open files: how many the process may have, and who gets what share of them.
 //!
-//! Connections get half. The rest is for clips at hand, copies in the cache,
+//! Connections get five eighths. The rest is for clips at hand, copies in the cache,
 //! fills and their connections, the database, and what nobody thought of.
 
 use std::io;

@@ -340,7 +340,7 @@ keys! {
     log_format: Choice(&["auto", "text", "json"]), "auto", "json";
     /// How many client connections may be open at once. An eighth of them, 256 at most, is kept for what is no viewer:
     /// webhooks, health, the API. Where there is no room, connections that idle make place, and viewers who do not read;
-    /// a new viewer gets 503. Half of the process's limit of open files is the most (`ulimit -n`).
+    /// a new viewer gets 503. Five eighths of the process's limit of open files are the most (`ulimit -n`).
     max_connections: Count(1, 1_000_000), "4096", "20000";
     /// How long a connection stays open on which an answer waits and nothing can be written: its client does not read.
     send_timeout: Duration("100ms", "1h"), "30s", "60s";

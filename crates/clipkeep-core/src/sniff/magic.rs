@@ -40,7 +40,6 @@ const MAGIC: &[(&[u8], &str)] = &[
     (b"MThd\0\0\0\x06", "audio/midi"),
     (b"\x7f\xfe\x80\x01", "audio/vnd.dts"),
     (b"FLV\x01", "video/x-flv"),
-    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c", "video/x-ms-wmv"),
     (b"\0\0\x01\xba", "video/mpeg"),
     (b"\0\0\x01\xb3", "video/mpeg"),
     (b"\0\0\x01\xb0", "video/mpeg"),

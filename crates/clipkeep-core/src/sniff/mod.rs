@@ -119,6 +119,7 @@ fn leading(head: &[u8], declared: Option<&'static MediaType>) -> Sniffed {
     }
     let media = iso_bmff(head)
         .or_else(|| matroska(head))
+        .or_else(|| asf(head))
         .or_else(|| magic::media(head, declared))
         .or_else(|| text::media(head, declared));
     if let Some(name) = media {
@@ -184,6 +185,17 @@ fn matroska(head: &[u8]) -> Option<&'static str> {
         return Some("video/webm");
     }
     says(b"matroska").then_some("video/x-matroska")
+}
+
+/// ASF: Windows Media, with pictures unless only streams of sound show in its
+/// header.
+fn asf(head: &[u8]) -> Option<&'static str> {
+    const HEADER: &[u8] = b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c";
+    const AUDIO: &[u8] = b"\x40\x9e\x69\xf8\x4d\x5b\xcf\x11\xa8\xfd\x00\x80\x5f\x5c\x44\x2b";
+    const VIDEO: &[u8] = b"\xc0\xef\x19\xbc\x4d\x5b\xcf\x11\xa8\xfd\x00\x80\x5f\x5c\x44\x2b";
+    let header = head.strip_prefix(HEADER)?;
+    let has = |stream: &[u8]| header.windows(stream.len()).any(|id| id == stream);
+    Some(if has(AUDIO) && !has(VIDEO) { "audio/x-ms-wma" } else { "video/x-ms-wmv" })
 }
 
 #[cfg(test)]

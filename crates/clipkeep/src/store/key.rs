@@ -11,6 +11,11 @@ use object_store::path::Path;
 pub struct ObjectKey(Path);
 
 impl ObjectKey {
+    /// An object or upload by the whole name that a listing gives it.
+    pub(super) fn listed(name: &str) -> Result<Self, object_store::path::Error> {
+        Path::parse(name).map(Self)
+    }
+
     /// The name as the bucket knows it.
     pub(super) fn path(&self) -> &Path {
         &self.0

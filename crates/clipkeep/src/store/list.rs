@@ -9,7 +9,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{
-    Place, Result, StaleUpload, Store,
+    ObjectKey, Place, Result, StaleUpload, Store, StoreError,
     ask::{UNUSABLE, unavailable},
     key::INLINE,
     s3::S3,
@@ -26,6 +26,15 @@ pub struct Listed {
     pub size: u64,
     /// When it was last written.
     pub modified: Timestamp,
+}
+
+/// What an upload was begun for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Meant {
+    /// A clip's object.
+    Clip(ClipKey),
+    /// An output that came as data.
+    Inline,
 }
 
 #[derive(Deserialize)]
@@ -88,20 +97,26 @@ impl Store {
         }
     }
 
-    /// The clip that an upload would have become; none if it is not ours.
-    pub fn clip_of(&self, upload: &StaleUpload) -> Option<ClipKey> {
+    /// What an upload would have become; none if it is not ours.
+    pub fn meant(&self, upload: &StaleUpload) -> Option<Meant> {
         let prefix = match &self.0 {
             Place::Folder(_) => String::new(),
             Place::S3(s3) => s3.prefix().listing(),
         };
-        upload.key.strip_prefix(&prefix)?.parse().ok()
+        let name = upload.key.strip_prefix(&prefix)?;
+        if name.starts_with(INLINE) {
+            return Some(Meant::Inline);
+        }
+        name.parse().ok().map(Meant::Clip)
     }
 
-    /// Ends one upload of `key` that was begun and never ended.
-    pub async fn abort_upload(&self, key: &ClipKey, upload: &StaleUpload) -> Result<()> {
+    /// Ends one upload that was begun and never ended.
+    pub async fn abort_upload(&self, upload: &StaleUpload) -> Result<()> {
+        let unusable = |e| StoreError::Setup { why: format!("an upload's name cannot be used: {e}") };
+        let key = ObjectKey::listed(&upload.key).map_err(unusable)?;
         match &self.0 {
-            Place::Folder(folder) => folder.abort_one(&self.object_key(key), &upload.upload_id).await,
-            Place::S3(s3) => s3.abort_one(&self.object_key(key), &upload.upload_id).await,
+            Place::Folder(folder) => folder.abort_one(&key, &upload.upload_id).await,
+            Place::S3(s3) => s3.abort_one(&key, &upload.upload_id).await,
         }
     }
 

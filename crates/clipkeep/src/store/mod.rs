@@ -32,7 +32,7 @@ pub use self::{
     error::{Result, StoreError},
     hash::Hasher,
     key::ObjectKey,
-    list::Listed,
+    list::{Listed, Meant},
     marker::Marker,
     pin::Pin,
     probe::ProbeFailure,

@@ -69,10 +69,10 @@ pub(super) struct Manners {
 }
 
 impl Manners {
-    /// As configured, with at most one in `parts` of all open files.
-    pub(super) fn of(app: &App, parts: u64) -> Self {
+    /// As configured, with at most so many open files.
+    pub(super) fn of(app: &App, files: usize) -> Self {
         let config = &app.config;
-        let most = config.max_connections.min(descriptors::share(parts));
+        let most = config.max_connections.min(files);
         if most < config.max_connections {
             tracing::warn!(most, max_connections = config.max_connections, "fewer files may be open (ulimit -n)");
         }

@@ -44,7 +44,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 pub use self::api::{HistoryRow, RepeatRow, TokenRow};
 use self::{error::ApiError, listen::Manners};
 pub use crate::rows::{ClipRow, GenerationRow};
-use crate::{app::App, usage::Answer};
+use crate::{app::App, descriptors, usage::Answer};
 
 type AppState = Arc<App>;
 
@@ -196,7 +196,7 @@ impl listen::Answer for Gateway {
 /// Serves the gateway of `app` on `listener` until `stop`, then lets running
 /// requests end.
 pub async fn serve_gateway(app: AppState, listener: TcpListener, stop: CancellationToken) {
-    let manners = Manners::of(&app, 8);
+    let manners = Manners::of(&app, descriptors::share(16));
     let router = Router::new()
         .fallback(proxy::at_gateway)
         .layer(from_fn(framing::measured))
@@ -213,7 +213,7 @@ pub async fn serve(app: AppState, listener: TcpListener, stop: CancellationToken
         stop.cancelled().await;
         app.feed.end();
     };
-    let served = listen::serve(listener, front, Manners::of(&app, 2), stop.clone());
+    let served = listen::serve(listener, front, Manners::of(&app, 5 * descriptors::share(8)), stop.clone());
     tokio::join!(served, end_streams);
     app.usage.flush().await;
 }

@@ -53,6 +53,7 @@ mod support;
 mod sweep;
 mod table;
 mod tenants;
+mod thousands;
 mod tidy;
 mod tolerant;
 mod torture;

@@ -14,38 +14,48 @@ use tokio::task::spawn_blocking;
 use super::{Drift, DriftReport, PAGE, Result, is_ours};
 use crate::{
     fill::{inline_name, local},
-    store::Listed,
+    store::{Listed, Meant, StaleUpload},
 };
 
 impl Drift<'_> {
-    /// Aborts old uploads under the names of clips that nobody fills.
+    /// Aborts old uploads: of outputs that came as data, which last no longer than
+    /// their webhook, and under the names of clips that nobody fills.
     pub(super) async fn uploads(&self, report: &mut DriftReport) -> Result<()> {
         let mut pages = self.store.stale();
         while let Some(page) = pages.try_next().await? {
             let now = self.clock.now();
-            let old = page.iter().filter(|upload| now.since(upload.initiated) >= self.settings.orphan_age);
-            let ours = old.filter_map(|upload| Some((self.store.clip_of(upload).filter(is_ours)?, upload)));
-            let ours: Vec<_> = ours.collect();
-            for batch in ours.chunks(PAGE as usize) {
+            let mut of_clips = Vec::new();
+            for upload in page.iter().filter(|upload| now.since(upload.initiated) >= self.settings.orphan_age) {
+                match self.store.meant(upload) {
+                    Some(Meant::Clip(key)) if is_ours(&key) => of_clips.push((key, upload)),
+                    Some(Meant::Inline) => self.abort(upload, report).await,
+                    _ => {}
+                }
+            }
+            for batch in of_clips.chunks(PAGE as usize) {
                 let keys: Vec<_> = batch.iter().map(|(key, _)| key.clone()).collect();
                 let states: HashMap<_, _> = self.catalog.states(&keys).await?.into_iter().collect();
-                for (key, upload) in batch.iter().filter(|(key, _)| states.get(key) != Some(&ClipState::Filling)) {
-                    if self.settings.look_only {
-                        report.uploads += 1;
-                        continue;
-                    }
-                    match self.store.abort_upload(key, upload).await {
-                        Ok(()) => report.uploads += 1,
-                        Err(error) => {
-                            let error = &error as &dyn std::error::Error;
-                            tracing::warn!(clip = %key, error, "an unfinished upload stays");
-                            report.failed += 1;
-                        }
-                    }
+                for (_, upload) in batch.iter().filter(|(key, _)| states.get(key) != Some(&ClipState::Filling)) {
+                    self.abort(upload, report).await;
                 }
             }
         }
         Ok(())
+    }
+
+    async fn abort(&self, upload: &StaleUpload, report: &mut DriftReport) {
+        if self.settings.look_only {
+            report.uploads += 1;
+            return;
+        }
+        match self.store.abort_upload(upload).await {
+            Ok(()) => report.uploads += 1,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(object = %upload.key, error, "an unfinished upload stays");
+                report.failed += 1;
+            }
+        }
     }
 
     /// Removes outputs that came as data and that no clip waits for: whoever told

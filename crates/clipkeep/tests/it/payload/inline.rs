@@ -1,15 +1,17 @@
 //! K16: outputs that came as data, and are nowhere else.
 
+use std::sync::Arc;
+
 use clipkeep_core::{generation::Clip, state::ClipState};
 use data_encoding::BASE64;
-use fal_sim::Media;
+use fal_sim::{Media, Sim, SimOptions};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{bytes, told, viewed};
 use crate::{
     proxy::{call, start, submit},
-    support::app::TestApp,
+    support::{app::TestApp, eventually::eventually, garage},
 };
 
 fn data_url(name: &str) -> String {
@@ -66,6 +68,29 @@ async fn k16_what_was_acknowledged_outlives_the_node_that_took_it() {
         assert!(began.elapsed() < std::time::Duration::from_secs(30), "{:?}", objects(&t));
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
+}
+
+/// In a bucket, too, and where it is so large that it goes there in parts.
+#[tokio::test(flavor = "multi_thread")]
+async fn k16_data_is_kept_in_a_bucket() {
+    let place = garage::place();
+    let settings = [("store", place.url()), ("hook_max_body", "64MiB".to_owned())];
+    let sim = Sim::start(SimOptions::default()).await.unwrap();
+    let t = TestApp::on(sim, Arc::new(tempfile::tempdir().unwrap()), &settings, &place.aws()).await;
+    let large = Media::padded(20 << 20, 3);
+    let mut bytes = Vec::new();
+    while (bytes.len() as u64) < large.len() {
+        bytes.extend_from_slice(&large.chunk(bytes.len() as u64..large.len()));
+    }
+    let data = format!("data:video/mp4;base64,{}", BASE64.encode(&bytes));
+    let payload = json!({"images": [data_url("still.png")], "video": {"url": data}});
+    assert_eq!(told(&t, "r", &payload).await, 2);
+    stored(&t, "r.1.png", "still.png").await;
+    let clip = t.until("r.mp4", ClipState::Stored).await;
+    assert_eq!(clip.sealed.unwrap().sha256, large.sha256());
+    eventually("nothing of the data is left", async || t.app.store.inlines().await.unwrap().is_empty().then_some(()))
+        .await;
+    t.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -185,11 +185,13 @@ async fn looking_only_counts_and_changes_nothing(bed: Bed) {
 
 async fn case_35_an_upload_that_was_never_ended_is_aborted(bed: Bed) {
     bed.store("c", &media()).await;
-    // One of ours, one of a running fill, one of somebody else.
+    // One of ours, one of a running fill, one of somebody else, and one of an
+    // output that came as data.
     let slow = bed.t.sim.add_faulty_file("a.mp4", Media::padded(9 << 20, 1), Faults::always(Fault::rate(200_000)));
     bed.t.hook("fills", &slow, "").await;
     bed.t.until("fills.mp4", ClipState::Filling).await;
-    for name in ["left.mp4", "fills.mp4", "notes.txt"] {
+    let inline = format!(".clipkeep-inline-{}", "ab".repeat(32));
+    for name in ["left.mp4", "fills.mp4", "notes.txt", &inline] {
         bed.raw.begin(name).await;
     }
     let names = async || {
@@ -201,8 +203,8 @@ async fn case_35_an_upload_that_was_never_ended_is_aborted(bed: Bed) {
         names
     };
     assert_eq!(bed.drift(|_| ()).await.uploads, 0, "a day must pass");
-    assert_eq!(names().await, ["fills.mp4", "left.mp4", "notes.txt"]);
-    assert_eq!(bed.drift(|s| s.orphan_age = Duration::ZERO).await.uploads, 1);
+    assert_eq!(names().await, [&inline, "fills.mp4", "left.mp4", "notes.txt"]);
+    assert_eq!(bed.drift(|s| s.orphan_age = Duration::ZERO).await.uploads, 2);
     assert_eq!(names().await, ["fills.mp4", "notes.txt"]);
 }
 
