@@ -11,6 +11,7 @@ mod cached;
 mod catalog;
 mod cli;
 mod clients;
+mod clock;
 pub(crate) mod cold;
 mod corpus;
 mod costs;

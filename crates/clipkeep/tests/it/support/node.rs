@@ -22,6 +22,8 @@ pub(crate) struct NodeConfig {
     pub(crate) data: PathBuf,
     pub(crate) settings: Vec<(&'static str, String)>,
     pub(crate) aws: Vec<(String, String)>,
+    /// What else stands in its environment.
+    pub(crate) env: Vec<(String, String)>,
     /// How many files it may have open, if not as many as the tests.
     pub(crate) files: Option<u32>,
 }
@@ -36,7 +38,7 @@ pub(crate) struct Node {
 
 impl NodeConfig {
     pub(crate) fn new(data: &Path) -> Self {
-        Self { data: data.to_owned(), settings: Vec::new(), aws: Vec::new(), files: None }
+        Self { data: data.to_owned(), settings: Vec::new(), aws: Vec::new(), env: Vec::new(), files: None }
     }
 
     pub(crate) fn set(mut self, key: &'static str, value: impl Into<String>) -> Self {
@@ -72,7 +74,7 @@ impl NodeConfig {
         for (name, value) in own_settings(sim, &url, &self.data, TOKEN).into_iter().chain(self.settings.clone()) {
             command.env(format!("CLIPKEEP_{}", name.to_uppercase()), value);
         }
-        command.envs(self.aws.iter().cloned());
+        command.envs(self.aws.iter().chain(&self.env).cloned());
         let child = command.spawn().unwrap();
         let node = Node { child, url, client: Client::builder().no_proxy().build().unwrap(), log };
         node.until_ready().await;
