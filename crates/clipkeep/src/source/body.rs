@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clipkeep_core::verdict::{Promise, Verdict, Why};
-use reqwest::Response;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use tokio::time::{Instant, timeout};
 
 use super::SourceError;
@@ -16,7 +17,7 @@ const TRICKLE: u64 = 1024;
 /// The bytes of an answer. After an error it has no more to give: drop it.
 #[derive(Debug)]
 pub struct SourceBody {
-    response: Response,
+    incoming: Incoming,
     /// The offset in the whole of what comes next.
     at: u64,
     promise: Promise,
@@ -26,9 +27,9 @@ pub struct SourceBody {
 }
 
 impl SourceBody {
-    pub(super) fn new(response: Response, promise: Promise, to: Option<u64>, stall_timeout: Duration) -> Self {
+    pub(super) fn new(incoming: Incoming, promise: Promise, to: Option<u64>, stall_timeout: Duration) -> Self {
         let pace = Pace { stall_timeout, waited: Duration::ZERO, came: 0 };
-        Self { response, at: promise.start, promise, to, pace }
+        Self { incoming, at: promise.start, promise, to, pace }
     }
 
     /// The next bytes, a read buffer's worth at most; `None` at the end. Where
@@ -42,7 +43,7 @@ impl SourceBody {
     /// goes on past what it promised.
     pub async fn next(&mut self) -> Result<Option<Bytes>, SourceError> {
         let began = Instant::now();
-        let chunk = match timeout(self.pace.stall_timeout, self.response.chunk()).await {
+        let chunk = match timeout(self.pace.stall_timeout, self.chunk()).await {
             Ok(Ok(Some(chunk))) => chunk,
             Ok(Ok(None)) => return self.end().map(|()| None),
             Ok(Err(_)) => return Err(SourceError::retry("the source broke off", Why::Cut)),
@@ -55,6 +56,16 @@ impl SourceBody {
         }
         self.pace.note(began.elapsed(), len)?;
         Ok(Some(chunk))
+    }
+
+    /// The next bytes as they come; trailers tell nothing that is asked for.
+    async fn chunk(&mut self) -> Result<Option<Bytes>, hyper::Error> {
+        while let Some(frame) = self.incoming.frame().await {
+            if let Ok(bytes) = frame?.into_data() {
+                return Ok(Some(bytes));
+            }
+        }
+        Ok(None)
     }
 
     fn end(&self) -> Result<(), SourceError> {

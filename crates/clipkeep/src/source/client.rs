@@ -11,23 +11,23 @@ use clipkeep_core::{
     version::SourceVersion,
 };
 use http::{
-    HeaderMap, StatusCode,
-    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, IF_RANGE, LOCATION, RANGE},
+    HeaderMap, HeaderValue, Request, Response, StatusCode,
+    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, IF_RANGE, LOCATION, RANGE, USER_AGENT},
 };
-use reqwest::{Client, Response, redirect};
+use http_body_util::Empty;
+use hyper::body::Incoming;
 use tokio::time::timeout;
-
-use crate::tls;
 
 use super::{
     SourceBody, SourceError,
+    connections::Connections,
     resolver::{JudgingResolver, LookUp, system},
 };
 
 /// How many redirects of a source are followed.
 const MAX_REDIRECTS: u32 = 5;
-/// Idle connections kept per host.
-const IDLE_PER_HOST: usize = 8;
+/// Who asks.
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("clipkeep/", env!("CARGO_PKG_VERSION")));
 
 /// What the client may do, and how long it waits.
 #[derive(Clone, Debug)]
@@ -74,8 +74,9 @@ pub struct Piece {
     pub from: u64,
     /// Where it ends, if not with the clip.
     pub to: Option<u64>,
-    /// See [`SourceVersion::if_range`]. Without it the source is asked for the
-    /// range on trust.
+    /// See [`SourceVersion::if_range`]: of another version the source then sends
+    /// the whole. Without it, it sends the same range of that one. The answer's
+    /// head says which it is, either way.
     pub if_range: Option<String>,
 }
 
@@ -106,7 +107,7 @@ pub struct SourceResponse {
 /// The client. Cheap to clone; clones share their connections.
 #[derive(Clone)]
 pub struct SourceClient {
-    http: Client,
+    connections: Connections,
     settings: Arc<SourceSettings>,
     clock: Arc<dyn Clock>,
 }
@@ -117,7 +118,7 @@ impl SourceClient {
     ///
     /// # Errors
     /// If the system has no trusted roots.
-    pub fn new(settings: SourceSettings, clock: Arc<dyn Clock>) -> Result<Self, reqwest::Error> {
+    pub fn new(settings: SourceSettings, clock: Arc<dyn Clock>) -> Result<Self, rustls::Error> {
         Self::with_look_up(settings, clock, system())
     }
 
@@ -125,26 +126,11 @@ impl SourceClient {
         settings: SourceSettings,
         clock: Arc<dyn Clock>,
         look_up: LookUp,
-    ) -> Result<Self, reqwest::Error> {
+    ) -> Result<Self, rustls::Error> {
         let resolver =
             JudgingResolver { look_up, allow_private: settings.rules.allow_private, timeout: settings.connect_timeout };
-        // hyper bounds a head at 100 lines and about 400 KiB. A flood of 1xx
-        // heads it does not bound, but `first_byte_timeout` does.
-        let http = tls::client_builder()
-            .http1_only()
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            .no_proxy()
-            .no_gzip()
-            .no_brotli()
-            .no_zstd()
-            .no_deflate()
-            .dns_resolver(resolver)
-            .connect_timeout(settings.connect_timeout)
-            .pool_max_idle_per_host(IDLE_PER_HOST)
-            .user_agent(concat!("clipkeep/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self { http, settings: Arc::new(settings), clock })
+        let connections = Connections::new(resolver, settings.connect_timeout)?;
+        Ok(Self { connections, settings: Arc::new(settings), clock })
     }
 
     /// Asks for the whole clip, or for a piece of it. Dropping the future or the
@@ -163,7 +149,7 @@ impl SourceClient {
     }
 
     /// The first answer that is no redirect.
-    async fn follow(&self, mut url: JudgedUrl, piece: Option<&Piece>) -> Result<Response, SourceError> {
+    async fn follow(&self, mut url: JudgedUrl, piece: Option<&Piece>) -> Result<Response<Incoming>, SourceError> {
         for _ in 0..=self.settings.max_redirects {
             let response = self.ask(&url, piece).await?;
             if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
@@ -174,8 +160,11 @@ impl SourceClient {
         Err(SourceError::new("the source redirects too often", Verdict::Missing(Why::BadRedirect)))
     }
 
-    async fn ask(&self, url: &JudgedUrl, piece: Option<&Piece>) -> Result<Response, SourceError> {
-        let mut request = self.http.get(url.expose().clone()).header(ACCEPT, "*/*").header(ACCEPT_ENCODING, "identity");
+    async fn ask(&self, url: &JudgedUrl, piece: Option<&Piece>) -> Result<Response<Incoming>, SourceError> {
+        let mut request = Request::get(url.expose().as_str())
+            .header(ACCEPT, "*/*")
+            .header(ACCEPT_ENCODING, "identity")
+            .header(USER_AGENT, AGENT);
         if let Some(piece) = piece {
             let last = piece.to.map(|to| to.saturating_sub(1).to_string()).unwrap_or_default();
             request = request.header(RANGE, format!("bytes={}-{last}", piece.from));
@@ -183,10 +172,10 @@ impl SourceClient {
                 request = request.header(IF_RANGE, if_range);
             }
         }
-        request.send().await.map_err(|error| SourceError::unanswered(&error))
+        self.connections.send(request.body(Empty::new()).map_err(|_| SourceError::unaskable())?).await
     }
 
-    fn accept(&self, response: Response, piece: Option<&Piece>) -> Result<SourceResponse, SourceError> {
+    fn accept(&self, response: Response<Incoming>, piece: Option<&Piece>) -> Result<SourceResponse, SourceError> {
         let (status, headers) = (response.status(), response.headers());
         let promise = judge_head(status, headers, piece.map(|piece| piece.from), self.clock.now())
             .map_err(|verdict| SourceError::refused(status.as_u16(), verdict))?;
@@ -200,7 +189,7 @@ impl SourceClient {
             framing: promise.framing,
             accepts_ranges: promise.accepts_ranges,
             content_type: headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned),
-            body: SourceBody::new(response, promise, to, self.settings.stall_timeout),
+            body: SourceBody::new(response.into_body(), promise, to, self.settings.stall_timeout),
         })
     }
 }

@@ -8,6 +8,9 @@ use clipkeep_core::{
     secret::Secret,
     verdict::{Verdict, Why},
 };
+use hyper_util::client::legacy as client;
+
+use super::resolver::Unresolved;
 
 /// A source did not give what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,8 +71,18 @@ impl SourceError {
         Self::new(what, verdict)
     }
 
+    /// A URL that no request can carry.
+    pub(super) fn unaskable() -> Self {
+        Self::new("the source's URL fits in no request", Verdict::Missing(Why::BadRedirect))
+    }
+
+    /// Interim answers, and no end of them.
+    pub(super) fn flooded() -> Self {
+        Self::retry("the source sends too many interim answers (1xx) and no other", Why::BadResponse)
+    }
+
     /// A request that got no answer.
-    pub(super) fn unanswered(error: &reqwest::Error) -> Self {
+    pub(super) fn unanswered(error: &client::Error) -> Self {
         let mut cause: Option<&(dyn Error + 'static)> = Some(error);
         while let Some(next) = cause {
             if let Some(known) = known(next) {
@@ -78,9 +91,6 @@ impl SourceError {
             // An `io::Error` hands out its payload's source, not its payload.
             let payload = next.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
             cause = payload.map(|payload| payload as &(dyn Error + 'static)).or_else(|| next.source());
-        }
-        if error.is_dns() {
-            return Self::retry("the source's name does not resolve", Why::Dns);
         }
         if error.is_connect() {
             return Self::retry("the source cannot be connected to", Why::Connect);
@@ -101,8 +111,10 @@ impl SourceError {
 
 /// The causes that tell more than where in the request they happened.
 fn known(cause: &(dyn Error + 'static)) -> Option<SourceError> {
-    if let Some(forbidden) = cause.downcast_ref::<Forbidden>() {
-        return Some(SourceError::led_astray(*forbidden));
+    match cause.downcast_ref::<Unresolved>() {
+        Some(Unresolved::Forbidden(forbidden)) => return Some(SourceError::led_astray(*forbidden)),
+        Some(Unresolved::Unknown) => return Some(SourceError::retry("the source's name does not resolve", Why::Dns)),
+        None => {}
     }
     if cause.downcast_ref::<hyper::Error>().is_some_and(|e| e.is_parse() || e.is_parse_too_large()) {
         return Some(SourceError::retry("the source's answer is no HTTP, or its head is too large", Why::BadResponse));

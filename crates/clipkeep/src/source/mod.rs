@@ -5,6 +5,7 @@
 
 mod body;
 mod client;
+mod connections;
 mod error;
 mod resolver;
 #[cfg(test)]

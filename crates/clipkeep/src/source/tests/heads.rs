@@ -103,18 +103,71 @@ async fn case_28_heads_without_end_are_refused() {
     }
 }
 
+fn interim(status: &str, hint: usize) -> String {
+    format!("HTTP/1.1 {status}\r\nLink: <{}>\r\n\r\n", "x".repeat(hint))
+}
+
+/// At once, and not when patience ends: what the source could send until then
+/// fits into the buffers on the way.
 #[tokio::test]
-async fn case_28_a_flood_of_interim_answers_ends_with_the_first_byte_timeout() {
-    let origin = Origin::doing(vec![Step::Flood(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n".repeat(50))]).await;
-    let settings = SourceSettings { first_byte_timeout: Duration::from_millis(200), ..settings() };
-    assert_eq!(why(client(settings).get(&origin.url("/x"), None).await), Some(Why::FirstByteTimeout));
-    origin.hung_up().await;
+async fn h16_a_flood_of_interim_answers_ends_by_its_bound() {
+    for flood in [
+        b"HTTP/1.1 100 Continue\r\n\r\n".repeat(100),
+        interim("103 Early Hints", 30_000).into_bytes(),
+        interim("102 Processing", 300_000).into_bytes(),
+        interim(&format!("199 {}", "because ".repeat(1000)), 10).into_bytes(),
+        (interim("100 Continue", 1) + &interim("110 Whatever", 5000)).into_bytes(),
+    ] {
+        let origin = Origin::doing(vec![Step::Flood(flood)]).await;
+        let error = get(&origin, None).await.unwrap_err();
+        assert_eq!(error.verdict(), Verdict::retry(Why::BadResponse), "{error}");
+        assert_eq!(error.to_string(), "the source sends too many interim answers (1xx) and no other");
+        origin.hung_up().await;
+        assert!(origin.flooded() < 32 << 20, "{} bytes were read", origin.flooded());
+    }
 }
 
 #[tokio::test]
-async fn interim_answers_before_the_answer_are_skipped() {
-    let origin = Origin::sending(format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n{WHOLE}")).await;
-    assert_eq!(get(&origin, None).await.unwrap().total, Some(9));
+async fn h16_a_flood_behind_a_redirect_or_on_a_used_connection_is_one_too() {
+    let origin = Origin::deciding(|head| {
+        if head.starts_with("GET /clip.mp4") {
+            return vec![Step::Send(b"HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n".into())];
+        }
+        vec![Step::Flood(b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(50))]
+    })
+    .await;
+    assert_eq!(why(get(&origin, None).await), Some(Why::BadResponse));
+    origin.hung_up().await;
+}
+
+/// What an honest source says before it answers costs nothing, and each request
+/// has an allowance of its own.
+#[tokio::test]
+async fn h16_a_few_interim_answers_are_passed_over() {
+    let hints = interim("103 Early Hints", 4000);
+    for before in [
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n".to_owned(),
+        hints.clone(),
+        "HTTP/1.1 102 Processing\r\n\r\n".repeat(16),
+        hints.repeat(15),
+    ] {
+        let origin = Origin::sending(format!("{before}{WHOLE}")).await;
+        let client = client(settings());
+        for _ in 0..3 {
+            let response = client.get(&origin.url("/clip.mp4"), None).await.unwrap();
+            assert_eq!(drain(response).await, (b"012345678".to_vec(), Ok(())));
+        }
+    }
+    let origin = Origin::sending(format!("{}{WHOLE}", "HTTP/1.1 102 Processing\r\n\r\n".repeat(17))).await;
+    assert_eq!(why(get(&origin, None).await), Some(Why::BadResponse));
+}
+
+#[tokio::test]
+async fn h16_interim_answers_and_then_silence_end_with_the_first_byte_timeout() {
+    let origin = Origin::doing(vec![Step::Send(interim("103 Early Hints", 10).into()), Step::Hang]).await;
+    let settings = SourceSettings { first_byte_timeout: Duration::from_millis(200), ..settings() };
+    assert_eq!(why(client(settings).get(&origin.url("/x"), None).await), Some(Why::FirstByteTimeout));
+    origin.hung_up().await;
 }
 
 #[tokio::test]

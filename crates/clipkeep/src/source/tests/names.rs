@@ -2,10 +2,10 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use reqwest::dns::Resolve;
+use tower_service::Service;
 
 use super::*;
-use crate::source::resolver::JudgingResolver;
+use crate::source::resolver::{JudgingResolver, Unresolved};
 
 const HERE: [u8; 4] = [127, 0, 0, 1];
 const METADATA: [u8; 4] = [169, 254, 169, 254];
@@ -19,10 +19,10 @@ async fn connectable(found: &[&str]) -> Result<Vec<String>, bool> {
         let found = found.clone();
         Box::pin(async move { Ok(found) })
     });
-    let resolver = JudgingResolver { look_up, allow_private: false, timeout: Duration::from_secs(20) };
-    match resolver.resolve("clip.test".parse().unwrap()).await {
+    let mut resolver = JudgingResolver { look_up, allow_private: false, timeout: Duration::from_secs(20) };
+    match resolver.call("clip.test".parse().unwrap()).await {
         Ok(addresses) => Ok(addresses.map(|address| address.ip().to_string()).collect()),
-        Err(error) => Err(error.is::<clipkeep_core::address::Forbidden>()),
+        Err(error) => Err(error != Unresolved::Unknown),
     }
 }
 
@@ -82,8 +82,8 @@ async fn case_26_a_forbidden_url_is_rejected_without_a_look_up() {
 #[tokio::test]
 async fn a_name_without_an_answer_in_time_is_a_matter_of_dns() {
     let look_up: LookUp = Arc::new(|_| Box::pin(std::future::pending()));
-    let resolver = JudgingResolver { look_up, allow_private: true, timeout: Duration::from_millis(50) };
-    assert!(resolver.resolve("clip.test".parse().unwrap()).await.is_err());
+    let mut resolver = JudgingResolver { look_up, allow_private: true, timeout: Duration::from_millis(50) };
+    assert!(resolver.call("clip.test".parse().unwrap()).await.is_err());
     let client = client_with_names(settings(), |_| Vec::new());
     assert_eq!(why(client.get(&SourceUrl::new("http://clip.test/x"), None).await), Some(Why::Dns));
 }

@@ -1,6 +1,12 @@
 //! A source made of a raw socket.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use clipkeep_core::secret::SourceUrl;
 use parking_lot::Mutex;
@@ -28,6 +34,7 @@ pub(super) struct Origin {
     pub(super) port: u16,
     asked: Arc<Mutex<Vec<String>>>,
     hung_up: Arc<Notify>,
+    flooded: Arc<AtomicU64>,
 }
 
 impl Origin {
@@ -45,13 +52,15 @@ impl Origin {
     pub(super) async fn deciding(decide: impl Fn(&str) -> Vec<Step> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let origin = Self { port, asked: Arc::default(), hung_up: Arc::default() };
+        let origin = Self { port, asked: Arc::default(), hung_up: Arc::default(), flooded: Arc::default() };
         let (asked, hung_up, decide) = (origin.asked.clone(), origin.hung_up.clone(), Arc::new(decide));
+        let flooded = origin.flooded.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (asked, hung_up, decide) = (asked.clone(), hung_up.clone(), decide.clone());
+                let flooded = flooded.clone();
                 tokio::spawn(async move {
-                    serve(stream, &asked, &*decide).await;
+                    serve(stream, &asked, &flooded, &*decide).await;
                     hung_up.notify_one();
                 });
             }
@@ -68,13 +77,23 @@ impl Origin {
         self.asked.lock().clone()
     }
 
+    /// How many bytes of floods the system took.
+    pub(super) fn flooded(&self) -> u64 {
+        self.flooded.load(Ordering::Relaxed)
+    }
+
     /// Returns once a connection is done, by the steps' end or by the client's.
     pub(super) async fn hung_up(&self) {
         tokio::time::timeout(Duration::from_secs(20), self.hung_up.notified()).await.expect("the client hangs up");
     }
 }
 
-async fn serve(mut stream: TcpStream, asked: &Mutex<Vec<String>>, decide: &(dyn Fn(&str) -> Vec<Step> + Send + Sync)) {
+async fn serve(
+    mut stream: TcpStream,
+    asked: &Mutex<Vec<String>>,
+    flooded: &AtomicU64,
+    decide: &(dyn Fn(&str) -> Vec<Step> + Send + Sync),
+) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
@@ -85,7 +104,7 @@ async fn serve(mut stream: TcpStream, asked: &Mutex<Vec<String>>, decide: &(dyn 
     let head = String::from_utf8(head).unwrap();
     asked.lock().push(head.to_lowercase());
     for step in decide(&head) {
-        if take(&mut stream, step).await.is_err() {
+        if take(&mut stream, step, flooded).await.is_err() {
             return;
         }
     }
@@ -93,11 +112,12 @@ async fn serve(mut stream: TcpStream, asked: &Mutex<Vec<String>>, decide: &(dyn 
     let _ = stream.shutdown().await;
 }
 
-async fn take(stream: &mut TcpStream, step: Step) -> std::io::Result<()> {
+async fn take(stream: &mut TcpStream, step: Step, flooded: &AtomicU64) -> std::io::Result<()> {
     match step {
         Step::Send(bytes) => stream.write_all(&bytes).await,
         Step::Flood(bytes) => loop {
             stream.write_all(&bytes).await?;
+            flooded.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         },
         Step::Drip(bytes, every) => {
             let mut ticks = interval(every);
