@@ -107,8 +107,7 @@ impl Through {
     }
 
     async fn piece(&self, range: &Range<u64>) -> Result<(SourceResponse, Option<Permit>), SourceError> {
-        let if_range = self.version.if_range().map(str::to_owned);
-        let piece = Piece { from: range.start, to: Some(range.end), if_range };
+        let piece = Piece { from: range.start, to: Some(range.end), if_range: None };
         let (answer, permit) = ask(&self.inner, &self.url, &piece).await?;
         let same = clipkeep_core::version::same_version(&self.version, &answer.version);
         if same && answer.start == range.start { Ok((answer, permit)) } else { Err(SourceError::changed()) }

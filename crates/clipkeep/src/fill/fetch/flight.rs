@@ -145,12 +145,13 @@ impl<'a> Flight<'a> {
     }
 
     /// Asks for pieces while there is something to ask for and connections to
-    /// ask over. Without another request on its way only a source that proved
-    /// itself is asked for a piece: any other is to read on to the end.
+    /// ask over. Where no answer is read on only a source that proved itself is
+    /// asked for a piece: any other is to read on to the end.
     fn start(&mut self) {
         let (fetch, copy) = (self.fetch, self.fetch.copy);
         let may_ask = self.opened.ranges && copy.rung() == Rung::Parallel && self.failure.is_none();
-        if !may_ask || (self.flows.is_empty() && !fetch.is_proven()) {
+        let is_read_on = self.flows.values().any(|flow| flow.is_answered());
+        if !may_ask || !(is_read_on || fetch.is_proven()) {
             return;
         }
         // Who is held back must not hold connections that others need.

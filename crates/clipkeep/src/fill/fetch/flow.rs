@@ -180,8 +180,10 @@ impl Fetch<'_> {
         let Some(range) = self.copy.gap(flow.read()..flow.end()) else { return Ok(End::Landed) };
         [&flow.from, &flow.landed, &flow.read].into_iter().for_each(|at| at.store(range.start, Ordering::Relaxed));
         flow.stop_at(range.end);
-        let if_range = opened.version.if_range().map(str::to_owned);
-        let piece = Piece { from: range.start, to: Some(range.end), if_range };
+        // Without `If-Range`: what would come of another version is let go, and
+        // a part of it is less than its whole. The part's own head says of which
+        // version it is.
+        let piece = Piece { from: range.start, to: Some(range.end), if_range: None };
         let ask = self.inner.parts.source.get(&self.url, Some(&piece));
         let answer = if is_alone {
             ask.await?

@@ -46,6 +46,21 @@ async fn k03_validators_that_differ_per_answer_cost_neither_the_clip_nor_its_vie
     }
 }
 
+/// A piece that turns out to be of another version is let go. It is asked for
+/// so that no more than the piece can be on its way by then, however long that
+/// takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn k03_a_piece_of_another_version_costs_no_more_than_the_piece() {
+    let source = Source { etag_per_answer: true, ..Source::default() };
+    let clip = Stubborn::new(slow_start(), slow(1_000_000), source).await;
+    assert_eq!(clip.viewed().await, Whole);
+    clip.stored(1.05).await;
+    let requests = clip.t.sim.requests_for(&clip.url);
+    let pieces: Vec<_> = requests.iter().filter(|request| request.header("range").is_some()).collect();
+    assert_eq!(pieces.len(), 1, "{requests:#?}");
+    assert_eq!((pieces[0].status, pieces[0].header("if-range")), (206, None));
+}
+
 /// A date that differs by a second says nothing where the strong ETag is the
 /// same: what broke off is gone on with.
 #[tokio::test(flavor = "multi_thread")]
