@@ -23,7 +23,8 @@ const VIEWERS: usize = 10_000;
 const STALLED: usize = 1_000;
 /// Of which connections get five eighths.
 const FILES: u32 = 20_000;
-const LIMIT_KIB: u64 = 300 << 10;
+/// What a task keeps is larger where nothing is optimised.
+const LIMIT_KIB: u64 = if cfg!(debug_assertions) { 360 << 10 } else { 300 << 10 };
 const LEN: u64 = 64 << 20;
 const PIECE: u64 = 16 << 10;
 
