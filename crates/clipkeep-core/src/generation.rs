@@ -260,6 +260,8 @@ impl MediaInfo {
 pub struct Clip {
     /// Its name.
     pub key: ClipKey,
+    /// The name under which it was announced, where its bytes gave it another.
+    pub was_key: Option<ClipKey>,
     /// Who generated it.
     pub provider: Provider,
     /// The generation it came from.
@@ -324,6 +326,12 @@ impl Clip {
     /// Since when its bytes are being sought.
     pub fn sought_since(&self) -> Timestamp {
         self.restarted_at.unwrap_or(self.created_at)
+    }
+
+    /// The name under which it was announced, which it may have yet. What must
+    /// outlast another name goes by this one: its ETags, its local copy.
+    pub fn first_key(&self) -> &ClipKey {
+        self.was_key.as_ref().unwrap_or(&self.key)
     }
 
     /// Under which key its stored bytes are.

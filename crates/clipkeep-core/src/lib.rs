@@ -24,6 +24,7 @@ pub mod lifetime;
 pub mod lineage;
 pub mod link;
 pub mod media_type;
+pub mod name;
 mod percent;
 pub mod policy;
 pub mod printable;

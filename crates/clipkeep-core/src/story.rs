@@ -21,6 +21,7 @@ pub const WORDS: &[&str] = &[
     "claimed",
     "vanished",
     "version_changed",
+    "renamed",
     "sealed",
     "stored",
     "retry",
@@ -59,6 +60,7 @@ pub fn sentence(entry: &HistoryEntry) -> String {
         "claimed" => began(detail),
         "vanished" => with("the attempt before ended without an answer: whoever made it was killed, or hung", detail),
         "version_changed" => with("the source became another version; the copy starts over", detail),
+        "renamed" => with("its bytes are not what its name said, so it has another", detail),
         "sealed" => match entry.bytes {
             Some(bytes) => format!("all bytes are here and were checked: {}", size(bytes)),
             None => because("all bytes are here and were checked"),
@@ -193,6 +195,7 @@ pub(crate) mod tests {
     pub(crate) fn clip(state: ClipState, due_at: Option<Timestamp>) -> Clip {
         Clip {
             key: "r.mp4".parse().unwrap(),
+            was_key: None,
             provider: crate::id::Provider::fal(),
             request_id: "r".parse().unwrap(),
             index: 0,

@@ -383,7 +383,8 @@ fn sweep_settings(config: &Config) -> SweepSettings {
 async fn sweep_spool(catalog: &dyn Catalog, dir: PathBuf) -> anyhow::Result<()> {
     for (key, path, epoch) in local::kept_clips(dir).await? {
         let open = |clip: &Clip| matches!(clip.state, ClipState::Waiting | ClipState::Filling) && clip.epoch == epoch;
-        if !catalog.clip(&key).await?.as_ref().is_some_and(open) {
+        let clip = catalog.clip(&key).await?.filter(|clip| *clip.first_key() == key);
+        if !clip.as_ref().is_some_and(open) {
             local::remove(&path)?;
         }
     }

@@ -9,7 +9,7 @@ use clipkeep_core::{
     time::Timestamp,
 };
 
-use super::{NodeId, Result};
+use super::{Catalog, NodeId, Result};
 
 /// A clip's row without what may be large: enough to tell where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,4 +61,9 @@ pub trait Lookup {
 
     /// Who holds the lease on a clip, if somebody does.
     async fn holder(&self, key: &ClipKey) -> Result<Option<Holder>>;
+}
+
+/// What the clip that is meant by a name is called now.
+pub async fn name_now(catalog: &dyn Catalog, key: &ClipKey) -> Result<ClipKey> {
+    Ok(catalog.clip(key).await?.map_or_else(|| key.clone(), |clip| clip.key))
 }

@@ -300,6 +300,7 @@ impl<'a> Ledger<'a> {
         let adopting = (!source_url.has_url()).then_some(hook.received_at);
         Clip {
             key: new.key.clone(),
+            was_key: None,
             provider: id.0.clone(),
             request_id: id.1.clone(),
             index: new.index,

@@ -247,7 +247,7 @@ pub trait Catalog:
     /// same id, the older one.
     async fn generation(&self, request_id: &RequestId) -> Result<Option<Generation>>;
 
-    /// A clip's row.
+    /// A clip's row, by its name or by the one under which it was announced.
     async fn clip(&self, key: &ClipKey) -> Result<Option<Clip>>;
 
     /// A page of clips, newest first. Uses an index for each single filter, and
@@ -303,6 +303,11 @@ pub trait Catalog:
     /// The media type that viewers of this content epoch are told: the one that
     /// was told before, or else `name` from now on. `None` if the epoch is over.
     async fn decide_type(&self, key: &ClipKey, epoch: i64, name: &str) -> Result<Option<String>>;
+
+    /// The clip's bytes are not what its name says: it is called `to` from now on,
+    /// with all that is known of it, and so is its lease. `false`, and nothing
+    /// happens, if another clip is called so, or was.
+    async fn rename(&self, lease: &Lease, to: &ClipKey, at: Timestamp) -> Result<bool>;
 
     /// All bytes were read and checked: writes down what they are, before the
     /// object becomes visible. A restart can then tell a finished object.

@@ -18,10 +18,12 @@ impl Ledger<'_> {
     /// The outputs of a result under their names, without those that were put in.
     /// What an import or the store tells of has its names already.
     pub(super) fn outputs(&self, id: &GenerationId, hook: &HookRecord) -> Vec<NewClip> {
-        if hook.clips.is_empty() || matches!(hook.by, Bringer::Import | Bringer::Store) {
-            return hook.clips.clone();
-        }
         let known: Vec<_> = self.clips.values().map(|(clip, _)| clip).filter(|clip| is_of(clip, id)).collect();
+        if hook.clips.is_empty() || matches!(hook.by, Bringer::Import | Bringer::Store) {
+            // One that has another name by now is nobody else's.
+            let was_told = |new: &&NewClip| known.iter().any(|clip| clip.was_key.as_ref() == Some(&new.key));
+            return hook.clips.iter().filter(|new| !was_told(new)).cloned().collect();
+        }
         let input = self.generations.get(id).and_then(|(row, _)| row.facts.input.as_ref());
         let own = |clip: &&NewClip| !self.rules.own_urls.is_own(clip.source_url.expose());
         let told: Vec<NewClip> = hook.clips.iter().filter(own).cloned().collect();

@@ -27,7 +27,7 @@ pub(crate) use super::cells::{Columns, Unreadable};
 /// The columns of a clip `c` joined with its generation `g`.
 macro_rules! clip_columns {
     () => {
-        "c.key, c.provider, c.request_id, c.idx, c.slot, c.state, c.policy, c.source_url, \
+        "c.key, c.was_key, c.provider, c.request_id, c.idx, c.slot, c.state, c.policy, c.source_url, \
          c.source_expires_at, c.kind, c.content_type, c.epoch, c.created_at, c.stored_at, c.due_at, \
          c.attempts, c.misses, c.vanished, c.returned, c.view, c.version, c.last_error, c.fence, c.size, c.sha256, c.sealed_kind, c.sealed_content_type, \
          c.duration, c.width, c.height, c.fps, c.codec, c.c2pa, c.served_type, c.restarted_at, c.verified_at, \
@@ -161,6 +161,7 @@ pub(crate) fn clip(row: &impl Columns) -> Result<Clip> {
     let cells = Cells::of(row, "clips", "key")?;
     Ok(Clip {
         key: cells.must("key", cells.name("key"))?,
+        was_key: cells.name("was_key")?,
         provider: cells.must("provider", cells.name("provider"))?,
         request_id: cells.must("request_id", cells.name("request_id"))?,
         index: cells.must("idx", cells.number("idx"))?,

@@ -142,7 +142,8 @@ pub trait Sharing: Send + Sync {
     /// under its key, and the one it shared, as far as nobody refers to them.
     async fn removals(&self, key: &ClipKey) -> Result<Vec<ClipKey>>;
 
-    /// Of these keys, those that have a row. At most a thousand.
+    /// Of these keys, those that have a row, or that a clip had before: then what is
+    /// under it is spare. At most a thousand.
     async fn named(&self, keys: &[ClipKey]) -> Result<Vec<Named>>;
 
     /// How many other stored clips refer to the object of this one.

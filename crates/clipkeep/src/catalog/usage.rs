@@ -11,7 +11,8 @@ use clipkeep_core::{
 };
 
 use super::{
-    OperationsRow, Result,
+    Catalog, OperationsRow, Result,
+    lookup::name_now,
     page::{Statement, Value, size},
     row::{Columns, Unreadable},
 };
@@ -119,6 +120,16 @@ pub struct UsageFilter {
     pub model: Option<String>,
     /// Of this clip.
     pub key: Option<ClipKey>,
+}
+
+impl UsageFilter {
+    /// The same, of the clip by the name that it has now.
+    pub async fn by_names(mut self, catalog: &dyn Catalog) -> Result<Self> {
+        if let Some(key) = &mut self.key {
+            *key = name_now(catalog, key).await?;
+        }
+        Ok(self)
+    }
 }
 
 /// What one clip, tenant, model, hour, day or month comes to.

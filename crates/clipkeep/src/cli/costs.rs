@@ -63,14 +63,15 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
             return Err(wrong_usage(format!("there is no price list {wanted}; hint: there are {}", known.join(", "))));
         }
     }
+    let filter = UsageFilter {
+        from: args.from.map(|moment| moment.0),
+        to: args.to.map(|moment| moment.0),
+        tenant: args.tenant.clone(),
+        model: args.model.clone(),
+        key: args.key.clone(),
+    };
     let query = CostQuery {
-        filter: UsageFilter {
-            from: args.from.map(|moment| moment.0),
-            to: args.to.map(|moment| moment.0),
-            tenant: args.tenant.clone(),
-            model: args.model.clone(),
-            key: args.key.clone(),
-        },
+        filter: filter.by_names(&*catalog).await?,
         group: args.by,
         lists: &lists,
         generations: &config.generation_prices,

@@ -18,6 +18,7 @@ use super::output;
 use crate::{
     catalog::{
         self, Catalog,
+        lookup::name_now,
         outbox::{ParkedDelivery, Replay, WaitingDelivery},
     },
     clock::SystemClock,
@@ -232,7 +233,7 @@ async fn replay(config: &Config, catalog: &dyn Catalog, args: &ReplayArgs, as_js
     must_be_known(catalog, args.which.after).await?;
     let what = match (args.which.after, &args.which.key) {
         (Some(position), _) => Replay::After(position),
-        (None, Some(key)) => Replay::Of(key.clone()),
+        (None, Some(key)) => Replay::Of(name_now(catalog, key).await?),
         (None, None) => Replay::Parked,
     };
     let known: Vec<_> = config.event_endpoints.iter().map(Endpoint::name).collect();

@@ -142,9 +142,9 @@ impl Args {
         let filter = self.narrowed();
         let Some(text) = self.what.as_deref() else { return Ok(filter) };
         if let Ok(key) = text.parse::<ClipKey>()
-            && catalog.clip(&key).await?.is_some()
+            && let Some(clip) = catalog.clip(&key).await?
         {
-            return Ok(ClipFilter { key: Some(key), ..filter });
+            return Ok(ClipFilter { key: Some(clip.key), ..filter });
         }
         let request_id =
             text.parse::<RequestId>().map_err(|_| wrong_usage("this is neither a clip key nor a request id"))?;

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::{output, wrong_usage};
 use crate::{
-    catalog::{Catalog, open::open_existing, revocations::MOST},
+    catalog::{Catalog, lookup::name_now, open::open_existing, revocations::MOST},
     clock::SystemClock,
     keys,
     links::{self, Links, longest_link},
@@ -82,7 +82,8 @@ async fn sign(config: &Config, args: &Args, as_json: bool) -> anyhow::Result<Exi
     };
     let keys = LinkKeys::parse(text.expose(), audience)?;
     let outlook = tokio::time::timeout(PATIENCE, outlook(config, &key)).await;
-    let Outlook { generation, revoked, note } = outlook.unwrap_or_else(|_| Outlook::unknown());
+    let Outlook { key: known_as, generation, revoked, note } = outlook.unwrap_or_else(|_| Outlook::unknown());
+    let key = known_as.unwrap_or(key);
     let now = SystemClock.now();
     let times = (now, links::expires(audience, now, span, config.link_window));
     let clip = (&key, generation);
@@ -103,6 +104,8 @@ async fn sign(config: &Config, args: &Args, as_json: bool) -> anyhow::Result<Exi
 /// What the catalogue knows of the link, if it is at hand.
 #[derive(Default)]
 struct Outlook {
+    /// What the clip is called now.
+    key: Option<ClipKey>,
     generation: u32,
     revoked: Revoked,
     /// Why the link does not work now.
@@ -128,14 +131,14 @@ async fn outlook(config: &Config, key: &ClipKey) -> Outlook {
     let mut revoked = Revoked::default();
     told.into_iter().for_each(|revocation| revoked.add(revocation));
     let generation = clip.as_ref().map_or(0, |clip| clip.link_generation);
-    let note = match clip.map(|clip| clip.state) {
+    let note = match clip.as_ref().map(|clip| clip.state) {
         None => Some(format!("{key} is not known yet: the link works once the clip comes")),
         Some(state @ (ClipState::Lost | ClipState::Rejected | ClipState::Deleted)) => {
             Some(format!("{key} is {state}: the link answers 410"))
         }
         Some(_) => None,
     };
-    Outlook { generation, revoked, note }
+    Outlook { key: clip.map(|clip| clip.key), generation, revoked, note }
 }
 
 /// Writes it into the catalogue; running nodes hear of it within seconds.
@@ -143,7 +146,7 @@ async fn revoke(config: &Config, args: &Args, as_json: bool) -> anyhow::Result<E
     let links = Links::new(config, &keys::link_keys_text(config)?, &keys::internal_link_keys_text(config)?)?;
     let catalog = open_existing(config).await?.context("there is no catalogue yet, so no clip has links")?;
     if args.revoke_all {
-        let key = args.key()?;
+        let key = name_now(&*catalog, &args.key()?).await?;
         let raised = catalog.revoke_links_of(&key, SystemClock.now()).await?;
         let generation = raised.ok_or_else(|| anyhow!("no clip is named {key}"))?;
         let told = json!({"revoked": "clip", "key": key, "link_generation": generation});

@@ -30,7 +30,8 @@ pub(super) async fn run(
         }
         return Ok(ExitCode::FAILURE);
     };
-    let lineage = LineageRow::new(clip, family::lineage(catalog, &key, None).await?, urls);
+    let lineage = family::lineage(catalog, &clip.key, None).await?;
+    let lineage = LineageRow::new(clip, lineage, urls);
     if as_json {
         output::json(&lineage)?;
     } else {

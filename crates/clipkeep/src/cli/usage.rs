@@ -61,8 +61,9 @@ impl Args {
 pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::Result<ExitCode> {
     output::in_order("--from", args.from, "--to", args.to)?;
     let catalog = catalog::open::open_configured(&config).await?;
-    let page = catalog.usage(&args.filter(), args.by, None, args.limit).await?;
-    let total = total(&*catalog, args).await?;
+    let filter = args.filter().by_names(&*catalog).await?;
+    let page = catalog.usage(&filter, args.by, None, args.limit).await?;
+    let total = total(&*catalog, &filter).await?;
     if let Some(path) = &args.html {
         chart::write(path, &page_of(args.by, &page.lines, &total))?;
         if !as_json {
@@ -86,8 +87,8 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
     Ok(ExitCode::SUCCESS)
 }
 
-async fn total(catalog: &dyn Catalog, args: &Args) -> anyhow::Result<UsageLine> {
-    let all = catalog.usage(&args.filter(), UsageGroup::All, None, 1).await?;
+async fn total(catalog: &dyn Catalog, filter: &UsageFilter) -> anyhow::Result<UsageLine> {
+    let all = catalog.usage(filter, UsageGroup::All, None, 1).await?;
     Ok(all.lines.into_iter().next().unwrap_or_else(UsageLine::nothing))
 }
 

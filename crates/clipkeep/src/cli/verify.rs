@@ -21,7 +21,7 @@ use serde_json::json;
 use super::{output, receipt};
 use crate::{
     app,
-    catalog::{self, Catalog, StoredObject},
+    catalog::{self, Catalog, StoredObject, lookup::name_now},
     clock::SystemClock,
     custody,
     store::{Store, StoreError},
@@ -87,7 +87,11 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
         let keys = run.catalog.sample(count).await?;
         run.these(&keys, false).await?;
     } else {
-        run.these(&args.keys, true).await?;
+        let mut keys = Vec::with_capacity(args.keys.len());
+        for key in &args.keys {
+            keys.push(name_now(&*run.catalog, key).await?);
+        }
+        run.these(&keys, true).await?;
     }
     run.bar.finish_and_clear();
     run.tally.print(args.mend, as_json)?;

@@ -5,6 +5,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use clipkeep_core::id::ClipKey;
+
 use super::Inner;
 use crate::{
     catalog::{Attempt, Claim},
@@ -21,6 +23,14 @@ impl Ongoing {
     pub(super) fn new(inner: &Inner, claim: Claim) -> Self {
         let account = inner.parts.usage.account(&claim.lease.key, claim.clip.facts.tenant.as_ref());
         Self { claim, read: AtomicU64::new(0), account }
+    }
+
+    /// The clip has another name from now on.
+    pub(super) fn renamed(&mut self, to: ClipKey) {
+        let Claim { lease, clip, .. } = &mut self.claim;
+        let first = clip.first_key().clone();
+        clip.was_key = Some(first).filter(|first| *first != to);
+        (lease.key, clip.key) = (to.clone(), to);
     }
 
     /// Counts what came from the source, kept or not.

@@ -7,6 +7,7 @@
 //! - `due` starts what is due, fresh clips and backlog side by side.
 //! - `task` is one fill, top to bottom.
 //! - `fetch` brings the source's bytes into the local file.
+//! - `name` gives a clip the name that its bytes make right.
 //! - `settle` turns what was read into a confirmed object and a `stored` row.
 //! - `share` lets a clip refer to bytes that are stored already.
 //! - `inbox` keeps what came as data until it is filled.
@@ -22,6 +23,7 @@ mod fetch;
 mod inbox;
 mod lease;
 pub mod local;
+mod name;
 mod pace;
 mod registry;
 mod remove;

@@ -1,6 +1,9 @@
 //! The fills that run on this node, by clip.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry::Vacant},
+    sync::Arc,
+};
 
 use clipkeep_core::id::ClipKey;
 use parking_lot::Mutex;
@@ -80,6 +83,8 @@ struct Entry {
     handle: FillHandle,
     claim: Claiming,
     deleted: CancellationToken,
+    /// Whether the clip had another name when its fill began.
+    is_other: bool,
 }
 
 /// Whether the fill has its claim.
@@ -99,6 +104,8 @@ pub(super) struct Registry(Map);
 /// or not, frees the clip and wakes everyone who waits.
 pub(super) struct Running {
     key: ClipKey,
+    /// The name that its bytes gave the clip meanwhile.
+    other: Mutex<Option<ClipKey>>,
     map: Map,
     tell: watch::Sender<Stage>,
     deleted: CancellationToken,
@@ -113,9 +120,10 @@ impl Registry {
         }
         let (tell, hear) = watch::channel(Stage::default());
         let deleted = CancellationToken::new();
-        let entry = Entry { handle: FillHandle(hear), claim: Claiming::Asked, deleted: deleted.clone() };
+        let entry =
+            Entry { handle: FillHandle(hear), claim: Claiming::Asked, deleted: deleted.clone(), is_other: false };
         map.insert(key.clone(), entry);
-        Ok(Running { key: key.clone(), map: Arc::clone(&self.0), tell, deleted })
+        Ok(Running { key: key.clone(), other: Mutex::default(), map: Arc::clone(&self.0), tell, deleted })
     }
 
     /// Gives a claim to a fill that asks for just this one; answers it if none
@@ -143,7 +151,7 @@ impl Registry {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.lock().len()
+        self.0.lock().values().filter(|entry| !entry.is_other).count()
     }
 }
 
@@ -158,6 +166,24 @@ impl Running {
         match std::mem::replace(&mut map.get_mut(&self.key)?.claim, Claiming::Held) {
             Claiming::Given(claim) => Some(*claim),
             Claiming::Asked | Claiming::Held => None,
+        }
+    }
+
+    /// Whoever asks for the clip by this name joins this fill, too.
+    pub(super) fn answer_to(&self, key: &ClipKey) {
+        let (handle, deleted) = (self.handle(), self.deleted.clone());
+        let mut map = self.map.lock();
+        if let Vacant(place) = map.entry(key.clone()) {
+            place.insert(Entry { handle, claim: Claiming::Held, deleted, is_other: true });
+            drop(map);
+            *self.other.lock() = Some(key.clone());
+        }
+    }
+
+    /// That name is somebody else's after all.
+    pub(super) fn answer_to_no_other(&self) {
+        if let Some(other) = self.other.lock().take() {
+            self.map.lock().remove(&other);
         }
     }
 
@@ -178,7 +204,11 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.map.lock().remove(&self.key);
+        let mut map = self.map.lock();
+        map.remove(&self.key);
+        if let Some(other) = self.other.get_mut() {
+            map.remove(other);
+        }
     }
 }
 

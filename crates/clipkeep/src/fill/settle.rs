@@ -92,7 +92,8 @@ pub(super) async fn read_facts(file: &Arc<LocalCopy>, media: &'static MediaType)
     }
 }
 
-/// Seals the row, makes the object visible, confirms it, flips the row.
+/// Seals the row, makes the object visible, confirms it, flips the row. What is
+/// not staged, since its name changed, is staged here from the local copy.
 ///
 /// A `kill -9` between any two of these steps is mended by the next fill's
 /// [`recover`]: before the object is visible it starts over, after it the seal
@@ -101,7 +102,7 @@ pub(super) async fn publish(
     inner: &Inner,
     ongoing: &Ongoing,
     file: &Arc<LocalCopy>,
-    staged: Staged,
+    mut staged: Option<Staged>,
     sealed: &Sealed,
 ) -> Result<(), FillError> {
     let claim = &ongoing.claim;
@@ -110,20 +111,21 @@ pub(super) async fn publish(
         decide_view(inner, claim, file).await?;
     }
     parts.catalog.seal(&claim.lease, sealed, parts.clock.now()).await?;
-    let staged = match share::find(inner, ongoing).await {
-        Ok(None) => staged,
-        Ok(Some(twin)) => {
-            // First, so that a kill leaves no upload that nobody ends.
-            staged.abort().await;
-            if share::refer(inner, ongoing, &twin).await? {
-                return Ok(());
-            }
-            parts.store.stage(key, &sealed.media.content_type, file).await?
-        }
-        Err(error) => {
-            staged.abort().await;
-            return Err(error);
-        }
+    let twin = share::find(inner, ongoing).await;
+    if !matches!(twin, Ok(None))
+        && let Some(staged) = staged.take()
+    {
+        // First, so that a kill leaves no upload that nobody ends.
+        staged.abort().await;
+    }
+    if let Some(twin) = twin?
+        && share::refer(inner, ongoing, &twin).await?
+    {
+        return Ok(());
+    }
+    let staged = match staged {
+        Some(staged) => staged,
+        None => parts.store.stage(key, &sealed.media.content_type, file).await?,
     };
     match staged.publish().await {
         Ok(_) => {}

@@ -16,6 +16,7 @@ use super::{
     attempt::Ongoing,
     fetch, inbox, lease,
     local::{self, Ended, LocalCopy},
+    name,
     registry::Running,
     settle,
 };
@@ -93,9 +94,9 @@ type Staging = JoinHandle<Result<Staged, StoreError>>;
 /// the next fill of this clip aborts first.
 pub(super) async fn run(inner: &Inner, claim: Claim, running: &Running) -> FillEnd {
     let began = tokio::time::Instant::now();
-    let ongoing = Ongoing::new(inner, claim);
+    let mut ongoing = Ongoing::new(inner, claim);
+    let result = fill(inner, &mut ongoing, running).await;
     let claim = &ongoing.claim;
-    let result = fill(inner, &ongoing, running).await;
     let end = settle::conclude(inner, &ongoing, result).await;
     let over = match end {
         FillEnd::Stored | FillEnd::Lost | FillEnd::Rejected => true,
@@ -127,10 +128,10 @@ async fn is_over(inner: &Inner, claim: &Claim) -> bool {
 
 /// Where the clip's copy is while it is filled.
 pub(super) fn spooled(inner: &Inner, claim: &Claim) -> PathBuf {
-    inner.parts.settings.spool.join(claim.lease.key.as_str())
+    inner.parts.settings.spool.join(claim.clip.first_key().as_str())
 }
 
-async fn fill(inner: &Inner, ongoing: &Ongoing, running: &Running) -> Result<(), FillError> {
+async fn fill(inner: &Inner, ongoing: &mut Ongoing, running: &Running) -> Result<(), FillError> {
     let claim = &ongoing.claim;
     if claim.clip.source_url.is_own_store() {
         return adopt::fill(inner, ongoing, running).await;
@@ -157,16 +158,20 @@ async fn fill(inner: &Inner, ongoing: &Ongoing, running: &Running) -> Result<(),
 }
 
 /// The copy to its end, then the store.
-async fn through(inner: &Inner, ongoing: &Ongoing, file: &Arc<LocalCopy>, running: &Running) -> Result<(), FillError> {
-    let claim = &ongoing.claim;
+async fn through(
+    inner: &Inner,
+    ongoing: &mut Ongoing,
+    file: &Arc<LocalCopy>,
+    running: &Running,
+) -> Result<(), FillError> {
     let mut staging = None;
     let copied = tokio::select! {
         copied = copy(inner, ongoing, file, &mut staging) => copied,
-        () = lease::hold(inner, &claim.lease, file) => Err(FillError::LeaseLost),
+        () = lease::hold(inner, &ongoing.claim.lease, file) => Err(FillError::LeaseLost),
         () = running.deleted() => Err(FillError::Deleted),
         () = inner.stopping.cancelled() => Err(FillError::Stopping),
     };
-    let (staged, sealed) = match copied {
+    let Copied { mut staged, container, sealed } = match copied {
         Ok(copied) => copied,
         Err(error) => {
             file.close();
@@ -174,10 +179,28 @@ async fn through(inner: &Inner, ongoing: &Ongoing, file: &Arc<LocalCopy>, runnin
             return Err(error);
         }
     };
+    if let Some(to) = name::wanted(inner, &ongoing.claim, container, &sealed).await? {
+        let cleared = tokio::select! {
+            cleared = name::clear(inner, &ongoing.claim, file, staged) => cleared,
+            () = lease::hold(inner, &ongoing.claim.lease, file) => Err(FillError::LeaseLost),
+        };
+        cleared?;
+        staged = None;
+        name::give(inner, ongoing, running, to).await?;
+    }
     tokio::select! {
         published = settle::publish(inner, ongoing, file, staged, &sealed) => published,
-        () = lease::hold(inner, &claim.lease, file) => Err(FillError::LeaseLost),
+        () = lease::hold(inner, &ongoing.claim.lease, file) => Err(FillError::LeaseLost),
     }
+}
+
+/// All of a clip is here, and what it is.
+struct Copied {
+    /// Its upload; none if it must be staged under another name.
+    staged: Option<Staged>,
+    /// What its first bytes are taken for.
+    container: &'static MediaType,
+    sealed: Sealed,
 }
 
 /// Waits for the upload's end: it notices that its file's writer is gone, and
@@ -195,7 +218,7 @@ async fn copy(
     ongoing: &Ongoing,
     file: &Arc<LocalCopy>,
     staging: &mut Option<Staging>,
-) -> Result<(Staged, Sealed), FillError> {
+) -> Result<Copied, FillError> {
     let download = async {
         match ongoing.claim.clip.source_url.inline_sha256() {
             Some(sha256) => inbox::bring(inner, &ongoing.claim, file, sha256).await,
@@ -207,11 +230,11 @@ async fn copy(
         judge(&ongoing.claim.clip, file).await;
         Ok(())
     };
-    let ((), (), (staged, media_type)) = tokio::try_join!(download, judged, upload)?;
-    match settle::probe(inner, file, media_type).await {
+    let ((), (), (staged, container)) = tokio::try_join!(download, judged, upload)?;
+    match settle::probe(inner, file, container).await {
         Ok(media) => {
             let Digest { size, sha256 } = staged.digest().clone();
-            Ok((staged, Sealed { size, sha256, media }))
+            Ok(Copied { staged: Some(staged), container, sealed: Sealed { size, sha256, media } })
         }
         Err(error) => {
             // Staged parts must not outlive the verdict.

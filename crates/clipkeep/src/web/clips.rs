@@ -60,7 +60,7 @@ const COME_AGAIN_SECS: u32 = 2;
         (status = 200, description = "The clip", content_type = "video/mp4"),
         (status = 206, description = "The ranges asked for"),
         (status = 304, description = "Not modified"),
-        (status = 307, description = "The generation made media of another type than its final URL promised: to the clip's true name, signed alike"),
+        (status = 307, description = "The clip is media of another type than this name promised: to the clip's true name, signed alike"),
         (status = 403, description = "The link is bad or has expired"),
         (status = 404, description = "No such clip"),
         (status = 410, description = "The clip is lost, rejected or deleted"),
@@ -216,12 +216,14 @@ async fn look_up(
         };
         return Ok(Found::Clip(shelved, came));
     }
-    let Some(clip) = app.catalog.clip(key).await? else {
-        let clip = promised::clip(app, key, link.is_some()).await?;
-        may_see(app, &clip, link)?;
-        return Ok(Found::Elsewhere(promised::url(app, &clip, link)?));
+    let clip = match app.catalog.clip(key).await? {
+        Some(clip) => clip,
+        None => promised::clip(app, key, link.is_some()).await?,
     };
     may_see(app, &clip, link)?;
+    if clip.key != *key {
+        return Ok(Found::Elsewhere(promised::url(app, &clip, link)?));
+    }
     let waits = matches!(clip.state, ClipState::Waiting | ClipState::Filling);
     if request.method == Method::HEAD
         && waits
@@ -235,7 +237,14 @@ async fn look_up(
         first = true;
         shelve::shelve(app, key, range_start(&request.headers)).await
     });
-    let shelved = shelved.await?;
+    let shelved = match shelved.await {
+        Ok(shelved) => shelved,
+        Err(error) => {
+            // Its bytes may have given it another name meanwhile.
+            let clip = app.catalog.clip(key).await?.filter(|clip| clip.key != *key).ok_or(error)?;
+            return Ok(Found::Elsewhere(promised::url(app, &clip, link)?));
+        }
+    };
     let came = match &shelved.bytes {
         Where::Mapped(_) => CacheStatus::Hit,
         Where::Coming(coming) if coming.is_here() => CacheStatus::Hit,

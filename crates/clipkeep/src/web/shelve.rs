@@ -50,7 +50,7 @@ pub(super) async fn shelve(app: &Arc<App>, key: &ClipKey, soon: Option<Range<u64
 }
 
 async fn bytes_of(app: &Arc<App>, key: &ClipKey, soon: Option<Range<u64>>) -> Result<Shelved, ApiError> {
-    let mut clip = app.catalog.clip(key).await?.ok_or_else(unknown)?;
+    let mut clip = row(app, key).await?;
     if let Some(pause) = backs_off(app, &clip) {
         return Err(come_again(key).retry_after(pause));
     }
@@ -65,13 +65,13 @@ async fn bytes_of(app: &Arc<App>, key: &ClipKey, soon: Option<Range<u64>>) -> Re
             Ok(Ok(shelved)) => return Ok(shelved),
             Ok(Err(Waited::Failed(error))) => return Err(error),
             Ok(Err(Waited::Elsewhere)) => {
-                clip = app.catalog.clip(key).await?.ok_or_else(unknown)?;
+                clip = row(app, key).await?;
                 if clip.state == ClipState::Filling {
                     return through(app, &clip).await;
                 }
             }
             // The fill is over; its end is in the row.
-            Ok(Err(Waited::Over)) => clip = app.catalog.clip(key).await?.ok_or_else(unknown)?,
+            Ok(Err(Waited::Over)) => clip = row(app, key).await?,
             Err(_) => return Err(come_again(key)),
         }
     }
@@ -82,6 +82,11 @@ async fn bytes_of(app: &Arc<App>, key: &ClipKey, soon: Option<Range<u64>>) -> Re
         }
         _ => Err(come_again(key)),
     }
+}
+
+/// The clip's row, as long as it has this name.
+async fn row(app: &App, key: &ClipKey) -> Result<Clip, ApiError> {
+    app.catalog.clip(key).await?.filter(|clip| clip.key == *key).ok_or_else(unknown)
 }
 
 /// What a `HEAD` of a clip that nobody fills is answered from: the same that its
@@ -106,7 +111,7 @@ fn backs_off(app: &App, clip: &Clip) -> Option<u32> {
 }
 
 fn representation(clip: &Clip, epoch: i64, len: u64, content_type: &str, fast: Option<&Fast>) -> Representation {
-    let etag = ETag::of_view(&clip.key, epoch, fast.is_some());
+    let etag = ETag::of_view(clip.first_key(), epoch, fast.is_some());
     Representation::new(len, etag, version_time(clip.created_at, epoch), content_type)
 }
 
@@ -280,7 +285,9 @@ async fn coming(app: &Arc<App>, clip: &Clip, soon: Option<Range<u64>>) -> Result
     for _ in 0..VERSIONS {
         match serve_copy(app, clip, &copy, soon.as_ref()).await {
             Ok(Some(shelved)) => return Ok(shelved),
-            // Another version, or nothing that can be served: the fill says so.
+            // Another version, or nothing that can be served: the fill says so. Or
+            // another name, under which it is.
+            Ok(None) | Err(Waited::Over) if row(app, &clip.key).await.is_err() => return Err(Waited::Over),
             Ok(None) | Err(Waited::Over) => {}
             Err(failed) => return Err(failed),
         }

@@ -34,6 +34,7 @@ mod leaks;
 mod marked;
 mod matrix;
 mod memory;
+mod named;
 mod nodes;
 mod openapi;
 mod operations;

@@ -16,7 +16,8 @@ use crate::{
 ///
 /// What stands in the `input` is no output beside others. A URL that is known is its clip's;
 /// a slot that is known, with the same sort of file, is its clip's, which another
-/// URL replaces; all else is named as it was told, or by the next free number.
+/// URL replaces; all else is named as it was told, or by the next free number. A
+/// clip whose bytes gave it another name is known by the one it was told under, too.
 pub fn named(told: &[NewClip], known: &[&Clip], input: Option<&Value>, request_id: &RequestId) -> Vec<NewClip> {
     let echoes = input.map(urls_of).unwrap_or_default();
     let is_new = |clip: &&NewClip| !echoes.contains(clip.source_url.expose());
@@ -25,7 +26,10 @@ pub fn named(told: &[NewClip], known: &[&Clip], input: Option<&Value>, request_i
     let told: Vec<&NewClip> = if made.is_empty() { told.iter().collect() } else { made };
     let mut names: Vec<Option<(ClipKey, u32)>> = vec![None; told.len()];
     let same_url = |new: &NewClip, clip: &Clip| new.source_url == clip.source_url;
-    let same_slot = |new: &NewClip, clip: &Clip| new.slot == clip.slot && new.key.ending() == clip.key.ending();
+    let same_slot = |new: &NewClip, clip: &Clip| {
+        let is_ending = |key: &ClipKey| key.ending() == new.key.ending();
+        new.slot == clip.slot && (is_ending(&clip.key) || is_ending(clip.first_key()))
+    };
     claim(&mut names, &told, known, same_url);
     claim(&mut names, &told, known, same_slot);
     // In order, so that the main one has the first name that is left.
@@ -57,8 +61,8 @@ fn claim(
     }
 }
 
-/// The name that an output has by its place, unless another has it; then the
-/// next one that nobody has.
+/// The name that an output has by its place (or that its clip has by now), unless
+/// another has it; then the next one that nobody has or had.
 fn free(
     new: &NewClip,
     (at, names): (usize, &[Option<(ClipKey, u32)>]),
@@ -68,13 +72,19 @@ fn free(
     let place = u32::try_from(at).unwrap_or(u32::MAX);
     let named = |index| ClipKey::new(request_id, index, new.key.ending());
     let is_given = |key: &ClipKey| names.iter().flatten().any(|(given, _)| given == key);
-    let own = named(place);
+    let own = called(known, named(place));
     if !is_given(&own) {
         return (own, place);
     }
-    let is_known = |key: &ClipKey| known.iter().any(|clip| clip.key == *key);
+    let is_known = |key: &ClipKey| known.iter().any(|clip| clip.key == *key || clip.first_key() == key);
     let index = (0..).find(|&index| !is_given(&named(index)) && !is_known(&named(index))).unwrap_or(place);
     (named(index), index)
+}
+
+/// What the clip is called that was told under this name, if one was.
+fn called(known: &[&Clip], told: ClipKey) -> ClipKey {
+    let is_it = |clip: &&&Clip| clip.was_key.as_ref() == Some(&told);
+    known.iter().find(is_it).map_or(told, |clip| clip.key.clone())
 }
 
 /// All URLs within an input, written as sources are.
@@ -159,6 +169,30 @@ mod tests {
         // What that version did not see is named by what is left.
         let more = [new(0, "/final", "https://h/f.mp4"), told[0].clone(), told[1].clone()];
         check(&more, &known, json!({}), &["r.2.mp4 /final", "r.1.mp4 /video", "r.mp4 /mask_video"]);
+    }
+
+    #[test]
+    fn k13_a_clip_whose_bytes_gave_it_another_name_is_known_by_both() {
+        let renamed = Clip {
+            key: "r.mp4".parse().unwrap(),
+            was_key: Some("r.png".parse().unwrap()),
+            ..clip(0, "/image", "https://h/a.png")
+        };
+        let known = [renamed];
+        let again = |slot, url| new(0, slot, url);
+        for told in [
+            again("/image", "https://h/a.png"),
+            again("/elsewhere", "https://h/a.png"),
+            again("/image", "https://h/b.png"),
+            again("/image", "https://h/b.mp4"),
+            again("/elsewhere", "https://h/b.png"),
+        ] {
+            let slot = told.slot.clone();
+            check(&[told], &known, json!({}), &[&format!("r.mp4 {slot}")]);
+        }
+        // Another output beside it gets neither name.
+        let both = [again("/mask", "https://h/m.png"), again("/image", "https://h/a.png")];
+        check(&both, &known, json!({}), &["r.1.png /mask", "r.mp4 /image"]);
     }
 
     #[test]

@@ -45,7 +45,11 @@ pub(super) async fn generation(client: &impl GenericClient, id: &RequestId) -> R
 
 pub(super) async fn clip(client: &impl GenericClient, key: &ClipKey) -> Result<Option<Clip>> {
     const SQL: &str = select_clips!("WHERE c.key = $1");
-    first(client, SQL, &[&key.as_str()], row::clip).await
+    const WAS: &str = select_clips!("WHERE c.was_key = $1 LIMIT 1");
+    match first(client, SQL, &[&key.as_str()], row::clip).await? {
+        Some(clip) => Ok(Some(clip)),
+        None => first(client, WAS, &[&key.as_str()], row::clip).await,
+    }
 }
 
 pub(super) async fn clips(

@@ -12,6 +12,7 @@ pub mod polls;
 mod pool;
 pub mod queue;
 pub mod record;
+mod rename;
 pub mod requeue;
 mod restored;
 mod revocations;
@@ -210,6 +211,10 @@ impl Catalog for PostgresCatalog {
     async fn decide_type(&self, key: &ClipKey, epoch: i64, name: &str) -> Result<Option<String>> {
         on(&self.pool, "deciding on a media type", async |client| queue::decide_type(&client, key, epoch, name).await)
             .await
+    }
+
+    async fn rename(&self, lease: &Lease, to: &ClipKey, at: Timestamp) -> Result<bool> {
+        on(&self.pool, "renaming a clip", |client| rename::rename(client, lease, to, at)).await
     }
 
     async fn seal(&self, lease: &Lease, sealed: &Sealed, at: Timestamp) -> Result<()> {

@@ -211,8 +211,9 @@ const WORDS: &str = "INSERT INTO clip_words (key, created_at, words) \
     FROM json_to_recordset($1::text::json) AS n (key text, created_at bigint, words text[]) \
     ON CONFLICT (key) DO UPDATE SET words = excluded.words";
 
-const PARENTS: &str = "INSERT INTO parents (provider, request_id, parent) SELECT provider, request_id, parent \
-    FROM json_populate_recordset(NULL::parents, $1::text::json) ON CONFLICT DO NOTHING";
+const PARENTS: &str = "INSERT INTO parents (provider, request_id, parent) SELECT n.provider, n.request_id, \
+    coalesce((SELECT c.key FROM clips c WHERE c.was_key = n.parent LIMIT 1), n.parent) \
+    FROM json_populate_recordset(NULL::parents, $1::text::json) n ON CONFLICT DO NOTHING";
 const TAKEN_CLIPS: &str = "UPDATE clips c SET provider = n.provider, slot = n.slot, source_url = n.source_url, \
     source_expires_at = n.source_expires_at FROM json_populate_recordset(NULL::clips, $1::text::json) n \
     WHERE c.key = n.key";

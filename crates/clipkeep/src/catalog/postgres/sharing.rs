@@ -58,7 +58,9 @@ pub const REMOVALS: &str = "SELECT o.key FROM (SELECT key FROM clips WHERE key =
 
 const NAMED: &str = "SELECT key, state, (CASE WHEN (state = 'deleted' OR (state = 'stored' AND object_key IS NOT NULL AND part_at IS NULL)) \
     AND NOT EXISTS (SELECT 1 FROM clips r WHERE r.object_key = n.key AND r.state = 'stored') THEN 1 ELSE 0 END)::bigint \
-    AS spare FROM clips n WHERE key = ANY($1::text[])";
+    AS spare FROM clips n WHERE key = ANY($1::text[]) \
+    UNION ALL SELECT w.was_key, w.state, 1 FROM clips w WHERE w.was_key = ANY($1::text[]) \
+    AND NOT EXISTS (SELECT 1 FROM clips o WHERE o.key = w.was_key)";
 
 const SHARERS: &str = "SELECT (SELECT count(*) FROM clips r WHERE r.object_key = n.object AND r.state = 'stored' \
     AND r.key <> $1) + (SELECT count(*) FROM clips r WHERE r.key = n.object AND r.state = 'stored' AND r.key <> $1) \

@@ -22,12 +22,15 @@ const NEXT: &str = "INSERT INTO usage_batches AS known (node, seq, at) VALUES ($
 
 const FORGET: &str = "DELETE FROM usage_batches WHERE at < $1";
 
-/// In one order on all nodes: none waits for another that waits for it.
+/// In one order on all nodes: none waits for another that waits for it. What was
+/// counted under the name that a clip had before is its own.
 const ADD: &str = "INSERT INTO usage AS u (hour, key, tenant, plays, viewer_bytes, hits, cold_fetches, source_bytes, \
     aborted_plays, first_byte_micros, first_bytes) \
-    SELECT hour, key, tenant, plays, viewer_bytes, hits, cold_fetches, source_bytes, \
-    aborted_plays, first_byte_micros, first_bytes \
-    FROM json_populate_recordset(NULL::usage, $1::text::json) ORDER BY hour, key, tenant \
+    SELECT n.hour, coalesce((SELECT c.key FROM clips c WHERE c.was_key = n.key LIMIT 1), n.key) AS name, n.tenant, \
+    sum(n.plays)::bigint, sum(n.viewer_bytes)::bigint, sum(n.hits)::bigint, sum(n.cold_fetches)::bigint, \
+    sum(n.source_bytes)::bigint, sum(n.aborted_plays)::bigint, sum(n.first_byte_micros)::bigint, \
+    sum(n.first_bytes)::bigint FROM json_populate_recordset(NULL::usage, $1::text::json) n \
+    GROUP BY n.hour, name, n.tenant ORDER BY n.hour, name, n.tenant \
     ON CONFLICT (hour, key, tenant) DO UPDATE SET plays = u.plays + excluded.plays, \
     viewer_bytes = u.viewer_bytes + excluded.viewer_bytes, hits = u.hits + excluded.hits, \
     cold_fetches = u.cold_fetches + excluded.cold_fetches, source_bytes = u.source_bytes + excluded.source_bytes, \

@@ -111,7 +111,11 @@ pub(super) fn generation(db: &Connection, request_id: &RequestId) -> Result<Opti
 
 pub(super) fn clip(db: &Connection, key: &ClipKey) -> Result<Option<Clip>> {
     const SQL: &str = select_clips!("WHERE c.key = ?1");
-    first(db, SQL, [key.as_str()], |row| row::clip(row))
+    const WAS: &str = select_clips!("WHERE c.was_key = ?1 LIMIT 1");
+    match first(db, SQL, [key.as_str()], |row| row::clip(row))? {
+        Some(clip) => Ok(Some(clip)),
+        None => first(db, WAS, [key.as_str()], |row| row::clip(row)),
+    }
 }
 
 pub(super) fn clips(db: &Connection, filter: &ClipFilter, after: Option<&Cursor>, limit: u32) -> Result<ClipPage> {

@@ -15,6 +15,7 @@ mod outlook;
 pub mod polls;
 pub mod queue;
 mod record;
+mod rename;
 pub mod requeue;
 mod revocations;
 pub mod risk;
@@ -267,6 +268,11 @@ impl Catalog for SqliteCatalog {
     async fn decide_type(&self, key: &ClipKey, epoch: i64, name: &str) -> Result<Option<String>> {
         let (key, name) = (key.clone(), name.to_owned());
         self.writer.write("deciding on a media type", move |tx| queue::decide_type(tx, &key, epoch, &name)).await
+    }
+
+    async fn rename(&self, lease: &Lease, to: &ClipKey, at: Timestamp) -> Result<bool> {
+        let (lease, to) = (lease.clone(), to.clone());
+        self.writer.write("renaming a clip", move |tx| rename::rename(tx, &lease, &to, at)).await
     }
 
     async fn seal(&self, lease: &Lease, sealed: &Sealed, at: Timestamp) -> Result<()> {

@@ -146,7 +146,8 @@ fn write(tx: &Connection, ledger: &Ledger<'_>) -> Result<()> {
 }
 
 fn write_parent(tx: &Connection, (provider, request_id): &GenerationId, parent: &ClipKey) -> Result<()> {
-    const SQL: &str = "INSERT INTO parents (provider, request_id, parent) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+    const SQL: &str = "INSERT INTO parents (provider, request_id, parent) \
+        VALUES (?1, ?2, ifnull((SELECT key FROM clips WHERE was_key = ?3 LIMIT 1), ?3)) ON CONFLICT DO NOTHING";
     tx.prepare_cached(SQL)?.execute((provider.as_str(), request_id.as_str(), parent.as_str()))?;
     Ok(())
 }

@@ -51,7 +51,8 @@ pub const REMOVALS: &str = "SELECT o.key FROM (SELECT key FROM clips WHERE key =
 
 const NAMED: &str = "SELECT key, state, (state = 'deleted' OR (state = 'stored' AND object_key IS NOT NULL AND part_at IS NULL)) \
     AND NOT EXISTS (SELECT 1 FROM clips r WHERE r.object_key = n.key AND r.state = 'stored') AS spare \
-    FROM clips n WHERE key = ?1";
+    FROM clips n WHERE key = ?1 UNION ALL SELECT was_key, state, 1 FROM clips \
+    WHERE was_key = ?1 AND NOT EXISTS (SELECT 1 FROM clips WHERE key = ?1)";
 
 const SHARERS: &str = "SELECT (SELECT count(*) FROM clips r WHERE r.object_key = n.object AND r.state = 'stored' \
     AND r.key <> ?1) + (SELECT count(*) FROM clips r WHERE r.key = n.object AND r.state = 'stored' AND r.key <> ?1) \

@@ -19,8 +19,10 @@ const NEXT: &str = "INSERT INTO usage_batches (node, seq, at) VALUES (?1, ?2, ?3
 
 const FORGET: &str = "DELETE FROM usage_batches WHERE at < ?1";
 
+/// What was counted under the name that a clip had before is its own.
 const ADD: &str = "INSERT INTO usage (hour, key, tenant, plays, viewer_bytes, hits, cold_fetches, source_bytes, \
-    aborted_plays, first_byte_micros, first_bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
+    aborted_plays, first_byte_micros, first_bytes) \
+    VALUES (?1, ifnull((SELECT key FROM clips WHERE was_key = ?2 LIMIT 1), ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
     ON CONFLICT (hour, key, tenant) DO UPDATE SET plays = plays + excluded.plays, \
     viewer_bytes = viewer_bytes + excluded.viewer_bytes, hits = hits + excluded.hits, \
     cold_fetches = cold_fetches + excluded.cold_fetches, source_bytes = source_bytes + excluded.source_bytes, \

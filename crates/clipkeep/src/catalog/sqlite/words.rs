@@ -81,6 +81,21 @@ pub(super) fn write(tx: &Connection, mut entries: Vec<Entry<'_>>) -> Result<()> 
     Ok(())
 }
 
+/// The clip has another name, and by it another place. `to` is in its row already.
+pub(super) fn rename(tx: &Connection, was: &str, to: &str) -> Result<()> {
+    const CREATED: &str = "SELECT created_at FROM clips WHERE key = ?1";
+    const OLD: &str = "SELECT words FROM clip_words WHERE rowid = ?1";
+    const NEW: &str = "INSERT INTO clip_words (rowid, key, created_at, words) VALUES (?1, ?2, ?3, ?4)";
+    let Some(created_at) = first(tx, CREATED, [to], |row| Ok(row.get::<_, i64>(0)?))? else { return Ok(()) };
+    let (Some(rowid), _) = place(tx, created_at, was)? else { return Ok(()) };
+    let words = first(tx, OLD, [rowid], |row| Ok(row.get::<_, String>(0)?))?;
+    tx.prepare_cached("DELETE FROM clip_words WHERE rowid = ?1")?.execute([rowid])?;
+    if let (_, Some(rowid)) = place(tx, created_at, to)? {
+        tx.prepare_cached(NEW)?.execute((rowid, to, created_at, words))?;
+    }
+    Ok(())
+}
+
 /// Forgets the words of a deleted clip; and the texts of its generation, if none
 /// of that one's clips is kept or may still come.
 pub(super) fn forget(tx: &Connection, key: &ClipKey) -> Result<()> {

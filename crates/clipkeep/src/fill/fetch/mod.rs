@@ -124,6 +124,12 @@ impl Fetch<'_> {
 
     /// Goes on from where the copy is, to the end or to the next failure.
     async fn go_on(&mut self) -> Result<u64, FillError> {
+        // An attempt that was cut off later left all of it: there is nothing to ask for.
+        if let Some(total) = self.copy.opened().and_then(|opened| opened.total.filter(|total| *total > 0))
+            && self.copy.gap(0..total).is_none()
+        {
+            return Ok(total);
+        }
         loop {
             let (before, rung) = (self.copy.sum(), self.copy.rung());
             let (main, opened) = self.main().await?;

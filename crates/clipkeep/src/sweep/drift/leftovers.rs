@@ -92,7 +92,8 @@ impl Drift<'_> {
         for (key, path, epoch) in local::left_clips(self.spool.clone()).await? {
             let open =
                 |clip: &Clip| matches!(clip.state, ClipState::Waiting | ClipState::Filling) && clip.epoch == epoch;
-            if self.catalog.clip(&key).await?.as_ref().is_some_and(open) || (self.is_filling)(&key) {
+            let clip = self.catalog.clip(&key).await?.filter(|clip| *clip.first_key() == key);
+            if clip.as_ref().is_some_and(open) || (self.is_filling)(&key) {
                 continue;
             }
             if !self.settings.look_only {

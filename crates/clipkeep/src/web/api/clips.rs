@@ -124,6 +124,11 @@ pub(crate) async fn delete_clip(
     Path(key): Path<String>,
 ) -> Result<StatusCode, ApiError> {
     let Clip { key, .. } = clip_for(&caller, &app, &key).await?;
+    if app.delete(&key, "by request").await? != Deletion::Unknown {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    // Its bytes gave it another name just now.
+    let Clip { key, .. } = clip_for(&caller, &app, key.as_str()).await?;
     match app.delete(&key, "by request").await? {
         Deletion::Deleted | Deletion::Already => Ok(StatusCode::NO_CONTENT),
         Deletion::Unknown => Err(no_such_clip(&key)),

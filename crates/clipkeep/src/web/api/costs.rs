@@ -84,7 +84,7 @@ pub(crate) async fn get_costs(
     }
     let after = query.cursor.as_deref().map(read_cursor).transpose()?;
     let asked = CostQuery {
-        filter: own(caller, narrow.filter()?)?,
+        filter: own(caller, narrow.filter()?)?.by_names(&*app.catalog).await?,
         group: parse::<UsageGroup>("by", query.by)?.unwrap_or_default(),
         lists: &lists,
         generations: &app.config.generation_prices,

@@ -104,6 +104,7 @@ pub(crate) async fn get_usage(
     let Query(query) = query.map_err(|error| ApiError::new(Code::InvalidRequest, error.body_text()))?;
     let UsageQuery { from, to, tenant, model, key, by, limit, cursor } = query;
     let filter = own(caller, Narrow { from, to, tenant, model, key }.filter()?)?;
+    let filter = filter.by_names(&*app.catalog).await?;
     let limit = limit_of(limit)?;
     let group: UsageGroup = parse("by", by)?.unwrap_or_default();
     let after = cursor.as_deref().map(read_cursor).transpose()?;

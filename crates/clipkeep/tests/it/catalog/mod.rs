@@ -17,6 +17,7 @@ mod plans;
 mod polls;
 mod positions;
 mod queue;
+mod renamed;
 mod repeats;
 mod requeue;
 mod revocations;
