@@ -9,6 +9,7 @@ pub mod backoff;
 pub mod c2pa;
 pub mod config;
 pub mod cost;
+pub mod csv;
 pub mod delivery;
 pub mod endpoint;
 pub mod event;

@@ -5,12 +5,10 @@ use std::{
     io::{self, BufRead},
 };
 
+use clipkeep_core::csv::MAX_RECORD;
 use serde_json::{Value, value::RawValue};
 
-use super::{
-    MAX_RECORD,
-    field::{Cells, Columns, Field},
-};
+use super::field::{Cells, Columns, Field};
 
 /// Reads lines off a file.
 pub(super) struct LineReader {

@@ -8,7 +8,6 @@
 //! be over and counts. Nothing else is remembered: a run that was stopped or
 //! killed finds in the catalogue how far it was, and ends with the same summary.
 
-mod csv;
 mod entry;
 mod field;
 mod json;
@@ -41,9 +40,6 @@ pub use self::{
     field::{Columns, Field},
 };
 use crate::{app::App, catalog::CatalogError};
-
-/// The longest record that is read, in bytes.
-const MAX_RECORD: usize = 1 << 20;
 
 /// Why an import did not go on.
 #[derive(Debug, thiserror::Error)]

@@ -7,11 +7,11 @@ use std::{
     path::Path,
 };
 
+use clipkeep_core::csv::{CsvReader, MAX_RECORD, Record, guess_delimiter};
 use csv::ByteRecord;
 
 use super::{
-    Form, ImportError, MAX_RECORD, Options,
-    csv::{CsvReader, Record, guess_delimiter},
+    Form, ImportError, Options,
     field::{Cells, Columns, Field, Places},
     json::{self, LineReader},
 };
