@@ -140,6 +140,8 @@ pub enum Bringer {
     Store,
     /// A result that was kept, and is understood by now.
     Reread,
+    /// Nobody: it is given up.
+    Nobody,
 }
 
 /// What a hook URL's query tells. Providers sign the body alone, so whoever saw

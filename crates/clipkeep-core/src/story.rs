@@ -115,7 +115,7 @@ pub fn brought(by: Bringer, slot: &str, was: Option<GenerationStatus>) -> String
         },
         Bringer::Reread => "; by a result that was kept unread until then".to_owned(),
         // The line's own word says so.
-        Bringer::Store => String::new(),
+        Bringer::Store | Bringer::Nobody => String::new(),
     }
 }
 

@@ -7,9 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clipkeep_core::{
     event::{Event, EventType},
-    generation::{Clip, Facts, Generation, HookRecord, NewClip},
+    generation::{Bringer, Clip, Facts, Generation, HookRecord, NewClip},
     id::{ClipKey, Provider, RequestId},
-    input::{Input, MAX_INPUT},
     policy::Policy,
     secret::SourceUrl,
     state::{ClipState, GenerationStatus},
@@ -19,8 +18,9 @@ use clipkeep_core::{
 
 use super::{
     HookOutcome, Registration, Result,
+    claims::Claims,
     restart::told_again,
-    rules::{Prompts, Rules, poll_at},
+    rules::{Rules, poll_at},
     taken::Taken,
     told::{about, ended},
     unreads::Kept,
@@ -83,6 +83,8 @@ pub(crate) struct Ledger<'a> {
     /// Who holds the clip names of a request id; and those that are new.
     pub(super) names: BTreeMap<RequestId, Provider>,
     pub(super) named: BTreeMap<RequestId, Provider>,
+    /// What tenants say of these generations by their own word.
+    pub(crate) claims: Claims,
 }
 
 impl<'a> Ledger<'a> {
@@ -91,6 +93,7 @@ impl<'a> Ledger<'a> {
         generations: impl IntoIterator<Item = Generation>,
         clips: impl IntoIterator<Item = Clip>,
         names: impl IntoIterator<Item = (RequestId, Provider)>,
+        claims: impl IntoIterator<Item = Generation>,
     ) -> Self {
         let by_id = |row: Generation| ((row.provider.clone(), row.request_id.clone()), (row, GenerationMark::Known));
         let by_key = |row: Clip| (row.key.clone(), (row, ClipMark::Known));
@@ -106,6 +109,7 @@ impl<'a> Ledger<'a> {
             tenanted: Vec::new(),
             names: names.into_iter().collect(),
             named: BTreeMap::new(),
+            claims: claims.into_iter().collect(),
         }
     }
 
@@ -132,16 +136,20 @@ impl<'a> Ledger<'a> {
     fn hook(&mut self, hook: &HookRecord) -> Result<HookOutcome> {
         let id = (hook.provider.clone(), hook.request_id.clone());
         let hook = &*self.heard(&id, hook);
+        if hook.by == Bringer::Nobody && self.is_only_claimed(&id) {
+            return Ok(self.end_claimed(&id, hook));
+        }
         let took = self.take_over(&id, hook.received_at);
         self.refuse_taken_keys(&id, hook)?;
         self.confirm(&id, &hook.facts, hook.received_at);
-        self.descend(&id, &hook.facts);
+        let facts = &*self.with_claim(&id, &hook.facts);
+        self.descend(&id, facts);
         let before = self.generations.get(&id).map(|(row, _)| (row.status, row.created_at));
         let news = Generation {
             provider: hook.provider.clone(),
             request_id: hook.request_id.clone(),
             status: hook.status,
-            facts: self.storable(&hook.facts),
+            facts: self.rules.storable(facts),
             error: hook.error.as_deref().map(without_nul),
             created_at: made_at(hook),
             completed_at: (hook.status != GenerationStatus::Pending).then_some(hook.received_at),
@@ -172,7 +180,7 @@ impl<'a> Ledger<'a> {
             provider: provider.clone(),
             request_id: request_id.clone(),
             status: GenerationStatus::Pending,
-            facts: self.storable(facts),
+            facts: self.rules.storable(facts),
             error: None,
             created_at: *at,
             completed_at: None,
@@ -347,18 +355,6 @@ impl<'a> Ledger<'a> {
     fn policy(&self, facts: &Facts) -> Policy {
         self.rules.policies.resolve(facts.policy, facts.model.as_deref(), facts.tenant.as_ref())
     }
-
-    /// The facts as they may be written down.
-    fn storable(&self, facts: &Facts) -> Facts {
-        let keep = self.rules.prompts == Prompts::Keep;
-        Facts {
-            model: facts.model.as_deref().map(indexable),
-            prompt: facts.prompt.as_deref().filter(|text| keep && text.len() <= MAX_INPUT).map(without_nul),
-            prompt_hash: facts.prompt_hash.as_deref().map(indexable),
-            input: facts.input.as_ref().filter(|_| keep).map(Input::bounded),
-            ..facts.clone()
-        }
-    }
 }
 
 fn made_at(hook: &HookRecord) -> Timestamp {
@@ -387,11 +383,4 @@ pub(super) fn merge(known: &Generation, news: Generation) -> Generation {
 /// PostgreSQL's text cannot hold NUL, and a webhook must not fail for it.
 pub(super) fn without_nul(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
-}
-
-/// PostgreSQL cannot index long text, and a webhook must not fail for it: no
-/// model's name and no hash comes near this length.
-fn indexable(text: &str) -> String {
-    const LONGEST: usize = 1024;
-    without_nul(&text[..text.floor_char_boundary(LONGEST)])
 }

@@ -6,6 +6,7 @@
 
 pub mod budgets;
 mod cells;
+mod claims;
 pub mod costs;
 mod due;
 mod ending;

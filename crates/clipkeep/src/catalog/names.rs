@@ -26,7 +26,8 @@ impl Ledger<'_> {
     pub(crate) fn register(&mut self, registration: &Registration) -> Generation {
         let id = (registration.provider.clone(), registration.request_id.clone());
         self.confirm(&id, &registration.facts, registration.at);
-        self.tell_of(registration)
+        let facts = self.with_claim(&id, &registration.facts).into_owned();
+        self.tell_of(&Registration { facts, ..registration.clone() })
     }
 
     /// Refuses clips whose names are another generation's.
@@ -82,13 +83,16 @@ impl Ledger<'_> {
                     Some(format!("its clips' names belong to a generation of {} with the same request id", id.0));
                 (row.completed_at, row.poll_at) = (Some(at), None);
                 changed(mark);
-                self.events.extend(ended(row, at));
+                // A tenant's bare word may have been about anybody's.
+                if row.facts.tenant.is_none() || row.facts.tenant == facts.tenant {
+                    self.events.extend(ended(row, at));
+                }
             }
         }
     }
 }
 
-fn changed(mark: &mut GenerationMark) {
+pub(super) fn changed(mark: &mut GenerationMark) {
     if *mark == GenerationMark::Known {
         *mark = GenerationMark::Changed;
     }

@@ -44,7 +44,7 @@ impl Ledger<'_> {
         let Some((row, mark)) = self.generations.get_mut(id) else { return };
         let is_unreadable = row.status == GenerationStatus::Unreadable;
         // Whoever asked has all that there is to be had.
-        let was_asked = matches!(hook.by, Bringer::Poll | Bringer::Proxy | Bringer::Reread);
+        let was_asked = matches!(hook.by, Bringer::Poll | Bringer::Proxy | Bringer::Reread | Bringer::Nobody);
         if is_unreadable && was_asked && row.poll_at.take().is_some() && *mark == GenerationMark::Known {
             *mark = GenerationMark::Changed;
         }

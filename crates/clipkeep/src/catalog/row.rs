@@ -62,6 +62,17 @@ macro_rules! select_generations {
         concat!("SELECT ", $crate::catalog::row::generation_columns!(), " FROM generations ", $tail)
     };
 }
+/// Selects claims as generations of which nothing is known yet; a `WHERE` may follow.
+macro_rules! select_claims {
+    ($tail:literal) => {
+        concat!(
+            "SELECT provider, request_id, 'pending' AS status, CAST(NULL AS TEXT) AS error, created_at, \
+             CAST(NULL AS BIGINT) AS completed_at, CAST(NULL AS BIGINT) AS poll_at, model, prompt, prompt_hash, \
+             tenant, policy AS own_policy, input, seed, seed_beyond, public FROM claims ",
+            $tail
+        )
+    };
+}
 /// Selects [`Outline`]s; a `WHERE` may follow.
 macro_rules! select_outlines {
     ($tail:literal) => {
@@ -83,7 +94,9 @@ macro_rules! select_unreads {
         )
     };
 }
-pub(crate) use {clip_columns, generation_columns, select_clips, select_generations, select_outlines, select_unreads};
+pub(crate) use {
+    clip_columns, generation_columns, select_claims, select_clips, select_generations, select_outlines, select_unreads,
+};
 
 /// Reads what `select_generations!` selected.
 pub(crate) fn generation(row: &impl Columns) -> Result<Generation> {

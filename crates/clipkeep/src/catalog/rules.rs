@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use clipkeep_core::{
-    generation::Generation,
+    generation::{Facts, Generation},
     hook::profile,
+    input::{Input, MAX_INPUT},
     lifetime::SourceLifetimes,
     lineage::OwnUrls,
     policy::{Policies, Policy},
     state::GenerationStatus,
     time::Timestamp,
 };
+
+use super::merge::without_nul;
 
 /// Whether prompts are kept as text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,6 +71,18 @@ pub(super) fn poll_at(rules: &Rules, known: Option<&Generation>, row: &Generatio
 }
 
 impl Rules {
+    /// The facts as they may be written down.
+    pub(super) fn storable(&self, facts: &Facts) -> Facts {
+        let keep = self.prompts == Prompts::Keep;
+        Facts {
+            model: facts.model.as_deref().map(indexable),
+            prompt: facts.prompt.as_deref().filter(|text| keep && text.len() <= MAX_INPUT).map(without_nul),
+            prompt_hash: facts.prompt_hash.as_deref().map(indexable),
+            input: facts.input.as_ref().filter(|_| keep).map(Input::bounded),
+            ..facts.clone()
+        }
+    }
+
     /// When a clip that was made at `made_at` is due without a viewer. A deferred
     /// one does not wait until its source is gone: half of its life is enough.
     pub(super) fn due_at(&self, policy: Policy, made_at: Timestamp, expires: Option<Timestamp>) -> Option<Timestamp> {
@@ -77,4 +92,11 @@ impl Rules {
             _ => Some(due),
         }
     }
+}
+
+/// PostgreSQL cannot index long text, and a webhook must not fail for it: no
+/// model's name and no hash comes near this length.
+fn indexable(text: &str) -> String {
+    const LONGEST: usize = 1024;
+    without_nul(&text[..text.floor_char_boundary(LONGEST)])
 }

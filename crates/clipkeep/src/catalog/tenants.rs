@@ -1,11 +1,14 @@
 //! What a tenant may see and touch, where a filter on what was found is not
 //! enough.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use clipkeep_core::{
     event::{Event, Position},
     generation::{Clip, Facts, Generation},
-    id::{ClipKey, Provider, RequestId, Tenant},
+    id::{Provider, RequestId, Tenant},
+    state::GenerationStatus,
     time::Timestamp,
 };
 
@@ -18,15 +21,15 @@ use super::{
 /// The part of the catalogue that knows of one tenant's rows alone.
 #[async_trait]
 pub trait Tenants {
-    /// [`super::Catalog::register`] for a tenant: the generation is its own.
-    /// `None`, and nothing is written, if it is known and not the tenant's; two
-    /// that register at once are judged one after the other. `KeyTaken` if the
-    /// clips' names are another provider's generation's.
-    async fn register_own(&self, tenant: &Tenant, registration: &Registration) -> Result<Option<Generation>>;
+    /// [`super::Catalog::register`] for a tenant. While no more than its own word
+    /// says that the generation is its own, this answers the tenant's claim,
+    /// alike whether the generation is new, another's or nobody's. A new one is
+    /// waited and asked for as the tenant's; the others stay as they are.
+    async fn register_own(&self, tenant: &Tenant, registration: &Registration) -> Result<Own>;
 
-    /// The tenant's generation with this id. Should two providers have given
-    /// it, the older one.
-    async fn own_generation(&self, tenant: &Tenant, request_id: &RequestId) -> Result<Option<Generation>>;
+    /// The tenant's generation with this id, or its claim to one. Should two
+    /// providers have given it, the older one.
+    async fn own_generation(&self, tenant: &Tenant, request_id: &RequestId) -> Result<Option<Own>>;
 
     /// Whether a generation is the tenant's by more than its own word: confirmed
     /// by its provider, or submitted through us.
@@ -40,27 +43,50 @@ pub trait Tenants {
     async fn own_events(&self, tenant: &Tenant, after: Position, limit: u32) -> Result<Vec<(Position, Option<Event>)>>;
 }
 
-/// Takes in a registration by a tenant, unless the generation is another's or
-/// nobody's.
-pub(super) fn register_own(
-    ledger: &mut Ledger<'_>,
-    tenant: &Tenant,
-    registration: &Registration,
-) -> Result<Option<Generation>> {
-    let Registration { provider, request_id, facts, .. } = registration;
+/// A generation, as its tenant may see it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Own {
+    /// It is the tenant's, by more than its own word.
+    Confirmed(Generation),
+    /// What the tenant said of it, and nothing else.
+    Claimed(Generation),
+}
+
+impl Own {
+    /// The generation as its tenant is told of it at `now`. A claim that nobody
+    /// confirmed within `patience` counts as failed.
+    pub fn told(self, now: Timestamp, patience: Duration) -> Generation {
+        let row = match self {
+            Self::Confirmed(row) => return row,
+            Self::Claimed(row) => row,
+        };
+        let over = row.created_at.plus(patience);
+        if now < over {
+            return row;
+        }
+        let error = Some(format!("nobody confirmed it in {} s", patience.as_secs()));
+        Generation { status: GenerationStatus::Failed, error, completed_at: Some(over), ..row }
+    }
+}
+
+/// Takes in a registration by a tenant.
+pub(super) fn register_own(ledger: &mut Ledger<'_>, tenant: &Tenant, registration: &Registration) -> Own {
+    let Registration { provider, request_id, facts, at } = registration;
+    let id = (provider.clone(), request_id.clone());
     // What was found in the store would be taken over, so it is judged, too.
     let is_it = |known: &&Generation| {
         known.request_id == *request_id && (known.provider == *provider || known.provider == Provider::adopted())
     };
     let is_anothers = |known: &Generation| known.facts.tenant.as_ref() != Some(tenant);
-    if ledger.generations(GenerationMark::Known).filter(is_it).any(is_anothers) {
-        return Ok(None);
+    let is_taken = ledger.generations(GenerationMark::Known).filter(is_it).any(is_anothers);
+    if !is_taken && ledger.other_holder(&id).is_none() {
+        let facts = Facts { tenant: Some(tenant.clone()), ..facts.clone() };
+        let row = ledger.tell_of(&Registration { facts, ..registration.clone() });
+        if ledger.is_confirmed(&id) {
+            return Own::Confirmed(row);
+        }
     }
-    if let Some(holder) = ledger.other_holder(&(provider.clone(), request_id.clone())) {
-        return Err(CatalogError::KeyTaken { key: ClipKey::new(request_id, 0, "mp4"), provider: holder.clone() });
-    }
-    let facts = Facts { tenant: Some(tenant.clone()), ..facts.clone() };
-    Ok(Some(ledger.tell_of(&Registration { facts, ..registration.clone() })))
+    Own::Claimed(ledger.claim(&id, tenant, facts, *at))
 }
 
 /// Reads an event and `whose` it is: its own tenant, or its generation's.

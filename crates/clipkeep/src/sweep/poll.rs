@@ -256,7 +256,7 @@ fn give_up(sweep: &Sweep, poll: &Poll, not_yet: &NotYet) -> Option<HookRecord> {
         unread: None,
         received_at: now,
         created_at: None,
-        by: Bringer::Poll,
+        by: Bringer::Nobody,
     })
 }
 

@@ -16,8 +16,9 @@ use serde_json::{Value, json};
 use super::{
     super::{
         HookOutcome, Registration, Result,
+        claims::ClaimId,
         merge::{ClipMark, GenerationId, GenerationMark, Ledger, Line},
-        row::{self, select_clips, select_generations},
+        row::{self, select_claims, select_clips, select_generations},
         rules::Rules,
         submissions::SubmitCall,
         taken::{found, may_take_over},
@@ -142,7 +143,8 @@ async fn within<T>(
     let generations = all(tx, LOCK_GENERATIONS, &[&providers, &requests], row::generation).await?;
     let clips = all(tx, LOCK_CLIPS, &[&providers, &requests, &keys], row::clip).await?;
     let names = all(tx, NAMES, &[&requests], row::name).await?;
-    let mut ledger = Ledger::new(rules, generations, clips, names);
+    let claims = all(tx, CLAIMS, &[&providers, &requests], row::generation).await?;
+    let mut ledger = Ledger::new(rules, generations, clips, names, claims);
     let judged = judge(&mut ledger)?;
     write(tx, &ledger).await?;
     Ok(judged)
@@ -159,6 +161,19 @@ pub const LOCK_GENERATIONS: &str = select_generations!(
 /// Finds who holds the names of request ids. Whoever takes one that was free
 /// meanwhile is overtaken, and judges anew.
 const NAMES: &str = "SELECT request_id, provider FROM names WHERE request_id = ANY($1::text[])";
+
+/// Finds what tenants say of these generations.
+const CLAIMS: &str = select_claims!("WHERE (provider, request_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))");
+
+const TOLD_CLAIMS: &str = "INSERT INTO claims (request_id, provider, tenant, model, prompt, prompt_hash, policy, input, \
+    seed, seed_beyond, public, created_at) SELECT request_id, provider, tenant, model, prompt, prompt_hash, policy, \
+    input, seed, seed_beyond, public, created_at FROM json_populate_recordset(NULL::claims, $1::text::json) \
+    ON CONFLICT (request_id, provider, tenant) DO UPDATE SET model = excluded.model, prompt = excluded.prompt, \
+    prompt_hash = excluded.prompt_hash, policy = excluded.policy, input = excluded.input, seed = excluded.seed, \
+    seed_beyond = excluded.seed_beyond, public = excluded.public";
+
+const PROVED_CLAIMS: &str = "DELETE FROM claims c USING json_populate_recordset(NULL::claims, $1::text::json) n \
+    WHERE c.request_id = n.request_id AND c.provider = n.provider AND c.tenant = n.tenant";
 
 const NEW_NAMES: &str = "INSERT INTO names (request_id, provider) SELECT request_id, provider \
     FROM json_populate_recordset(NULL::names, $1::text::json) ON CONFLICT DO NOTHING";
@@ -245,6 +260,8 @@ async fn write(tx: &impl GenericClient, ledger: &Ledger<'_>) -> Result<()> {
         .await?;
     let named = ledger.named();
     put(tx, NEW_NAMES, named.map(|(id, provider)| json!({"request_id": id, "provider": provider})).collect()).await?;
+    put_new(tx, PROVED_CLAIMS, ledger.claims.proved.iter().map(claim_row).collect()).await?;
+    put_new(tx, TOLD_CLAIMS, ledger.claims.told().map(generation_row).collect()).await?;
     tenanted(tx, &ledger.tenanted).await?;
     put(tx, LINES, ledger.lines.iter().map(line_row).collect()).await?;
     put(tx, EVENTS, ledger.events.iter().map(event_row).collect()).await
@@ -327,6 +344,10 @@ fn words_row(Entry { clip, words }: &Entry<'_>) -> Value {
 
 fn parent_row(((provider, request_id), parent): &(GenerationId, ClipKey)) -> Value {
     json!({ "provider": provider, "request_id": request_id, "parent": parent })
+}
+
+fn claim_row(((provider, request_id), tenant): &ClaimId) -> Value {
+    json!({ "provider": provider, "request_id": request_id, "tenant": tenant })
 }
 
 fn line_row(line: &Line) -> Value {

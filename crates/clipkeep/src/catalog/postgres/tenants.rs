@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use clipkeep_core::{
     event::{Event, Position},
-    generation::{Clip, Generation},
+    generation::Clip,
     id::{Provider, RequestId, Tenant},
     time::Timestamp,
 };
@@ -12,8 +12,8 @@ use deadpool_postgres::Object;
 use super::{
     super::{
         Registration, Result, page,
-        row::{self, select_clips, select_generations},
-        tenants::{Tenants, own_event, register_own},
+        row::{self, select_claims, select_clips, select_generations},
+        tenants::{Own, Tenants, own_event, register_own},
     },
     PostgresCatalog,
     find::{all, first},
@@ -34,20 +34,32 @@ pub const EVENTS: &str = "SELECT e.tx, e.id, e.at, e.type, e.provider, e.request
     FROM events e LEFT JOIN generations g ON g.request_id = e.request_id AND g.provider = e.provider \
     WHERE (e.tx, e.id) > ($1, $2) AND e.tx <= $4 ORDER BY e.tx, e.id LIMIT $3";
 
+/// Finds a tenant's generation by more than its own word.
+const OWN: &str = select_generations!(
+    "WHERE request_id = $1 AND tenant = $2 AND (provider = 'adopted' \
+    OR provider IN (SELECT n.provider FROM names n WHERE n.request_id = $1)) ORDER BY created_at, provider LIMIT 1"
+);
+
+/// Finds what a tenant claims.
+const CLAIMED: &str = select_claims!("WHERE request_id = $1 AND tenant = $2 ORDER BY created_at, provider LIMIT 1");
+
 #[async_trait]
 impl Tenants for PostgresCatalog {
-    async fn register_own(&self, tenant: &Tenant, registration: &Registration) -> Result<Option<Generation>> {
+    async fn register_own(&self, tenant: &Tenant, registration: &Registration) -> Result<Own> {
         let id = (registration.provider.clone(), registration.request_id.clone());
         let register =
             |client| record::judged(client, &self.rules, id, |ledger| register_own(ledger, tenant, registration));
-        on(&self.pool, "registering a generation", async |client| register(client).await?).await
+        on(&self.pool, "registering a generation", register).await
     }
 
-    async fn own_generation(&self, tenant: &Tenant, request_id: &RequestId) -> Result<Option<Generation>> {
-        const SQL: &str =
-            select_generations!("WHERE request_id = $1 AND tenant = $2 ORDER BY created_at, provider LIMIT 1");
+    async fn own_generation(&self, tenant: &Tenant, request_id: &RequestId) -> Result<Option<Own>> {
         let (id, tenant) = (request_id.as_str(), tenant.as_str());
-        let find = async |client| first(&client, SQL, &[&id, &tenant], row::generation).await;
+        let find = async |client: Object| {
+            if let Some(known) = first(&client, OWN, &[&id, &tenant], row::generation).await? {
+                return Ok(Some(Own::Confirmed(known)));
+            }
+            Ok(first(&client, CLAIMED, &[&id, &tenant], row::generation).await?.map(Own::Claimed))
+        };
         on(&self.pool, "finding a generation", find).await
     }
 

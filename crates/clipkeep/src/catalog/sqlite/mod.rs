@@ -5,6 +5,7 @@
 //! synced on every commit. Another process may read (and write) the same file.
 
 mod budgets;
+mod claims;
 mod costs;
 mod expiry;
 pub mod family;

@@ -20,6 +20,7 @@ use super::{
         taken::{found, may_take_over},
         words::entries,
     },
+    claims,
     find::{all, clip, first},
     sharing::tenanted,
     unreads, words,
@@ -35,7 +36,8 @@ pub(super) fn hooks(tx: &Connection, rules: &Rules, hooks: &[HookRecord]) -> Res
 
 /// The same; looks for what may be taken over only if it is to.
 fn record(tx: &Connection, rules: &Rules, hooks: &[HookRecord], takes_over: bool) -> Result<Vec<HookOutcome>> {
-    let (mut generations, mut clips, mut names) = (Vec::new(), Vec::new(), BTreeMap::new());
+    let (mut generations, mut clips) = (Vec::new(), Vec::new());
+    let (mut names, mut claims) = (BTreeMap::new(), Vec::new());
     for hook in hooks {
         let id = (hook.provider.clone(), hook.request_id.clone());
         load(tx, &id, &mut generations, &mut clips)?;
@@ -45,12 +47,13 @@ fn record(tx: &Connection, rules: &Rules, hooks: &[HookRecord], takes_over: bool
         for new in &hook.clips {
             clips.extend(clip(tx, &new.key)?);
         }
+        claims.extend(claims::of(tx, &id)?);
         names.extend(name(tx, &id.1)?);
         if !names.contains_key(&id.1) {
             others(tx, &id, &mut generations)?;
         }
     }
-    let mut ledger = Ledger::new(rules, generations, clips, names);
+    let mut ledger = Ledger::new(rules, generations, clips, names, claims);
     let outcomes = ledger.hooks(hooks)?;
     write(tx, &ledger)?;
     Ok(outcomes)
@@ -73,7 +76,7 @@ pub(super) fn judged<T>(
     load(tx, id, &mut generations, &mut clips)?;
     load(tx, &found(id), &mut generations, &mut clips)?;
     others(tx, id, &mut generations)?;
-    let mut ledger = Ledger::new(rules, generations, clips, name(tx, &id.1)?);
+    let mut ledger = Ledger::new(rules, generations, clips, name(tx, &id.1)?, claims::of(tx, id)?);
     let judged = judge(&mut ledger);
     write(tx, &ledger)?;
     Ok(judged)
@@ -140,6 +143,7 @@ fn write(tx: &Connection, ledger: &Ledger<'_>) -> Result<()> {
         const SQL: &str = "INSERT INTO names (request_id, provider) VALUES (?1, ?2)";
         tx.prepare_cached(SQL)?.execute([request_id.as_str(), provider.as_str()])?;
     }
+    claims::write(tx, &ledger.claims)?;
     tenanted(tx, &ledger.tenanted)?;
     ledger.lines.iter().try_for_each(|line| tell(tx, line))?;
     ledger.events.iter().try_for_each(|event| announce(tx, event))

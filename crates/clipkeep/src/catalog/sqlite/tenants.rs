@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use clipkeep_core::{
     event::{Event, Position},
-    generation::{Clip, Generation},
+    generation::Clip,
     id::{Provider, RequestId, Tenant},
     time::Timestamp,
 };
@@ -13,8 +13,8 @@ use clipkeep_core::{
 use super::{
     super::{
         Registration, Result, page,
-        row::{self, select_clips, select_generations},
-        tenants::{Tenants, own_event, register_own},
+        row::{self, select_claims, select_clips, select_generations},
+        tenants::{Own, Tenants, own_event, register_own},
     },
     SqliteCatalog,
     find::{all, first},
@@ -32,22 +32,34 @@ pub const EVENTS: &str = "SELECT e.tx, e.id, e.at, e.type, e.provider, e.request
     FROM events e LEFT JOIN generations g ON g.request_id = e.request_id AND g.provider = e.provider \
     WHERE e.id > ?1 ORDER BY e.id LIMIT ?2";
 
+/// Finds a tenant's generation by more than its own word.
+const OWN: &str = select_generations!(
+    "WHERE request_id = ?1 AND tenant = ?2 AND (provider = 'adopted' \
+    OR provider IN (SELECT n.provider FROM names n WHERE n.request_id = ?1)) ORDER BY created_at, provider LIMIT 1"
+);
+
+/// Finds what a tenant claims.
+const CLAIMED: &str = select_claims!("WHERE request_id = ?1 AND tenant = ?2 ORDER BY created_at, provider LIMIT 1");
+
 #[async_trait]
 impl Tenants for SqliteCatalog {
-    async fn register_own(&self, tenant: &Tenant, registration: &Registration) -> Result<Option<Generation>> {
+    async fn register_own(&self, tenant: &Tenant, registration: &Registration) -> Result<Own> {
         let (tenant, registration, rules) = (tenant.clone(), registration.clone(), Arc::clone(&self.rules));
         let id = (registration.provider.clone(), registration.request_id.clone());
         let register = move |tx: &rusqlite::Connection| {
-            record::judged(tx, &rules, &id, |ledger| register_own(ledger, &tenant, &registration))?
+            record::judged(tx, &rules, &id, |ledger| register_own(ledger, &tenant, &registration))
         };
         self.writer.write("registering a generation", register).await
     }
 
-    async fn own_generation(&self, tenant: &Tenant, request_id: &RequestId) -> Result<Option<Generation>> {
-        const SQL: &str =
-            select_generations!("WHERE request_id = ?1 AND tenant = ?2 ORDER BY created_at, provider LIMIT 1");
-        let params = [request_id.to_string(), tenant.to_string()];
-        self.readers.read("finding a generation", move |db| first(db, SQL, params, |row| row::generation(row))).await
+    async fn own_generation(&self, tenant: &Tenant, request_id: &RequestId) -> Result<Option<Own>> {
+        let (id, tenant) = (request_id.to_string(), tenant.to_string());
+        let find = move |db: &rusqlite::Connection| {
+            let known = first(db, OWN, [&id, &tenant], |row| row::generation(row))?.map(Own::Confirmed);
+            let claimed = || first(db, CLAIMED, [&id, &tenant], |row| row::generation(row));
+            known.map_or_else(|| Ok(claimed()?.map(Own::Claimed)), |own| Ok(Some(own)))
+        };
+        self.readers.read("finding a generation", find).await
     }
 
     async fn owns(&self, tenant: &Tenant, provider: &Provider, request_id: &RequestId) -> Result<bool> {

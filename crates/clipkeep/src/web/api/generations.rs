@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     callers::Caller,
-    catalog::{CatalogError, ClipFilter, Registration, page::every},
+    catalog::{ClipFilter, Registration, page::every},
     web::{AppState, auth::By, error::ApiError, json::JsonObject},
 };
 
@@ -94,7 +94,7 @@ pub(crate) struct RegisterRequest {
         (status = 400, description = "Not understood"),
         (status = 401, description = "No valid token"),
         (status = 403, description = "`adopt` by a tenant"),
-        (status = 404, description = "A tenant speaks of a generation that is not its own"),
+        (status = 404, description = "A tenant names another `tenant`"),
         (status = 409, description = "The idempotency key is in use, or the clip's key is"),
         (status = 422, description = "fal refuses it"),
         (status = 429, description = "fal wants to be left alone for a while"),
@@ -133,10 +133,8 @@ pub(crate) async fn register_generation(
     } else if ending.is_some() {
         return Err(ApiError::new(Code::InvalidRequest, "ending: is for adopt alone"));
     } else if let Some(tenant) = caller.tenant() {
-        match app.catalog.register_own(tenant, &registration).await {
-            Err(CatalogError::KeyTaken { .. }) => return Err(missing()),
-            registered => registered?.ok_or_else(missing)?,
-        }
+        let own = app.catalog.register_own(tenant, &registration).await?;
+        own.told(app.clock.now(), app.config.poll_give_up)
     } else {
         app.catalog.register(&registration).await?
     };
@@ -190,7 +188,10 @@ pub(crate) async fn get_generation(
     let request_id: RequestId = request_id.parse().map_err(|_| missing())?;
     let generation = match caller.tenant() {
         None => app.catalog.generation(&request_id).await?,
-        Some(tenant) => app.catalog.own_generation(tenant, &request_id).await?,
+        Some(tenant) => {
+            let own = app.catalog.own_generation(tenant, &request_id).await?;
+            own.map(|own| own.told(app.clock.now(), app.config.poll_give_up))
+        }
     };
     Ok(Json(with_clips(&caller, &app, generation.ok_or_else(missing)?).await?))
 }

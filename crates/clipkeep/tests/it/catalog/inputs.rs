@@ -24,7 +24,7 @@ async fn h07_an_input_is_bounded_however_it_comes(bed: Bed) {
     let long = input(json!({"prompt": "a fox", "image": "x".repeat(1_800_000)}));
     catalog.register(&registration("registered", long.clone())).await.unwrap();
     let tenant = "acme".parse().unwrap();
-    catalog.register_own(&tenant, &registration("own", long.clone())).await.unwrap().unwrap();
+    catalog.register_own(&tenant, &registration("own", long.clone())).await.unwrap();
     catalog.record_hooks(&[HookRecord { facts: long, ..hook("told") }]).await.unwrap();
     catalog.register(&registration("many", input(json!(vec![0; 900_000])))).await.unwrap();
     for request_id in ["registered", "own", "told"] {

@@ -1,6 +1,6 @@
 //! One tenant's rows.
 
-use clipkeep::catalog::{Catalog, page::Value, postgres as pg, sqlite as lite};
+use clipkeep::catalog::{Catalog, page::Value, postgres as pg, sqlite as lite, tenants::Own};
 use clipkeep_core::{
     event::{EventType, Position},
     generation::{Facts, HookRecord},
@@ -14,7 +14,7 @@ use super::{
 };
 
 on_both![
-    registering_what_is_anothers_or_nobodys_writes_nothing,
+    registering_what_is_anothers_or_nobodys_touches_none_of_it,
     a_tenant_finds_its_own_generation_among_providers,
     clips_at_risk_are_the_tenants_own,
     of_others_events_there_is_only_the_position,
@@ -34,7 +34,7 @@ fn hook_of(request_id: &str, name: &str) -> HookRecord {
     hook
 }
 
-async fn registering_what_is_anothers_or_nobodys_writes_nothing(bed: Bed) {
+async fn registering_what_is_anothers_or_nobodys_touches_none_of_it(bed: Bed) {
     let catalog = bed.open().await;
     let found = super::taken::adopted("found", 0);
     catalog.record_hooks(&[hook_of("theirs", "b"), hook("nobodys"), hook_of("own", "a"), found]).await.unwrap();
@@ -42,12 +42,16 @@ async fn registering_what_is_anothers_or_nobodys_writes_nothing(bed: Bed) {
     for request_id in ["theirs", "nobodys", "found"] {
         let before = (catalog.generation(&id(request_id)).await.unwrap(), story(&*catalog, request_id).await);
         let told = catalog.register_own(&tenant("a"), &registration(request_id, facts())).await.unwrap();
-        assert_eq!(told, None, "{request_id}");
+        assert!(matches!(&told, Own::Claimed(row) if row.facts.prompt.as_deref() == Some("p")), "{told:?}");
         let after = (catalog.generation(&id(request_id)).await.unwrap(), story(&*catalog, request_id).await);
         assert_eq!(after, before, "{request_id}");
     }
     for request_id in ["own", "new"] {
-        let told = catalog.register_own(&tenant("a"), &registration(request_id, facts())).await.unwrap().unwrap();
+        let told = match catalog.register_own(&tenant("a"), &registration(request_id, facts())).await.unwrap() {
+            Own::Confirmed(row) if request_id == "own" => row,
+            Own::Claimed(row) if request_id == "new" => row,
+            odd => panic!("{odd:?}"),
+        };
         assert_eq!((told.facts.tenant, told.facts.prompt.as_deref()), (Some(tenant("a")), Some("p")), "{request_id}");
     }
 }
@@ -56,10 +60,13 @@ async fn a_tenant_finds_its_own_generation_among_providers(bed: Bed) {
     let catalog = bed.open().await;
     let mut other = registration("r", Facts::default());
     other.provider = "replicate".parse().unwrap();
-    catalog.register_own(&tenant("b"), &other).await.unwrap().unwrap();
+    catalog.register_own(&tenant("b"), &other).await.unwrap();
     catalog.record_hooks(&[hook_of("r", "a")]).await.unwrap();
     for (name, provider) in [("a", Some("fal")), ("b", Some("replicate")), ("c", None)] {
         let found = catalog.own_generation(&tenant(name), &id("r")).await.unwrap();
+        let found = found.map(|own| match own {
+            Own::Confirmed(row) | Own::Claimed(row) => row,
+        });
         assert_eq!(found.as_ref().map(|found| Provider::as_str(&found.provider)), provider, "{name}");
     }
 }
