@@ -13,6 +13,7 @@ pub mod csv;
 pub mod delivery;
 pub mod endpoint;
 pub mod event;
+pub mod event_id;
 pub mod expected;
 pub mod extents;
 pub mod generation;

@@ -12,7 +12,6 @@ use clipkeep_core::{
     state::ClipState,
     time::Clock,
 };
-use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -37,6 +36,7 @@ use crate::{
     provider::{FalRelay, Providers},
     proxy::SpoolRoom,
     scratch::{Role, Scratch},
+    shares::Shares,
     source::{SourceClient, SourceSettings, source_rules},
     store::{Store, StoreError, StoreTarget, UploadLimits},
     sweep::{Sweep, SweepParts, SweepSettings},
@@ -79,7 +79,7 @@ pub struct App {
     /// The way to fal for what apps ask.
     pub relay: FalRelay,
     /// Places for calls to fal, which may go on without their callers.
-    pub calls: Arc<Semaphore>,
+    pub calls: Arc<Shares>,
     /// The disk that their bodies share.
     pub spool: Arc<SpoolRoom>,
     /// What signs and checks links.
@@ -200,7 +200,7 @@ impl App {
             sweep,
             providers,
             relay: FalRelay::new(&config)?,
-            calls: Arc::new(Semaphore::new(config.max_connections)),
+            calls: Shares::new(config.max_connections as u64),
             spool: Arc::new(SpoolRoom::new(scratch.folder().to_owned(), config.proxy_disk)),
             final_urls: FinalUrls::new(&config),
             shelf: Shelf::new(SHELF_MEMORY, descriptors::share(8)),

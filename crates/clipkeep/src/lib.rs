@@ -37,6 +37,7 @@ mod receipts;
 pub mod rows;
 mod schemas;
 pub mod scratch;
+pub mod shares;
 pub mod shutdown;
 pub mod source;
 pub mod store;

@@ -112,6 +112,7 @@ pub struct Metrics {
     connections: Gauge<i64>,
     shed: Family<Outcome, Counter>,
     hook_memory: Gauge<i64>,
+    proxy_disk: Gauge<i64>,
     up: Gauge<u64, AtomicU64>,
 }
 
@@ -146,6 +147,7 @@ impl Metrics {
             connections: Gauge::default(),
             shed: Family::default(),
             hook_memory: Gauge::default(),
+            proxy_disk: Gauge::default(),
             up: Gauge::default(),
         };
         metrics.register();
@@ -186,6 +188,8 @@ impl Metrics {
         r.register("connections_shed", help, self.shed.clone());
         let help = "Memory that bodies of webhooks take which are not verified yet";
         r.register_with_unit("hook_memory", help, Unit::Bytes, self.hook_memory.clone());
+        let help = "Disk that bodies of calls to fal take while they pass";
+        r.register_with_unit("proxy_disk", help, Unit::Bytes, self.proxy_disk.clone());
         r.register("up", "1 while the node runs", self.up.clone());
         let r = &mut self.money;
         r.register("budget", "What a month may cost, as configured", self.budgets.clone());
@@ -326,9 +330,11 @@ impl Metrics {
         self.shed.get_or_create(&Outcome { outcome }).inc();
     }
 
-    /// Takes over how much memory webhooks' bodies take.
-    pub fn observe_hook_memory(&self, bytes: u64) {
-        self.hook_memory.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    /// Takes over how much bodies take: memory those of webhooks, disk those of
+    /// calls to fal.
+    pub fn observe_bodies(&self, hook_memory: u64, proxy_disk: u64) {
+        self.hook_memory.set(i64::try_from(hook_memory).unwrap_or(i64::MAX));
+        self.proxy_disk.set(i64::try_from(proxy_disk).unwrap_or(i64::MAX));
     }
 
     /// The OpenMetrics text; with what budgets are and come to, if an admin asks.

@@ -334,7 +334,8 @@ keys! {
     budgets: List("`all:AMOUNT@LIST`, `tenant=NAME:AMOUNT@LIST` or `tenant=*:AMOUNT@LIST`"), "",
         "all:500@aws-s3-standard, tenant=acme:50@aws-s3-standard, tenant=*:5@aws-s3-standard";
     /// How much of this node's disk the bodies that pass through `/fal/proxy` and the gateway may take, all together.
-    /// Each is 1 GiB at most, and up to 64 KiB of it wait in memory.
+    /// A tenant's bodies take a quarter of it at most, all tenants' three quarters. Each is 1 GiB at most, and up to
+    /// 64 KiB of it wait in memory.
     proxy_disk: Size("1MiB", "1024TiB"), "8GiB", "50GiB";
     /// How log lines look; `auto` is text on a terminal and JSON elsewhere.
     log_format: Choice(&["auto", "text", "json"]), "auto", "json";

@@ -137,8 +137,9 @@ pub struct LinkKeys {
     older: Vec<LinkKey>,
 }
 
+/// One of them.
 #[derive(Clone)]
-struct LinkKey {
+pub(crate) struct LinkKey {
     kid: KeyId,
     // HMAC's inner and outer state, computed once: a link costs two blocks less.
     hmac: hmac::Key,
@@ -315,8 +316,23 @@ impl LinkKeys {
         [self.audience.domain(), path, expires, kid, download].join("\n")
     }
 
-    fn iter(&self) -> impl Iterator<Item = &LinkKey> {
+    /// All keys, the one that signs first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &LinkKey> {
         std::iter::once(&self.signing).chain(&self.older)
+    }
+
+    /// The tag of a message that is no link, in pieces, by the first key.
+    pub(crate) fn tag(&self, message: &[&[u8]]) -> hmac::Tag {
+        self.signing.tag(message)
+    }
+}
+
+impl LinkKey {
+    /// The tag of a message that is no link, in pieces.
+    pub(crate) fn tag(&self, message: &[&[u8]]) -> hmac::Tag {
+        let mut signing = hmac::Context::with_key(&self.hmac);
+        message.iter().for_each(|piece| signing.update(piece));
+        signing.sign()
     }
 }
 

@@ -21,11 +21,7 @@ use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use self::{
-    body::text,
-    feed::{Feed, Place},
-    send::client,
-};
+pub use self::{body::text, feed::Feed, send::client};
 use crate::{
     catalog::{Catalog, NodeId},
     final_urls::FinalUrls,

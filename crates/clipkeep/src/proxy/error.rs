@@ -31,8 +31,8 @@ pub enum ProxyError {
     /// 500: a body cannot be put aside.
     #[error("keeping a body that passes")]
     Spool(#[source] io::Error),
-    /// 503: the disk for bodies that pass is taken.
-    #[error("the bodies that wait on this node fill what `proxy_disk` allows them; try again")]
+    /// 503: the disk for bodies that pass is taken, or a tenant's share of it.
+    #[error("the bodies that wait on this node fill what `proxy_disk` allows them, or a tenant; try again")]
     NoRoom,
     /// 503: what came of a generation cannot be recorded; asking again is safe.
     #[error("recording what came of a generation")]

@@ -13,10 +13,9 @@ use clipkeep_core::{
 };
 use http::Response;
 use ring::rand::{SecureRandom, SystemRandom};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Passing, ProxyError, keep, stream};
-use crate::app::App;
+use crate::{app::App, shares::Share};
 
 /// How much of a submit's answer is looked at. It is a few lines.
 const MAX_SUBMITTED: usize = 1 << 20;
@@ -28,13 +27,13 @@ pub(super) async fn submit(app: &App, model: String, mut call: Passing) -> Resul
     let facts = facts(model, &call.upload.captured, call.tenant.clone());
     let webhook = webhook(app, &facts, lifetime(&call.headers));
     let query = call.target.query.as_deref();
-    call.target.query = Some(match call.is_tenants {
+    call.target.query = Some(match call.of.is_some() {
         true => with_own_webhook(query, &webhook, &app.config.public_url),
         false => with_webhook(query, &webhook),
     });
     let (follow, _place) = (call.follow.clone(), Arc::clone(&call.place));
     let coming = call.send(app).await.inspect_err(|error| unanswered(&facts, error))?;
-    let whole = coming.collect(Arc::clone(&app.spool), MAX_SUBMITTED).await;
+    let whole = coming.collect(MAX_SUBMITTED).await;
     let whole = whole.inspect_err(|error| unanswered(&facts, error))?;
     if whole.status.is_success() {
         match whole.copy.as_deref().and_then(Submitted::read) {
@@ -72,7 +71,7 @@ pub(super) async fn run(app: &Arc<App>, model: String, call: Passing) -> Result<
         return Ok(coming.pass(None));
     }
     let most = usize::try_from(app.config.hook_max_body).unwrap_or(usize::MAX);
-    let mut whole = coming.collect(Arc::clone(&app.spool), most).await?;
+    let mut whole = coming.collect(most).await?;
     let replace = match keep::read_whole(app, "run", &run.request_id, &mut whole).await? {
         Some(decoded) => run.keep(app, decoded).await,
         None => None,
@@ -85,7 +84,7 @@ pub(super) struct Run {
     pub(super) request_id: RequestId,
     facts: Facts,
     source_lifetime: Option<Duration>,
-    _place: Arc<OwnedSemaphorePermit>,
+    _place: Arc<Share>,
 }
 
 impl Run {

@@ -22,16 +22,18 @@ use clipkeep_core::{
 };
 use http::{HeaderMap, Method, Response};
 use http_body::Body as _;
-use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use tokio::time::timeout;
 
 pub use self::{error::ProxyError, spool::SpoolRoom};
 use self::{
     reply::{Coming, Replace},
+    spool::Spool,
     upload::Upload,
 };
 use crate::{
     app::App,
     provider::{Outgoing, RelayError},
+    shares::Share,
 };
 
 /// How long fal may take to begin its answer, and how much longer for each MiB
@@ -67,7 +69,15 @@ pub struct ProxyCall {
 /// errors among it, is no error here.
 pub async fn pass(app: &Arc<App>, call: ProxyCall) -> Result<Response<Body>, ProxyError> {
     let word = call.target.call.as_str();
+    let of = call.tenant.clone();
     let passed = judged(app, call).await;
+    if let Err(ProxyError::NoRoom) = &passed {
+        tracing::warn!(
+            tenant = of.as_ref().map(Tenant::as_str),
+            used = app.spool.used(),
+            "bodies that pass fill `proxy_disk`, or a tenant's share of it"
+        );
+    }
     app.metrics.proxied(word, passed.as_ref().map_or(0, |answer| answer.status().as_u16()));
     passed
 }
@@ -80,13 +90,12 @@ async fn judged(app: &Arc<App>, call: ProxyCall) -> Result<Response<Body>, Proxy
     if call.method == Method::POST && !call.body.is_end_stream() && !upload::is_json(&call.headers) {
         return Err(ProxyError::NotJson);
     }
-    let is_tenants = call.tenant.is_some();
-    let ProxyCall { target, method, headers, body, follow, .. } = call;
+    let ProxyCall { target, method, headers, body, follow, tenant: of } = call;
     // Connections are bounded, but whoever leaves makes room for another.
-    let place = Arc::clone(&app.calls).try_acquire_owned().map_err(|_| ProxyError::Busy)?;
-    let upload = Upload::read(body, Arc::clone(&app.spool)).await?;
+    let place = app.calls.take(of.as_ref(), 1).ok_or(ProxyError::Busy)?;
+    let upload = Upload::read(body, Spool::new(&app.spool, of.as_ref())).await?;
     let follow = follow.map(|follow| -> Replace { Arc::new(move |text: &str| follow.replace(text)) });
-    let passing = Passing { target, method, headers, upload, tenant, is_tenants, follow, place: Arc::new(place) };
+    let passing = Passing { target, method, headers, upload, tenant, of, follow, place: Arc::new(place) };
     match passing.target.call.clone() {
         Call::Submit { model } => {
             let app = Arc::clone(app);
@@ -112,11 +121,11 @@ struct Passing {
     upload: Upload,
     /// Whose generation it makes.
     tenant: Option<Tenant>,
-    /// Whether whoever calls may speak for that one alone.
-    is_tenants: bool,
+    /// The one tenant that whoever calls may speak for, if it is only one.
+    of: Option<Tenant>,
     follow: Option<Replace>,
     /// Held for as long as the call goes on, with its caller or without.
-    place: Arc<OwnedSemaphorePermit>,
+    place: Arc<Share>,
 }
 
 impl Passing {
@@ -129,7 +138,7 @@ impl Passing {
         let (host, method, path_and_query) = (self.target.host, self.method, self.target.path_and_query());
         let sent = app.relay.send(Outgoing { host, method, path_and_query, headers, body });
         let response = timeout(patience, sent).await.map_err(|_| RelayError::Timeout)??;
-        Ok(Coming::new(response))
+        Ok(Coming::new(response, Spool::new(&app.spool, self.of.as_ref())))
     }
 }
 

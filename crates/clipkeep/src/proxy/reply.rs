@@ -9,7 +9,7 @@ use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderMap, Response, StatusCode, header};
 use tokio::time::timeout;
 
-use super::{ProxyError, SpoolRoom, spool::Spool, upload};
+use super::{ProxyError, spool::Spool, upload};
 use crate::provider::{RelayError, unanswered};
 
 /// The longest answer that is read to its end.
@@ -30,11 +30,13 @@ pub(super) struct Coming {
     /// Those that the app gets to see.
     pub(super) headers: HeaderMap,
     response: reqwest::Response,
+    /// Where it waits, if it is read to its end.
+    spool: Spool,
 }
 
 impl Coming {
-    pub(super) fn new(response: reqwest::Response) -> Self {
-        Self { status: response.status(), headers: reply_headers(response.headers()), response }
+    pub(super) fn new(response: reqwest::Response, spool: Spool) -> Self {
+        Self { status: response.status(), headers: reply_headers(response.headers()), response, spool }
     }
 
     pub(super) fn is_json(&self) -> bool {
@@ -69,9 +71,9 @@ impl Coming {
     }
 
     /// Reads all of it. `copy` is how much of it is copied to be looked at.
-    pub(super) async fn collect(mut self, room: Arc<SpoolRoom>, copy: usize) -> Result<Whole, ProxyError> {
+    pub(super) async fn collect(mut self, copy: usize) -> Result<Whole, ProxyError> {
         let is_json = self.is_json();
-        let (mut spool, mut copy) = (Spool::new(room), Copy::new(copy));
+        let (mut spool, mut copy) = (self.spool, Copy::new(copy));
         loop {
             let next = timeout(STALL, self.response.chunk()).await.map_err(|_| RelayError::Timeout)?;
             let Some(chunk) = next.map_err(|error| unanswered(&error))? else { break };

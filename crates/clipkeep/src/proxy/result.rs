@@ -18,7 +18,7 @@ pub(super) async fn fetch(app: &App, request_id: &RequestId, call: Passing) -> R
         return Ok(coming.pass(None));
     }
     let most = usize::try_from(app.config.hook_max_body).unwrap_or(usize::MAX);
-    let mut whole = coming.collect(Arc::clone(&app.spool), most).await?;
+    let mut whole = coming.collect(most).await?;
     let Some(decoded) = keep::read_whole(app, "result", request_id, &mut whole).await? else {
         return whole.pass(follow).await;
     };

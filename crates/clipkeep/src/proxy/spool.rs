@@ -1,16 +1,10 @@
 //! A body that waits: a little in memory, the rest in a file without a name,
 //! which goes with the process however that ends.
 
-use std::{
-    io,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{io, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
+use clipkeep_core::id::Tenant;
 use futures_util::{Stream, StreamExt, stream};
 use tokio::{
     fs::File,
@@ -19,50 +13,38 @@ use tokio::{
 };
 use tokio_util::io::ReaderStream;
 
-use crate::cache::mmap;
+use crate::{
+    cache::mmap,
+    shares::{Share, Shares},
+};
 
 /// How much of a body stays in memory.
 const IN_MEMORY: usize = 64 * 1024;
 const CHUNK: usize = 64 * 1024;
 
 /// The disk that waiting bodies share, so that they leave the rest of it to the
-/// clips.
+/// clips, and no tenant's all of it to nobody else.
 #[derive(Debug)]
 pub struct SpoolRoom {
     folder: PathBuf,
-    left: AtomicU64,
+    shares: Arc<Shares>,
 }
 
 impl SpoolRoom {
     /// Room for so many bytes, in files of `folder`.
-    pub const fn new(folder: PathBuf, most: u64) -> Self {
-        Self { folder, left: AtomicU64::new(most) }
+    pub fn new(folder: PathBuf, most: u64) -> Self {
+        Self { folder, shares: Shares::new(most) }
     }
-}
 
-/// What one body has of the room; given back when it goes.
-struct Share {
-    room: Arc<SpoolRoom>,
-    len: u64,
-}
-
-impl Share {
-    fn grow(&mut self, by: u64) -> io::Result<()> {
-        let taken = self.room.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(by));
-        taken.map_err(|_| io::Error::from(io::ErrorKind::QuotaExceeded))?;
-        self.len += by;
-        Ok(())
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.room.left.fetch_add(self.len, Ordering::Relaxed);
+    /// How many bytes are taken.
+    pub fn used(&self) -> u64 {
+        self.shares.used()
     }
 }
 
 /// What came of a body so far.
 pub(super) struct Spool {
+    folder: PathBuf,
     share: Share,
     memory: Vec<u8>,
     file: Option<File>,
@@ -70,9 +52,11 @@ pub(super) struct Spool {
 }
 
 impl Spool {
-    /// An empty one, which takes of `room` what does not stay in memory.
-    pub(super) const fn new(room: Arc<SpoolRoom>) -> Self {
-        Self { share: Share { room, len: 0 }, memory: Vec::new(), file: None, len: 0 }
+    /// An empty one, which takes of `room` what does not stay in memory: for this
+    /// tenant, or for an admin.
+    pub(super) fn new(room: &SpoolRoom, of: Option<&Tenant>) -> Self {
+        let (folder, share) = (room.folder.clone(), room.shares.enter(of));
+        Self { folder, share, memory: Vec::new(), file: None, len: 0 }
     }
 
     pub(super) const fn len(&self) -> u64 {
@@ -83,8 +67,8 @@ impl Spool {
     pub(super) async fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.len += bytes.len() as u64;
         if self.file.is_none() && self.memory.len() + bytes.len() > IN_MEMORY {
-            self.share.grow(self.memory.len() as u64)?;
-            let folder = self.share.room.folder.clone();
+            grow(&mut self.share, &self.memory)?;
+            let folder = self.folder.clone();
             let file = spawn_blocking(move || tempfile::tempfile_in(folder)).await.map_err(io::Error::other)??;
             let mut file = File::from_std(file);
             file.write_all(&std::mem::take(&mut self.memory)).await?;
@@ -92,7 +76,7 @@ impl Spool {
         }
         match &mut self.file {
             Some(file) => {
-                self.share.grow(bytes.len() as u64)?;
+                grow(&mut self.share, bytes)?;
                 file.write_all(bytes).await
             }
             None => {
@@ -128,6 +112,10 @@ impl Spool {
     }
 }
 
+fn grow(share: &mut Share, by: &[u8]) -> io::Result<()> {
+    share.grow(by.len() as u64).then_some(()).ok_or_else(|| io::ErrorKind::QuotaExceeded.into())
+}
+
 #[cfg(test)]
 mod tests {
     use futures_util::TryStreamExt;
@@ -139,8 +127,8 @@ mod tests {
         for len in [0, 1, IN_MEMORY, IN_MEMORY + 1, 3_000_000usize] {
             let folder = tempfile::tempdir().unwrap();
             let body: Vec<u8> = (0..len).map(|n| (n % 251) as u8).collect();
-            let room = Arc::new(SpoolRoom::new(folder.path().to_owned(), 4_000_000));
-            let mut spool = Spool::new(Arc::clone(&room));
+            let room = SpoolRoom::new(folder.path().to_owned(), 4_000_000);
+            let mut spool = Spool::new(&room, None);
             for chunk in body.chunks(70_001) {
                 spool.push(chunk).await.unwrap();
             }
@@ -148,25 +136,25 @@ mod tests {
             let chunks: Vec<Bytes> = spool.read().await.unwrap().try_collect().await.unwrap();
             assert_eq!(chunks.concat(), body);
             assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-            assert_eq!(room.left.load(Ordering::Relaxed), 4_000_000);
+            assert_eq!(room.used(), 0);
         }
     }
 
     #[tokio::test]
     async fn all_bodies_together_take_no_more_than_their_room() {
         let folder = tempfile::tempdir().unwrap();
-        let room = Arc::new(SpoolRoom::new(folder.path().to_owned(), 200_000));
-        let (mut first, mut second) = (Spool::new(Arc::clone(&room)), Spool::new(Arc::clone(&room)));
+        let room = SpoolRoom::new(folder.path().to_owned(), 200_000);
+        let (mut first, mut second) = (Spool::new(&room, None), Spool::new(&room, None));
         first.push(&[1; 150_000]).await.unwrap();
         let refused = second.push(&[2; 100_000]).await.unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::QuotaExceeded);
         drop(second);
         let first = first.read().await.unwrap();
         // While it is read it is still there.
-        let mut third = Spool::new(Arc::clone(&room));
+        let mut third = Spool::new(&room, None);
         assert!(third.push(&[3; 100_000]).await.is_err());
         drop(first);
-        let mut fourth = Spool::new(Arc::clone(&room));
+        let mut fourth = Spool::new(&room, None);
         fourth.push(&[4; 200_000]).await.unwrap();
     }
 }

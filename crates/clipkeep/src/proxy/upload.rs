@@ -1,7 +1,7 @@
 //! The app's body, read to its end before fal hears of the call: so its prompt
 //! can stand in the webhook's URL, and a slow app holds no connection to fal.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::body::Body;
 use clipkeep_core::proxy::{Capture, Captured};
@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use http::{HeaderMap, header};
 use tokio::time::timeout;
 
-use super::{ProxyError, SpoolRoom, spool::Spool};
+use super::{ProxyError, spool::Spool};
 
 /// The longest body that is passed.
 const MAX_BODY: u64 = 1 << 30;
@@ -26,13 +26,13 @@ pub(super) struct Upload {
 
 impl Upload {
     /// Reads all of it. Dropping the future leaves nothing.
-    pub(super) async fn read(body: Body, room: Arc<SpoolRoom>) -> Result<Self, ProxyError> {
-        let read = timeout(PATIENCE, Self::read_all(body, room)).await;
+    pub(super) async fn read(body: Body, spool: Spool) -> Result<Self, ProxyError> {
+        let read = timeout(PATIENCE, Self::read_all(body, spool)).await;
         read.map_err(|_| ProxyError::Body("takes too long"))?
     }
 
-    async fn read_all(body: Body, room: Arc<SpoolRoom>) -> Result<Self, ProxyError> {
-        let (mut spool, mut capture) = (Spool::new(room), Capture::default());
+    async fn read_all(body: Body, mut spool: Spool) -> Result<Self, ProxyError> {
+        let mut capture = Capture::default();
         let mut chunks = body.into_data_stream();
         loop {
             let next = timeout(STALL, chunks.next()).await.map_err(|_| ProxyError::Body("stands still"))?;

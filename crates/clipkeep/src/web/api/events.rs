@@ -10,10 +10,14 @@ use axum::{
 };
 use bytes::Bytes;
 use clipkeep_core::{
-    event::{Event, Position},
+    event::{Event, Position, PositionError},
+    event_id,
+    id::Tenant,
+    link::{Audience, LinkKeys},
     problem::Code,
 };
 use futures_util::stream;
+use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::Deserialize;
 use tokio::sync::watch;
 use utoipa::IntoParams;
@@ -22,7 +26,8 @@ use crate::{
     app::App,
     callers::Caller,
     catalog::CatalogError,
-    outbox::{self, Place},
+    outbox,
+    shares::Share,
     web::{
         AppState,
         auth::{self, By, Schemes},
@@ -67,20 +72,20 @@ pub(crate) async fn stream_events(
     let Query(query) = query.map_err(|error| ApiError::new(Code::InvalidRequest, error.body_text()))?;
     let last_seen = headers.get("last-event-id").map(|id| id.to_str().unwrap_or("?").to_owned());
     let given = last_seen.filter(|id| !id.is_empty()).or(query.after);
-    let given = given.map(|id| id.parse::<Position>()).transpose();
-    let given = given.map_err(|error| ApiError::new(Code::InvalidRequest, format!("Last-Event-ID: {error}")))?;
+    let ids = Ids { app: Arc::clone(&app), tenant: caller.tenant().cloned() };
+    let given = given.map(|id| ids.read(&id)).transpose()?;
     let full = || ApiError::new(Code::Unavailable, "too many streams: close one, or ask another node").retry_after(5);
     let place = app.feed.enter(caller.tenant()).ok_or_else(full)?;
     let after = match given {
-        Some(position) if app.catalog.may_be_known(position).await? => position,
+        Some((position, _)) if app.catalog.may_be_known(position).await? => position,
         // It would be silent for ever.
-        Some(position) => return Err(ApiError::new(Code::Conflict, never_given(position))),
+        Some((_, id)) => return Err(never_given(&id)),
         None => app.catalog.last_event().await?,
     };
     // The id alone: who breaks off before the first event can go on from here.
-    let hello = format!("retry: {COME_AGAIN}\nid: {after}\n\n");
+    let hello = format!("retry: {COME_AGAIN}\nid: {}\n\n", ids.of_none(after));
     let listener =
-        Listener { heard: app.feed.listen(), app, caller, headers, after, hello: Some(hello), _place: place };
+        Listener { heard: app.feed.listen(), app, ids, caller, headers, after, hello: Some(hello), _place: place };
     let chunks = stream::unfold(listener, Listener::next);
     let mut response = Body::from_stream(chunks).into_response();
     let headers = response.headers_mut();
@@ -91,20 +96,71 @@ pub(crate) async fn stream_events(
     Ok(response)
 }
 
-fn never_given(position: Position) -> String {
-    format!("the event id {position} was never given (was the database restored?); come without it, to start now")
+fn never_given(id: &str) -> ApiError {
+    let what = "was never given (was the database restored?); come without it, to start now";
+    ApiError::new(Code::Conflict, format!("the event id {id} {what}"))
+}
+
+/// The ids of one caller's stream: positions for an admin, sealed for a tenant,
+/// which would count all tenants' events by them.
+struct Ids {
+    app: Arc<App>,
+    tenant: Option<Tenant>,
+}
+
+impl Ids {
+    /// The position that an id stands for, and the id.
+    fn read(&self, id: &str) -> Result<(Position, String), ApiError> {
+        let plain = id.parse::<Position>();
+        let position = match &self.tenant {
+            None => plain,
+            Some(tenant) => match event_id::open(self.keys(), tenant, id) {
+                // What was given before ids were sealed, or under keys that are gone.
+                None if plain.is_ok() || event_id::may_be(id) => return Err(never_given(id)),
+                position => position.ok_or(PositionError),
+            },
+        };
+        let position = position.map_err(|error| ApiError::new(Code::InvalidRequest, format!("Last-Event-ID: {error}")));
+        Ok((position?, id.to_owned()))
+    }
+
+    /// The id of the event at `position`.
+    fn of(&self, position: Position) -> String {
+        self.text(position, 0)
+    }
+
+    /// An id from which a stream goes on at `position`, where there is no event
+    /// of the caller's: never twice the same to a tenant.
+    fn of_none(&self, position: Position) -> String {
+        let mut salt = [0; 8];
+        // Without randomness two ids may be alike: then nothing happened in between.
+        let _ = SystemRandom::new().fill(&mut salt);
+        self.text(position, u64::from_be_bytes(salt))
+    }
+
+    fn text(&self, position: Position, salt: u64) -> String {
+        match &self.tenant {
+            None => position.to_string(),
+            Some(tenant) => event_id::seal(self.keys(), tenant, position, salt),
+        }
+    }
+
+    fn keys(&self) -> &LinkKeys {
+        self.app.links.keys(Audience::Public)
+    }
 }
 
 /// One stream. The client's pace is its own: nothing is read ahead of it.
 struct Listener {
     app: Arc<App>,
+    ids: Ids,
     heard: watch::Receiver<Position>,
     caller: Caller,
     /// What the caller showed: it may be revoked while the stream runs.
     headers: HeaderMap,
     after: Position,
     hello: Option<String>,
-    _place: Place,
+    _place: Share,
 }
 
 impl Listener {
@@ -157,7 +213,8 @@ impl Listener {
             let told = events.iter().filter_map(|(position, event)| Some((position, event.as_ref()?)));
             for (position, event) in told.filter(|(_, event)| event.kind.is_for_apps()) {
                 let data = outbox::text(&**catalog, final_urls, event).await?;
-                text.push_str(&format!("id: {position}\nevent: {}\ndata: {data}\n\n", event.kind));
+                let id = self.ids.of(*position);
+                text.push_str(&format!("id: {id}\nevent: {}\ndata: {data}\n\n", event.kind));
             }
             self.after = last;
         }

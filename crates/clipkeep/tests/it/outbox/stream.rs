@@ -30,7 +30,11 @@ struct Seen {
 
 impl Stream {
     async fn open(t: &TestApp, last: Option<&str>) -> Self {
-        let mut request = t.client.get(format!("{}/api/v1/events", t.url)).bearer_auth(&t.token);
+        Self::open_as(t, &t.token, last).await
+    }
+
+    async fn open_as(t: &TestApp, token: &str, last: Option<&str>) -> Self {
+        let mut request = t.client.get(format!("{}/api/v1/events", t.url)).bearer_auth(token);
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }
@@ -157,4 +161,55 @@ async fn a_stream_does_not_hold_up_a_node_that_stops() {
     assert!(stream.chunk().await.unwrap().is_some());
     assert_eq!(node.terminate().await, Some(0));
     assert_eq!(stream.chunk().await.unwrap(), None, "it ends like any other answer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h43_ids_of_a_tenants_stream_count_nobody_elses_events() {
+    let t = TestApp::start().await;
+    let token = async |name: &str| {
+        let body = serde_json::json!({"name": name, "tenant": name});
+        let made = t.client.post(format!("{}/api/v1/tokens", t.url)).bearer_auth(&t.token).json(&body);
+        made.send().await.unwrap().json::<Value>().await.unwrap()["token"].as_str().unwrap().to_owned()
+    };
+    let (one, other) = (token("one").await, token("other").await);
+    let open = async |token: &str, last: Option<&str>| Stream::open_as(&t, token, last).await;
+    let store = async |id: &str, tenant: &str| {
+        let source = t.sim.add_file("a.mp4", Media::named("silent.mp4"));
+        t.hook(id, &source, &format!("?tenant={tenant}")).await;
+        t.until(&format!("{id}.mp4"), ClipState::Stored).await;
+    };
+    let mut stream = open(&one, None).await;
+    let mut starts = vec![stream.last.clone(), open(&one, None).await.last.clone()];
+    store("a", "one").await;
+    assert_eq!(stream.key().await, "a.mp4");
+    let after_a = stream.last.clone();
+    store("x", "other").await;
+    starts.push(open(&one, None).await.last.clone());
+    store("b", "one").await;
+    assert_eq!(stream.key().await, "b.mp4");
+    let after_b = stream.last.clone();
+    // No id says which place it is, and two streams that begin at one place have two.
+    starts.extend([after_a.clone(), after_b.clone()]);
+    assert!(starts.iter().all(|id| id.len() == 54 && !id.contains("0-")), "{starts:?}");
+    starts.sort();
+    starts.dedup();
+    assert_eq!(starts.len(), 5);
+    // Each goes on where it was; an event's id is the same each time.
+    let mut again = open(&one, Some(&after_a)).await;
+    assert_eq!((again.key().await, &again.last), ("b.mp4".to_owned(), &after_b));
+    let url = format!("{}/api/v1/events", t.url);
+    for (token, id, status) in [
+        (&one, after_b.as_str(), 200),
+        (&other, after_b.as_str(), 409),
+        // Places tell how many events there are: they are for admins.
+        (&one, "0-1", 409),
+        (&one, "0-99999", 409),
+        (&one, "x", 400),
+        (&t.token, after_b.as_str(), 400),
+        (&t.token, "0-0", 200),
+    ] {
+        let answer = t.client.get(format!("{url}?after={id}")).bearer_auth(token).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{id}");
+    }
+    t.stop().await;
 }

@@ -9,7 +9,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use super::{generation, problem, start, submit};
-use crate::support::app::TestApp;
+use crate::support::{app::TestApp, eventually::eventually};
 
 const QUEUE: &str = "https://queue.fal.run/fal-ai/veo3";
 
@@ -117,10 +117,41 @@ async fn h14_who_merely_registers_an_id_gets_nothing_of_it_through_the_proxy() {
     // The one whose it is says so by the webhook's URL, and eve's word yields.
     let source = t.sim.add_file("a.mp4", fal_sim::Media::named("silent.mp4"));
     assert_eq!(t.hook(id, &source, "?tenant=acme").await.status(), 200);
-    assert_eq!(register().await, 404);
+    assert_eq!(register().await, 200);
     let acme = token_of(&t, "acme", 1).await;
     for (token, passes) in [(&eve, false), (&acme, true)] {
         let reply = call(&t, token, Method::GET, &format!("{QUEUE}/requests/{id}/status")).send().await.unwrap();
         assert_eq!(reply.status().is_success(), passes);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h43_one_tenants_bodies_leave_disk_for_others() {
+    let t = start(&[("proxy_disk", "4MiB")]).await;
+    let tokens = [token_of(&t, "one", 1).await, token_of(&t, "other", 2).await, t.token.clone()];
+    let long = |len: usize| json!({"prompt": "x", "image_url": "A".repeat(len)}).to_string();
+    // A body of one tenant's that is begun and held, close to all of its share.
+    let (sender, held) = tokio::sync::mpsc::channel::<Result<String, std::io::Error>>(1);
+    let stream = futures_util::stream::unfold(held, async |mut held| Some((held.recv().await?, held)));
+    let begun = call(&t, &tokens[0], Method::POST, QUEUE).header("content-type", "application/json");
+    let begun = tokio::spawn(begun.body(reqwest::Body::wrap_stream(stream)).send());
+    let text = long(900_000);
+    sender.send(Ok(text[..text.len() - 1].to_owned())).await.unwrap();
+    let used = |holds: fn(u64) -> bool| {
+        let used = t.app.spool.used();
+        async move { holds(used).then_some(()) }
+    };
+    eventually("it waits on the disk", || used(|used| used > 800_000)).await;
+    let metrics = t.client.get(format!("{}/metrics", t.url)).send().await.unwrap().text().await.unwrap();
+    let taken = metrics.lines().find_map(|line| line.strip_prefix("clipkeep_proxy_disk_bytes "));
+    assert!(taken.unwrap().parse::<u64>().unwrap() > 800_000, "{metrics}");
+    for (token, len, passes) in [(0, 300_000, false), (1, 300_000, true), (1, 1_200_000, false), (2, 2_000_000, true)] {
+        let request = call(&t, &tokens[token], Method::POST, QUEUE).header("content-type", "application/json");
+        let reply = request.body(long(len)).send().await.unwrap();
+        assert_eq!(reply.status().as_u16(), if passes { 200 } else { 503 }, "{token} {len}");
+    }
+    sender.send(Ok("}".to_owned())).await.unwrap();
+    drop(sender);
+    assert_eq!(begun.await.unwrap().unwrap().status(), 200);
+    eventually("its room is free again", || used(|used| used == 0)).await;
 }

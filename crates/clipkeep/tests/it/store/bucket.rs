@@ -68,6 +68,23 @@ async fn i07_eight_uploads_share_the_memory_of_three_parts() {
 }
 
 #[tokio::test]
+async fn h43_a_listing_that_never_ends_is_given_up() {
+    let proxy = BucketProxy::start("http://127.0.0.1:1").await;
+    let place = garage::Place { endpoint: String::new(), prefix: "p".to_owned() };
+    let store = open(target(&place, place.aws_through(&proxy.endpoint))).await;
+    for query in ["list-type", "uploads"] {
+        // It is asked four times.
+        for _ in 0..4 {
+            proxy.trouble(Method::GET, query, Trouble::Endless);
+        }
+    }
+    assert!(matches!(store.list().try_next().await, Err(StoreError::Unavailable { .. })));
+    assert!(matches!(store.stale().try_next().await, Err(StoreError::Unavailable { .. })));
+    // Each time some MiB, and what lies in the sockets; nowhere near what would hurt.
+    assert!(proxy.is_calm() && proxy.poured() < 8 * (32 << 20), "{}", proxy.poured());
+}
+
+#[tokio::test]
 async fn case_34_a_busy_bucket_is_asked_again() {
     let (p, proxy, _) = troubled_bucket().await;
     for (method, query) in [(Method::POST, "uploads"), (Method::PUT, "partNumber=2"), (Method::POST, "uploadId")] {

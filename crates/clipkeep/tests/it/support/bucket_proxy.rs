@@ -13,6 +13,7 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use http::{HeaderMap, Method, header};
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
@@ -30,6 +31,8 @@ pub(crate) enum Trouble {
     NoRanges,
     /// The body ends early, as if that were all.
     Short,
+    /// The bucket is not asked; the answer begins like one and never ends.
+    Endless,
 }
 
 /// One request as it came.
@@ -62,6 +65,7 @@ struct Shared {
     running: AtomicUsize,
     peak: AtomicUsize,
     away: AtomicBool,
+    poured: AtomicUsize,
 }
 
 pub(crate) struct BucketProxy {
@@ -79,6 +83,7 @@ impl BucketProxy {
             running: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
             away: AtomicBool::new(false),
+            poured: AtomicUsize::new(0),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -106,6 +111,11 @@ impl BucketProxy {
     /// The most parts that were on their way at once.
     pub(crate) fn peak(&self) -> usize {
         self.shared.peak.load(Ordering::SeqCst)
+    }
+
+    /// How many bytes of endless answers were sent.
+    pub(crate) fn poured(&self) -> usize {
+        self.shared.poured.load(Ordering::SeqCst)
     }
 
     /// Whether all trouble that was said ahead came to pass.
@@ -161,7 +171,10 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     response
 }
 
-async fn answer(shared: &Shared, request: Request, trouble: Option<Trouble>) -> Response {
+async fn answer(shared: &Arc<Shared>, request: Request, trouble: Option<Trouble>) -> Response {
+    if let Some(Trouble::Endless) = trouble {
+        return endless(Arc::clone(shared));
+    }
     if let Some(Trouble::Answer(status, body)) = trouble {
         to_bytes(request.into_body(), usize::MAX).await.unwrap();
         return replaced(status, body);
@@ -180,6 +193,17 @@ async fn answer(shared: &Shared, request: Request, trouble: Option<Trouble>) -> 
     }
     hop_by_hop(&mut parts.headers);
     Response::from_parts(parts, Body::from(body))
+}
+
+fn endless(shared: Arc<Shared>) -> Response {
+    const PIECE: &[u8] = &[b' '; 64 * 1024];
+    let pour = move |piece: &'static [u8]| {
+        shared.poured.fetch_add(piece.len(), Ordering::SeqCst);
+        Ok::<_, std::convert::Infallible>(Bytes::from_static(piece))
+    };
+    let pieces = futures_util::stream::repeat(PIECE).map(pour);
+    let body = futures_util::stream::iter([Ok(Bytes::from_static(b"<ListBucketResult>"))]).chain(pieces);
+    Response::new(Body::from_stream(body))
 }
 
 fn hop_by_hop(headers: &mut HeaderMap) {
