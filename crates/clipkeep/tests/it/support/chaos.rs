@@ -46,12 +46,18 @@ pub(crate) struct Chaos {
     pub(crate) port: u16,
     count: Arc<AtomicU32>,
     plan: Arc<Mutex<Plan>>,
+    killed: Arc<AtomicU32>,
 }
 
 impl Chaos {
     pub(crate) async fn before(behind: Behind) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let chaos = Self { port: listener.local_addr().unwrap().port(), count: Arc::default(), plan: Arc::default() };
+        let chaos = Self {
+            port: listener.local_addr().unwrap().port(),
+            count: Arc::default(),
+            plan: Arc::default(),
+            killed: Arc::default(),
+        };
         let proxy = chaos.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -75,9 +81,23 @@ impl Chaos {
         *self.plan.lock() = Plan { armed: true, pid, kill_at };
     }
 
+    /// From now on kills nobody, not even by a message that came before.
     pub(crate) fn disarm(&self) -> u32 {
         *self.plan.lock() = Plan::default();
         self.count.load(Ordering::SeqCst)
+    }
+
+    /// Whether this process was killed. It may take a moment to be gone.
+    pub(crate) fn has_killed(&self, pid: u32) -> bool {
+        self.killed.load(Ordering::SeqCst) == pid
+    }
+
+    fn kill(&self, pid: u32) {
+        let plan = self.plan.lock();
+        if plan.armed && plan.pid == pid {
+            kill(pid);
+            self.killed.store(pid, Ordering::SeqCst);
+        }
     }
 
     /// Counts a message; which side of it to die on, if it is the one.
@@ -109,7 +129,7 @@ impl Chaos {
             }
             let verdict = if is_message(&buffer[..read]) { self.judge() } else { None };
             if let Some((pid, Side::Before)) = verdict {
-                kill(pid);
+                self.kill(pid);
                 break;
             }
             if verdict.is_some() {
@@ -124,7 +144,7 @@ impl Chaos {
                 while let Ok(Ok(read @ 1..)) = tokio::time::timeout(pause, from_client.read(&mut buffer)).await {
                     to_server.write_all(&buffer[..read]).await?;
                 }
-                kill(pid);
+                self.kill(pid);
                 break;
             }
         }
