@@ -139,7 +139,7 @@ async fn h17_a_real_nginx_with_its_defaults_never_keeps_a_part_for_the_whole() {
             if assert_whole_or_none(answer, &media, what) == 200 {
                 break;
             }
-            assert!(began.elapsed() < Duration::from_secs(60), "{what}: {}", nginx.log());
+            assert!(began.elapsed() < crate::support::eventually::PATIENCE, "{what}: {}", nginx.log());
         }
         t.until("c.mp4", ClipState::Stored).await;
         for more in ["", "Range: bytes=2097152-\r\n"] {

@@ -268,7 +268,7 @@ async fn h45_events_say_whose_they_are() {
             if events.len() == 2 {
                 break events;
             }
-            assert!(began.elapsed() < std::time::Duration::from_secs(60), "{events:?}");
+            assert!(began.elapsed() < crate::support::eventually::PATIENCE, "{events:?}");
         };
         for event in events {
             let tenant = if event["key"] == "own.mp4" { json!("acme") } else { Value::Null };

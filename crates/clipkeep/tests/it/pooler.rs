@@ -49,7 +49,7 @@ impl Pooler {
         let pooler = Self { port, child: child.expect("the tests need pgbouncer"), _folder: folder };
         let began = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(began.elapsed() < Duration::from_secs(60), "pgbouncer does not listen");
+            assert!(began.elapsed() < crate::support::eventually::PATIENCE, "pgbouncer does not listen");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         pooler

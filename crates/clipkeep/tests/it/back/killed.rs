@@ -49,7 +49,7 @@ impl Bed {
             if let Some(clip) = clip.as_ref().filter(|clip| holds(clip)) {
                 return clip.clone();
             }
-            assert!(began.elapsed() < Duration::from_secs(60), "{clip:?}\n{}", log(&node.log));
+            assert!(began.elapsed() < crate::support::eventually::PATIENCE, "{clip:?}\n{}", log(&node.log));
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -116,7 +116,7 @@ async fn h01_nodes_that_are_redeployed_under_a_long_fill_lose_nothing() {
     let reached = async |at: i64| {
         let began = tokio::time::Instant::now();
         while bed.config.row("SELECT reached, vanished, 0, 0 FROM clips").await[0] < at {
-            assert!(began.elapsed() < Duration::from_secs(60), "it does not get on");
+            assert!(began.elapsed() < crate::support::eventually::PATIENCE, "it does not get on");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -188,7 +188,7 @@ async fn killed_in_attempt(bed: &Bed, args: &[&str], n: i64) {
     let began = tokio::time::Instant::now();
     let sql = "SELECT count(*), coalesce(max(attempts), 0), 0, 0 FROM clips WHERE state = 'filling'";
     while !bed.config.data.join("clipkeep.db").exists() || bed.attempts(sql) != [1, n] {
-        assert!(began.elapsed() < Duration::from_secs(60), "{args:?}: no attempt {n}");
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE, "{args:?}: no attempt {n}");
         assert!(child.try_wait().unwrap().is_none(), "{args:?} ended");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

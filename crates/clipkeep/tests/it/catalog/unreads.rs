@@ -61,7 +61,7 @@ async fn a_result_that_is_not_understood_is_kept_told_once_and_goes_when_it_is(b
     // Another database's long transaction on the same server holds events up.
     let mut told = Vec::new();
     let began = tokio::time::Instant::now();
-    while told.is_empty() && began.elapsed() < std::time::Duration::from_secs(60) {
+    while told.is_empty() && began.elapsed() < crate::support::eventually::PATIENCE {
         told = catalog.events(before, 10).await.unwrap();
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }

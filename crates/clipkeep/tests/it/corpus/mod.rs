@@ -73,7 +73,7 @@ async fn ended(t: &TestApp, id: &str, ending: &str) -> Option<Clip> {
         if !matches!(clip.state, ClipState::Waiting | ClipState::Filling) || clip.misses > 0 {
             return Some(clip);
         }
-        assert!(began.elapsed().as_secs() < 120, "{key} does not end: {clip:?}");
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE, "{key} does not end: {clip:?}");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }

@@ -11,7 +11,7 @@ const LEN: u64 = 48 << 20;
 async fn until(mut holds: impl AsyncFnMut() -> bool, what: &str) {
     let began = tokio::time::Instant::now();
     while !holds().await {
-        assert!(began.elapsed() < Duration::from_secs(60), "never: {what}");
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE, "never: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

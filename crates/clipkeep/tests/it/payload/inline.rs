@@ -65,7 +65,7 @@ async fn k16_what_was_acknowledged_outlives_the_node_that_took_it() {
     stored(&t, "r.mp4", "silent.mp4").await;
     let began = tokio::time::Instant::now();
     while objects(&t) != ["r.mp4"] {
-        assert!(began.elapsed() < std::time::Duration::from_secs(30), "{:?}", objects(&t));
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE, "{:?}", objects(&t));
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
 }
@@ -152,7 +152,7 @@ async fn k16_data_comes_in_through_the_proxy_and_when_it_is_asked_for() {
     let result = format!("https://queue.fal.run/fal-ai/flux/requests/{id}");
     let began = tokio::time::Instant::now();
     while call(&t, Method::GET, &result).send().await.unwrap().status() != 200 {
-        assert!(began.elapsed() < std::time::Duration::from_secs(30));
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE);
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     stored(&t, &format!("{id}.png"), "still.png").await;

@@ -144,7 +144,7 @@ async fn k14_a_signed_body_that_cannot_be_read_is_asked_for_at_the_provider() {
     assert_eq!(answer.status(), 200);
     let began = tokio::time::Instant::now();
     while status(&t, &id).await != GenerationStatus::Completed {
-        assert!(began.elapsed() < std::time::Duration::from_secs(60), "{:?}", status(&t, &id).await);
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE, "{:?}", status(&t, &id).await);
         t.app.sweep.round().await;
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }

@@ -26,7 +26,7 @@ impl Nginx {
         let nginx = Self { child: command.spawn().expect("nginx is installed by ./test"), dir };
         let began = tokio::time::Instant::now();
         while UnixStream::connect(nginx.socket()).await.is_err() {
-            assert!(began.elapsed() < Duration::from_secs(20), "{}", nginx.log());
+            assert!(began.elapsed() < crate::support::eventually::PATIENCE, "{}", nginx.log());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         nginx

@@ -266,7 +266,7 @@ impl World {
                 assert_eq!(clip["sha256"], self.oracle.told[id].media.sha256(), "{id}; seed {}", self.seed);
                 return;
             }
-            assert!(began.elapsed() < Duration::from_secs(120), "{id}; seed {}: {clip}", self.seed);
+            assert!(began.elapsed() < crate::support::eventually::PATIENCE, "{id}; seed {}: {clip}", self.seed);
             sleep(Duration::from_millis(50)).await;
         }
     }
