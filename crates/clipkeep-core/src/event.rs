@@ -118,6 +118,9 @@ pub struct Position {
 }
 
 impl Position {
+    /// Before all events.
+    pub const BEGINNING: Self = Self { tx: 0, id: 0 };
+
     /// The `webhook-id` of the event here: the same on each attempt.
     pub fn webhook_id(self) -> String {
         format!("evt_{}_{}", self.tx, self.id)

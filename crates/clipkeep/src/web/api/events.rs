@@ -114,6 +114,8 @@ impl Ids {
         let plain = id.parse::<Position>();
         let position = match &self.tenant {
             None => plain,
+            // The beginning tells nobody anything.
+            Some(_) if plain == Ok(Position::BEGINNING) => plain,
             Some(tenant) => match event_id::open(self.keys(), tenant, id) {
                 // What was given before ids were sealed, or under keys that are gone.
                 None if plain.is_ok() || event_id::may_be(id) => return Err(never_given(id)),

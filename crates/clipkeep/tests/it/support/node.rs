@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 use super::{app::own_settings, postgres};
 
 pub(crate) const TOKEN: &str = "test-admin-token-0123456789";
+/// How often a node is started that ends at its start.
+const STARTS: usize = 10;
 
 /// A node's settings, so that it can be started again as it was.
 #[derive(Clone)]
@@ -58,8 +60,22 @@ impl NodeConfig {
         [0, 1, 2, 3].map(|column| row.get(column))
     }
 
-    /// Starts the binary and waits until it is ready.
+    /// Starts the binary and waits until it is ready. One that ends instead (its
+    /// port was taken meanwhile, or the database is too busy to answer in time) is
+    /// started again, as a supervisor does.
     pub(crate) async fn start(&self, sim: &Sim) -> Node {
+        for _ in 1..STARTS {
+            let mut node = self.spawn(sim);
+            if node.is_ready().await {
+                return node;
+            }
+        }
+        let mut node = self.spawn(sim);
+        assert!(node.is_ready().await, "the node ends at its start:\n{}", fs::read_to_string(&node.log).unwrap());
+        node
+    }
+
+    fn spawn(&self, sim: &Sim) -> Node {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let url = format!("http://127.0.0.1:{port}");
         fs::create_dir_all(&self.data).unwrap();
@@ -76,19 +92,21 @@ impl NodeConfig {
         }
         command.envs(self.aws.iter().chain(&self.env).cloned());
         let child = command.spawn().unwrap();
-        let node = Node { child, url, client: Client::builder().no_proxy().build().unwrap(), log };
-        node.until_ready().await;
-        node
+        Node { child, url, client: Client::builder().no_proxy().build().unwrap(), log }
     }
 }
 
 impl Node {
-    async fn until_ready(&self) {
+    /// Waits until it is ready; whether it did not end before.
+    async fn is_ready(&mut self) -> bool {
         let began = tokio::time::Instant::now();
         loop {
+            if self.is_dead() {
+                return false;
+            }
             let ready = self.client.get(format!("{}/readyz", self.url)).send().await;
             if ready.is_ok_and(|answer| answer.status() == 200) {
-                return;
+                return true;
             }
             let log = || fs::read_to_string(&self.log).unwrap_or_default();
             assert!(
