@@ -61,7 +61,10 @@ fn url(database: &str) -> String {
 }
 
 fn start() -> io::Result<Server> {
-    let folder = tempfile::Builder::new().prefix("clipkeep-pg-").tempdir_in("/tmp")?.keep();
+    // A socket's path must be short.
+    let place = Some(std::env::temp_dir()).filter(|place| place.as_os_str().len() < 60);
+    let place = place.unwrap_or_else(|| "/tmp".into());
+    let folder = tempfile::Builder::new().prefix("clipkeep-pg-").tempdir_in(place)?.keep();
     let mut command = shell(&folder)?;
     command.arg("-c").arg(GUARD).env("BIN", programs()?).env("DIR", &folder).env("LC_ALL", "C.UTF-8");
     let mut guard = command.stdin(Stdio::piped()).stdout(Stdio::piped()).current_dir(&folder).spawn()?;
