@@ -36,6 +36,7 @@ use tokio::{
 
 use crate::support::{
     bucket_proxy::BucketProxy,
+    eventually::PATIENCE,
     garage,
     node::{Node, NodeConfig, TOKEN},
     postgres,
@@ -146,6 +147,11 @@ impl Day {
             }
         }
         sleep(hours(24.0)).await;
+        // On a slow machine a day is longer: a source lives until it was read once.
+        let (len, began) = (self.sim.media(&source).unwrap().len(), Instant::now());
+        while !fate.is_gone_at_once() && self.sim.bytes_served(&source) < len && began.elapsed() < PATIENCE {
+            sleep(Duration::from_millis(50)).await;
+        }
         self.sim.set_faults(&source, Faults::always(Fault::status(410)));
     }
 

@@ -157,6 +157,10 @@ impl World {
         let asked = asked.header("range", format!("bytes={from}-{}", to - 1)).timeout(Duration::from_secs(3));
         let Ok(answer) = asked.send().await else { return };
         let status = answer.status().as_u16();
+        if status == 410 {
+            self.bring_back(id).await;
+            return;
+        }
         assert!(status == 206 || status == 503, "{id}: {status}; seed {}", self.seed);
         if let (206, Ok(bytes)) = (status, answer.bytes().await) {
             assert!(bytes == whole(media, from, to), "{id}: other bytes from {from} on; seed {}", self.seed);
@@ -252,15 +256,24 @@ impl World {
         self.oracle.to_string()
     }
 
+    /// Three kills in a row under one clip look as if it were at fault: then, and
+    /// for no other reason, it ends, and comes back when somebody asks for it.
+    async fn bring_back(&self, id: &str) {
+        let node = &self.nodes[0];
+        let Some(clip) = node.api(&format!("/api/v1/clips/{id}.mp4")).await else { return };
+        let why = clip["last_error"].as_str().unwrap_or_default();
+        let is_that = clip["state"] != "rejected" || why.starts_with("its attempts end without an answer");
+        assert!(is_that, "{id}; seed {}: {clip}", self.seed);
+        let fill = format!("{}/api/v1/clips/{id}.mp4/fill", node.url);
+        let _ = node.client.post(fill).bearer_auth(TOKEN).send().await;
+    }
+
     async fn until_stored(&self, id: &str) {
         let began = Instant::now();
         loop {
             let clip = self.nodes[0].api(&format!("/api/v1/clips/{id}.mp4")).await.unwrap_or_default();
-            // Three kills in a row under one clip look as if it were at fault: then
-            // it comes back when somebody asks for it.
-            if clip["last_error"].as_str().is_some_and(|error| error.starts_with("its attempts end without")) {
-                let fill = format!("{}/api/v1/clips/{id}.mp4/fill", self.nodes[0].url);
-                let _ = self.nodes[0].client.post(fill).bearer_auth(TOKEN).send().await;
+            if clip["state"] == "rejected" {
+                self.bring_back(id).await;
             }
             if clip["state"] == "stored" {
                 assert_eq!(clip["sha256"], self.oracle.told[id].media.sha256(), "{id}; seed {}", self.seed);
