@@ -23,7 +23,7 @@ const LEN: u64 = (2 << 23) + 100_000;
 /// How many stories run side by side.
 const PARALLEL: usize = 6;
 /// At how many messages a node is killed, at most.
-const POINTS: u32 = 60;
+const POINTS: u32 = 30;
 
 /// One node on its parts, with the proxies that watch it.
 struct Story {

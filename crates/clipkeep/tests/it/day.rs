@@ -269,7 +269,7 @@ async fn until_all_is_over(catalog: &dyn Catalog, day: &Day) {
             sleep(Duration::from_millis(200)).await;
         }
     };
-    timeout(Duration::from_secs(120), settled).await.expect("all clips are over a while after the day");
+    timeout(PATIENCE, settled).await.expect("all clips are over a while after the day");
 }
 
 async fn check(day: &Day, catalog: &dyn Catalog, store: &Store) {
@@ -286,7 +286,7 @@ async fn check(day: &Day, catalog: &dyn Catalog, store: &Store) {
             sleep(Duration::from_millis(200)).await;
         }
     };
-    let told = timeout(Duration::from_secs(60), told).await.expect("all clips' ends are told");
+    let told = timeout(PATIENCE, told).await.expect("all clips' ends are told");
     let one = async |clip: &Clip| {
         let key = clip.key.as_str();
         let fate = fates[clip.request_id.as_str()];
