@@ -22,8 +22,6 @@ use crate::support::{
 const LEN: u64 = (2 << 23) + 100_000;
 /// How many stories run side by side.
 const PARALLEL: usize = 6;
-/// At how many messages a node is killed, at most.
-const POINTS: u32 = 30;
 
 /// One node on its parts, with the proxies that watch it.
 struct Story {
@@ -219,16 +217,13 @@ async fn run(database: Database, place: Place, twin: bool, kill_at: Option<(u32,
     messages
 }
 
-/// Once undisturbed to learn how many messages there are, then killed at each; on
-/// a machine so slow that there are very many, at some of them, other ones in each
-/// run.
+/// Once undisturbed to learn how many messages there are, then killed at each.
 async fn at_every_message(database: Database, place: Place, twin: bool) {
     let messages = run(database, place, twin, None).await;
     assert!(messages > 3, "{messages}");
     let slots = Arc::new(Semaphore::new(PARALLEL));
     let mut stories = JoinSet::new();
-    let step = messages.div_ceil(POINTS);
-    for number in (1 + std::process::id() % step..=messages).step_by(step as usize) {
+    for number in 1..=messages {
         for side in [Side::Before, Side::After] {
             let slots = Arc::clone(&slots);
             stories.spawn(async move {

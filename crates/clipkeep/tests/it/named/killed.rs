@@ -22,8 +22,6 @@ use crate::support::{
 const LEN: u64 = (2 << 23) + 100_000;
 /// How many stories run side by side.
 const PARALLEL: usize = 4;
-/// At how many messages a node is killed, at most.
-const POINTS: u32 = 30;
 
 /// Whose messages are killed at.
 #[derive(Clone, Copy, Debug)]
@@ -173,14 +171,12 @@ async fn run(watched: Watched, kill_at: Option<(u32, Side)>) -> u32 {
     messages
 }
 
-/// Once undisturbed to learn how many messages there are, then killed at each, or
-/// at some of very many, other ones in each run.
+/// Once undisturbed to learn how many messages there are, then killed at each.
 async fn at_its_messages(watched: Watched) {
     let messages = run(watched, None).await;
     assert!(messages > 3, "{messages}");
     let (slots, mut stories) = (Arc::new(Semaphore::new(PARALLEL)), JoinSet::new());
-    let step = messages.div_ceil(POINTS);
-    for number in (1 + std::process::id() % step..=messages).step_by(step as usize) {
+    for number in 1..=messages {
         let side = if number % 2 == 0 { Side::Before } else { Side::After };
         let slots = Arc::clone(&slots);
         stories.spawn(async move {
