@@ -22,6 +22,8 @@ pub struct Fault {
     pub stall_at: Option<u64>,
     /// How long the stall lasts.
     pub stall_ms: Option<u64>,
+    /// Stop sending at this offset of the file until [`Sim::let_go`](crate::Sim::let_go).
+    pub hold_at: Option<u64>,
     /// Break the connection at this offset of the file.
     pub cut_at: Option<u64>,
     /// Ignore `Range`: always 200 with all of it, and no `Accept-Ranges`.

@@ -155,7 +155,7 @@ async fn answer(sim: &Sim, stream: &mut TcpStream, request: Request, file: &File
     if is_head {
         return Ok(true);
     }
-    send(stream, &media, planned.range, fault, &sent).await?;
+    send(stream, &media, planned.range, (file, fault), &sent).await?;
     Ok(!fault.close_delimited && fault.content_length.is_none() && fault.extra == 0)
 }
 
@@ -260,26 +260,32 @@ fn parse_range(text: &str, len: u64) -> Option<Option<Range<u64>>> {
     Some((first < len && first < end).then_some(first..end))
 }
 
+/// What keeps an answer from going on at this offset.
+async fn stop(file: &File, fault: &Fault, at: u64) -> io::Result<()> {
+    if fault.hold_at == Some(at) {
+        let _ = file.is_free.subscribe().wait_for(|is_free| *is_free).await;
+    }
+    if fault.stall_at == Some(at) {
+        tokio::time::sleep(fault.stall_ms.map_or(FOR_EVER, Duration::from_millis)).await;
+    }
+    if fault.cut_at == Some(at) { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
+}
+
 async fn send(
     stream: &mut TcpStream,
     media: &Media,
     range: Range<u64>,
-    fault: &Fault,
+    (file, fault): (&File, &Fault),
     sent: &Arc<AtomicU64>,
 ) -> io::Result<()> {
     let began = Instant::now();
     let (first, mut at) = (range.start, range.start);
     while at < range.end {
         let mut until = range.end;
-        for stop in [fault.stall_at, fault.cut_at].into_iter().flatten().filter(|stop| *stop > at) {
+        for stop in [fault.hold_at, fault.stall_at, fault.cut_at].into_iter().flatten().filter(|stop| *stop > at) {
             until = until.min(stop);
         }
-        if fault.stall_at == Some(at) {
-            tokio::time::sleep(fault.stall_ms.map_or(FOR_EVER, Duration::from_millis)).await;
-        }
-        if fault.cut_at == Some(at) {
-            return Err(io::ErrorKind::ConnectionAborted.into());
-        }
+        stop(file, fault, at).await?;
         let mut chunk = media.chunk(at..until);
         if let Some(rate) = fault.rate {
             chunk.truncate(usize::try_from((rate / 20).max(1)).unwrap_or(usize::MAX));
@@ -290,12 +296,7 @@ async fn send(
         at += chunk.len() as u64;
         sent.fetch_add(chunk.len() as u64, Ordering::Relaxed);
     }
-    if fault.stall_at == Some(at) {
-        tokio::time::sleep(fault.stall_ms.map_or(FOR_EVER, Duration::from_millis)).await;
-    }
-    if fault.cut_at == Some(at) {
-        return Err(io::ErrorKind::ConnectionAborted.into());
-    }
+    stop(file, fault, at).await?;
     let mut extra = fault.extra;
     while extra > 0 {
         let some = [0x5a; 8192];

@@ -13,7 +13,7 @@ use std::{
 
 use parking_lot::Mutex;
 use serde_json::Value;
-use tokio::{net::TcpListener, task::AbortHandle};
+use tokio::{net::TcpListener, sync::watch, task::AbortHandle};
 
 use crate::{
     admin,
@@ -75,6 +75,8 @@ pub(crate) struct File {
     pub(crate) running: Arc<AtomicUsize>,
     /// How many were given.
     pub(crate) answered: AtomicU64,
+    /// Whether answers that are held go on.
+    pub(crate) is_free: watch::Sender<bool>,
     /// What a signed URL of it holds.
     pub(crate) signature: String,
 }
@@ -191,6 +193,7 @@ impl Sim {
             asked: AtomicU64::new(0),
             running: Arc::default(),
             answered: AtomicU64::new(0),
+            is_free: watch::Sender::new(false),
             signature: format!("sim-{number:016x}"),
         };
         self.0.files.lock().insert(self.path(url).to_owned(), Arc::new(file));
@@ -202,6 +205,13 @@ impl Sim {
             *file.faults.lock() = faults;
             file.asked.store(0, Ordering::Relaxed);
             file.answered.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Lets answers go on that a fault holds ([`Fault::hold_at`](crate::Fault::hold_at)).
+    pub fn let_go(&self, url: &str) {
+        if let Some(file) = self.file(self.path(url)) {
+            file.is_free.send_replace(true);
         }
     }
 

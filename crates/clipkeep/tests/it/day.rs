@@ -149,7 +149,7 @@ impl Day {
         sleep(hours(24.0)).await;
         // On a slow machine a day is longer: a source lives until it was read once.
         let (len, began) = (self.sim.media(&source).unwrap().len(), Instant::now());
-        while !fate.is_gone_at_once() && self.sim.bytes_served(&source) < len && began.elapsed() < PATIENCE {
+        while !fate.is_gone_at_once() && self.sim.bytes_served(&source) < len && began.elapsed() < 4 * PATIENCE {
             sleep(Duration::from_millis(50)).await;
         }
         self.sim.set_faults(&source, Faults::always(Fault::status(410)));
@@ -210,7 +210,7 @@ fn config(dir: &std::path::Path, number: usize, database: &str, place: &garage::
         .set("source_expires_after", setting(24.0))
         .set("at_risk_before", setting(6.0))
         .set("poll_after", setting(1.0))
-        .set("poll_give_up", setting(48.0))
+        .set("poll_give_up", setting(480.0))
         .set("sweep_interval", "300ms")
         .set("lease", "2s")
         .set("gone_attempts", "4")

@@ -46,6 +46,7 @@ async fn outcome(media: Media, faults: Faults) -> Outcome {
     let source = t.sim.add_faulty_file("a.mp4", media.clone(), faults);
     t.hook("c", &source, "?policy=on_demand").await;
     let response = t.client.get(t.link("c.mp4")).send().await.unwrap();
+    t.sim.let_go(&source);
     let gets = gets(response, &media).await;
     let clip = eventually("the clip is over", || async {
         let clip = t.app.catalog.clip(&"c.mp4".parse().unwrap()).await.unwrap().unwrap();
@@ -94,10 +95,15 @@ fn cold(fault: Fault) -> Faults {
     Faults::first(1, fault)
 }
 
+/// Breaks off in the middle, once the viewer has the head of his answer.
+fn breaks_off() -> Fault {
+    Fault { hold_at: Some(LEN / 2), ..Fault::cut_at(LEN / 2) }
+}
+
 /// The answer that is read on breaks off in the middle; these meet what asks
 /// for the rest.
 fn mid<const N: usize>(faults: [Fault; N]) -> Faults {
-    let first = [Fault::cut_at(LEN / 2)].into_iter().chain(faults).collect();
+    let first = [breaks_off()].into_iter().chain(faults).collect();
     Faults { first, then: Fault::default() }
 }
 
@@ -180,7 +186,7 @@ async fn cases_19_to_24_h54_at_a_piece_beside_a_slow_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cases_19_to_24_h54_in_the_middle_of_a_source_with_pieces() {
-    let for_ever = |fault| Faults { first: vec![Fault::cut_at(LEN / 2)], then: fault };
+    let for_ever = |fault| Faults { first: vec![breaks_off()], then: fault };
     let rows = vec![
         ("cut", mid([Fault::cut_at(2_000_000)]), (Whole, STORED, 1)),
         ("stall", mid([Fault::stall_at(2_000_000)]), (Whole, STORED, 1)),
@@ -212,7 +218,7 @@ async fn cases_19_to_24_h54_in_the_middle_of_a_source_without_pieces() {
         ("other ETag", plain_mid([other_tag()]), (Broken, STORED, 2)),
         (
             "no validators",
-            Faults { first: vec![bare(Fault::cut_at(LEN / 2))], then: bare(Fault::default()) },
+            Faults { first: vec![bare(breaks_off())], then: bare(Fault::default()) },
             (Broken, STORED, 2),
         ),
     ];

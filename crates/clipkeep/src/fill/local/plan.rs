@@ -79,10 +79,17 @@ impl LocalCopy {
         if need == Need::Waited {
             return None;
         }
-        // Who reads along with a long answer gets from it what follows.
+        // Who reads along with a long answer, or what it left, gets from it what
+        // follows, and then from the one that brings what is behind it.
         let ahead = |want: &Range<u64>| {
-            let along = |flying: &&Flying| (flying.range.start..=flying.in_time).contains(&want.start);
-            flying.iter().filter(along).map(|flying| flying.range.end).fold(want.start, u64::max)
+            let mut at = state.have.end_from(want.start);
+            loop {
+                let along = flying.iter().filter(|flying| (flying.range.start..=flying.in_time).contains(&at));
+                match along.map(|flying| flying.range.end).max().filter(|end| *end > at) {
+                    Some(end) => at = state.have.end_from(end),
+                    None => return at,
+                }
+            }
         };
         if let Some(gap) = wants().find_map(|want| in_time.gap(ahead(&want)..want.end)) {
             let end = gap.end.max(gap.start + LEAST).min(gap.start + most);

@@ -85,8 +85,20 @@ async fn who_reads_along_with_a_long_answer_gets_what_follows_from_it() {
     copy.wanted().await;
     let long = Flying { range: 4..100 << 20, soon: 64 << 10, in_time: 64 << 10 };
     assert_eq!(copy.plan(&[long], Need::Wanted, 4 << 20), None);
+    put(&copy, 4, b"efgh").await;
+    let later = Flying { range: 8..100 << 20, soon: 64 << 10, in_time: 64 << 10 };
+    assert_eq!(copy.plan(&[later], Need::Wanted, 4 << 20), None, "nor who has not read yet what came");
     let half = Flying { range: 4..256 << 10, soon: 64 << 10, in_time: 64 << 10 };
-    assert_eq!(copy.plan(&[half], Need::Wanted, 4 << 20), Some((256 << 10..(512 << 10) + 4, Need::Wanted)));
+    assert_eq!(
+        copy.plan(std::slice::from_ref(&half), Need::Wanted, 4 << 20),
+        Some((256 << 10..(512 << 10) + 4, Need::Wanted))
+    );
+    let rest = Flying { range: 256 << 10..100 << 20, soon: 320 << 10, in_time: 320 << 10 };
+    assert_eq!(
+        copy.plan(&[half, rest], Need::Wanted, 4 << 20),
+        None,
+        "nor twice what another long one brings behind it"
+    );
     reading.abort();
 }
 

@@ -20,7 +20,8 @@ use tokio::{
 pub(crate) enum Behind {
     /// An HTTP server: a message is a request.
     Http(String),
-    /// PostgreSQL on its socket: a message is whatever comes in one read.
+    /// PostgreSQL on its socket: a message is whatever comes in one read and
+    /// executes something. What only prepares a statement changes nothing.
     Postgres(PathBuf),
 }
 
@@ -67,7 +68,7 @@ impl Chaos {
                         Behind::Http(address) => {
                             proxy.relay(client, TcpStream::connect(address).await, is_request).await
                         }
-                        Behind::Postgres(path) => proxy.relay(client, UnixStream::connect(path).await, |_| true).await,
+                        Behind::Postgres(path) => proxy.relay(client, UnixStream::connect(path).await, executes).await,
                     };
                 });
             }
@@ -164,6 +165,11 @@ impl Drop for AbortOnDrop {
 
 fn is_request(bytes: &[u8]) -> bool {
     ["GET /", "PUT /", "POST /", "HEAD /", "DELETE /"].iter().any(|start| bytes.starts_with(start.as_bytes()))
+}
+
+/// A statement that is run, by name or by its text.
+fn executes(bytes: &[u8]) -> bool {
+    matches!(bytes.first(), Some(b'B' | b'Q'))
 }
 
 fn kill(pid: u32) {
