@@ -189,15 +189,20 @@ pub(super) fn generation_price(text: &str) -> Result<GenerationPrice, Problem> {
     if model.is_empty() { Err(shape()) } else { Ok(GenerationPrice { model: model.to_owned(), price, per_second }) }
 }
 
-/// What each may spend on a list is said once.
+/// What each may spend on a list is said once, and never after what overrules it.
 pub(super) fn budgets(text: &str) -> Result<Vec<Budget>, Problem> {
     let budgets = list(text, budget)?;
-    let known =
-        |(at, one): &(usize, &Budget)| budgets[..*at].iter().any(|other| other.of == one.of && other.list == one.list);
-    match budgets.iter().enumerate().find(known) {
-        Some((_, twice)) => Err(format!("says twice what {} may spend on {}", twice.of, twice.list)),
-        None => Ok(budgets),
+    for (at, one) in budgets.iter().enumerate() {
+        let Some(before) = budgets[..at].iter().find(|before| before.overrules(one)) else { continue };
+        return Err(match before.of == one.of {
+            true => format!("says twice what {} may spend on {}", one.of, one.list),
+            false => format!(
+                "names {} on {} after {}, which overrules it; hint: put {} first",
+                one.of, one.list, before.of, one.of
+            ),
+        });
     }
+    Ok(budgets)
 }
 
 /// `all:AMOUNT@LIST`, `tenant=NAME:AMOUNT@LIST` or `tenant=*:AMOUNT@LIST`.
@@ -245,7 +250,9 @@ mod tests {
         ] {
             assert!(budget(bad).is_err(), "{bad:?}");
         }
-        assert_eq!(budgets("all:5@r2, all:5@s3, tenant=*:5@s3, tenant=a:5@s3").unwrap().len(), 4);
+        assert_eq!(budgets("all:5@r2, all:5@s3, tenant=a:5@s3, tenant=*:5@s3, tenant=b:5@r2").unwrap().len(), 5);
+        let overruled = "names tenant=a on s3 after tenant=*, which overrules it; hint: put tenant=a first";
+        assert_eq!(budgets("tenant=*:5@s3, all:9@s3, tenant=a:7@s3"), Err(overruled.to_owned()));
         assert_eq!(budgets("all:5@r2, all:6@r2"), Err("says twice what all may spend on r2".to_owned()));
     }
 

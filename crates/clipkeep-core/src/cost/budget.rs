@@ -40,7 +40,20 @@ pub struct Budget {
     pub list: String,
 }
 
+/// As the configuration writes it.
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}@{}", self.of, self.amount, self.list)
+    }
+}
+
 impl Budget {
+    /// Whether `other` never holds where this one stands before it.
+    pub fn overrules(&self, other: &Self) -> bool {
+        let is_wider = self.of == BudgetFor::EachTenant && matches!(other.of, BudgetFor::Tenant(_));
+        self.list == other.list && (self.of == other.of || is_wider)
+    }
+
     fn fits(&self, tenant: Option<&Tenant>) -> bool {
         match (&self.of, tenant) {
             (BudgetFor::All, None) | (BudgetFor::EachTenant, Some(_)) => true,

@@ -1,8 +1,16 @@
-//! Budgets that a month used up: told of once.
+//! Budgets: how much of them is used up, and what was told of it, once.
+//!
+//! Tenants are weighed a few at a time, each by one node for all: a turn is held
+//! for a while, its results are kept, and the next one goes on from there.
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use clipkeep_core::{
-    cost::{BudgetFor, Money, THRESHOLDS},
+    cost::{
+        BudgetFor, Money, THRESHOLDS,
+        calendar::{Cut, month_of, name_of},
+    },
     event::{Event, EventType},
     id::Tenant,
     time::Timestamp,
@@ -10,7 +18,7 @@ use clipkeep_core::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Result;
+use super::{CatalogError, Result};
 
 /// A budget and how much of it is spent. Amounts are exact decimals.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -38,6 +46,11 @@ pub struct BudgetUse {
 }
 
 impl BudgetUse {
+    /// `percent`, as it is kept.
+    pub(super) fn percent_kept(&self) -> i64 {
+        i64::try_from(self.percent).unwrap_or(i64::MAX)
+    }
+
     /// What is to be told of it: one alarm for each threshold that is reached.
     pub fn alarms(&self) -> impl Iterator<Item = BudgetAlarm> {
         let reached = THRESHOLDS.into_iter().filter(|threshold| self.percent >= *threshold);
@@ -78,10 +91,242 @@ impl BudgetAlarm {
     }
 }
 
-/// The part of the catalogue that remembers which alarms were raised.
+/// How many tenants one turn weighs.
+pub(super) const TENANTS: u32 = 50;
+/// How long a turn is held: after that its node is taken for dead.
+const HELD: Duration = Duration::from_secs(60);
+/// When in a month what was delivered in the one before is in the books.
+const SETTLED: Duration = Duration::from_secs(300);
+/// Until when in a month the one before is weighed for the last time.
+const YOUNG: Duration = Duration::from_secs(24 * 3600);
+
+/// How far the look at all budgets is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Round {
+    /// The month that is weighed.
+    pub(super) month: String,
+    /// What its budgets are.
+    pub(super) plan: String,
+    /// The last tenant that was weighed; empty at the beginning.
+    pub(super) after: String,
+    /// Whether the month is over, and this the last look at it.
+    pub(super) closing: bool,
+    /// Nobody goes on before that.
+    pub(super) held_until: Timestamp,
+}
+
+/// Who wants to weigh, and when.
+#[derive(Clone, Debug)]
+pub struct Weighing {
+    /// The time.
+    pub now: Timestamp,
+    /// What the budgets are by now, as the configuration writes them.
+    pub plan: String,
+    /// How long all rest once everybody was weighed.
+    pub rest: Duration,
+}
+
+/// What is to be weighed next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// The budgets, as the configuration wrote them in that month.
+    pub plan: String,
+    /// Up to when the books are to be read: now, or the month's last moment.
+    pub moment: Timestamp,
+    /// Whether it is the round's first, with what all together may spend.
+    pub is_first: bool,
+    /// Whether it is the round's last.
+    pub is_last: bool,
+    /// Whose budgets, by name.
+    pub tenants: Vec<Tenant>,
+    pub(super) held: Round,
+}
+
+impl Round {
+    /// The round as `weighing` finds it, held by it; none if it is held by another,
+    /// or rests, or the month before is not in the books yet.
+    pub(super) fn take(found: Option<Self>, weighing: &Weighing) -> Option<(Self, Timestamp)> {
+        let now = weighing.now;
+        let (began, _) = month_of(now);
+        let (this, end) = (name_of(now, Cut::Months), began.minus(Duration::from_millis(1)));
+        let fresh = || Self {
+            month: this.clone(),
+            plan: weighing.plan.clone(),
+            after: String::new(),
+            closing: false,
+            held_until: now,
+        };
+        let mut round = match found {
+            // What is held for longer than anybody holds it was held by another clock.
+            Some(round) if round.held_until > now && round.held_until <= now.plus(HELD.max(weighing.rest)) => {
+                return None;
+            }
+            Some(round) if round.month == this => Self { plan: weighing.plan.clone(), ..round },
+            Some(round) if round.month == name_of(end, Cut::Months) && now.since(began) < YOUNG => {
+                if now.since(began) < SETTLED {
+                    return None;
+                }
+                let after = if round.closing { round.after } else { String::new() };
+                Self { after, closing: true, ..round }
+            }
+            _ => fresh(),
+        };
+        round.held_until = now.plus(HELD);
+        let moment = if round.closing { end } else { now };
+        Some((round, moment))
+    }
+
+    /// The round after this turn of it.
+    pub(super) fn after(turn: &Turn, weighing: &Weighing) -> Self {
+        let held = turn.held.clone();
+        match (turn.tenants.last(), turn.is_last) {
+            (Some(last), false) => Self { after: last.to_string(), held_until: weighing.now, ..held },
+            _ if held.closing => Self {
+                month: name_of(weighing.now, Cut::Months),
+                after: String::new(),
+                closing: false,
+                held_until: weighing.now,
+                ..held
+            },
+            _ => Self { after: String::new(), held_until: weighing.now.plus(weighing.rest), ..held },
+        }
+    }
+}
+
+impl Turn {
+    pub(super) fn new(held: Round, moment: Timestamp, tenants: Vec<Tenant>) -> Self {
+        Self {
+            plan: held.plan.clone(),
+            moment,
+            is_first: held.after.is_empty(),
+            is_last: (tenants.len() as u64) < u64::from(TENANTS),
+            tenants,
+            held,
+        }
+    }
+}
+
+/// How much a tenant, or all together, had spent when it was last weighed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weighed {
+    /// Whose budget; none is for all together.
+    pub tenant: Option<Tenant>,
+    /// How much.
+    pub spent: Money,
+}
+
+/// Reads a row of what was kept.
+pub(super) fn kept(tenant: &str, spent: &str) -> Result<Weighed> {
+    let bad = |column| CatalogError::BadRow { table: "budgets_used", key: tenant.to_owned(), column };
+    let whose = || tenant.parse().map_err(|_| bad("tenant"));
+    let tenant = if tenant.is_empty() { None } else { Some(whose()?) };
+    Ok(Weighed { tenant, spent: spent.parse().map_err(|_| bad("spent"))? })
+}
+
+/// Names of tenants in order, from the first that comes after `$1`, by the indexes
+/// alone however many clips there are.
+pub(super) fn tenants_after(mark: char) -> String {
+    let next = |after: &str| {
+        let of = |table: &str| {
+            format!("SELECT (SELECT tenant FROM {table} WHERE tenant > {after} ORDER BY tenant LIMIT 1) AS tenant")
+        };
+        let all = ["stays", "usage", "clips"].map(of).join(" UNION ALL ");
+        format!("(SELECT min(tenant) FROM ({all}) nearest)")
+    };
+    let (first, further) = (next(&format!("{mark}1")), next("walk.tenant"));
+    format!(
+        "WITH RECURSIVE walk (tenant) AS (SELECT {first} UNION ALL SELECT {further} FROM walk \
+         WHERE walk.tenant IS NOT NULL) SELECT tenant FROM walk WHERE tenant IS NOT NULL LIMIT {mark}2"
+    )
+}
+
+/// The part of the catalogue that remembers what budgets came to, and which alarms
+/// were raised.
 #[async_trait]
 pub trait Budgets {
+    /// Takes the next turn at weighing budgets, if there is one.
+    async fn weigh_next(&self, weighing: &Weighing) -> Result<Option<Turn>>;
+
+    /// Keeps what a turn found and lets it go, unless another node took over.
+    async fn weighed(&self, turn: &Turn, found: &[BudgetUse], weighing: &Weighing) -> Result<()>;
+
+    /// Who used up most of this budget in a month, at most so many.
+    async fn most_used(&self, month: &str, of: &BudgetFor, price_list: &str, most: u32) -> Result<Vec<Weighed>>;
+
+    /// How many budgets a month used up.
+    async fn used_up(&self, month: &str) -> Result<u64>;
+
     /// Tells of a budget, unless that was done for this amount, month and
     /// threshold, by whatever node; answers whether it is told now.
     async fn tell_budget(&self, alarm: &BudgetAlarm, at: Timestamp) -> Result<bool>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REST: Duration = Duration::from_secs(30);
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn weighing(now: &str, plan: &str) -> Weighing {
+        Weighing { now: at(now), plan: plan.to_owned(), rest: REST }
+    }
+
+    fn tenants(count: u32) -> Vec<Tenant> {
+        (0..count).map(|number| format!("t{number:03}").parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn h51_a_round_goes_from_turn_to_turn_and_then_rests() {
+        let first = weighing("2027-01-10T00:00:00Z", "a");
+        let (held, moment) = Round::take(None, &first).unwrap();
+        assert_eq!((held.month.as_str(), moment, held.closing), ("2027-01", first.now, false));
+        assert_eq!(Round::take(Some(held.clone()), &first), None, "another node is at it");
+        let dead = weighing("2027-01-10T00:01:00Z", "a");
+        assert!(Round::take(Some(held.clone()), &dead).is_some(), "and does not come back");
+        let set_back = weighing("2027-01-09T00:00:00Z", "a");
+        assert!(Round::take(Some(held.clone()), &set_back).is_some(), "nor does one of another clock");
+        let turn = Turn::new(held, moment, tenants(TENANTS));
+        assert!(turn.is_first && !turn.is_last);
+        let (held, moment) = Round::take(Some(Round::after(&turn, &first)), &first).unwrap();
+        assert_eq!(held.after, "t049");
+        let turn = Turn::new(held, moment, tenants(3));
+        assert!(!turn.is_first && turn.is_last);
+        let resting = Round::after(&turn, &first);
+        assert_eq!(Round::take(Some(resting.clone()), &first), None);
+        let later = weighing("2027-01-10T00:00:30Z", "b");
+        let (held, _) = Round::take(Some(resting), &later).unwrap();
+        assert_eq!((held.after.as_str(), held.plan.as_str()), ("", "b"), "what was changed holds");
+    }
+
+    #[test]
+    fn h51_a_month_that_is_over_is_weighed_once_more_against_its_own_budgets() {
+        let january = Round {
+            month: "2027-01".into(),
+            plan: "old".into(),
+            after: "t01".into(),
+            closing: false,
+            held_until: at("2027-01-31T23:59:59Z"),
+        };
+        let take = |round: &Round, now| Round::take(Some(round.clone()), &weighing(now, "new"));
+        assert_eq!(take(&january, "2027-02-01T00:01:00Z"), None, "the last counts may be on their way");
+        let (held, moment) = take(&january, "2027-02-01T00:06:00Z").unwrap();
+        assert_eq!((held.plan.as_str(), held.after.as_str(), held.closing), ("old", "", true));
+        assert_eq!(moment, at("2027-01-31T23:59:59.999Z"));
+        let later = weighing("2027-02-01T00:06:01Z", "new");
+        let half = Round::after(&Turn::new(held, moment, tenants(TENANTS)), &later);
+        let (held, moment) = Round::take(Some(half), &later).unwrap();
+        assert_eq!((held.after.as_str(), held.closing), ("t049", true));
+        let over = Round::after(&Turn::new(held, moment, tenants(0)), &later);
+        let (held, moment) = Round::take(Some(over), &later).unwrap();
+        assert_eq!((held.month.as_str(), held.plan.as_str(), held.closing), ("2027-02", "new", false));
+        assert_eq!(moment, later.now);
+        for late in ["2027-02-02T00:06:00Z", "2027-03-01T00:06:00Z"] {
+            let (held, _) = take(&january, late).unwrap();
+            assert_eq!((held.plan.as_str(), held.closing, held.after.as_str()), ("new", false, ""), "long ago");
+        }
+    }
 }

@@ -77,8 +77,8 @@ pub trait CostBook {
     /// When the first bytes were stored.
     async fn stored_since(&self, filter: &UsageFilter) -> Result<Option<Timestamp>>;
 
-    /// Generations of clips whose model became known then, by name, slice and
-    /// model.
+    /// Generations of clips whose model became known then, and how long those clips
+    /// are of which that became known then, by name, slice and model.
     async fn generated(
         &self,
         filter: &UsageFilter,
@@ -192,15 +192,23 @@ pub(super) fn generated(
     let pair = |slice: &Slice| format!("({}, {})", slice.from.millis(), slice.to.millis());
     let slices = slices.iter().map(pair).collect::<Vec<_>>().join(", ");
     list.sql.insert_str(0, &format!("WITH slices (a, b) AS (VALUES {slices}) "));
-    list.sql.push_str(&format!(
-        "SELECT {name} AS name, t.a AS slice, c.model AS model, \
-         CAST(sum(CASE c.idx WHEN 0 THEN 1 ELSE 0 END) AS BIGINT) AS generations, \
-         CAST(sum(CAST(round(coalesce(c.was_duration, c.duration, 0) * 1000) AS BIGINT)) AS BIGINT) AS millis \
-         FROM slices t JOIN clips c ON c.model_at >= t.a AND c.model_at < t.b WHERE "
-    ));
-    list.compare(name, ">", names.after.map(|after| Value::Text(after.to_owned())), mark);
-    narrow(&mut list, filter, "c", mark);
-    list.sql.push_str(&format!("TRUE GROUP BY 1, 2, 3{rest}, slice, model"));
+    list.sql.push_str(
+        "SELECT name, slice, model, CAST(sum(generations) AS BIGINT) AS generations, CAST(sum(millis) AS BIGINT) AS millis \
+         FROM (",
+    );
+    // A generation counts when its model is known, its seconds when they are, too.
+    let once = "CASE c.idx WHEN 0 THEN 1 ELSE 0 END AS generations, 0 AS millis";
+    let seconds = "0, CAST(round(coalesce(c.was_duration, c.duration, 0) * 1000) AS BIGINT)";
+    for (counts, at, next) in [(once, "c.model_at", "UNION ALL "), (seconds, "c.duration_at", "")] {
+        list.sql.push_str(&format!(
+            "SELECT {name} AS name, t.a AS slice, c.model AS model, {counts} \
+             FROM slices t JOIN clips c ON {at} >= t.a AND {at} < t.b WHERE "
+        ));
+        list.compare(name, ">", names.after.map(|after| Value::Text(after.to_owned())), mark);
+        narrow(&mut list, filter, "c", mark);
+        list.sql.push_str(&format!("TRUE {next}"));
+    }
+    list.sql.push_str(&format!(") counted GROUP BY 1, 2, 3{rest}, slice, model"));
     list
 }
 

@@ -33,6 +33,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { version: 22, sql: include_str!("../../migrations/sqlite/0022_c2pa.sql") },
     Migration { version: 23, sql: include_str!("../../migrations/sqlite/0023_renamed.sql") },
     Migration { version: 24, sql: include_str!("../../migrations/sqlite/0024_claims.sql") },
+    Migration { version: 25, sql: include_str!("../../migrations/sqlite/0025_weighed.sql") },
 ];
 
 pub(crate) const POSTGRES: &[Migration] = &[
@@ -58,6 +59,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { version: 22, sql: include_str!("../../migrations/postgres/0022_c2pa.sql") },
     Migration { version: 23, sql: include_str!("../../migrations/postgres/0023_renamed.sql") },
     Migration { version: 24, sql: include_str!("../../migrations/postgres/0024_claims.sql") },
+    Migration { version: 25, sql: include_str!("../../migrations/postgres/0025_weighed.sql") },
 ];
 
 /// The database was made by a newer clipkeep; this one must not touch it.

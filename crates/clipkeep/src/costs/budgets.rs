@@ -1,9 +1,9 @@
 //! Budgets: what a calendar month may cost, and how much of it is spent.
 
-use std::{cmp::Reverse, collections::HashMap};
+use std::cmp::Reverse;
 
 use clipkeep_core::{
-    config::Config,
+    config::{Config, Layers},
     cost::{
         Budget, BudgetFor, GenerationPrices, Money, PriceList, budgets_of,
         calendar::{Cut, month_of, name_of},
@@ -15,10 +15,8 @@ use clipkeep_core::{
 use super::{CostError, CostQuery, CostRow, lines};
 use crate::catalog::{Catalog, UsageFilter, UsageGroup, budgets::BudgetUse};
 
-/// How many tenants are asked for at once.
-const PAGE: u32 = 1000;
 /// How many budgets are shown.
-const SHOWN: usize = 100;
+const SHOWN: u32 = 100;
 
 /// The budgets of the configuration, and what they are reckoned with.
 #[derive(Clone, Debug)]
@@ -48,25 +46,28 @@ impl BudgetWatch {
         self.budgets.is_empty()
     }
 
-    /// What this month costs so far, of all budgets: that for all together
-    /// first, then what is used up most.
+    /// The budgets, as the configuration writes them.
+    pub fn plan(&self) -> String {
+        self.budgets.iter().map(Budget::to_string).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The same watch on other budgets, such as those of a month that is over.
+    #[must_use]
+    pub fn of_plan(&self, plan: &str) -> Self {
+        let config = Config::from_layers(Layers::new().with_flags([("budgets", plan.to_owned())]));
+        let budgets = config.map(|config| config.budgets).unwrap_or_default();
+        Self { budgets, ..self.clone() }
+    }
+
+    /// What this month costs so far, beside what all together may spend.
     ///
     /// # Errors
     /// If the catalogue does not answer.
-    pub async fn used(&self, catalog: &dyn Catalog, now: Timestamp) -> Result<Vec<BudgetUse>, CostError> {
-        let mut used = Vec::new();
-        if !budgets_of(&self.budgets, None).is_empty() {
-            let month = self.month(catalog, now, None).await?;
-            used.extend(self.uses(now, None, month.as_ref()));
-        }
-        if self.budgets.iter().any(|budget| budget.of != BudgetFor::All) {
-            self.tenants(catalog, now, &mut used).await?;
-        }
-        used.sort_by_key(|one| (one.tenant.is_some(), Reverse(one.percent)));
-        Ok(used)
+    pub async fn used_by_all(&self, catalog: &dyn Catalog, now: Timestamp) -> Result<Vec<BudgetUse>, CostError> {
+        self.reckon(catalog, now, None).await
     }
 
-    /// The same of one tenant's budgets alone.
+    /// The same of one tenant's budgets.
     ///
     /// # Errors
     /// If the catalogue does not answer.
@@ -76,16 +77,32 @@ impl BudgetWatch {
         now: Timestamp,
         tenant: &Tenant,
     ) -> Result<Vec<BudgetUse>, CostError> {
-        if budgets_of(&self.budgets, Some(tenant)).is_empty() {
+        self.reckon(catalog, now, Some(tenant)).await
+    }
+
+    async fn reckon(
+        &self,
+        catalog: &dyn Catalog,
+        now: Timestamp,
+        tenant: Option<&Tenant>,
+    ) -> Result<Vec<BudgetUse>, CostError> {
+        if budgets_of(&self.budgets, tenant).is_empty() {
             return Ok(Vec::new());
         }
-        let month = self.month(catalog, now, Some(tenant)).await?;
-        Ok(self.uses(now, Some(tenant), month.as_ref()))
+        let query = self.query(now, tenant);
+        let month = lines(catalog, now, &query).await?.0.into_iter().next();
+        let spent = |list: &str| {
+            let on = month.as_ref().and_then(|row: &CostRow| row.costs.iter().find(|on| on.list == list));
+            on.map_or(Money::ZERO, |on| on.cost.total())
+        };
+        let budgets = budgets_of(&self.budgets, tenant);
+        Ok(budgets.into_iter().filter_map(|budget| self.used(budget, now, tenant, spent(&budget.list))).collect())
     }
 
     /// What is shown beside costs that are narrowed like this: of a tenant alone,
-    /// if one is asked for, and on `list` alone; at most a hundred. A clip and a
-    /// model have no budget.
+    /// if one is asked for, and on `list` alone; at most a hundred, that for all
+    /// together first, then what is used up most. Tenants among others are shown as
+    /// they were last weighed. A clip and a model have no budget.
     ///
     /// # Errors
     /// If the catalogue does not answer.
@@ -101,23 +118,52 @@ impl BudgetWatch {
         }
         let mut used = match &narrowed.tenant {
             Some(tenant) => self.used_by(catalog, now, tenant).await?,
-            None => self.used(catalog, now).await?,
+            None => {
+                let mut used = self.used_by_all(catalog, now).await?;
+                for budget in self.budgets.iter().filter(|budget| budget.of != BudgetFor::All) {
+                    used.extend(self.kept(catalog, now, budget).await?);
+                }
+                used
+            }
         };
         used.retain(|one| list.is_none_or(|list| one.price_list == list));
-        used.truncate(SHOWN);
+        used.sort_by_key(|one| (one.tenant.is_some(), Reverse(one.percent)));
+        used.truncate(SHOWN as usize);
         Ok(used)
     }
 
-    /// For each budget as it is configured, how much of it is spent; of each
-    /// tenant's apart by whoever used up most.
-    pub fn readings(&self, used: &[BudgetUse]) -> Vec<(&Budget, Money)> {
-        let mut most: HashMap<(&BudgetFor, &str), Money> = HashMap::new();
-        for one in used {
-            let spent = most.entry((&one.of, &one.price_list)).or_insert(Money::ZERO);
-            *spent = one.spent.max(*spent);
+    /// What tenants had spent of a budget when they were last weighed.
+    async fn kept(&self, catalog: &dyn Catalog, now: Timestamp, budget: &Budget) -> Result<Vec<BudgetUse>, CostError> {
+        let month = name_of(now, Cut::Months);
+        let kept = catalog.most_used(&month, &budget.of, &budget.list, SHOWN).await?;
+        // A budget that was changed since may not be whose it was.
+        let holds = |tenant: &Tenant| budgets_of(&self.budgets, Some(tenant)).contains(&budget);
+        let one = |tenant: &Tenant, spent| self.used(budget, now, Some(tenant), spent);
+        let mut used: Vec<BudgetUse> = kept
+            .iter()
+            .filter_map(|kept| one(kept.tenant.as_ref().filter(|tenant| holds(tenant))?, kept.spent))
+            .collect();
+        if let BudgetFor::Tenant(tenant) = &budget.of
+            && used.is_empty()
+        {
+            used.extend(one(tenant, Money::ZERO));
         }
-        let spent = |budget: &Budget| most.get(&(&budget.of, budget.list.as_str())).copied().unwrap_or_default();
-        self.budgets.iter().map(|budget| (budget, spent(budget))).collect()
+        Ok(used)
+    }
+
+    /// For each budget as it is configured, how much of it was spent when that was
+    /// last weighed; of each tenant's apart by whoever used up most.
+    ///
+    /// # Errors
+    /// If the catalogue does not answer.
+    pub async fn readings(&self, catalog: &dyn Catalog, now: Timestamp) -> Result<Vec<(&Budget, Money)>, CostError> {
+        let month = name_of(now, Cut::Months);
+        let mut readings = Vec::new();
+        for budget in &self.budgets {
+            let most = catalog.most_used(&month, &budget.of, &budget.list, 1).await?;
+            readings.push((budget, most.first().map_or(Money::ZERO, |most| most.spent)));
+        }
+        Ok(readings)
     }
 
     /// What a budget is in.
@@ -125,77 +171,25 @@ impl BudgetWatch {
         self.lists.iter().find(|list| list.name == budget.list).map_or("", |list| &list.currency)
     }
 
-    /// Of each tenant that has a budget or cost anything.
-    async fn tenants(&self, catalog: &dyn Catalog, now: Timestamp, used: &mut Vec<BudgetUse>) -> Result<(), CostError> {
-        let mut named: Vec<&Tenant> = self.budgets.iter().filter_map(named).collect();
-        let mut after: Option<String> = None;
-        loop {
-            let query = self.query(now, None, UsageGroup::Tenant, after.as_deref());
-            let (rows, next) = lines(catalog, now, &query).await?;
-            for row in &rows {
-                // What has no tenant has an empty name.
-                let Ok(tenant) = row.name.parse::<Tenant>() else { continue };
-                named.retain(|other| **other != tenant);
-                used.extend(self.uses(now, Some(&tenant), Some(row)));
-            }
-            after = next;
-            if after.is_none() {
-                break;
-            }
-        }
-        named.sort_unstable();
-        named.dedup();
-        used.extend(named.into_iter().flat_map(|tenant| self.uses(now, Some(tenant), None)));
-        Ok(())
-    }
-
-    async fn month(
-        &self,
-        catalog: &dyn Catalog,
-        now: Timestamp,
-        tenant: Option<&Tenant>,
-    ) -> Result<Option<CostRow>, CostError> {
-        let query = self.query(now, tenant, UsageGroup::All, None);
-        Ok(lines(catalog, now, &query).await?.0.into_iter().next())
-    }
-
-    fn query<'a>(
-        &'a self,
-        now: Timestamp,
-        tenant: Option<&Tenant>,
-        group: UsageGroup,
-        after: Option<&'a str>,
-    ) -> CostQuery<'a> {
+    fn query<'a>(&'a self, now: Timestamp, tenant: Option<&Tenant>) -> CostQuery<'a> {
         let (from, to) = month_of(now);
         let filter = UsageFilter { from: Some(from), to: Some(to), tenant: tenant.cloned(), ..UsageFilter::default() };
-        CostQuery { filter, group, lists: &self.lists, generations: &self.generations, after, limit: PAGE }
+        let (lists, generations) = (&self.lists, &self.generations);
+        CostQuery { filter, group: UsageGroup::All, lists, generations, after: None, limit: 1 }
     }
 
-    /// The budgets of a tenant, or of all together, beside what `row` says.
-    fn uses(&self, now: Timestamp, tenant: Option<&Tenant>, row: Option<&CostRow>) -> Vec<BudgetUse> {
-        let one = |budget: &Budget| {
-            let list = self.lists.iter().find(|list| list.name == budget.list)?;
-            let on = row.and_then(|row| row.costs.iter().find(|on| on.list == budget.list));
-            let spent = on.map_or(Money::ZERO, |on| on.cost.total());
-            let percent = u64::try_from(spent.percent_of(budget.amount).unwrap_or_default()).unwrap_or_default();
-            Some(BudgetUse {
-                tenant: tenant.cloned(),
-                month: name_of(now, Cut::Months),
-                price_list: budget.list.clone(),
-                currency: list.currency.clone(),
-                budget: budget.amount,
-                spent,
-                percent,
-                of: budget.of.clone(),
-            })
-        };
-        budgets_of(&self.budgets, tenant).into_iter().filter_map(one).collect()
-    }
-}
-
-fn named(budget: &Budget) -> Option<&Tenant> {
-    match &budget.of {
-        BudgetFor::Tenant(tenant) => Some(tenant),
-        BudgetFor::All | BudgetFor::EachTenant => None,
+    fn used(&self, budget: &Budget, now: Timestamp, tenant: Option<&Tenant>, spent: Money) -> Option<BudgetUse> {
+        let list = self.lists.iter().find(|list| list.name == budget.list)?;
+        let percent = u64::try_from(spent.percent_of(budget.amount).unwrap_or_default()).unwrap_or_default();
+        Some(BudgetUse {
+            tenant: tenant.cloned(),
+            month: name_of(now, Cut::Months),
+            price_list: budget.list.clone(),
+            currency: list.currency.clone(),
+            budget: budget.amount,
+            spent,
+            percent,
+            of: budget.of.clone(),
+        })
     }
 }

@@ -137,6 +137,8 @@ async fn two_nodes_tell_once() {
     let sim = Sim::start(SimOptions::default()).await.unwrap();
     let mut settings = settings(&receiver.url);
     settings.push(("database", postgres::database().await));
+    let store = tempfile::tempdir().unwrap();
+    settings.push(("store", format!("file://{}", store.path().display())));
     settings.push(("event_secret", "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()));
     let on = |dir| TestApp::on(sim.clone(), Arc::new(dir), &settings, &[]);
     let (one, two) = (on(tempfile::tempdir().unwrap()).await, on(tempfile::tempdir().unwrap()).await);

@@ -38,7 +38,8 @@ pub(super) async fn leave(tx: &impl GenericClient, key: &str, object: &str, at: 
 
 /// Whose these clips are, or which model made them, became known.
 pub(super) async fn retold(tx: &impl GenericClient, clips: &[(ClipKey, Timestamp)]) -> Result<()> {
-    const MODEL: &str = "UPDATE clips SET model_at = $2 \
+    const MODEL: &str = "UPDATE clips SET model_at = $2::bigint, \
+        duration_at = CASE WHEN state = 'stored' AND duration IS NOT NULL OR was_duration IS NOT NULL THEN $2::bigint END \
         WHERE key = ANY($1::text[]) AND model IS NOT NULL AND model_at IS NULL";
     const END: &str = "UPDATE stays s SET to_at = greatest(s.from_at, $2) FROM clips c WHERE s.key = ANY($1::text[]) \
         AND c.key = s.key AND s.to_at IS NULL AND s.tenant <> coalesce(c.tenant, '') RETURNING s.key";

@@ -36,7 +36,9 @@ pub(super) fn leave(tx: &Connection, key: &ClipKey, object: &str, at: Timestamp)
 
 /// Whose this clip is, or which model made it, became known.
 pub(super) fn retold(tx: &Connection, key: &ClipKey, at: Timestamp) -> Result<()> {
-    const MODEL: &str = "UPDATE clips SET model_at = ?2 WHERE key = ?1 AND model IS NOT NULL AND model_at IS NULL";
+    const MODEL: &str = "UPDATE clips SET model_at = ?2, \
+        duration_at = CASE WHEN state = 'stored' AND duration IS NOT NULL OR was_duration IS NOT NULL THEN ?2 END \
+        WHERE key = ?1 AND model IS NOT NULL AND model_at IS NULL";
     const MOVED: &str = "SELECT 1 FROM stays s JOIN clips c ON c.key = s.key \
         WHERE s.key = ?1 AND s.to_at IS NULL AND s.tenant <> coalesce(c.tenant, '')";
     tx.prepare_cached(MODEL)?.execute((key.as_str(), at.millis()))?;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use clipkeep::{
     catalog::{
-        Catalog,
-        budgets::{BudgetAlarm, BudgetUse},
+        Catalog, UsageFilter,
+        budgets::{BudgetAlarm, BudgetUse, Weighing},
         outbox::{Fate, Settled},
     },
     costs::BudgetWatch,
@@ -29,6 +29,8 @@ on_both![
     an_event_about_no_generation_waits_and_is_listed_like_any,
     older_events_keep_their_generations,
     each_month_is_weighed_and_told_of_anew,
+    h51_a_month_that_is_over_is_weighed_against_its_own_budgets,
+    h51_many_tenants_are_weighed_turn_by_turn_and_kept,
 ];
 
 fn used(tenant: Option<&str>) -> BudgetUse {
@@ -155,31 +157,56 @@ async fn older_events_keep_their_generations(bed: Bed) {
 
 /// What one look at `now` tells: whose, month, threshold.
 async fn look(catalog: &dyn Catalog, now: Timestamp) -> Vec<(Option<String>, String, u64)> {
-    let budgets = "all:1@aws-s3-standard, tenant=*:0.5@aws-s3-standard";
-    let given = [("budgets", budgets.to_owned()), ("generation_prices", "model=m:0.50".to_owned())];
-    let config = Config::from_layers(Layers::new().with_flags(given)).unwrap();
-    let watch = BudgetWatch::new(&config, &PriceList::built_in()).unwrap();
+    look_at(catalog, now, "all:1@aws-s3-standard, tenant=*:0.5@aws-s3-standard").await
+}
+
+/// The same with these budgets: turn by turn, as a node does.
+async fn look_at(catalog: &dyn Catalog, now: Timestamp, budgets: &str) -> Vec<(Option<String>, String, u64)> {
+    let watch = watch(budgets);
+    let weighing = Weighing { now, plan: watch.plan(), rest: Duration::ZERO };
     let mut told = Vec::new();
-    for one in watch.used(catalog, now).await.unwrap() {
-        for alarm in one.alarms() {
+    while let Some(turn) = catalog.weigh_next(&weighing).await.unwrap() {
+        let then = watch.of_plan(&turn.plan);
+        let mut used = Vec::new();
+        if turn.is_first {
+            used.extend(then.used_by_all(catalog, turn.moment).await.unwrap());
+        }
+        for tenant in &turn.tenants {
+            used.extend(then.used_by(catalog, turn.moment, tenant).await.unwrap());
+        }
+        for alarm in used.iter().flat_map(BudgetUse::alarms) {
             if catalog.tell_budget(&alarm, now).await.unwrap() {
                 let whose = alarm.used.tenant.map(|tenant| tenant.to_string());
                 told.push((whose, alarm.used.month, alarm.threshold));
             }
         }
+        catalog.weighed(&turn, &used, &weighing).await.unwrap();
+        if turn.is_last && turn.moment == now {
+            break;
+        }
     }
     told
+}
+
+fn watch(budgets: &str) -> BudgetWatch {
+    let given = [("budgets", budgets.to_owned()), ("generation_prices", "model=m:0.50".to_owned())];
+    let config = Config::from_layers(Layers::new().with_flags(given)).unwrap();
+    BudgetWatch::new(&config, &PriceList::built_in()).unwrap()
+}
+
+fn generated(request_id: &str, tenant: &str, received_at: Timestamp) -> HookRecord {
+    let facts = Facts { model: Some("m".to_owned()), tenant: Some(tenant.parse().unwrap()), ..Facts::default() };
+    HookRecord { facts, received_at, ..hook(request_id) }
+}
+
+fn told_of(whose: Option<&str>, month: &str, threshold: u64) -> (Option<String>, String, u64) {
+    (whose.map(str::to_owned), month.to_owned(), threshold)
 }
 
 async fn each_month_is_weighed_and_told_of_anew(bed: Bed) {
     const MONTH: i64 = 30 * 24 * HOUR;
     let catalog = bed.open().await;
-    let generated = |request_id: &str, tenant: &str, received_at| {
-        let tenant = Some(tenant.parse().unwrap());
-        let facts = Facts { model: Some("m".to_owned()), tenant, ..Facts::default() };
-        HookRecord { facts, received_at, ..hook(request_id) }
-    };
-    let told = |whose: Option<&str>, month: &str, threshold| (whose.map(str::to_owned), month.to_owned(), threshold);
+    let told = told_of;
     catalog.record_hooks(&[generated("a", "acme", at(0))]).await.unwrap();
     // Half of all that may be spent, and all of acme's.
     let january = [told(Some("acme"), "2027-01", 80), told(Some("acme"), "2027-01", 100)];
@@ -193,4 +220,56 @@ async fn each_month_is_weighed_and_told_of_anew(bed: Bed) {
     catalog.record_hooks(&[generated("c", "acme", at(MONTH))]).await.unwrap();
     let february = [told(Some("acme"), "2027-02", 80), told(Some("acme"), "2027-02", 100)];
     assert_eq!(look(&*catalog, at(MONTH + HOUR)).await, february);
+}
+
+async fn h51_a_month_that_is_over_is_weighed_against_its_own_budgets(bed: Bed) {
+    // The first of February.
+    const MONTH: i64 = 17 * 24 * HOUR;
+    let catalog = bed.open().await;
+    let (wide, narrow) = ("tenant=*:10@aws-s3-standard", "tenant=*:0.5@aws-s3-standard");
+    catalog.record_hooks(&[generated("a", "acme", at(0))]).await.unwrap();
+    assert_eq!(look_at(&*catalog, at(HOUR), wide).await, []);
+    // Narrowed on the first of the month: February's business.
+    assert_eq!(look_at(&*catalog, at(MONTH + HOUR), narrow).await, []);
+    catalog.record_hooks(&[generated("b", "acme", at(MONTH + HOUR))]).await.unwrap();
+    let february = [told_of(Some("acme"), "2027-02", 80), told_of(Some("acme"), "2027-02", 100)];
+    assert_eq!(look_at(&*catalog, at(MONTH + 2 * HOUR), narrow).await, february);
+    // Widened on the first of the next: what February's last hours cost is still told.
+    let catalog = bed.open().await;
+    catalog.record_hooks(&[generated("c", "late", at(MONTH + 3 * HOUR))]).await.unwrap();
+    let late = [told_of(Some("late"), "2027-02", 80), told_of(Some("late"), "2027-02", 100)];
+    assert_eq!(look_at(&*catalog, at(MONTH + 28 * 24 * HOUR + HOUR), wide).await, late);
+}
+
+async fn h51_many_tenants_are_weighed_turn_by_turn_and_kept(bed: Bed) {
+    let catalog = bed.open().await;
+    let named = |number: u32| format!("t{number:03}");
+    for number in 0..120 {
+        let clips = if number == 77 { 2 } else { 1 };
+        let made = |clip| generated(&format!("{number}-{clip}"), &named(number), at(0));
+        catalog.record_hooks(&(0..clips).map(made).collect::<Vec<_>>()).await.unwrap();
+    }
+    let budgets = "tenant=t005:0.4@aws-s3-standard, tenant=*:1@aws-s3-standard";
+    let (watch, now) = (watch(budgets), at(HOUR));
+    let weighing = Weighing { now, plan: watch.plan(), rest: Duration::from_secs(30) };
+    let mut turns = Vec::new();
+    while let Some(turn) = catalog.weigh_next(&weighing).await.unwrap() {
+        assert_eq!(catalog.weigh_next(&weighing).await.unwrap(), None, "two nodes never weigh at once");
+        let mut used = Vec::new();
+        for tenant in &turn.tenants {
+            used.extend(watch.used_by(&*catalog, turn.moment, tenant).await.unwrap());
+        }
+        catalog.weighed(&turn, &used, &weighing).await.unwrap();
+        turns.push(turn.tenants.len());
+    }
+    assert_eq!(turns, [50, 50, 20], "and then all rest");
+    let shown = watch.shown(&*catalog, now, &UsageFilter::default(), None).await.unwrap();
+    let most: Vec<_> =
+        shown.iter().take(3).map(|one| (one.tenant.as_ref().unwrap().to_string(), one.percent)).collect();
+    assert_eq!(most[..2], [("t005".to_owned(), 125), ("t077".to_owned(), 100)]);
+    assert_eq!((shown.len(), most[2].1), (100, 50));
+    assert_eq!(catalog.used_up("2027-01").await.unwrap(), 2);
+    let spent: Vec<_> = watch.readings(&*catalog, now).await.unwrap().into_iter().map(|(_, spent)| spent).collect();
+    assert_eq!(spent, ["0.5".parse().unwrap(), "1".parse().unwrap()], "of each budget by who used up most");
+    assert_eq!(catalog.used_up("2027-02").await.unwrap(), 0);
 }

@@ -21,6 +21,7 @@ on_both![
     a_thousand_clips_of_15_mb_cost_what_the_example_says,
     a_month_of_traffic_costs_what_the_test_reckons,
     what_is_not_told_by_costs_is_refused,
+    h51_what_a_clip_costs_by_the_second_counts_when_its_length_is_known,
 ];
 
 pub(super) const DAY: i64 = 86_400;
@@ -298,4 +299,46 @@ async fn what_is_not_told_by_costs_is_refused(bed: Bed) {
     assert!(matches!(ask(UsageGroup::Day, "2020-01-01T00:00:00Z").await, Err(CostError::TooLong)));
     let none = ask(UsageGroup::Clip, "2027-01-01T00:00:00Z").await.unwrap();
     assert_eq!((none.costs.len(), none.total.costs[0].total.as_str()), (0, "0.00"));
+}
+
+/// Costs of the generations of January, February and March.
+async fn by_month(catalog: &dyn Catalog, prices: &GenerationPrices) -> Vec<(String, String)> {
+    let span = ("2027-01-01T00:00:00Z", "2027-04-01T00:00:00Z", "2027-04-01T00:00:00Z");
+    let report = costs(catalog, UsageGroup::Month, span, prices).await;
+    let rows = report.costs.into_iter().map(|row| (row.name, row.costs[0].generation.clone()));
+    rows.filter(|(_, cost)| cost != "0.00").collect()
+}
+
+async fn h51_what_a_clip_costs_by_the_second_counts_when_its_length_is_known(bed: Bed) {
+    let catalog = bed.open().await;
+    let price = |model: &str, price: &str, per_second| GenerationPrice {
+        model: model.to_owned(),
+        price: price.parse().unwrap(),
+        per_second,
+    };
+    let prices = vec![price("long*", "0.10", true), price("*", "3", false)];
+    let prices = GenerationPrices { currency: "USD".to_owned(), prices };
+    let facts = |model: &str| Facts { model: Some(model.to_owned()), ..Facts::default() };
+    let (january, february) = (time("2027-01-31T23:00:00Z"), time("2027-02-01T01:00:00Z"));
+    let of = |id: &str, facts| HookRecord { facts, received_at: january, ..hook(id) };
+    catalog.record_hooks(&[of("a", facts("long")), of("b", facts("flat")), of("c", Facts::default())]).await.unwrap();
+    assert_eq!(by_month(&*catalog, &prices).await, [("2027-01".to_owned(), "3.00".to_owned())]);
+    let mut bytes = sealed();
+    bytes.media.duration = Some(20.0);
+    keep(&*catalog, "a", &bytes, february, false).await;
+    keep(&*catalog, "c", &Sealed { sha256: "c".repeat(64), ..bytes.clone() }, february, false).await;
+    let both = [("2027-01".to_owned(), "3.00".to_owned()), ("2027-02".to_owned(), "2.00".to_owned())];
+    assert_eq!(by_month(&*catalog, &prices).await, both, "January is over");
+    // Which model made it is told in March: then that counts, and its seconds.
+    let march = time("2027-03-01T00:00:00Z");
+    catalog.record_hooks(&[HookRecord { facts: facts("long-2"), received_at: march, ..hook("c") }]).await.unwrap();
+    let all = [&both[..], &[("2027-03".to_owned(), "2.00".to_owned())]].concat();
+    assert_eq!(by_month(&*catalog, &prices).await, all);
+    // Lost and filled once more, it is paid for once.
+    let clip = catalog.clip(&key("a.mp4")).await.unwrap().unwrap();
+    assert!(catalog.object_lost(&clip.key, clip.epoch, march, march, "gone").await.unwrap());
+    assert_eq!(by_month(&*catalog, &prices).await, all);
+    bytes.media.duration = Some(50.0);
+    keep(&*catalog, "a", &bytes, later(march, 60), false).await;
+    assert_eq!(by_month(&*catalog, &prices).await, all);
 }
