@@ -130,6 +130,7 @@ fn metered<A: Answer>(
         // section 9.6); but who closes on a stream without an end has left.
         place.seat.is_busy();
         place.seat.may_close(request.body().is_end_stream());
+        place.seat.takes_body(!request.body().is_end_stream());
         let (answer, meter, place) = (Arc::clone(&answer), meter.clone(), Arc::clone(&place));
         async move {
             let (response, counted) = match framing::refused(&request, A::is_by_fals_client(&request)) {

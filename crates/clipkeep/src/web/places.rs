@@ -55,6 +55,8 @@ pub(super) struct Seat {
     answering: AtomicBool,
     /// Whether a client that closes its side waits for its answer.
     may_close: AtomicBool,
+    /// Whether the last request had a body, of which some may be on its way.
+    has_body: AtomicBool,
     /// Since when no request runs and nothing is to be sent; 0 while it does.
     idle: AtomicU64,
     /// Since when it shows that a client does not read its answer; 0 if it does.
@@ -77,6 +79,16 @@ impl Seat {
     /// Whether a client that closes its side now is taken to wait.
     pub(super) fn may_close(&self, may: bool) {
         self.may_close.store(may, Relaxed);
+    }
+
+    /// Whether the request that is here has a body.
+    pub(super) fn takes_body(&self, takes: bool) {
+        self.has_body.store(takes, Relaxed);
+    }
+
+    /// Whether some of a request's body may be on its way yet.
+    pub(super) fn has_body(&self) -> bool {
+        self.has_body.load(Relaxed)
     }
 
     /// Whether one that has closed its side waits.
@@ -170,6 +182,7 @@ impl Places {
             is_viewer: AtomicBool::new(false),
             answering: AtomicBool::new(false),
             may_close: AtomicBool::new(false),
+            has_body: AtomicBool::new(false),
             idle: AtomicU64::new(0),
             stalled: AtomicU64::new(0),
             leave: CancellationToken::new(),

@@ -34,6 +34,10 @@ use crate::{cache::mmap::file_behind, usage::Meter};
 const LARGE: usize = 1 << 20;
 /// How much goes out before other connections have their turn.
 const TURN: usize = 2 << 20;
+/// How long a client may go on sending what nobody reads, and how long it may make
+/// a pause in it. nginx waits so long, too.
+const LINGER: Duration = Duration::from_secs(30);
+const LINGER_PAUSE: Duration = Duration::from_secs(5);
 
 pub(super) struct Wire {
     stream: TcpStream,
@@ -47,6 +51,8 @@ pub(super) struct Wire {
     is_closed: bool,
     /// Since when a request is waited for, and whether it began to come.
     waits: Option<(Instant, bool)>,
+    /// Since our side is closed: when that was, and until when something is to come.
+    lingers: Option<(Instant, Instant)>,
 }
 
 /// A time in which nothing can be written. A slow client may need long to make
@@ -96,6 +102,30 @@ impl Wire {
             stalled: None,
             is_closed: false,
             waits: None,
+            lingers: None,
+        }
+    }
+
+    /// Lets a client finish that sends a body of which nobody reads more. Many send
+    /// all before they read: closed at once, the connection would be reset, and the
+    /// answer that says why be lost with it (RFC 9112, section 9.6).
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let now = Instant::now();
+        let (closed, mut until) = *self.lingers.get_or_insert((now, now + LINGER_PAUSE));
+        let mut unwanted = [0; 16 * 1024];
+        loop {
+            let mut buf = ReadBuf::new(&mut unwanted);
+            let read = Pin::new(&mut self.stream).poll_read(cx, &mut buf);
+            if read.is_pending() {
+                let until = until.min(closed + LINGER);
+                return if self.patience.is_over(cx, until) { Poll::Ready(Ok(())) } else { Poll::Pending };
+            }
+            let now = Instant::now();
+            if buf.filled().is_empty() || now > closed + LINGER {
+                return Poll::Ready(Ok(()));
+            }
+            until = now + LINGER_PAUSE;
+            self.lingers = Some((closed, until));
         }
     }
 
@@ -210,7 +240,13 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        if self.lingers.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        }
+        match self.seat.has_body() && !self.is_closed {
+            true => self.poll_linger(cx),
+            false => Poll::Ready(Ok(())),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{
     app::TestApp,
+    eventually::eventually,
     wire::{connect, exchange, target},
 };
 
@@ -83,4 +84,42 @@ async fn h43_bodies_are_refused_by_what_is_wrong_with_them() {
         // Who still sends when it is refused may find the connection gone.
         assert!(answer.is_none_or(|answer| answer.status == status), "{what}");
     }
+}
+
+/// Many clients send all of a body before they read a word of the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn h43_who_sends_all_of_a_refused_body_first_gets_the_answer() {
+    const LEN: usize = 24 << 20;
+    let t = TestApp::with(&[("proxy_disk", "1MiB".to_owned())]).await;
+    let auth = format!("Authorization: Bearer {}\r\n", t.token);
+    let (json, length) = ("Content-Type: application/json\r\n", format!("Content-Length: {LEN}\r\n"));
+    for (what, head, status) in [
+        ("no token", format!("POST /api/v1/generations HTTP/1.1\r\n{json}"), 401),
+        ("no JSON", format!("POST /api/v1/generations HTTP/1.1\r\n{auth}"), 415),
+        ("too large", format!("POST /api/v1/generations HTTP/1.1\r\n{auth}{json}"), 413),
+        ("a webhook without a signature", "POST /hooks/fal HTTP/1.1\r\n".to_owned(), 401),
+        ("nothing there", "PUT /nowhere HTTP/1.1\r\n".to_owned(), 404),
+        ("a clip", "POST /v/c.mp4 HTTP/1.1\r\n".to_owned(), 405),
+    ] {
+        let mut stream = connect(&t.url).await;
+        stream.write_all(format!("{head}Host: c\r\n{length}\r\n").as_bytes()).await.unwrap();
+        let sent = stream.write_all(&vec![b' '; LEN]).await;
+        assert!(sent.is_ok(), "{what}: {sent:?}");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let line = format!("HTTP/1.1 {status}");
+        assert!(answer.starts_with(line.as_bytes()), "{what}: {}", String::from_utf8_lossy(&answer));
+    }
+    // Who never ends is not waited for.
+    let mut stream = connect(&t.url).await;
+    stream.write_all(format!("PUT /nowhere HTTP/1.1\r\nHost: c\r\n{length}\r\nx").as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 404"));
+    eventually("its place is free", || async {
+        let metrics = t.client.get(format!("{}/metrics", t.url)).send().await.unwrap().text().await.unwrap();
+        let open = metrics.lines().find_map(|line| line.strip_prefix("clipkeep_connections "));
+        (open.expect("a gauge") == "1").then_some(())
+    })
+    .await;
 }
