@@ -70,6 +70,24 @@ fn closing(mut response: Response<Body>) -> Response<Body> {
     response
 }
 
+/// A body that is shorter than this is here with its head, or nearly.
+const SHORT: u64 = 16 * 1024;
+
+/// Whether a request's body may be on its way yet when it is refused: a client that
+/// sent all of it would take the connection for one that stays.
+pub(super) fn has_long_body<B: hyper::body::Body>(request: &http::Request<B>) -> bool {
+    !request.body().is_end_stream() && request.body().size_hint().exact().is_none_or(|len| len > SHORT)
+}
+
+/// The answer to a request with a long body: if that was not asked for, or is
+/// refused, nobody may have read all of it.
+pub(super) fn after_long_body(method: &Method, response: Response<Body>) -> Response<Body> {
+    let takes_bodies = matches!(*method, Method::POST | Method::PUT | Method::PATCH);
+    let status = response.status();
+    let is_read = takes_bodies && !status.is_client_error() && !status.is_server_error();
+    if is_read { response } else { closing(response) }
+}
+
 /// Section 3.2: one `Host`, and a right one; HTTP/1.0 may do without.
 fn wrong_host(version: Version, headers: &HeaderMap) -> Option<&'static str> {
     let mut hosts = headers.get_all(header::HOST).iter();

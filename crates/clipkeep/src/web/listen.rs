@@ -132,11 +132,16 @@ fn metered<A: Answer>(
         place.seat.may_close(request.body().is_end_stream());
         place.seat.takes_body(!request.body().is_end_stream());
         let (answer, meter, place) = (Arc::clone(&answer), meter.clone(), Arc::clone(&place));
+        let long = framing::has_long_body(&request).then(|| request.method().clone());
         async move {
             let (response, counted) = match framing::refused(&request, A::is_by_fals_client(&request)) {
                 Some(refused) => (refused, None),
                 None if A::is_viewer(&request) && !place.is_for_viewer() => (framing::crowded(), None),
                 None => answer.answer(request, from).await,
+            };
+            let response = match long {
+                Some(method) => framing::after_long_body(&method, response),
+                None => response,
             };
             place.seat.may_close(!framing::is_stream(&response));
             Ok(response.map(|body| Metered::new(body, counted, meter, Arc::clone(&place.seat))))

@@ -106,7 +106,7 @@ async fn rows(world: &World, operation: &Operation) {
 
 async fn row(world: &World, Operation { method, path, .. }: &Operation, who: &str, owner: &str, id: &str) {
     let named = |id: &str| path.replace("{key}", &format!("{id}.mp4")).replace("{request_id}", id);
-    let before = world.rows(id).await;
+    let before = world.rows_at_rest(id).await;
     let answer = world.call(who, method.clone(), &named(id)).send().await.unwrap();
     let (status, text) = (answer.status(), answer.text().await.unwrap());
     let what = format!("{method} {path} of {id}");
