@@ -293,7 +293,9 @@ async fn check(day: &Day, catalog: &dyn Catalog, store: &Store) {
         if fate.is_gone_at_once() {
             assert_eq!(clip.state, ClipState::Lost, "{key}");
             assert!(clip.last_error.is_some(), "{key}");
-            assert_eq!(told.get(key), Some(&vec![EventType::ClipLost]), "{key}");
+            // On a slow machine it was at risk before anybody looked.
+            let ends: Vec<_> = told[key].iter().filter(|kind| **kind != EventType::ClipAtRisk).collect();
+            assert_eq!(ends, [&EventType::ClipLost], "{key}");
             assert_eq!(store.head(&clip.key).await.unwrap(), None, "{key}");
             return;
         }

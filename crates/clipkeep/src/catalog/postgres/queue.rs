@@ -243,7 +243,8 @@ pub(super) async fn decide_type(
 
 pub(super) async fn seal(client: &impl GenericClient, lease: &Lease, sealed: &Sealed, at: Timestamp) -> Result<()> {
     const SQL: &str = "WITH sealed AS (UPDATE clips SET size = $3, sha256 = $4, sealed_kind = $5, \
-        sealed_content_type = $6, duration = $7, width = $8, height = $9, fps = $10, codec = $11, c2pa = $13 \
+        sealed_content_type = $6, duration = $7, width = $8, height = $9, fps = $10, codec = $11, c2pa = $13, \
+        vanished = CASE WHEN size IS NULL THEN 0 ELSE vanished END \
         WHERE key = $1 AND fence = $2 AND state = 'filling' RETURNING key, size) \
         INSERT INTO history (key, at, event, bytes) SELECT key, $12, 'sealed', size FROM sealed";
     let media = &sealed.media;

@@ -198,7 +198,8 @@ pub(super) fn decide_type(tx: &Connection, key: &ClipKey, epoch: i64, name: &str
 pub(super) fn seal(tx: &Connection, lease: &Lease, sealed: &Sealed, at: Timestamp) -> Result<()> {
     const SQL: &str = "UPDATE clips SET size = :size, sha256 = :sha256, sealed_kind = :kind, \
         sealed_content_type = :content_type, duration = :duration, width = :width, height = :height, fps = :fps, \
-        codec = :codec, c2pa = :c2pa WHERE key = :key AND fence = :fence AND state = 'filling'";
+        codec = :codec, c2pa = :c2pa, vanished = CASE WHEN size IS NULL THEN 0 ELSE vanished END \
+        WHERE key = :key AND fence = :fence AND state = 'filling'";
     let media = &sealed.media;
     let size = i64::try_from(sealed.size).map_err(|error| CatalogError::unavailable("sealing a clip", error))?;
     let params = named_params! {

@@ -5,13 +5,14 @@ use std::time::Duration;
 use clipkeep::catalog::{Catalog, Claim, Fault, Lease, Quota, VANISHED};
 use clipkeep_core::{event::EventType, state::ClipState, time::Timestamp};
 
-use super::{Bed, at, clip, ended, events, hook, key, on_both, story};
+use super::{Bed, at, clip, ended, events, hook, key, on_both, queue::sealed, story};
 
 on_both![
     h01_attempts_that_vanish_three_times_in_a_row_end_the_clip,
     h01_a_viewers_claim_ends_it_too,
     h01_only_what_vanished_counts,
     h01_an_attempt_that_gets_on_does_not_count,
+    h01_a_clip_that_was_read_to_its_end_begins_anew_once,
     h01_suspects_are_claimed_one_at_a_time,
 ];
 
@@ -118,6 +119,23 @@ async fn h01_an_attempt_that_gets_on_does_not_count(bed: Bed) {
     }
     assert!(take(&*catalog, "last", "stuck", after(2 * VANISHED)).await.is_none());
     assert_eq!(clip(&*catalog, "stuck").await.state, ClipState::Rejected);
+}
+
+async fn h01_a_clip_that_was_read_to_its_end_begins_anew_once(bed: Bed) {
+    let catalog = bed.open().await;
+    catalog.record_hooks(&[hook("r")]).await.unwrap();
+    // Its bytes were understood: it is not they that took the node along.
+    for (n, vanished) in [0, 0, 1, 2].into_iter().enumerate() {
+        let n = i64::try_from(n).unwrap();
+        let lease = take(&*catalog, &format!("node{n}"), "r", after(n)).await.unwrap();
+        if n > 0 {
+            catalog.seal(&lease, &sealed(), after(n)).await.unwrap();
+        }
+        assert_eq!(i64::from(clip(&*catalog, "r").await.vanished), vanished, "{n}");
+    }
+    // But whatever comes after that has no more attempts than all else.
+    assert!(take(&*catalog, "last", "r", after(4)).await.is_none());
+    assert_eq!(clip(&*catalog, "r").await.state, ClipState::Rejected);
 }
 
 async fn h01_suspects_are_claimed_one_at_a_time(bed: Bed) {
