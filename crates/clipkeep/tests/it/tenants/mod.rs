@@ -6,14 +6,12 @@ mod revoke;
 mod verdicts;
 mod walk;
 
-use std::time::Duration;
-
 use clipkeep_core::state::ClipState;
 use fal_sim::Media;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{app::TestApp, eventually::eventually, postgres};
+use crate::support::{app::TestApp, postgres};
 
 /// Runs each test of a list on both databases.
 macro_rules! on_both {
@@ -51,9 +49,6 @@ struct World {
 impl World {
     async fn new(mut settings: Vec<(&'static str, String)>) -> Self {
         settings.push(("source_expires_after", "1h".to_owned()));
-        // A fill that one call asks for is tried once, and stays out of the others.
-        settings.push(("retry_base", "1h".to_owned()));
-        settings.push(("retry_max", "1h".to_owned()));
         let t = TestApp::with(&settings).await;
         let alpha = token(&t, json!({"name": "a", "tenant": "alpha"})).await["token"].as_str().unwrap().to_owned();
         let beta = token(&t, json!({"name": "b", "tenant": "beta"})).await["token"].as_str().unwrap().to_owned();
@@ -95,22 +90,6 @@ impl World {
     /// A request without a token.
     fn bare(&self, method: Method, path: &str) -> RequestBuilder {
         self.t.client.request(method, format!("{}{path}", self.t.url))
-    }
-
-    /// The same once no fill of the clip is due or runs.
-    async fn rows_at_rest(&self, request_id: &str) -> String {
-        let key = format!("{request_id}.mp4").parse().unwrap();
-        let soon = self.t.app.clock.now().plus(Duration::from_secs(60));
-        eventually("no fill is due", || async {
-            let clip = self.t.app.catalog.clip(&key).await.unwrap();
-            let at_rest = clip.is_none_or(|clip| {
-                clip.state != ClipState::Filling
-                    && clip.due_at.is_none_or(|due| clip.state != ClipState::Waiting || due > soon)
-            });
-            at_rest.then_some(())
-        })
-        .await;
-        self.rows(request_id).await
     }
 
     /// A generation's row in the catalogue, and its clip's, with all they say.

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use clipkeep_core::state::ClipState;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
@@ -106,7 +107,7 @@ async fn rows(world: &World, operation: &Operation) {
 
 async fn row(world: &World, Operation { method, path, .. }: &Operation, who: &str, owner: &str, id: &str) {
     let named = |id: &str| path.replace("{key}", &format!("{id}.mp4")).replace("{request_id}", id);
-    let before = world.rows_at_rest(id).await;
+    let before = world.rows(id).await;
     let answer = world.call(who, method.clone(), &named(id)).send().await.unwrap();
     let (status, text) = (answer.status(), answer.text().await.unwrap());
     let what = format!("{method} {path} of {id}");
@@ -117,6 +118,10 @@ async fn row(world: &World, Operation { method, path, .. }: &Operation, who: &st
             assert!(!text.contains("source_url") && !text.contains("127.0.0.1:1"), "{what} by {who}: {text}");
         }
         tells_only_of_own(who, &text, &what);
+        if path.ends_with("/fill") && status.is_success() {
+            // It goes on when it is answered; nobody else's call is to be taken for its doing.
+            world.t.until(&format!("{id}.mp4"), ClipState::Stored).await;
+        }
         return;
     }
     let unknown = world.call(who, method.clone(), &named("unknown")).send().await.unwrap();
