@@ -21,6 +21,17 @@ async fn state(node: &Node) -> String {
     clip["state"].as_str().unwrap_or_default().to_owned()
 }
 
+/// How much was served, once nothing more of it is on its way to a dead node.
+async fn settled(sim: &Sim, source: &str) -> u64 {
+    loop {
+        let served = sim.bytes_served(source);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        if sim.bytes_served(source) == served {
+            return served;
+        }
+    }
+}
+
 /// A download that a kill cut at about two thirds, and what came of it after
 /// `damage` was done to the folder of copies. Answers how much was read again.
 async fn resumed_after(damage: impl Fn(&Path)) -> u64 {
@@ -35,7 +46,7 @@ async fn resumed_after(damage: impl Fn(&Path)) -> u64 {
     until(async || sim.bytes_served(&source) >= LEN * 2 / 3 && map.exists(), "two thirds").await;
     node.kill();
     damage(&dir.path().join("data/spool"));
-    let before = sim.bytes_served(&source);
+    let before = settled(&sim, &source).await;
     sim.set_faults(&source, Faults::none());
     let node = config.start(&sim).await;
     until(async || state(&node).await == "stored", "stored").await;
