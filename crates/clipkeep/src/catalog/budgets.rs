@@ -139,6 +139,8 @@ pub struct Turn {
     pub is_last: bool,
     /// Whose budgets, by name.
     pub tenants: Vec<Tenant>,
+    /// The last name that was found.
+    last: Option<String>,
     pub(super) held: Round,
 }
 
@@ -179,8 +181,8 @@ impl Round {
     /// The round after this turn of it.
     pub(super) fn after(turn: &Turn, weighing: &Weighing) -> Self {
         let held = turn.held.clone();
-        match (turn.tenants.last(), turn.is_last) {
-            (Some(last), false) => Self { after: last.to_string(), held_until: weighing.now, ..held },
+        match (&turn.last, turn.is_last) {
+            (Some(last), false) => Self { after: last.clone(), held_until: weighing.now, ..held },
             _ if held.closing => Self {
                 month: name_of(weighing.now, Cut::Months),
                 after: String::new(),
@@ -194,13 +196,14 @@ impl Round {
 }
 
 impl Turn {
-    pub(super) fn new(held: Round, moment: Timestamp, tenants: Vec<Tenant>) -> Self {
+    pub(super) fn new(held: Round, moment: Timestamp, names: Vec<String>) -> Self {
         Self {
             plan: held.plan.clone(),
             moment,
             is_first: held.after.is_empty(),
-            is_last: (tenants.len() as u64) < u64::from(TENANTS),
-            tenants,
+            is_last: (names.len() as u64) < u64::from(TENANTS),
+            tenants: names.iter().filter_map(|name| name.parse().ok()).collect(),
+            last: names.into_iter().next_back(),
             held,
         }
     }
@@ -275,8 +278,8 @@ mod tests {
         Weighing { now: at(now), plan: plan.to_owned(), rest: REST }
     }
 
-    fn tenants(count: u32) -> Vec<Tenant> {
-        (0..count).map(|number| format!("t{number:03}").parse().unwrap()).collect()
+    fn tenants(count: u32) -> Vec<String> {
+        (0..count).map(|number| format!("t{number:03}")).collect()
     }
 
     #[test]
@@ -289,8 +292,10 @@ mod tests {
         assert!(Round::take(Some(held.clone()), &dead).is_some(), "and does not come back");
         let set_back = weighing("2027-01-09T00:00:00Z", "a");
         assert!(Round::take(Some(held.clone()), &set_back).is_some(), "nor does one of another clock");
-        let turn = Turn::new(held, moment, tenants(TENANTS));
-        assert!(turn.is_first && !turn.is_last);
+        // A name that is none is passed over, and ends no round.
+        let names = [vec!["no name".to_owned()], tenants(TENANTS)[1..].to_vec()].concat();
+        let turn = Turn::new(held, moment, names);
+        assert!(turn.is_first && !turn.is_last && turn.tenants.len() == 49);
         let (held, moment) = Round::take(Some(Round::after(&turn, &first)), &first).unwrap();
         assert_eq!(held.after, "t049");
         let turn = Turn::new(held, moment, tenants(3));

@@ -242,6 +242,8 @@ impl AsyncWrite for Wire {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.lingers.is_none() {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            // Its place is anybody's who needs one.
+            self.seat.is_idle();
         }
         match self.seat.has_body() && !self.is_closed {
             true => self.poll_linger(cx),

@@ -55,7 +55,7 @@ async fn weigh_next(mut client: Object, weighing: &Weighing) -> Result<Option<Tu
     let held_until = held.held_until.millis();
     tx.execute(HOLD, &[&held.month, &held.plan, &held.after, &held.closing, &held_until]).await?;
     tx.commit().await?;
-    Ok(Some(Turn::new(held, moment, names.iter().filter_map(|name| name.parse().ok()).collect())))
+    Ok(Some(Turn::new(held, moment, names)))
 }
 
 async fn weighed(mut client: Object, turn: &Turn, found: &[BudgetUse], weighing: &Weighing) -> Result<()> {

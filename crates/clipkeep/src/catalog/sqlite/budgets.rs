@@ -48,7 +48,7 @@ fn weigh_next(tx: &Connection, weighing: &Weighing) -> Result<Option<Turn>> {
     let names = all(tx, &budgets::tenants_after('?'), (&held.after, TENANTS), name)?;
     let row = (&held.month, &held.plan, &held.after, held.closing, held.held_until.millis());
     tx.prepare_cached(HOLD)?.execute(row)?;
-    Ok(Some(Turn::new(held, moment, names.iter().filter_map(|name| name.parse().ok()).collect())))
+    Ok(Some(Turn::new(held, moment, names)))
 }
 
 fn weighed(tx: &Connection, turn: &Turn, found: &[BudgetUse], weighing: &Weighing) -> Result<()> {
