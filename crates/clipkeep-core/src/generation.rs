@@ -322,6 +322,23 @@ pub struct Clip {
     pub link_generation: u32,
     /// The clip under whose key its stored bytes are; none is its own.
     pub object_key: Option<ClipKey>,
+    /// Its still, once it is stored.
+    pub poster: Poster,
+}
+
+/// What is known of a clip's still.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Poster {
+    /// Nobody tried to make one of these bytes.
+    #[default]
+    Untried,
+    /// There can be none.
+    None,
+    /// It is in the store.
+    Made {
+        /// A placeholder for it, as base64.
+        thumbhash: String,
+    },
 }
 
 impl Clip {

@@ -26,13 +26,14 @@ use crate::{
     costs::{BudgetWatch, price_lists},
     custody, descriptors,
     ffmpeg::Ffmpeg,
-    fill::{self, FillEngine, FillParts, FillSettings, Inbox, local},
+    fill::{self, Arrivals, FillEngine, FillParts, FillSettings, Inbox, local},
     hook_memory::HookMemory,
     intake::Intake,
     keys,
     links::Links,
     node,
     outbox::{self, Feed, OutboxParts, OutboxSettings},
+    poster::{PosterParts, Posters},
     provider::{FalRelay, Providers},
     proxy::SpoolRoom,
     scratch::{Role, Scratch},
@@ -53,6 +54,8 @@ pub use crate::final_urls::FinalUrls;
 const SHELF_MEMORY: u64 = 64 * 1024 * 1024;
 /// The same for what was only looked at.
 const PEEK_MEMORY: u64 = 4 * 1024 * 1024;
+/// The same for posters, which are in it themselves.
+const POSTER_MEMORY: u64 = 32 * 1024 * 1024;
 /// How often the node asks what changed, here or on another.
 const HEAR_INTERVAL: Duration = Duration::from_secs(1);
 /// How many changes it asks for at once.
@@ -96,6 +99,10 @@ pub struct App {
     pub shelf: Shelf,
     /// Clips that nobody fills, as a `HEAD` found them at their sources.
     pub peeks: Shelf,
+    /// Posters at hand.
+    pub poster_shelf: Shelf,
+    /// What makes posters.
+    pub posters: Arc<Posters>,
     /// Copies of the bucket's objects on this disk.
     pub cache: DiskCache,
     /// Counters.
@@ -139,11 +146,16 @@ impl App {
         custody::take_or_start(&*catalog, &store).await?;
         sweep_spool(&*catalog, scratch.spool()).await?;
         if scratch.role() == Role::Node {
+            clear(scratch.stills()).await?;
             store.clear_staging().await?;
         }
         let (node, operations) = (node::name(), store.operations());
         let usage = Usage::new(Arc::clone(&catalog), operations, Arc::clone(&clock), Arc::clone(&metrics), &node);
         let providers = Arc::new(Providers::new(&config)?);
+        let ffmpeg = config.ffmpeg.as_deref().and_then(Ffmpeg::find);
+        // A command ends with its work: the node's sweep makes the posters of it.
+        let draws = scratch.role() == Role::Node && ffmpeg.is_some();
+        let (arrivals, arrived) = draws.then(|| Arrivals::new(scratch.stills())).unzip();
         let engine = FillEngine::new(FillParts {
             node: node.clone(),
             settings: fill_settings(&config, &scratch),
@@ -154,8 +166,19 @@ impl App {
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
             usage: Arc::clone(&usage),
-            ffmpeg: config.ffmpeg.as_deref().and_then(Ffmpeg::find),
+            ffmpeg: ffmpeg.clone(),
+            arrivals,
         });
+        let posters = PosterParts {
+            catalog: Arc::clone(&catalog),
+            store: Arc::clone(&store),
+            engine: engine.clone(),
+            ffmpeg,
+            clock: Arc::clone(&clock),
+            metrics: Arc::clone(&metrics),
+            folder: scratch.stills(),
+        };
+        let posters = Arc::new(Posters::new(posters, arrived));
         let hooks = HookWriter::start(Arc::clone(&catalog), HookLimits::default());
         let inbox = Inbox::new(Arc::clone(&store), scratch.spool());
         let intake = Arc::new(Intake::new(hooks, inbox, Arc::clone(&metrics)));
@@ -168,6 +191,7 @@ impl App {
             catalog: Arc::clone(&catalog),
             intake: Arc::clone(&intake),
             engine: engine.clone(),
+            posters: Arc::clone(&posters),
             providers: Arc::clone(&providers),
             budgets: Arc::clone(&budgets),
             clock: Arc::clone(&clock),
@@ -205,6 +229,8 @@ impl App {
             final_urls: FinalUrls::new(&config),
             shelf: Shelf::new(SHELF_MEMORY, descriptors::share(8)),
             peeks: Shelf::new(PEEK_MEMORY, usize::MAX),
+            poster_shelf: Shelf::new(POSTER_MEMORY, usize::MAX),
+            posters,
             tasks,
             cache,
             stopping,
@@ -239,7 +265,8 @@ impl App {
     pub async fn run(&self) {
         let tell = outbox::run(&self.outbox, self.feed.listen(), &self.stopping);
         let scrub = self.cache.scrub(&self.stopping);
-        tokio::join!(self.engine.run(), self.sweep.run(&self.stopping), self.hear(), tell, scrub);
+        let posters = self.posters.run(&self.stopping);
+        tokio::join!(self.engine.run(), self.sweep.run(&self.stopping), self.hear(), tell, scrub, posters);
     }
 
     /// Drops from the shelf what changed, on whatever node.
@@ -259,9 +286,7 @@ impl App {
     async fn hear_more(&self, heard: &mut Position) -> Result<(), CatalogError> {
         loop {
             let told = self.catalog.events(*heard, HEAR_BATCH).await?;
-            for shelf in [&self.shelf, &self.peeks] {
-                shelf.hear(told.iter().filter_map(|(_, event)| event.key.as_ref()));
-            }
+            self.changed(told.iter().filter_map(|(_, event)| event.key.as_ref()));
             for (_, Event { kind, key, detail, .. }) in &told {
                 match (kind, key) {
                     (EventType::LinkRevoked, None) => {
@@ -286,12 +311,18 @@ impl App {
         let deleting = self.tasks.spawn(async move {
             let (now, lease) = (app.clock.now(), app.config.lease);
             let told = fill::delete(&*app.catalog, &app.store, &key, now, lease, why).await;
-            app.shelf.hear([&key]);
-            app.peeks.hear([&key]);
+            app.changed([&key]);
             app.forget(&key);
             told
         });
         deleting.await.map_err(|panicked| CatalogError::unavailable("deleting a clip", panicked))?
+    }
+
+    /// Looks these clips up again before anything more of them is served.
+    pub(crate) fn changed<'a>(&self, keys: impl IntoIterator<Item = &'a ClipKey> + Clone) {
+        for shelf in [&self.shelf, &self.peeks, &self.poster_shelf] {
+            shelf.hear(keys.clone());
+        }
     }
 
     /// Drops what this node has of a deleted clip.
@@ -376,6 +407,15 @@ fn sweep_settings(config: &Config) -> SweepSettings {
         endpoints: config.event_endpoints.iter().map(|endpoint| endpoint.name().to_owned()).collect(),
         sources: source_rules(config),
     }
+}
+
+/// Makes a folder whose files are nobody's any more.
+async fn clear(folder: PathBuf) -> std::io::Result<()> {
+    let cleared = tokio::task::spawn_blocking(move || match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => std::fs::create_dir_all(folder),
+    });
+    cleared.await.map_err(std::io::Error::other)?
 }
 
 /// Removes what earlier runs left in the spool, except copies that their clips'

@@ -1,26 +1,36 @@
-//! Where clips are for good.
+//! Where clips and their posters are for good.
 
 use clipkeep_core::{
-    config::{Config, UrlTemplate},
+    config::{BaseUrl, Config, UrlTemplate},
     expected,
     generation::Generation,
     id::ClipKey,
     input::Input,
+    link::LinkTarget,
 };
 
 /// Where clips are for good: the template of the configuration, filled in.
 #[derive(Clone, Debug)]
-pub struct FinalUrls(UrlTemplate);
+pub struct FinalUrls {
+    clips: UrlTemplate,
+    /// Posters are served by nodes, wherever clips are.
+    public_url: BaseUrl,
+}
 
 impl FinalUrls {
     /// The URLs that `config` makes.
     pub fn new(config: &Config) -> Self {
-        Self(config.final_url_template.clone())
+        Self { clips: config.final_url_template.clone(), public_url: config.public_url.clone() }
     }
 
     /// The final URL of `key`.
     pub fn of(&self, key: &ClipKey) -> String {
-        self.0.fill(key)
+        self.clips.fill(key)
+    }
+
+    /// The URL of its poster.
+    pub fn poster(&self, key: &ClipKey) -> String {
+        format!("{}{}", self.public_url, LinkTarget::Poster.path(key))
     }
 
     /// The final URLs of the clips that a generation is going to have, as far as

@@ -31,6 +31,7 @@ pub mod logs;
 mod node;
 pub mod operations;
 pub mod outbox;
+pub mod poster;
 pub mod provider;
 pub mod proxy;
 mod receipts;

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use clipkeep_core::{
     config::{BaseUrl, Config},
     id::{ClipKey, Tenant},
-    link::{Audience, LinkError, LinkKeys, Revocation, Revoked, SignError, VerifiedLink, expires_at},
+    link::{Audience, LinkError, LinkKeys, LinkTarget, Revocation, Revoked, SignError, VerifiedLink, expires_at},
     secret::Secret,
     time::Timestamp,
 };
@@ -82,12 +82,13 @@ impl Links {
     /// If there is none.
     pub fn sign(
         &self,
-        audience: Audience,
+        target: LinkTarget,
         clip: (&ClipKey, u32),
         times: (Timestamp, Timestamp),
         download: Option<&str>,
     ) -> Result<SignedLink, SignError> {
-        sign((self.keys(audience), &self.revoked.read()), &self.public_url, clip, times, download)
+        let keys = (self.keys(target.audience()), &*self.revoked.read());
+        sign(keys, &self.public_url, (target, clip.0, clip.1), times, download)
     }
 
     /// Checks a request's path and raw query as a link of this audience.
@@ -113,20 +114,20 @@ impl Links {
         Ok(link)
     }
 
-    /// What revoking this link means, whatever host its URL names: its audience,
+    /// What revoking this link means, whatever host its URL names: where it leads,
     /// its clip, and what is to be remembered.
     ///
     /// # Errors
     /// If it is no link that was signed with our keys.
-    pub fn read(&self, url: &str) -> Result<(Audience, ClipKey, Revocation), LinkError> {
+    pub fn read(&self, url: &str) -> Result<(LinkTarget, ClipKey, Revocation), LinkError> {
         let (place, query) = url.trim().split_once('?').ok_or(LinkError::Missing)?;
         let query = query.split('#').next().unwrap_or_default();
         let slash = place.rfind('/').and_then(|last| place[..last].rfind('/')).ok_or(LinkError::Malformed)?;
         let path = &place[slash..];
-        let (audience, key) = Audience::of_path(path).ok_or(LinkError::Malformed)?;
+        let (target, key) = LinkTarget::of_path(path).ok_or(LinkError::Malformed)?;
         let beginning = Timestamp::from_millis(i64::MIN);
-        let link = self.keys(audience).verify(path, Some(query), beginning)?;
-        Ok((audience, key, Revocation::Link { hash: link.hash(), expires: link.expires }))
+        let link = self.keys(target.audience()).verify(path, Some(query), beginning)?;
+        Ok((target, key, Revocation::Link { hash: link.hash(), expires: link.expires }))
     }
 
     /// Takes in what was revoked.
@@ -145,13 +146,13 @@ impl App {
     /// If none would hold.
     pub fn sign_link(
         &self,
-        audience: Audience,
+        target: LinkTarget,
         clip: (&ClipKey, u32),
         span: Duration,
         download: Option<&str>,
     ) -> Result<SignedLink, SignError> {
         let now = self.clock.now();
-        self.links.sign(audience, clip, (now, self.links.expires(audience, now, span)), download)
+        self.links.sign(target, clip, (now, self.links.expires(target.audience(), now, span)), download)
     }
 
     /// How long a link of this audience may hold, and which key says so.
@@ -174,7 +175,7 @@ impl App {
     /// Revokes all of a clip's links; answers its link generation from now on.
     pub async fn revoke_links_of(&self, key: &ClipKey) -> Result<Option<u32>, CatalogError> {
         let generation = self.catalog.revoke_links_of(key, self.clock.now()).await?;
-        self.shelf.hear([key]);
+        self.changed([key]);
         Ok(generation)
     }
 }
@@ -186,7 +187,7 @@ pub fn expires(audience: Audience, now: Timestamp, span: Duration, window: Durat
     expires_at(now, span, if audience == Audience::Public { window } else { Duration::ZERO })
 }
 
-/// A link to a clip of this link generation, for the audience of these keys, that
+/// A link to this of a clip of this link generation, signed with these keys, that
 /// holds at `now` although these were revoked, and until `expires` or a little
 /// less.
 ///
@@ -195,11 +196,11 @@ pub fn expires(audience: Audience, now: Timestamp, span: Duration, window: Durat
 pub fn sign(
     (keys, revoked): (&LinkKeys, &Revoked),
     public_url: &BaseUrl,
-    (key, generation): (&ClipKey, u32),
+    (target, key, generation): (LinkTarget, &ClipKey, u32),
     (now, expires): (Timestamp, Timestamp),
     download: Option<&str>,
 ) -> Result<SignedLink, SignError> {
-    let path = keys.audience().path(key);
+    let path = target.path(key);
     let (query, expires) = keys.sign_anew(revoked, now, (&path, generation), expires, download)?;
     Ok(SignedLink { url: format!("{public_url}{path}?{query}"), expires })
 }

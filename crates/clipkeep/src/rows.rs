@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clipkeep_core::{
-    generation::{Clip, Generation, Kind},
+    generation::{Clip, Generation, Kind, Poster},
     hook::Form,
     input::Input,
     policy::Policy,
@@ -111,6 +111,11 @@ pub struct ClipRow {
     pub attempts: u32,
     /// Why the last fill failed.
     pub last_error: Option<String>,
+    /// Where its still is (JPEG, at most 640 pixels wide), once there is one. It is
+    /// signed as the clip is, over its own path.
+    pub poster_url: Option<String>,
+    /// A placeholder for the still: its thumbhash, as base64.
+    pub thumbhash: Option<String>,
     /// The provider's URL. Only in answers to admin tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_url: Option<String>,
@@ -122,6 +127,10 @@ impl ClipRow {
         let live = !matches!(clip.state, ClipState::Lost | ClipState::Rejected | ClipState::Deleted);
         let media = clip.sealed.as_ref().filter(|_| clip.state == ClipState::Stored);
         let info = media.map(|sealed| &sealed.media);
+        let (poster_url, thumbhash) = match &clip.poster {
+            Poster::Made { thumbhash } => (Some(urls.poster(&clip.key)), Some(thumbhash.clone())),
+            Poster::Untried | Poster::None => (None, None),
+        };
         Self {
             final_url: live.then(|| urls.of(&clip.key)),
             duration: info.and_then(|m| m.duration),
@@ -153,6 +162,8 @@ impl ClipRow {
             link_generation: clip.link_generation,
             attempts: clip.attempts,
             last_error: clip.last_error,
+            poster_url,
+            thumbhash,
             source_url: None,
         }
     }

@@ -127,6 +127,11 @@ impl Scratch {
         self.folder.join("spool")
     }
 
+    /// Where clips are for a moment whose posters are being made.
+    pub fn stills(&self) -> PathBuf {
+        self.folder.join("stills")
+    }
+
     /// Where copies of the bucket's objects are.
     pub fn cache(&self) -> PathBuf {
         self.folder.join("cache")

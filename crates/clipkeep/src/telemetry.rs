@@ -93,6 +93,7 @@ pub struct Metrics {
     fills: Family<Outcome, Counter>,
     fill_seconds: Histogram,
     source_bytes: Counter,
+    posters: Family<Outcome, Counter>,
     shared_clips: Counter,
     shared_bytes: Counter,
     deliveries: Family<Status, Counter>,
@@ -128,6 +129,7 @@ impl Metrics {
             fills: Family::default(),
             fill_seconds: Histogram::new([0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0]),
             source_bytes: Counter::default(),
+            posters: Family::default(),
             shared_clips: Counter::default(),
             shared_bytes: Counter::default(),
             deliveries: Family::default(),
@@ -168,6 +170,7 @@ impl Metrics {
         r.register("shared_clips", help, self.shared_clips.clone());
         let help = "Bytes of such clips, which did not go into the store again";
         r.register_with_unit("shared", help, Unit::Bytes, self.shared_bytes.clone());
+        r.register("posters", "Posters by outcome: made, nothing to show, failed", self.posters.clone());
         r.register("deliveries", "Answers on /v/ by status", self.deliveries.clone());
         r.register("event_deliveries", "Attempts to tell an endpoint, by outcome", self.events.clone());
         r.register("events_waiting", "Events that an endpoint is told again", self.events_waiting.clone());
@@ -223,6 +226,11 @@ impl Metrics {
     pub fn shared(&self, bytes: u64) {
         self.shared_clips.inc();
         self.shared_bytes.inc_by(bytes);
+    }
+
+    /// A poster was made, or not.
+    pub fn poster(&self, outcome: &'static str) {
+        self.posters.get_or_create(&Outcome { outcome }).inc();
     }
 
     /// A generation was asked for at its provider.

@@ -40,6 +40,11 @@ impl ETag {
         Self(value(format!("\"{}-{epoch}{order}\"", HEXLOWER.encode(&hash.as_ref()[..8]))))
     }
 
+    /// Of bytes by their SHA-256, as lower-case hex.
+    pub fn of_sha256(sha256: &str) -> Self {
+        Self(value(format!("\"{sha256}\"")))
+    }
+
     /// The field's value, quotes included.
     pub const fn value(&self) -> &HeaderValue {
         &self.0

@@ -16,25 +16,63 @@ text_enum! {
 /// What ids of internal keys begin with, and ids of public ones do not.
 pub(super) const INTERNAL_KID: &str = "i-";
 
-impl Audience {
-    /// The path of a clip for this audience.
-    pub fn path(self, key: &ClipKey) -> String {
-        match self {
-            Self::Public => format!("/v/{key}"),
-            Self::Internal => format!("/i/{key}"),
+/// What of a clip a link leads to. Each has a path of its own, so that a link to
+/// one is none to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkTarget {
+    /// The clip itself.
+    Clip,
+    /// The clip, or its source while it is not stored.
+    Internal,
+    /// Its still.
+    Poster,
+    /// A page that plays it.
+    Page,
+}
+
+impl LinkTarget {
+    /// What a link for this audience leads to, unless something else is asked for.
+    pub const fn of(audience: Audience) -> Self {
+        match audience {
+            Audience::Public => Self::Clip,
+            Audience::Internal => Self::Internal,
         }
     }
 
-    /// The audience and the key of a clip's path, as it is written.
-    pub fn of_path(path: &str) -> Option<(Self, ClipKey)> {
-        let (audience, key) = match (path.strip_prefix("/v/"), path.strip_prefix("/i/")) {
-            (Some(key), _) => (Self::Public, key),
-            (_, Some(key)) => (Self::Internal, key),
-            _ => return None,
-        };
-        Some((audience, key.parse().ok()?))
+    /// For whom such links are.
+    pub const fn audience(self) -> Audience {
+        match self {
+            Self::Clip | Self::Poster | Self::Page => Audience::Public,
+            Self::Internal => Audience::Internal,
+        }
     }
 
+    /// The path for a clip.
+    pub fn path(self, key: &ClipKey) -> String {
+        match self {
+            Self::Clip => format!("/v/{key}"),
+            Self::Internal => format!("/i/{key}"),
+            Self::Poster => format!("/p/{key}.jpg"),
+            Self::Page => format!("/w/{key}"),
+        }
+    }
+
+    /// What a path leads to, and of which clip, as it is written: keys hold no
+    /// character that needs escaping, and an escaped spelling is no key.
+    pub fn of_path(path: &str) -> Option<(Self, ClipKey)> {
+        let rest = path.strip_prefix('/')?;
+        let (target, key) = match rest.split_once('/')? {
+            ("v", key) => (Self::Clip, key),
+            ("i", key) => (Self::Internal, key),
+            ("p", file) => (Self::Poster, file.strip_suffix(".jpg")?),
+            ("w", key) => (Self::Page, key),
+            _ => return None,
+        };
+        Some((target, key.parse().ok()?))
+    }
+}
+
+impl Audience {
     /// The first line of what is signed.
     pub(super) const fn domain(self) -> &'static str {
         match self {

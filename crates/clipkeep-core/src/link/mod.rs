@@ -18,13 +18,13 @@ use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD};
 use ring::hmac;
 
-pub use self::{
-    audience::Audience,
-    revoked::{LinkHash, Revocation, RevocationError, Revoked},
-};
 use self::{
     audience::INTERNAL_KID,
     query::{Params, decode_signature, plain_decimal},
+};
+pub use self::{
+    audience::{Audience, LinkTarget},
+    revoked::{LinkHash, Revocation, RevocationError, Revoked},
 };
 use crate::{
     id::{IdError, KeyId},

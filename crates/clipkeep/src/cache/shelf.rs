@@ -49,6 +49,8 @@ pub struct Shelved {
     pub bytes: Where,
     /// Where its deliveries are counted.
     pub account: Arc<Account>,
+    /// Whether caches may keep it for as long as its links hold.
+    pub lasts: bool,
     /// When the catalogue was asked.
     pub since: Instant,
 }
@@ -58,6 +60,8 @@ pub struct Shelved {
 pub enum Where {
     /// In a local file: all of them.
     Mapped(Bytes),
+    /// In memory: all of them.
+    Memory(Bytes),
     /// In the bucket: this very object.
     Store(Arc<(Object, Pin)>),
     /// On their way.
@@ -109,8 +113,8 @@ impl Shelved {
     pub fn in_stored_order(&self) -> Option<Self> {
         let representation = self.stored.clone()?;
         let (bytes, account) = (self.bytes.clone(), Arc::clone(&self.account));
-        let Self { public, link_generation, since, .. } = *self;
-        Some(Self { representation, stored: None, public, link_generation, account, fast: None, bytes, since })
+        let Self { public, link_generation, lasts, since, .. } = *self;
+        Some(Self { representation, stored: None, public, link_generation, account, fast: None, bytes, lasts, since })
     }
 
     /// Where the bytes `range` of what is served come from.
@@ -129,7 +133,7 @@ impl Shelved {
             // One whose length was not known may be whole by now.
             Where::Coming(coming) => (self.representation.is_sized() || !coming.is_here()) && coming.viewer().is_some(),
             Where::Source(_) => self.since.elapsed() < AT_SOURCE,
-            Where::Mapped(_) | Where::Store(_) => true,
+            Where::Mapped(_) | Where::Memory(_) | Where::Store(_) => true,
         }
     }
 }
@@ -144,7 +148,8 @@ struct ByMemory {
 impl Weighter<ClipKey, Arc<Shelved>> for ByMemory {
     fn weight(&self, _: &ClipKey, clip: &Arc<Shelved>) -> u64 {
         let movie = clip.fast.as_ref().map_or(0, |fast| fast.movie.bytes().len() as u64);
-        self.each + movie
+        let bytes = if let Where::Memory(bytes) = &clip.bytes { bytes.len() as u64 } else { 0 };
+        self.each + movie + bytes
     }
 }
 
@@ -250,6 +255,7 @@ mod tests {
             fast: None,
             bytes: Where::Store(Arc::new((object(), Pin::default()))),
             account: Account::of_test(key(0)),
+            lasts: true,
             since,
         })
     }

@@ -4,8 +4,9 @@
 use std::str::FromStr;
 
 use clipkeep_core::{
-    generation::{Facts, MediaInfo, Sealed},
+    generation::{Facts, MediaInfo, Poster, Sealed},
     seed::Seed,
+    state::ClipState,
     time::Timestamp,
     version::SourceVersion,
 };
@@ -89,6 +90,15 @@ impl<'a, R: Columns> Cells<'a, R> {
     pub(super) fn version(&self) -> Result<Option<SourceVersion>> {
         let text = self.text("version")?;
         text.map(|json| serde_json::from_str(&json)).transpose().map_err(|_| self.bad("version"))
+    }
+
+    /// A poster is of one content epoch, and of what is stored.
+    pub(super) fn poster(&self) -> Result<Poster> {
+        let (of, epoch): (Option<i64>, Option<i64>) = (self.number("poster_epoch")?, self.number("epoch")?);
+        if of.is_none() || of != epoch || self.text("state")?.as_deref() != Some(ClipState::Stored.as_str()) {
+            return Ok(Poster::Untried);
+        }
+        Ok(self.text("thumbhash")?.map_or(Poster::None, |thumbhash| Poster::Made { thumbhash }))
     }
 
     pub(super) fn sealed(&self) -> Result<Option<Sealed>> {

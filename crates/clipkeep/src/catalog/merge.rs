@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clipkeep_core::{
     event::{Event, EventType},
-    generation::{Bringer, Clip, Facts, Generation, HookRecord, NewClip},
+    generation::{Bringer, Clip, Facts, Generation, HookRecord, NewClip, Poster},
     id::{ClipKey, Provider, RequestId},
     policy::Policy,
     secret::SourceUrl,
@@ -338,6 +338,7 @@ impl<'a> Ledger<'a> {
             verified_at: None,
             link_generation: 0,
             object_key: None,
+            poster: Poster::default(),
         }
     }
 

@@ -34,6 +34,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { version: 23, sql: include_str!("../../migrations/sqlite/0023_renamed.sql") },
     Migration { version: 24, sql: include_str!("../../migrations/sqlite/0024_claims.sql") },
     Migration { version: 25, sql: include_str!("../../migrations/sqlite/0025_weighed.sql") },
+    Migration { version: 26, sql: include_str!("../../migrations/sqlite/0026_face.sql") },
 ];
 
 pub(crate) const POSTGRES: &[Migration] = &[
@@ -60,6 +61,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { version: 23, sql: include_str!("../../migrations/postgres/0023_renamed.sql") },
     Migration { version: 24, sql: include_str!("../../migrations/postgres/0024_claims.sql") },
     Migration { version: 25, sql: include_str!("../../migrations/postgres/0025_weighed.sql") },
+    Migration { version: 26, sql: include_str!("../../migrations/postgres/0026_face.sql") },
 ];
 
 /// The database was made by a newer clipkeep; this one must not touch it.

@@ -25,6 +25,7 @@ pub mod outlook;
 mod outputs;
 pub mod page;
 pub mod polls;
+pub mod posters;
 pub mod postgres;
 mod requeue;
 mod restart;
@@ -32,6 +33,7 @@ pub mod revocations;
 pub mod risk;
 mod row;
 mod rules;
+pub mod sessions;
 pub mod sharing;
 pub mod sqlite;
 pub mod submissions;
@@ -73,8 +75,8 @@ pub use self::{
 
 pub use self::due::{FRESH, Quota, VANISHED};
 use self::{
-    budgets::Budgets, outlook::Outlook, polls::Polls, revocations::Revocations, risk::AtRisk, sharing::Sharing,
-    submissions::Submissions, tenants::Tenants, tokens::Tokens, unreads::Unreads,
+    budgets::Budgets, outlook::Outlook, polls::Polls, posters::Posters, revocations::Revocations, risk::AtRisk,
+    sessions::Sessions, sharing::Sharing, submissions::Submissions, tenants::Tenants, tokens::Tokens, unreads::Unreads,
 };
 
 /// What committing a webhook did.
@@ -202,8 +204,10 @@ pub trait Catalog:
     + Outbox
     + Outlook
     + Polls
+    + Posters
     + Requeue
     + Revocations
+    + Sessions
     + Sharing
     + Submissions
     + Tenants

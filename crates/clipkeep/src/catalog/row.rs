@@ -31,7 +31,7 @@ macro_rules! clip_columns {
          c.source_expires_at, c.kind, c.content_type, c.epoch, c.created_at, c.stored_at, c.due_at, \
          c.attempts, c.misses, c.vanished, c.returned, c.view, c.version, c.last_error, c.fence, c.size, c.sha256, c.sealed_kind, c.sealed_content_type, \
          c.duration, c.width, c.height, c.fps, c.codec, c.c2pa, c.served_type, c.restarted_at, c.verified_at, \
-         c.object_key, c.link_generation, \
+         c.object_key, c.link_generation, c.poster_epoch, c.thumbhash, \
          g.model, g.prompt, g.prompt_hash, g.tenant, g.policy AS own_policy, g.input, g.seed, g.seed_beyond, g.public"
     };
 }
@@ -203,6 +203,7 @@ pub(crate) fn clip(row: &impl Columns) -> Result<Clip> {
         verified_at: cells.time("verified_at")?.filter(|at| at.millis() != 0),
         link_generation: cells.must("link_generation", cells.number("link_generation"))?,
         object_key: cells.name("object_key")?,
+        poster: cells.poster()?,
     })
 }
 

@@ -7,7 +7,7 @@ use clipkeep_core::{
     config::{Config, Layers},
     generation::Clip,
     id::RequestId,
-    link::Audience,
+    link::LinkTarget,
     state::ClipState,
 };
 use fal_sim::{Sim, SimOptions};
@@ -163,7 +163,7 @@ async fn clips_of(stage: &Stage, id: &RequestId) -> anyhow::Result<Vec<Clip>> {
 }
 
 fn link(stage: &Stage, clip: &Clip) -> anyhow::Result<String> {
-    Ok(stage.app.sign_link(Audience::Public, (&clip.key, clip.link_generation), LINK_SPAN, None)?.url)
+    Ok(stage.app.sign_link(LinkTarget::Clip, (&clip.key, clip.link_generation), LINK_SPAN, None)?.url)
 }
 
 fn print_clips(stage: &Stage, clips: &[Clip], as_json: bool) -> anyhow::Result<()> {

@@ -208,8 +208,9 @@ async fn ffmpeg(config: &Config) -> Check {
             _ => Check::failed("ffmpeg", missing, hint),
         };
     };
-    let Isolation { own_spaces, unprivileged } = found.isolation().await;
-    let walls = [(own_spaces, "no network"), (unprivileged, "no privileges"), (true, "limits")];
+    let Isolation { own_root, own_spaces, unprivileged } = found.isolation().await;
+    let walls =
+        [(own_root, "no other files"), (own_spaces, "no network"), (unprivileged, "no privileges"), (true, "limits")];
     let walls: Vec<_> = walls.iter().filter(|(holds, _)| *holds).map(|(_, wall)| *wall).collect();
     Check::ok("ffmpeg", format!("{}, run with {}", found.ffprobe().display(), walls.join(", ")))
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow, bail};
 use clipkeep_core::{
     config::{Config, DurationText},
     id::{ClipKey, KeyId},
-    link::{Audience, LinkKeys, Revocation, Revoked},
+    link::{Audience, LinkKeys, LinkTarget, Revocation, Revoked},
     state::ClipState,
     time::Clock,
 };
@@ -86,7 +86,7 @@ async fn sign(config: &Config, args: &Args, as_json: bool) -> anyhow::Result<Exi
     let key = known_as.unwrap_or(key);
     let now = SystemClock.now();
     let times = (now, links::expires(audience, now, span, config.link_window));
-    let clip = (&key, generation);
+    let clip = (LinkTarget::of(audience), &key, generation);
     let link = links::sign((&keys, &revoked), &config.public_url, clip, times, args.download.as_deref())?;
     if as_json {
         let (url, expires) = (&link.url, link.expires);

@@ -73,6 +73,8 @@ pub(super) const COLUMNS: &[Column] = columns![
     link_generation: Int = |row| int(Some(row.link_generation)),
     attempts: Int = |row| int(Some(row.attempts)),
     last_error: Text = |row| text(&row.last_error),
+    poster_url: Text = |row| text(&row.poster_url),
+    thumbhash: Text = |row| text(&row.thumbhash),
 ];
 
 fn some(text: &str) -> Option<Cell> {

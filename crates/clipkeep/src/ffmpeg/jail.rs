@@ -1,17 +1,21 @@
 //! A jail for a program that reads strangers' bytes: limits on CPU time, memory,
 //! files and processes, a closed environment, no network and no other process in
-//! sight where the kernel allows it.
+//! sight where the kernel allows it, nor any file but the one that it reads.
 //!
 //! Built of small programs that every Linux has, one around the other: `unshare`
-//! (namespaces), `setpriv` (no privileges), `sh` (`ulimit`). So nothing here is
-//! unsafe, and a machine that lacks one still has the others.
+//! (namespaces), `mount` and `chroot` (files), `setpriv` (no privileges), `sh`
+//! (`ulimit`). So nothing here is unsafe, and a machine that lacks one still has
+//! the others.
 
-use std::{ffi::OsStr, io, path::Path, process::Stdio, time::Duration};
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    path::Path,
+    process::Stdio,
+    time::Duration,
+};
 
 use tokio::{io::AsyncReadExt, process::Command};
-
-/// The most output that is read.
-const MAX_OUTPUT: u64 = 256 * 1024;
 
 /// Ten seconds of CPU, 2 GiB of address space, nothing written, no core dump,
 /// 64 descriptors, and as many processes as `$1` says. Shells name the last
@@ -24,30 +28,53 @@ const LIMITS: &str = "ulimit -t 10; ulimit -v 2097152; ulimit -f 0; ulimit -c 0;
 const PROCESSES: &str = "64";
 const SHARED_PROCESSES: &str = "4096";
 
-/// Namespaces of its own: of a user who is nobody outside, for those who are not
-/// root. All in it end with it.
-const OWN_SPACES: [&[&str]; 2] = [
-    &["unshare", "--net", "--ipc", "--pid", "--fork", "--kill-child"],
-    &["unshare", "--user", "--map-current-user", "--net", "--ipc", "--pid", "--fork", "--kill-child"],
+/// A root folder of its own, which holds programs, their libraries and the one
+/// file `$1`, as `/clip/` and its name; `$2` is where the program stands. It is
+/// put up over `/proc`, since that is everywhere and holds nothing of ours.
+const OWN_ROOT: &str = "set -e; mount -t tmpfs -o mode=755 none /proc; cd /proc; \
+    for d in bin sbin lib lib32 lib64 usr etc/alternatives etc/ld.so.cache dev/null dev/urandom; do \
+    if [ -L /$d ]; then ln -s \"$(readlink /$d)\" $d; \
+    elif [ -d /$d ]; then mkdir -p $d; mount --rbind /$d $d; \
+    elif [ -e /$d ]; then mkdir -p \"${d%/*}\"; : > $d; mount --bind /$d $d; fi; done; \
+    mkdir clip; f=\"clip/${1##*/}\"; : > \"$f\"; mount --bind \"$1\" \"$f\"; \
+    case \"$2\" in /usr/*) ;; *) mkdir -p \".$2\"; mount --bind \"$2\" \".$2\" ;; esac; \
+    shift 2; exec chroot . \"$@\"";
+
+/// Namespaces of its own, all of which end with their first process. The first
+/// two allow for a root folder of its own; the second and the last are for those
+/// who are not root, as whom the program runs anyway.
+const OWN_SPACES: [(&[&str], bool); 4] = [
+    (&["unshare", "--mount", "--net", "--ipc", "--pid", "--fork", "--kill-child"], true),
+    (&["unshare", "--user", "--map-root-user", "--mount", "--net", "--ipc", "--pid", "--fork", "--kill-child"], true),
+    (&["unshare", "--net", "--ipc", "--pid", "--fork", "--kill-child"], false),
+    (&["unshare", "--user", "--map-current-user", "--net", "--ipc", "--pid", "--fork", "--kill-child"], false),
 ];
 
 /// Root becomes nobody, who may read the clip all the same and nothing else that
-/// root may do.
-const AS_NOBODY: &[&str] = &[
-    "setpriv",
-    "--reuid=65534",
-    "--regid=65534",
-    "--clear-groups",
-    "--bounding-set=-all,+dac_read_search",
-    "--inh-caps=-all,+dac_read_search",
-    "--ambient-caps=-all,+dac_read_search",
-    "--no-new-privs",
+/// root may do. Who is root in its own namespace alone gives up what it may there.
+const UNPRIVILEGED: [&[&str]; 3] = [
+    &[
+        "setpriv",
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "--bounding-set=-all,+dac_read_search",
+        "--inh-caps=-all,+dac_read_search",
+        "--ambient-caps=-all,+dac_read_search",
+        "--no-new-privs",
+    ],
+    &["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"],
+    &["setpriv", "--no-new-privs"],
 ];
-const NO_NEW_PRIVILEGES: &[&str] = &["setpriv", "--no-new-privs"];
+
+/// Behind all who have work to do.
+const AT_LEISURE: [&str; 3] = ["nice", "-n", "19"];
 
 /// What the machine allows beside the limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Isolation {
+    /// No file but the clip, programs and their libraries.
+    pub own_root: bool,
     /// No network, and no process that outlives it.
     pub own_spaces: bool,
     /// No privileges, nor a way to gain any.
@@ -55,27 +82,45 @@ pub struct Isolation {
 }
 
 /// The programs around the program.
+#[derive(Default)]
 pub(super) struct Jail {
-    around: Vec<&'static str>,
+    spaces: &'static [&'static str],
+    unprivileged: &'static [&'static str],
     isolation: Isolation,
-    processes: &'static str,
+    shares_processes: bool,
+}
+
+/// What is to be run.
+pub(super) struct Job<'a> {
+    pub(super) program: &'a Path,
+    pub(super) args: &'a [OsString],
+    /// The file that it reads; see [`Jail::url`].
+    pub(super) input: &'a Path,
+    /// The most output that is read.
+    pub(super) most: u64,
+    pub(super) is_at_leisure: bool,
 }
 
 impl Jail {
-    /// Finds out what works here.
-    pub(super) async fn build() -> Self {
-        let mut jail = Self { around: Vec::new(), isolation: Isolation::default(), processes: SHARED_PROCESSES };
-        for wall in OWN_SPACES {
-            if !jail.isolation.own_spaces && jail.raise(wall).await {
-                jail.isolation.own_spaces = true;
-                jail.processes = PROCESSES;
+    /// Finds out what works here for `program`.
+    pub(super) async fn build(program: &Path) -> Self {
+        let mut jail = Self { shares_processes: true, ..Self::default() };
+        for (spaces, has_root) in OWN_SPACES {
+            let isolation = Isolation { own_root: has_root, own_spaces: true, unprivileged: false };
+            let walled = Self { spaces, isolation, shares_processes: false, ..Self::default() };
+            // Whether it finds its libraries there, only the program itself can tell.
+            if walled.holds(if has_root { program } else { Path::new("/bin/true") }).await {
+                jail = walled;
+                break;
             }
         }
-        if jail.raise(AS_NOBODY).await {
-            jail.isolation.unprivileged = true;
-            jail.processes = PROCESSES;
-        } else {
-            jail.isolation.unprivileged = jail.raise(NO_NEW_PRIVILEGES).await;
+        for (nth, unprivileged) in UNPRIVILEGED.into_iter().enumerate() {
+            let isolation = Isolation { unprivileged: true, ..jail.isolation };
+            let shares_processes = jail.shares_processes && nth > 0;
+            let walled = Self { spaces: jail.spaces, unprivileged, isolation, shares_processes };
+            if walled.holds(Path::new("/bin/true")).await {
+                return walled;
+            }
         }
         jail
     }
@@ -84,30 +129,42 @@ impl Jail {
         self.isolation
     }
 
-    /// Adds a wall, if a program runs within it.
-    async fn raise(&mut self, wall: &[&'static str]) -> bool {
+    /// Whether `program` runs within it.
+    async fn holds(&self, program: &Path) -> bool {
         const PATIENCE: Duration = Duration::from_secs(5);
-        let before = self.around.len();
-        self.around.extend(wall);
-        let tried = tokio::time::timeout(PATIENCE, self.run(Path::new("/bin/true"), [])).await;
-        let holds = matches!(tried, Ok(Ok(_)));
-        if !holds {
-            self.around.truncate(before);
+        let args = [OsString::from("-version")];
+        let job = Job { program, args: &args, input: program, most: 256 * 1024, is_at_leisure: false };
+        matches!(tokio::time::timeout(PATIENCE, self.run(&job)).await, Ok(Ok(_)))
+    }
+
+    /// What the program is to call its input.
+    pub(super) fn url(&self, input: &Path) -> OsString {
+        let mut url = OsString::from("file:");
+        match input.file_name().filter(|_| self.isolation.own_root) {
+            Some(name) => url.push(Path::new("/clip").join(name)),
+            None => url.push(input),
         }
-        holds
+        url
     }
 
     /// Runs a program and answers what it wrote. Dropping the future kills it and
     /// its group; in spaces of its own, all that it started.
-    pub(super) async fn run<'a>(
-        &self,
-        program: &Path,
-        args: impl IntoIterator<Item = &'a OsStr>,
-    ) -> io::Result<Vec<u8>> {
-        let mut words =
-            self.around.iter().map(OsStr::new).chain(["/bin/sh", "-c", LIMITS, "sh", self.processes].map(OsStr::new));
-        let mut command = Command::new(words.next().expect("the shell is there"));
-        command.args(words).arg(program).args(args);
+    pub(super) async fn run(&self, job: &Job<'_>) -> io::Result<Vec<u8>> {
+        let mut words: Vec<&OsStr> = Vec::new();
+        if job.is_at_leisure {
+            words.extend(AT_LEISURE.map(OsStr::new));
+        }
+        words.extend(self.spaces.iter().map(OsStr::new));
+        if self.isolation.own_root {
+            words.extend(["/bin/sh", "-c", OWN_ROOT, "sh"].map(OsStr::new));
+            words.push(job.input.as_os_str());
+            words.push(job.program.parent().unwrap_or(Path::new("/usr")).as_os_str());
+        }
+        words.extend(self.unprivileged.iter().map(OsStr::new));
+        let processes = if self.shares_processes { SHARED_PROCESSES } else { PROCESSES };
+        words.extend(["/bin/sh", "-c", LIMITS, "sh", processes].map(OsStr::new));
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).arg(job.program).args(job.args);
         command.env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin").env("LC_ALL", "C").current_dir("/");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
         let mut child = command.spawn()?;
@@ -115,8 +172,8 @@ impl Jail {
         let _group = Group(child.id());
         let output = child.stdout.take().ok_or_else(|| io::Error::other("no output"))?;
         let mut bytes = Vec::new();
-        output.take(MAX_OUTPUT + 1).read_to_end(&mut bytes).await?;
-        if bytes.len() as u64 > MAX_OUTPUT {
+        output.take(job.most + 1).read_to_end(&mut bytes).await?;
+        if bytes.len() as u64 > job.most {
             return Err(io::Error::other("it wrote too much"));
         }
         let status = child.wait().await?;

@@ -3,6 +3,7 @@
 
 mod facts;
 mod jail;
+mod still;
 
 use std::{
     path::{Path, PathBuf},
@@ -20,8 +21,8 @@ use tokio::{
     time::Instant,
 };
 
-pub use self::jail::Isolation;
-use self::jail::Jail;
+use self::jail::{Jail, Job};
+pub use self::{jail::Isolation, still::NoStill};
 
 /// How long one clip may wait for its turn and its answer, all in all.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -31,13 +32,19 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const MAX_LATE: u32 = 3;
 const REST: Duration = Duration::from_secs(300);
 
+/// The most that ffprobe may say.
+const MOST_FACTS: u64 = 256 * 1024;
+
 /// The programs, ready to run.
 pub struct Ffmpeg {
+    ffmpeg: PathBuf,
     ffprobe: PathBuf,
     /// Built when it is first needed.
     jail: OnceCell<Jail>,
-    /// One per core at a time.
+    /// One per core at a time, for fills that wait for facts.
     turns: Semaphore,
+    /// The same for stills, which nobody's fill waits for.
+    still_turns: Semaphore,
     late: Mutex<Late>,
 }
 
@@ -54,8 +61,8 @@ impl Ffmpeg {
         let ffmpeg = located(program)?;
         let ffprobe = located(&ffmpeg.with_file_name("ffprobe"))?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let (turns, late) = (Semaphore::new(cores), Mutex::default());
-        Some(Arc::new(Self { ffprobe, jail: OnceCell::new(), turns, late }))
+        let [turns, still_turns] = [(); 2].map(|()| Semaphore::new(cores));
+        Some(Arc::new(Self { ffmpeg, ffprobe, jail: OnceCell::new(), turns, still_turns, late: Mutex::default() }))
     }
 
     /// Where ffprobe is.
@@ -69,7 +76,7 @@ impl Ffmpeg {
     }
 
     async fn jail(&self) -> &Jail {
-        self.jail.get_or_init(Jail::build).await
+        self.jail.get_or_init(|| Jail::build(&self.ffprobe)).await
     }
 
     /// Fills in what `info` lacks of the file at `path`. Whatever goes wrong, it
@@ -93,11 +100,11 @@ impl Ffmpeg {
         const WANTED: &str = "format=duration:stream=codec_type,codec_name,width,height,avg_frame_rate,duration:\
             stream_side_data=rotation:stream_disposition=attached_pic";
         let _turn = self.turns.acquire().await.map_err(std::io::Error::other)?;
-        let mut url = std::ffi::OsString::from("file:");
-        url.push(path);
+        let jail = self.jail().await;
         let args = ["-v", "error", "-protocol_whitelist", "file,pipe", "-of", "json", "-show_entries", WANTED, "-i"];
-        let args = args.iter().map(|arg| arg.as_ref()).chain([url.as_os_str()]);
-        self.jail().await.run(&self.ffprobe, args).await
+        let args: Vec<_> = args.iter().map(Into::into).chain([jail.url(path)]).collect();
+        let program = &self.ffprobe;
+        jail.run(&Job { program, args: &args, input: path, most: MOST_FACTS, is_at_leisure: false }).await
     }
 
     fn is_resting(&self) -> bool {

@@ -7,7 +7,7 @@ use std::sync::{
 
 use clipkeep_core::id::ClipKey;
 
-use super::Inner;
+use super::{Inner, arrival::Copy};
 use crate::{
     catalog::{Attempt, Claim},
     usage::Account,
@@ -17,12 +17,14 @@ pub(super) struct Ongoing {
     pub(super) claim: Claim,
     read: AtomicU64,
     account: Arc<Account>,
+    /// The clip's copy, where it is to be held for longer than this.
+    pub(super) copy: Option<Copy>,
 }
 
 impl Ongoing {
     pub(super) fn new(inner: &Inner, claim: Claim) -> Self {
         let account = inner.parts.usage.account(&claim.lease.key, claim.clip.facts.tenant.as_ref());
-        Self { claim, read: AtomicU64::new(0), account }
+        Self { claim, read: AtomicU64::new(0), account, copy: None }
     }
 
     /// The clip has another name from now on.

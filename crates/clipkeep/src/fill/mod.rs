@@ -13,9 +13,11 @@
 //! - `inbox` keeps what came as data until it is filled.
 //! - `adopt` does the same for what the provider wrote into the store itself.
 //! - `lease` holds the right to do so.
+//! - `arrival` tells of what was stored.
 //! - `remove` ends a clip.
 
 mod adopt;
+mod arrival;
 mod attempt;
 mod caps;
 mod due;
@@ -43,6 +45,13 @@ use clipkeep_core::{id::ClipKey, time::Clock};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use self::{
+    arrival::{Arrival, Arrivals},
+    inbox::{Inbox, InboxError},
+    registry::{FillEnd, FillHandle},
+    remove::{Stays, delete, objects as remove_objects},
+    through::Through,
+};
 use self::{
     caps::Caps,
     pace::Pace,
@@ -50,12 +59,6 @@ use self::{
     steady::Steady,
 };
 pub(crate) use self::{fetch::random, inbox::name as inline_name};
-pub use self::{
-    inbox::{Inbox, InboxError},
-    registry::{FillEnd, FillHandle},
-    remove::{Stays, delete, objects as remove_objects},
-    through::Through,
-};
 use crate::{
     catalog::{Catalog, CatalogError, Claim, NodeId},
     ffmpeg::Ffmpeg,
@@ -129,6 +132,8 @@ pub struct FillParts {
     pub usage: Arc<Usage>,
     /// Tells what we do not read ourselves, where it is there.
     pub ffmpeg: Option<Arc<Ffmpeg>>,
+    /// Where it tells of what it stored, if anybody listens.
+    pub arrivals: Option<Arrivals>,
 }
 
 /// The fill engine. Cheap to clone.

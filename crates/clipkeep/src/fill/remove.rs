@@ -51,11 +51,11 @@ pub enum Stays {
     Store(#[from] StoreError),
 }
 
-/// Removes the objects of a deleted clip that no other clip refers to. Nobody
-/// can begin to: see [`crate::catalog::sharing`].
+/// Removes a deleted clip's poster, and its objects that no other clip refers to.
+/// Nobody can begin to: see [`crate::catalog::sharing`].
 pub async fn objects(catalog: &dyn Catalog, store: &Store, key: &ClipKey) -> Result<(), Stays> {
     for object in catalog.removals(key).await? {
         store.delete(&object).await?;
     }
-    Ok(())
+    Ok(store.delete_poster(key).await?)
 }

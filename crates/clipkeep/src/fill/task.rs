@@ -96,8 +96,8 @@ pub(super) async fn run(inner: &Inner, claim: Claim, running: &Running) -> FillE
     let began = tokio::time::Instant::now();
     let mut ongoing = Ongoing::new(inner, claim);
     let result = fill(inner, &mut ongoing, running).await;
-    let claim = &ongoing.claim;
     let end = settle::conclude(inner, &ongoing, result).await;
+    let claim = &ongoing.claim;
     let over = match end {
         FillEnd::Stored | FillEnd::Lost | FillEnd::Rejected => true,
         FillEnd::LetGo => is_over(inner, claim).await,
@@ -105,6 +105,9 @@ pub(super) async fn run(inner: &Inner, claim: Claim, running: &Running) -> FillE
     };
     if end == FillEnd::Stored {
         inbox::forget(inner, &claim.clip).await;
+        if let Some(arrivals) = &inner.parts.arrivals {
+            arrivals.tell(&claim.clip.key, ongoing.copy.take());
+        }
     }
     if over {
         // Nobody goes on with what an attempt kept.
@@ -151,6 +154,10 @@ async fn fill(inner: &Inner, ongoing: &mut Ongoing, running: &Running) -> Result
     running.show(&file);
     let result = through(inner, ongoing, &file, running).await;
     file.close();
+    // A folder has the very file.
+    if let Some(arrivals) = inner.parts.arrivals.as_ref().filter(|_| result.is_ok() && !inner.parts.store.is_folder()) {
+        ongoing.copy = arrivals.hold(&ongoing.claim.clip.key, file.path()).await;
+    }
     if result.as_ref().is_err_and(FillError::is_passing) && file.persist().await.is_ok() {
         file.keep();
     }

@@ -12,7 +12,7 @@ use clipkeep_core::{
         payload::source_text,
     },
     id::{Provider, RequestId},
-    link::Audience,
+    link::LinkTarget,
     state::{ClipState, GenerationStatus},
     time::Timestamp,
 };
@@ -115,7 +115,7 @@ fn url_of(app: &App, clip: &Clip) -> String {
     if is_over || clip.facts.public.unwrap_or(app.config.public) {
         return app.final_urls.of(&clip.key);
     }
-    match app.sign_link(Audience::Public, (&clip.key, clip.link_generation), app.config.link_ttl, None) {
+    match app.sign_link(LinkTarget::Clip, (&clip.key, clip.link_generation), app.config.link_ttl, None) {
         Ok(link) => link.url,
         Err(error) => {
             tracing::error!(key = %clip.key, error = &error as &dyn std::error::Error, "no link can be signed");

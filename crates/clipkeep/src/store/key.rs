@@ -36,6 +36,9 @@ impl fmt::Display for ObjectKey {
 /// What the names of outputs begin with that came as data.
 pub(super) const INLINE: &str = ".clipkeep-inline-";
 
+/// What the names of posters begin with.
+pub(super) const POSTERS: &str = ".clipkeep/posters/";
+
 /// What all of this store's objects begin with in a shared bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Prefix(Path);
@@ -66,6 +69,11 @@ impl Prefix {
     /// too: no listing of clips shows it.
     pub(super) fn inline(&self, name: &str) -> ObjectKey {
         self.object(&format!("{INLINE}{name}"))
+    }
+
+    /// A clip's poster.
+    pub(super) fn poster(&self, key: &ClipKey) -> ObjectKey {
+        self.object(&format!("{POSTERS}{key}.jpg"))
     }
 
     /// What the names of all objects under this prefix begin with.

@@ -59,7 +59,7 @@ impl Store {
     /// folder's in no order. Without what is still being staged.
     pub fn list(&self) -> BoxStream<'static, Result<Vec<Listed>>> {
         match &self.0 {
-            Place::Folder(folder) => Arc::clone(folder).list(),
+            Place::Folder(folder) => folder.list_in(""),
             Place::S3(s3) => Arc::clone(s3).list_objects("", String::new()),
         }
     }
@@ -156,7 +156,11 @@ async fn sizes_by_listing(s3: &Arc<S3>, keys: &[ClipKey]) -> Result<HashMap<Clip
 impl S3 {
     /// The objects whose names begin with `start` and come after `after`, page by
     /// page.
-    fn list_objects(self: Arc<Self>, start: &'static str, after: String) -> BoxStream<'static, Result<Vec<Listed>>> {
+    pub(super) fn list_objects(
+        self: Arc<Self>,
+        start: &'static str,
+        after: String,
+    ) -> BoxStream<'static, Result<Vec<Listed>>> {
         let next = move |(s3, after): (Arc<Self>, Option<String>)| async move {
             let Some(after) = after else { return Ok(None) };
             let (page, next) = s3.list_objects_page(start, &after).await?;

@@ -15,8 +15,10 @@ mod hash;
 mod inline;
 mod key;
 mod list;
+mod look;
 mod marker;
 mod pin;
+mod poster;
 mod probe;
 mod s3;
 mod stale;
@@ -33,6 +35,7 @@ pub use self::{
     hash::Hasher,
     key::ObjectKey,
     list::{Listed, Meant},
+    look::StoredLook,
     marker::Marker,
     pin::Pin,
     probe::ProbeFailure,

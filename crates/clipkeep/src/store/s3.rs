@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::{
     BackoffConfig, ClientOptions, GetOptions, GetRange, ObjectStore, ObjectStoreExt, RetryConfig,
@@ -111,6 +112,16 @@ impl S3 {
         self.client.copy(from.path(), to.path()).await.map_err(|e| from_client("copying", from, &e))
     }
 
+    /// All of an object, unless it is larger than `most`, or not there.
+    pub(super) async fn small(&self, key: &ObjectKey, most: u64) -> Result<Option<Bytes>> {
+        let failed = |e| from_client("reading", key, &e);
+        match self.client.get(key.path()).await {
+            Ok(got) if got.meta.size <= most => got.bytes().await.map(Some).map_err(failed),
+            Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(e) => Err(failed(e)),
+        }
+    }
+
     pub(super) async fn read(&self, key: &ObjectKey, range: Range<u64>, pin: &Pin) -> Result<ByteStream> {
         if range.is_empty() {
             return Ok(stream::empty().boxed());
@@ -190,8 +201,6 @@ fn setup<T>(why: &str) -> Result<T> {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
 
     #[test]

@@ -141,6 +141,13 @@ impl S3 {
         put(PutMode::Overwrite).await
     }
 
+    /// Puts an object there, in place of what may be there.
+    pub(super) async fn put_over(&self, key: &ObjectKey, bytes: &Bytes, attributes: &Attributes) -> Result<()> {
+        let options = PutOptions { mode: PutMode::Overwrite, attributes: attributes.clone(), ..PutOptions::default() };
+        let put = self.client.put_opts(key.path(), PutPayload::from(bytes.clone()), options).await;
+        put.map(drop).map_err(|e| from_client("uploading", key, &e))
+    }
+
     async fn complete(&self, key: &ObjectKey, id: &MultipartId, parts: &[PartId]) -> Result<()> {
         match self.client.complete_multipart(key.path(), id, parts.to_vec()).await {
             Ok(_) => Ok(()),

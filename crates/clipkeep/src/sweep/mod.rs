@@ -43,6 +43,7 @@ use crate::{
     custody,
     fill::FillEngine,
     intake::Intake,
+    poster::Posters,
     provider::Providers,
     store::Store,
     telemetry::Metrics,
@@ -104,6 +105,8 @@ pub struct SweepParts {
     pub intake: Arc<Intake>,
     /// Who fills what became due.
     pub engine: FillEngine,
+    /// Who makes posters.
+    pub posters: Arc<Posters>,
     /// Who is asked.
     pub providers: Arc<Providers>,
     /// How much a month may cost.
@@ -199,8 +202,14 @@ impl Sweep {
                 tokio::time::sleep(pause).await;
             }
         };
+        let posters = async {
+            loop {
+                self.draw().await;
+                tokio::time::sleep(interval).await;
+            }
+        };
         tokio::select! {
-            ((), (), (), ()) = async { tokio::join!(urgent, removals, drift, budgets) } => {}
+            ((), (), (), (), ()) = async { tokio::join!(urgent, removals, drift, budgets, posters) } => {}
             () = stop.cancelled() => {}
         }
     }
@@ -258,6 +267,23 @@ impl Sweep {
             report.unfinished.push("budgets");
         }
         self.parts.settings.interval.max(began.elapsed() * WEIGHING_PAUSE)
+    }
+
+    /// Makes the posters that are missing; newest first, all of them.
+    async fn draw(&self) {
+        loop {
+            match self.parts.posters.catch_up(self.parts.clock.now()).await {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) => {
+                    return tracing::warn!(
+                        step = "posters",
+                        error = &error as &dyn Error,
+                        "a step of the sweep failed"
+                    );
+                }
+            }
+        }
     }
 
     async fn retain(&self, report: &mut RetentionReport) -> Result<(), CatalogError> {

@@ -25,6 +25,8 @@ pub enum Place {
     },
     /// Somehow: all of these marks, once it is complete.
     Whole(Marks),
+    /// Nowhere: they are its poster's, and watching that is no play.
+    Beside,
 }
 
 /// An answer that carries bytes of a clip.

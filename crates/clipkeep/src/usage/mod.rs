@@ -149,7 +149,10 @@ impl Usage {
         }
         let Delivery { account, viewer, place, len, hit, began } = delivery;
         account.answered(hit);
-        let viewing = self.viewings.join(account, &viewer, began);
+        let viewing = match place {
+            Place::Beside => self.viewings.beside(account, began),
+            _ => self.viewings.join(account, &viewer, began),
+        };
         Some(Answer {
             is_tracked: !viewing.is_play(),
             viewing,

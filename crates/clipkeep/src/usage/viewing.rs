@@ -173,6 +173,17 @@ impl Viewings {
         viewing
     }
 
+    /// For bytes that are none of the clip itself: nothing more of it is counted.
+    pub(super) fn beside(&self, account: &Arc<Account>, now: Instant) -> Arc<Viewing> {
+        Arc::new(Viewing {
+            account: Arc::clone(account),
+            cut: Arc::clone(&self.cut),
+            seen: Seen { began: now, secs: AtomicU64::new(0) },
+            is_play: AtomicBool::new(true),
+            state: Mutex::default(),
+        })
+    }
+
     fn who(&self, key: &ClipKey, viewer: &Viewer<'_>) -> u64 {
         let field = |name| viewer.headers.get(name).map(http::HeaderValue::as_bytes);
         let fields = [field(header::USER_AGENT), field(header::HeaderName::from_static("x-forwarded-for"))];

@@ -61,7 +61,7 @@ pub(super) async fn open(app: &App, key: &ClipKey, shelved: &Shelved, planned: P
         return Ok(Body::from(bytes));
     }
     match &shelved.bytes {
-        Where::Mapped(file) => Ok(mapped(file, stretches)),
+        Where::Mapped(bytes) | Where::Memory(bytes) => Ok(mapped(bytes, stretches)),
         Where::Store(object) => {
             let chunks = stretches.into_iter().map(|stretch| stored(&app.store, object, stretch));
             let begun = started(key, stream::iter(chunks.collect::<Vec<_>>()).flatten().boxed()).await;

@@ -19,7 +19,7 @@ use clipkeep_core::{
     },
     generation::Clip,
     id::ClipKey,
-    link::{Audience, LinkError, VerifiedLink},
+    link::{Audience, LinkError, LinkTarget, VerifiedLink},
     problem::Code,
     state::ClipState,
 };
@@ -104,12 +104,7 @@ async fn clip_response(
     // Keys hold no character that needs escaping: an escaped spelling is no key.
     let key: ClipKey = path["/v/".len()..].parse().map_err(|_| unknown())?;
     let now = app.clock.now();
-    let link = match app.links.verify(Audience::Public, path, request.uri.query(), now) {
-        Ok(link) => Some(link),
-        // Perhaps the clip is public.
-        Err(LinkError::Missing) => None,
-        Err(error) => return Err(refused(error)),
-    };
+    let link = link_of(app, request)?;
     let mut found = look_up(app, &key, request, link.as_ref()).await?;
     loop {
         let (shelved, came) = match &found {
@@ -119,12 +114,7 @@ async fn clip_response(
         let downloads = link.as_ref().is_some_and(|link| link.download.is_some());
         let stored = if downloads { shelved.in_stored_order() } else { None };
         let shelved = stored.as_ref().unwrap_or(shelved);
-        if link.is_none() && !shelved.public {
-            return Err(refused(LinkError::Missing));
-        }
-        if link.as_ref().is_some_and(|link| link.generation < shelved.link_generation) {
-            return Err(refused(LinkError::Revoked));
-        }
+        may_have(shelved, link.as_ref())?;
         if request.version < Version::HTTP_11 && !shelved.representation.is_sized() {
             if !is_whole_within(shelved, LENGTH_TIMEOUT.saturating_sub(asked.began.elapsed())).await {
                 return Err(come_again(&key));
@@ -158,6 +148,26 @@ async fn clip_response(
     }
 }
 
+/// The link that a request bears; none, if it is not signed: perhaps the clip is
+/// public.
+pub(super) fn link_of<'a>(app: &App, request: &'a Parts) -> Result<Option<VerifiedLink<'a>>, ApiError> {
+    let (path, query) = (request.uri.path(), request.uri.query());
+    match app.links.verify(Audience::Public, path, query, app.clock.now()) {
+        Ok(link) => Ok(Some(link)),
+        Err(LinkError::Missing) => Ok(None),
+        Err(error) => Err(refused(error)),
+    }
+}
+
+/// Whether who comes with this link, or none, may have what the shelf holds.
+pub(super) fn may_have(shelved: &Shelved, link: Option<&VerifiedLink<'_>>) -> Result<(), ApiError> {
+    match link {
+        None if !shelved.public => Err(refused(LinkError::Missing)),
+        Some(link) if link.generation < shelved.link_generation => Err(refused(LinkError::Revoked)),
+        _ => Ok(()),
+    }
+}
+
 /// Whether a clip of unknown length is here in time, and what it is may have
 /// changed by then. In HTTP/1.0 a body without a length ends with its
 /// connection, however that ends: nobody could tell a part from the whole.
@@ -168,7 +178,7 @@ async fn is_whole_within(shelved: &Shelved, timeout: Duration) -> bool {
     tokio::time::timeout(timeout, viewer.whole()).await.is_ok()
 }
 
-fn write_headers(
+pub(super) fn write_headers(
     headers: &mut HeaderMap,
     plan: &delivery::Plan<'_>,
     shelved: &Shelved,
@@ -209,7 +219,7 @@ async fn look_up(
     let heard = |shelved: &Arc<Shelved>| link.is_none_or(|link| link.generation <= shelved.link_generation);
     if let Some(shelved) = app.shelf.find(key).filter(heard) {
         let came = match &shelved.bytes {
-            Where::Mapped(_) => CacheStatus::Hit,
+            Where::Mapped(_) | Where::Memory(_) => CacheStatus::Hit,
             Where::Store(_) | Where::Source(_) => CacheStatus::Miss,
             Where::Coming(coming) if coming.is_here() => CacheStatus::Hit,
             Where::Coming(_) => CacheStatus::Collapsed,
@@ -222,7 +232,7 @@ async fn look_up(
     };
     may_see(app, &clip, link)?;
     if clip.key != *key {
-        return Ok(Found::Elsewhere(promised::url(app, &clip, link)?));
+        return Ok(Found::Elsewhere(promised::url(app, LinkTarget::Clip, &clip, link)?));
     }
     let waits = matches!(clip.state, ClipState::Waiting | ClipState::Filling);
     if request.method == Method::HEAD
@@ -242,11 +252,11 @@ async fn look_up(
         Err(error) => {
             // Its bytes may have given it another name meanwhile.
             let clip = app.catalog.clip(key).await?.filter(|clip| clip.key != *key).ok_or(error)?;
-            return Ok(Found::Elsewhere(promised::url(app, &clip, link)?));
+            return Ok(Found::Elsewhere(promised::url(app, LinkTarget::Clip, &clip, link)?));
         }
     };
     let came = match &shelved.bytes {
-        Where::Mapped(_) => CacheStatus::Hit,
+        Where::Mapped(_) | Where::Memory(_) => CacheStatus::Hit,
         Where::Coming(coming) if coming.is_here() => CacheStatus::Hit,
         Where::Coming(_) if !first => CacheStatus::Collapsed,
         Where::Coming(_) | Where::Store(_) | Where::Source(_) => CacheStatus::Miss,
@@ -254,7 +264,7 @@ async fn look_up(
     Ok(Found::Clip(shelved, came))
 }
 
-fn may_see(app: &App, clip: &Clip, link: Option<&VerifiedLink<'_>>) -> Result<(), ApiError> {
+pub(super) fn may_see(app: &App, clip: &Clip, link: Option<&VerifiedLink<'_>>) -> Result<(), ApiError> {
     match link {
         Some(link) => is_current(link, clip.link_generation).map_err(refused),
         None if !shelve::is_public(app, clip) => Err(refused(LinkError::Missing)),
@@ -282,19 +292,19 @@ pub(super) fn refused(error: LinkError) -> ApiError {
     ApiError::new(code, error.to_string())
 }
 
-fn preflight() -> Response<Body> {
+pub(super) fn preflight() -> Response<Body> {
     let mut response = StatusCode::NO_CONTENT.into_response();
     write_preflight(response.headers_mut());
     response
 }
 
-fn method_not_allowed() -> Response<Body> {
+pub(super) fn method_not_allowed() -> Response<Body> {
     let mut response = ApiError::new(Code::MethodNotAllowed, "clips take GET and HEAD").into_response();
     response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("GET, HEAD, OPTIONS"));
     response
 }
 
-fn without_body_for_head(method: &Method, mut response: Response<Body>) -> Response<Body> {
+pub(super) fn without_body_for_head(method: &Method, mut response: Response<Body>) -> Response<Body> {
     if method == Method::HEAD {
         *response.body_mut() = Body::empty();
     }

@@ -17,6 +17,8 @@ use crate::provider::HOOKS;
 #[derive(OpenApi)]
 #[openapi(
     info(title = "clipkeep", description = "Keeps AI video: copies generated clips into your own bucket and serves them."),
+    // Answered before the router, which knows no such path.
+    paths(super::posters::answer),
     modifiers(&ByToken),
     components(schemas(Problem)),
     tags((name = "hooks"), (name = "proxy"), (name = "delivery"), (name = "generations"), (name = "clips"), (name = "links"), (name = "events"), (name = "usage"), (name = "tokens"), (name = "ops"))

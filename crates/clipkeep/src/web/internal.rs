@@ -12,7 +12,7 @@ use axum::{
 use clipkeep_core::{
     address::{SourceRules, judge_url},
     generation::Clip,
-    link::{Audience, VerifiedLink},
+    link::{Audience, LinkTarget, VerifiedLink},
     problem::Code,
     state::ClipState,
     time::Timestamp,
@@ -58,7 +58,7 @@ pub(super) async fn view(State(app): State<AppState>, request: Request) -> Respo
 }
 
 async fn lead(app: &App, path: &str, query: Option<&str>) -> Result<Response, ApiError> {
-    let Some((Audience::Internal, key)) = Audience::of_path(path) else { return Err(unknown()) };
+    let Some((LinkTarget::Internal, key)) = LinkTarget::of_path(path) else { return Err(unknown()) };
     let now = app.clock.now();
     let link = app.links.verify(Audience::Internal, path, query, now).map_err(refused)?;
     let clip = match app.catalog.clip(&key).await? {
@@ -91,6 +91,6 @@ fn source(app: &App, clip: &Clip) -> Result<String, ApiError> {
 fn public(app: &App, clip: &Clip, link: &VerifiedLink<'_>, now: Timestamp) -> Result<String, ApiError> {
     let expires = app.links.expires(Audience::Public, now, PUBLIC_SPAN).min(link.expires);
     let clip = (&clip.key, clip.link_generation);
-    let link = app.links.sign(Audience::Public, clip, (now, expires), link.download.as_deref());
+    let link = app.links.sign(LinkTarget::Clip, clip, (now, expires), link.download.as_deref());
     link.map(|link| link.url).map_err(|error| ApiError::new(Code::Unavailable, error.to_string()))
 }

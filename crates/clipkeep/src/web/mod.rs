@@ -16,6 +16,7 @@ mod metered;
 mod ops;
 mod patience;
 mod places;
+mod posters;
 mod promised;
 mod proxy;
 mod shelve;
@@ -148,7 +149,8 @@ struct Front {
 
 impl listen::Answer for Front {
     fn is_viewer(request: &Request<Incoming>) -> bool {
-        request.uri().path().starts_with("/v/")
+        let path = request.uri().path();
+        path.starts_with("/v/") || path.starts_with("/p/")
     }
 
     fn is_by_fals_client(request: &Request<Incoming>) -> bool {
@@ -159,6 +161,9 @@ impl listen::Answer for Front {
     async fn answer(&self, request: Request<Incoming>, from: IpAddr) -> (Response<Body>, Option<Answer>) {
         if request.uri().path().starts_with("/v/") {
             return clips::answer(&self.app, &request.into_parts().0, from).await;
+        }
+        if request.uri().path().starts_with("/p/") {
+            return posters::answer(&self.app, &request.into_parts().0, from).await;
         }
         (routed(&self.router, request, from).await, None)
     }

@@ -8,7 +8,7 @@ use axum::{
 use clipkeep_core::{
     generation::Clip,
     id::ClipKey,
-    link::{Audience, LinkError, VerifiedLink},
+    link::{Audience, LinkError, LinkTarget, VerifiedLink},
     problem::Code,
     state::GenerationStatus,
 };
@@ -46,8 +46,13 @@ pub(super) async fn clip(app: &App, key: &ClipKey, signed: bool) -> Result<Clip,
 }
 
 /// The clip's own URL, for who came with `link`: one that is no stronger.
-pub(super) fn url(app: &App, clip: &Clip, link: Option<&VerifiedLink<'_>>) -> Result<String, ApiError> {
-    let path = Audience::Public.path(&clip.key);
+pub(super) fn url(
+    app: &App,
+    target: LinkTarget,
+    clip: &Clip,
+    link: Option<&VerifiedLink<'_>>,
+) -> Result<String, ApiError> {
+    let path = target.path(&clip.key);
     let query = match link {
         None => String::new(),
         Some(link) => {

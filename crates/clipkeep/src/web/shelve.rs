@@ -3,7 +3,7 @@
 
 use std::{ops::Range, path::PathBuf, sync::Arc, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use clipkeep_core::{
     delivery::{Representation, header::ETag, version_time},
     generation::{Clip, Sealed},
@@ -14,7 +14,6 @@ use clipkeep_core::{
     version::same_version,
     view::View,
 };
-use futures_util::TryStreamExt;
 use tokio::time::{Instant, timeout};
 
 use super::{
@@ -27,12 +26,12 @@ use crate::{
     cache::{Coming, Object, Shelved, Where, mmap},
     catalog::{CatalogError, HEARD, Pinned},
     content, descriptors,
-    faststart::{Fast, Look, find},
+    faststart::{Fast, find},
     fill::{
         FillEnd, FillHandle,
         local::{Ended, LocalCopy, Order},
     },
-    store::{Pin, Store, StoreError},
+    store::{Pin, StoredLook},
 };
 
 /// When to come again for a clip that begins to be fetched once more.
@@ -154,6 +153,7 @@ async fn stored(app: &App, clip: &Clip, sealed: &Sealed) -> Result<Shelved, ApiE
         account: app.usage.account(&clip.key, clip.facts.tenant.as_ref()),
         fast,
         bytes,
+        lasts: true,
         since: Instant::now(),
     })
 }
@@ -191,7 +191,7 @@ pub(super) fn is_public(app: &App, clip: &Clip) -> bool {
 
 async fn stored_view(app: &App, clip: &Clip, len: u64) -> Result<Option<Fast>, ApiError> {
     let tag = Object::of(clip).and_then(|object| object.tag);
-    let mut object = Stored { store: &app.store, key: clip.object(), pin: Pin::of(tag) };
+    let mut object = StoredLook { store: &app.store, key: clip.object(), pin: Pin::of(tag) };
     let unreadable = |error| ApiError::unavailable("the store did not answer", error);
     let at = match clip.view {
         Some(View::Plain) => return Ok(None),
@@ -233,26 +233,6 @@ async fn map(app: &App, path: PathBuf, len: u64, key: &ClipKey) -> Result<Bytes,
         tracing::error!(clip = %key, %error, "stored, but its object cannot be read");
         come_again(key)
     })
-}
-
-/// An object in the store, to be looked at.
-struct Stored<'a> {
-    store: &'a Store,
-    key: &'a ClipKey,
-    pin: Pin,
-}
-
-impl Look for Stored<'_> {
-    type Error = StoreError;
-
-    async fn look(&mut self, range: Range<u64>) -> Result<Bytes, StoreError> {
-        let chunks = self.store.read_pinned(self.key, range, &self.pin).await?;
-        let all = |mut all: BytesMut, chunk: Bytes| {
-            all.extend_from_slice(&chunk);
-            std::future::ready(Ok(all))
-        };
-        Ok(chunks.try_fold(BytesMut::new(), all).await?.freeze())
-    }
 }
 
 /// Why a clip did not begin to come.
@@ -339,6 +319,7 @@ async fn through(app: &App, clip: &Clip) -> Result<Shelved, ApiError> {
         account: app.usage.account(&clip.key, clip.facts.tenant.as_ref()),
         fast,
         bytes: Where::Source(source),
+        lasts: true,
         since: Instant::now(),
     })
 }
@@ -385,6 +366,7 @@ async fn serve_copy(
         account: app.usage.account(&clip.key, clip.facts.tenant.as_ref()),
         fast,
         bytes: Where::Coming(Coming::of(copy, &viewer)),
+        lasts: true,
         since: Instant::now(),
     }))
 }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use clipkeep_core::{link::Audience, state::ClipState};
+use clipkeep_core::{
+    link::{Audience, LinkTarget},
+    state::ClipState,
+};
 use fal_sim::{Media, Sim, SimOptions};
 use reqwest::{Method, Response};
 
@@ -175,7 +178,7 @@ async fn case_43_links_hold_only_as_they_were_signed() {
     let named = t
         .app
         .sign_link(
-            Audience::Public,
+            LinkTarget::Clip,
             (&"c.mp4".parse().unwrap(), 0),
             std::time::Duration::from_secs(60),
             Some("my fox.mp4"),

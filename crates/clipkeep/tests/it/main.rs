@@ -41,6 +41,7 @@ mod operations;
 mod outbox;
 mod payload;
 mod pooler;
+mod posters;
 mod postgres_tls;
 mod provenance;
 mod providers;

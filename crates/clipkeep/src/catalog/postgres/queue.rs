@@ -285,6 +285,7 @@ pub(super) async fn end(client: &impl GenericClient, lease: &Lease, ending: &End
         vanished = CASE WHEN $7 > 0 THEN vanished ELSE 0 END, \
         last_error = CASE $3 WHEN 'stored' THEN NULL ELSE coalesce($6, last_error) END, \
         stored_at = CASE $3 WHEN 'stored' THEN $4 ELSE stored_at END, refused = $13, \
+        poster_due = CASE $3 WHEN 'stored' THEN $4 + 60000 END, \
         duration_at = CASE WHEN $3 = 'stored' AND duration IS NOT NULL AND model_at IS NOT NULL \
         THEN coalesce(duration_at, $4) ELSE duration_at END, \
         adopted = CASE $3 WHEN 'stored' THEN source_url LIKE 'store:%' ELSE adopted END, \

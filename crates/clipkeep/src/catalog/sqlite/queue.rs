@@ -229,6 +229,7 @@ pub(super) fn end(tx: &Connection, lease: &Lease, ending: &Ending) -> Result<()>
         vanished = CASE WHEN :uncounted > 0 THEN vanished ELSE 0 END, \
         last_error = CASE :state WHEN 'stored' THEN NULL ELSE ifnull(:why, last_error) END, \
         stored_at = CASE :state WHEN 'stored' THEN :at ELSE stored_at END, refused = :refused, \
+        poster_due = CASE :state WHEN 'stored' THEN :at + 60000 END, \
         duration_at = CASE WHEN :state = 'stored' AND duration IS NOT NULL AND model_at IS NOT NULL \
         THEN coalesce(duration_at, :at) ELSE duration_at END, \
         adopted = CASE :state WHEN 'stored' THEN source_url LIKE 'store:%' ELSE adopted END, \

@@ -17,6 +17,7 @@ use crate::{
     app::App,
     catalog,
     clock::SystemClock,
+    poster::GRACE,
     scratch::Role,
     shutdown,
     sweep::{
@@ -126,6 +127,12 @@ async fn work(app: &Arc<App>, args: &Args, stop: &CancellationToken, as_json: bo
         summary.stopped = done.is_none();
         done.transpose()?;
     }
+    if !summary.stopped && args.limit.is_none() {
+        tokio::select! {
+            drawn = draw(app, as_json, &mut summary) => drawn?,
+            () = stop.cancelled() => summary.stopped = true,
+        }
+    }
     summary.print(&args.drift(&app.config), as_json)?;
     let is_true = summary.drift.as_ref().is_some_and(|drift| !drift.stopped);
     let is_whole = summary.round.unfinished.is_empty() && is_true && !summary.stopped;
@@ -160,6 +167,20 @@ async fn look_around(app: &App, args: &Args, as_json: bool, summary: &mut Summar
     let looked = app.sweep.drift(args.drift(&app.config)).await;
     spinner.finish_and_clear();
     summary.drift = Some(looked.context("comparing rows with objects")?);
+    Ok(())
+}
+
+/// Makes the posters that are missing, of what was filled just now, too.
+async fn draw(app: &App, as_json: bool, summary: &mut Summary) -> anyhow::Result<()> {
+    let spinner = spinner(as_json);
+    loop {
+        spinner.set_message(format!("making posters: {}", summary.posters));
+        match app.posters.catch_up(app.clock.now().plus(GRACE)).await.context("looking for clips without a poster")? {
+            0 => break,
+            looked_at => summary.posters += looked_at,
+        }
+    }
+    spinner.finish_and_clear();
     Ok(())
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Summary {
     /// What was compared and mended; none if that was not finished.
     pub(super) drift: Option<DriftReport>,
     /// Whether it was told to stop before all was done.
+    /// Clips without a poster that were looked at.
+    pub(super) posters: u64,
     pub(super) stopped: bool,
 }
 
@@ -58,7 +60,7 @@ impl Summary {
             missing + wrong_size + orphans + found_again + leftovers + uploads + left + failed == 0 && !drift.stopped
         };
         let expired = expired.events + expired.history + expired.usage;
-        done + removed + expired + budgets.exceeded + allowed == 0
+        done + removed + expired + budgets.exceeded + allowed + self.posters == 0
             && unfinished.is_empty()
             && !self.stopped
             && self.drift.as_ref().is_some_and(is_well)
@@ -77,6 +79,9 @@ impl Summary {
             "clips        {} stored, {} lost, {} rejected, {} put off",
             self.stored, self.lost, self.rejected, self.later
         ));
+        if self.posters > 0 {
+            output::line(format!("posters      {} looked at", output::count(self.posters, "clip")));
+        }
         self.print_round();
         if let Some(drift) = &self.drift {
             print_drift(drift, settings);

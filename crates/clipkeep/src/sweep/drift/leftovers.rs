@@ -85,6 +85,28 @@ impl Drift<'_> {
         Ok(())
     }
 
+    /// Removes old posters whose clips are not stored: whoever made them was killed
+    /// just after their clip was deleted, or it has another name by now.
+    pub(super) async fn posters(&self, report: &mut DriftReport) -> Result<()> {
+        let mut pages = self.store.posters();
+        while let Some(page) = pages.try_next().await? {
+            let now = self.clock.now();
+            let old: Vec<_> =
+                page.into_iter().filter(|(_, object)| now.since(object.modified) >= self.settings.orphan_age).collect();
+            for batch in old.chunks(PAGE as usize) {
+                let keys: Vec<_> = batch.iter().map(|(key, _)| key.clone()).collect();
+                let states: HashMap<_, _> = self.catalog.states(&keys).await?.into_iter().collect();
+                for key in keys.iter().filter(|key| states.get(key) != Some(&ClipState::Stored)) {
+                    if !self.settings.look_only {
+                        self.store.delete_poster(key).await?;
+                    }
+                    report.leftovers += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Removes what fills left in this process's spool folder for a next attempt
     /// that will not come: their clips were filled elsewhere, deleted, or have
     /// another source.

@@ -86,7 +86,8 @@ pub struct DriftReport {
     pub too_young: u64,
     /// Objects that are no clip's by their name; never touched.
     pub strangers: u64,
-    /// Objects of deleted clips, removed.
+    /// Objects of deleted clips, and posters of clips that are stored no more,
+    /// removed.
     pub leftovers: u64,
     /// Unfinished uploads that were aborted.
     pub uploads: u64,
@@ -152,6 +153,7 @@ impl Drift<'_> {
         }
         self.uploads(&mut report).await?;
         self.inlines(&mut report).await?;
+        self.posters(&mut report).await?;
         if !self.settings.look_only {
             self.copies(&mut report).await?;
         }

@@ -7,7 +7,13 @@ use axum::{
     extract::{Path, State},
     http::StatusCode,
 };
-use clipkeep_core::{config::DurationText, generation::Clip, link::Audience, problem::Code, state::ClipState};
+use clipkeep_core::{
+    config::DurationText,
+    generation::Clip,
+    link::{Audience, LinkTarget},
+    problem::Code,
+    state::ClipState,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -84,7 +90,7 @@ pub(crate) async fn create_link(
     if matches!(state, ClipState::Lost | ClipState::Rejected | ClipState::Deleted) {
         return Err(ApiError::new(Code::Gone, format!("{key} is {state}")));
     }
-    let link = app.sign_link(audience, (&key, link_generation), span, wanted.download.as_deref());
+    let link = app.sign_link(LinkTarget::of(audience), (&key, link_generation), span, wanted.download.as_deref());
     let link = link.map_err(|error| ApiError::new(Code::Conflict, error.to_string()))?;
     let expires_at = link.expires.to_string();
     let row = LinkRow { url: link.url, audience, expires: link.expires.secs(), expires_at };

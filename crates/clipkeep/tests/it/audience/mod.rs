@@ -5,7 +5,7 @@ mod promised;
 mod revoked;
 
 use clipkeep_core::{
-    link::Audience,
+    link::{Audience, LinkTarget},
     state::ClipState,
     time::Timestamp,
     token::{TOKEN_BYTES, TokenInfo, token_hash, token_text},
@@ -63,7 +63,7 @@ fn header<'r>(answer: &'r Response, name: &str) -> &'r str {
 /// A link as an app signs it, of these words.
 fn signed(t: &TestApp, audience: Audience, key: &str, expires: i64, download: Option<&str>) -> String {
     let key = key.parse().unwrap();
-    let path = audience.path(&key);
+    let path = LinkTarget::of(audience).path(&key);
     let query = t.app.links.keys(audience).sign(&path, 0, Timestamp::from_secs(expires), download);
     format!("{}{path}?{query}", t.app.config.public_url)
 }

@@ -3,7 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use clipkeep_core::{link::Audience, state::ClipState};
+use clipkeep_core::{
+    link::{Audience, LinkTarget},
+    state::ClipState,
+};
 use fal_sim::{Media, Sim, SimOptions};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -102,12 +105,13 @@ async fn what_was_revoked_stays_so_after_a_restart() {
     assert_eq!(row["link_generation"], 1);
     // An app that signs by itself adds the generation to the key's id.
     let waiting = "waiting.mp4".parse().unwrap();
-    let url = t.app.sign_link(Audience::Public, (&waiting, 1), Duration::from_secs(60), None).unwrap().url;
+    let url = t.app.sign_link(LinkTarget::Clip, (&waiting, 1), Duration::from_secs(60), None).unwrap().url;
     assert!(url.contains("kid=k1.1&"));
     assert_eq!(status(&url).await, 200);
     // Nobody signs ahead, to outlive the next revocation.
     for audience in [Audience::Public, Audience::Internal] {
-        let ahead = t.app.sign_link(audience, (&waiting, 2), Duration::from_secs(60), None).unwrap().url;
+        let ahead =
+            t.app.sign_link(LinkTarget::of(audience), (&waiting, 2), Duration::from_secs(60), None).unwrap().url;
         assert_eq!(status(&ahead).await, 403, "{audience}");
     }
 }

@@ -33,7 +33,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
 async fn everything_that_ffmpeg_writes_is_kept_with_its_facts() {
     let files = tokio::task::spawn_blocking(make::all).await.unwrap();
     assert!(files.len() > 300, "only {} files", files.len());
-    let t = TestApp::start().await;
+    let t = TestApp::with(&[("ffmpeg", "ffmpeg".to_owned())]).await;
     let checked = stream::iter(files.iter().enumerate()).map(|(nth, made)| check(&t, nth, made));
     let wrong: Vec<String> = checked.buffer_unordered(8).filter_map(|wrong| async { wrong }).collect().await;
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), files.len(), wrong.join("\n"));

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use clipkeep_core::{link::Audience, state::ClipState};
+use clipkeep_core::{link::LinkTarget, state::ClipState};
 use data_encoding::{BASE64, HEXLOWER};
 use fal_sim::{Fault, Faults, Media};
 use reqwest::Response;
@@ -80,7 +80,7 @@ fn verdicts(files: &[PathBuf]) -> Vec<String> {
 fn download(t: &TestApp, key: &str) -> String {
     let clip = (&key.parse().unwrap(), 0);
     let hour = std::time::Duration::from_secs(3600);
-    t.app.sign_link(Audience::Public, clip, hour, Some("My clip.mp4")).unwrap().url
+    t.app.sign_link(LinkTarget::Clip, clip, hour, Some("My clip.mp4")).unwrap().url
 }
 
 fn digest_of(bytes: &[u8]) -> String {

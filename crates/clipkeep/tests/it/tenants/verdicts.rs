@@ -38,6 +38,7 @@ pub(super) const VERDICTS: &[(&str, &str, Verdict)] = &[
     ("post", "/fal/proxy", Fal),
     ("put", "/fal/proxy", Fal),
     ("get", "/v/{key}", Open),
+    ("get", "/p/{key}.jpg", Open),
     ("get", "/i/{key}", Open),
     ("post", "/api/v1/generations", Register),
     ("get", "/api/v1/generations/{request_id}", Row),

@@ -4,6 +4,8 @@
 //! which fails where the name is taken. The spool file itself is linked into
 //! the staging folder where one filesystem holds both, so nothing is copied.
 
+mod small;
+
 use std::{
     fs::{self, File},
     io::{self, Write},
@@ -19,8 +21,11 @@ use futures_util::{StreamExt, stream, stream::BoxStream};
 use tokio::task::spawn_blocking;
 
 use super::{
-    ByteStream, Digest, Listed, ObjectKey, ObjectMeta, Result, StaleUpload, StoreError, error::from_disk, hash::Hasher,
-    key::INLINE, probe::nonce,
+    ByteStream, Digest, Listed, ObjectKey, ObjectMeta, Result, StaleUpload, StoreError,
+    error::from_disk,
+    hash::Hasher,
+    key::{INLINE, POSTERS},
+    probe::nonce,
 };
 use crate::fill::local::{LocalCopy, Reader};
 
@@ -48,7 +53,7 @@ impl Folder {
 
     /// Makes what is not there of it.
     pub(super) async fn make(&self) -> Result<()> {
-        let (staging, own) = (self.staging.clone(), self.root.join(".clipkeep"));
+        let (staging, own) = (self.staging.clone(), self.root.join(POSTERS));
         let made = blocking(move || fs::create_dir_all(staging).and_then(|()| fs::create_dir_all(own)));
         made.await.map_err(|e| StoreError::Setup { why: format!("making its folder: {e}") })
     }
@@ -99,19 +104,6 @@ impl Folder {
             return Ok(());
         }
         Err(StoreError::Damaged { key: key.clone(), expected: size, found })
-    }
-
-    /// Makes a small object of bytes that are in memory.
-    pub(super) async fn write_small(&self, key: &ObjectKey, bytes: Bytes) -> Result<()> {
-        let staged = self.staged(key);
-        let (path, size) = (staged.0.clone(), bytes.len() as u64);
-        let written = blocking(move || {
-            let mut file = File::create_new(path)?;
-            file.write_all(&bytes)?;
-            file.sync_all()
-        });
-        written.await.map_err(|e| from_disk("writing", key, &e))?;
-        self.publish(key, staged, size).await
     }
 
     pub(super) async fn abort(&self, staged: StagedFile) {
@@ -196,14 +188,14 @@ impl Folder {
         }
     }
 
-    /// What is in the folder, batch by batch.
-    pub(super) fn list(self: Arc<Self>) -> BoxStream<'static, Result<Vec<Listed>>> {
-        let root = self.root.clone();
+    /// What is in one of its folders, or in itself, batch by batch.
+    pub(super) fn list_in(&self, folder: &str) -> BoxStream<'static, Result<Vec<Listed>>> {
+        let folder = self.root.join(folder);
         let next = move |entries: Option<fs::ReadDir>| {
-            let root = root.clone();
+            let folder = folder.clone();
             async move {
                 let read = blocking(move || {
-                    let mut entries = entries.map_or_else(|| fs::read_dir(root), Ok)?;
+                    let mut entries = entries.map_or_else(|| fs::read_dir(folder), Ok)?;
                     Ok((batch(&mut entries)?, entries))
                 });
                 let (listed, entries) =

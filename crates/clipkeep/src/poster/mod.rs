@@ -1,0 +1,244 @@
+//! Posters: a still of each clip, made by ffmpeg from its bytes wherever they
+//! are, and kept in the store beside the clip.
+//!
+//! - here: kept, or made; at the fill, for who asks, or by the sweep.
+//! - `excerpt`: a clip's bytes as a file that ffmpeg may read.
+//! - `jpeg`: what ffmpeg wrote, checked, and its thumbhash.
+//!
+//! A poster is expendable: one that is lost is made again, and a kill between
+//! its object and its row leaves an object that the next try writes over.
+
+mod excerpt;
+mod jpeg;
+
+use std::{path::Path, path::PathBuf, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use clipkeep_core::{
+    generation::{Clip, Kind, Poster},
+    id::ClipKey,
+    state::ClipState,
+    time::{Clock, Timestamp},
+};
+use futures_util::{
+    StreamExt as _,
+    stream::{self, FuturesUnordered},
+};
+use parking_lot::Mutex;
+use quick_cache::sync::Cache;
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use self::excerpt::Media;
+use crate::{
+    catalog::{Catalog, CatalogError},
+    ffmpeg::{Ffmpeg, NoStill},
+    fill::{Arrival, FillEngine},
+    store::{Store, StoreError},
+    telemetry::Metrics,
+};
+
+/// How long whoever takes a clip up that has no poster has for it, before another
+/// may.
+const CLAIM: Duration = Duration::from_secs(600);
+/// How long a clip that was stored is left to the node that stored it.
+pub const GRACE: Duration = Duration::from_secs(60);
+/// How many clips the sweep takes up at once.
+const BATCH: u32 = 32;
+/// How long a clip that is not stored, and of which nothing could be shown, is
+/// left alone.
+const LEFT_ALONE: Duration = Duration::from_secs(60);
+/// How many such clips are remembered.
+const REMEMBERED: usize = 4096;
+
+/// Why there is no poster.
+#[derive(Debug, thiserror::Error)]
+pub enum PosterError {
+    /// There is no ffmpeg.
+    #[error("posters are off: they need ffmpeg (key `ffmpeg`)")]
+    Off,
+    /// There can be none.
+    #[error("there is nothing to show of it")]
+    Nothing,
+    /// Its bytes are not at hand, or others wait: it may be there in a moment.
+    #[error("its poster is on its way")]
+    Later,
+    /// The catalogue.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// This node's disk.
+    #[error("keeping a clip's beginning on the local disk")]
+    Disk(#[from] std::io::Error),
+}
+
+/// What posters are made with.
+pub struct PosterParts {
+    /// Rows.
+    pub catalog: Arc<dyn Catalog>,
+    /// Clips and posters.
+    pub store: Arc<Store>,
+    /// Who has the bytes of clips that are not stored yet.
+    pub engine: FillEngine,
+    /// What draws; none, and there are no posters.
+    pub ffmpeg: Option<Arc<Ffmpeg>>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Where clips' beginnings are kept for a moment.
+    pub folder: PathBuf,
+}
+
+/// The posters of this node.
+pub struct Posters {
+    parts: PosterParts,
+    arrivals: Mutex<Option<mpsc::Receiver<Arrival>>>,
+    /// Of what is not stored the row says nothing.
+    empty: Cache<ClipKey, Instant>,
+}
+
+impl Posters {
+    /// Nothing is made before [`Posters::run`], or before somebody asks.
+    pub fn new(parts: PosterParts, arrivals: Option<mpsc::Receiver<Arrival>>) -> Self {
+        Self { parts, arrivals: Mutex::new(arrivals), empty: Cache::new(REMEMBERED) }
+    }
+
+    /// Makes the posters of what is stored on this node, until `stop`.
+    pub async fn run(&self, stop: &CancellationToken) {
+        let Some(mut arrivals) = self.arrivals.lock().take() else { return };
+        let mut running = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                Some(arrival) = arrivals.recv(), if running.len() < cores() => running.push(self.arrived(arrival)),
+                Some(()) = running.next() => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Makes the posters of a few stored clips that should have one by `at`, newest
+    /// first. Answers how many it took up.
+    ///
+    /// # Errors
+    /// If the catalogue does not say which.
+    pub async fn catch_up(&self, at: Timestamp) -> Result<u64, CatalogError> {
+        if self.parts.ffmpeg.is_none() {
+            return Ok(0);
+        }
+        let due = self.parts.catalog.posters_due(at, at.plus(CLAIM), BATCH).await?;
+        let made = stream::iter(due.clone()).for_each_concurrent(cores(), |key| async move {
+            self.note(&key, self.take_up(&key, None).await);
+        });
+        made.await;
+        Ok(due.len() as u64)
+    }
+
+    async fn arrived(&self, arrival: Arrival) {
+        let copy = arrival.copy.as_ref().map(|copy| copy.path());
+        self.note(&arrival.key, self.take_up(&arrival.key, copy).await);
+    }
+
+    async fn take_up(&self, key: &ClipKey, copy: Option<&Path>) -> Result<(), PosterError> {
+        let clip = self.parts.catalog.clip(key).await?;
+        let Some(clip) = clip.filter(|clip| clip.state == ClipState::Stored && clip.poster == Poster::Untried) else {
+            return Ok(());
+        };
+        let made = match copy {
+            Some(copy) => self.draw(&clip, copy).await,
+            None => self.make(&clip).await,
+        };
+        made.map(drop)
+    }
+
+    /// Nobody waits for it: what went wrong is tried again later.
+    fn note(&self, key: &ClipKey, made: Result<(), PosterError>) {
+        match made {
+            Ok(()) | Err(PosterError::Off | PosterError::Nothing) => {}
+            Err(error) => {
+                tracing::warn!(clip = %key, error = &error as &dyn std::error::Error, "a poster was not made");
+                self.parts.metrics.poster("failed");
+            }
+        }
+    }
+
+    /// The poster of a clip, as it is kept, or made now.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn of(&self, clip: &Clip) -> Result<Bytes, PosterError> {
+        match clip.poster {
+            Poster::None => return Err(PosterError::Nothing),
+            Poster::Made { .. } => {
+                if let Some(kept) = self.parts.store.poster(&clip.key).await? {
+                    return Ok(kept);
+                }
+            }
+            Poster::Untried => {}
+        }
+        if self.empty.get(&clip.key).is_some_and(|since| since.elapsed() < LEFT_ALONE) {
+            return Err(PosterError::Nothing);
+        }
+        let made = self.make(clip).await;
+        if clip.state != ClipState::Stored && matches!(made, Err(PosterError::Nothing)) {
+            self.empty.insert(clip.key.clone(), Instant::now());
+        }
+        made
+    }
+
+    async fn make(&self, clip: &Clip) -> Result<Bytes, PosterError> {
+        if self.parts.ffmpeg.is_none() {
+            return Err(PosterError::Off);
+        }
+        if matches!(kind(clip), Kind::Model | Kind::Archive) {
+            return self.keep(clip, None).await;
+        }
+        let media = match excerpt::of(&self.parts, clip).await? {
+            Media::File(path) => return self.draw(clip, &path).await,
+            Media::Beginning(path) => path,
+        };
+        self.draw(clip, &media).await
+    }
+
+    /// Draws the poster of a clip whose bytes are at `path`, or the first of them.
+    async fn draw(&self, clip: &Clip, path: &Path) -> Result<Bytes, PosterError> {
+        let ffmpeg = self.parts.ffmpeg.as_ref().ok_or(PosterError::Off)?;
+        let drawn = match ffmpeg.still(path, kind(clip)).await {
+            Ok(drawn) => tokio::task::spawn_blocking(|| jpeg::read(drawn)).await.ok().flatten(),
+            Err(NoStill::Busy) => return Err(PosterError::Later),
+            Err(error) => {
+                tracing::debug!(clip = %clip.key, error = &error as &dyn std::error::Error, "no poster");
+                None
+            }
+        };
+        self.keep(clip, drawn).await
+    }
+
+    /// Keeps what was drawn, or that nothing could be; of a stored clip alone.
+    async fn keep(&self, clip: &Clip, drawn: Option<jpeg::Still>) -> Result<Bytes, PosterError> {
+        let PosterParts { catalog, store, metrics, .. } = &self.parts;
+        metrics.poster(if drawn.is_some() { "made" } else { "nothing" });
+        if clip.state == ClipState::Stored {
+            if let Some(still) = &drawn {
+                store.put_poster(&clip.key, &still.bytes).await?;
+            }
+            let thumbhash = drawn.as_ref().map(|still| still.thumbhash.as_str());
+            if !catalog.poster_made(&clip.key, clip.epoch, thumbhash).await? {
+                // It was deleted meanwhile, or starts over.
+                store.delete_poster(&clip.key).await?;
+                return Err(PosterError::Later);
+            }
+        }
+        drawn.map(|still| still.bytes).ok_or(PosterError::Nothing)
+    }
+}
+
+fn kind(clip: &Clip) -> Kind {
+    clip.sealed.as_ref().map_or(clip.kind, |sealed| sealed.media.kind)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

@@ -1,0 +1,163 @@
+//! `GET|HEAD /p/{key}.jpg`: a clip's still, under its own link.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderValue, Method, Response, header, request::Parts},
+    response::IntoResponse as _,
+};
+use clipkeep_core::{
+    delivery::{
+        self, Representation, RequestHead,
+        header::{CacheStatus, ETag, server_timing, write_common},
+        version_time,
+    },
+    generation::Clip,
+    id::ClipKey,
+    link::LinkTarget,
+    problem::Code,
+    state::ClipState,
+};
+use tokio::time::Instant;
+
+use super::{
+    body,
+    clips::{
+        come_again, link_of, may_have, may_see, method_not_allowed, preflight, unknown, without_body_for_head,
+        write_headers,
+    },
+    error::ApiError,
+    metered::{Asked, take_down},
+    promised, shelve,
+};
+use crate::{
+    app::App,
+    cache::{Shelved, Where},
+    poster::PosterError,
+    usage::{Answer, Place},
+};
+
+/// How long a poster may take to be made while somebody waits.
+const PATIENCE: Duration = Duration::from_secs(25);
+/// How long caches may keep the poster of a clip that is not stored yet: that of
+/// all its bytes may be another one.
+const OF_A_COLD_CLIP: HeaderValue = HeaderValue::from_static("private, max-age=60");
+
+/// Delivers a clip's still: a JPEG of at most 640 pixels' width, under a link
+/// signed over its own path, or to anybody if the clip is public. One that was not
+/// made yet is made now; that fills nothing.
+#[utoipa::path(get, path = "/p/{key}.jpg", tag = "delivery",
+    params(
+        ("key" = String, Path, description = "The clip's key"),
+        ("expires" = Option<i64>, Query, description = "When the link ends (unix seconds)"),
+        ("kid" = Option<String>, Query, description = "Which key signed"),
+        ("signature" = Option<String>, Query, description = "See docs/signing.md"),
+    ),
+    responses(
+        (status = 200, description = "The poster", content_type = "image/jpeg"),
+        (status = 206, description = "The ranges asked for"),
+        (status = 304, description = "Not modified"),
+        (status = 307, description = "To the clip's true name, signed alike"),
+        (status = 403, description = "The link is bad or has expired"),
+        (status = 404, description = "No such clip, or there is nothing to show of it, or no ffmpeg here"),
+        (status = 410, description = "The clip is lost, rejected or deleted"),
+        (status = 412, description = "A precondition does not hold"),
+        (status = 416, description = "No such range"),
+        (status = 503, description = "Not at hand yet: come again after Retry-After"),
+    ))]
+pub(super) async fn answer(app: &Arc<App>, request: &Parts, from: IpAddr) -> (Response<Body>, Option<Answer>) {
+    let mut counted = None;
+    let asked = Asked { from, headers: &request.headers, link: None, began: Instant::now() };
+    let mut response = match request.method {
+        Method::GET | Method::HEAD => match poster_response(app, request, &asked).await {
+            Ok((response, answer)) => {
+                counted = answer;
+                response
+            }
+            Err(error) => without_body_for_head(&request.method, error.into_response()),
+        },
+        Method::OPTIONS => preflight(),
+        _ => method_not_allowed(),
+    };
+    write_common(response.headers_mut());
+    app.metrics.delivered(response.status().as_u16());
+    (response, counted)
+}
+
+async fn poster_response(
+    app: &Arc<App>,
+    request: &Parts,
+    asked: &Asked<'_>,
+) -> Result<(Response<Body>, Option<Answer>), ApiError> {
+    let Some((LinkTarget::Poster, key)) = LinkTarget::of_path(request.uri.path()) else { return Err(unknown()) };
+    let link = link_of(app, request)?;
+    let heard = |shelved: &Arc<Shelved>| link.as_ref().is_none_or(|link| link.generation <= shelved.link_generation);
+    let (shelved, came) = match app.poster_shelf.find(&key).filter(heard) {
+        Some(shelved) => (shelved, CacheStatus::Hit),
+        None => {
+            let clip = match app.catalog.clip(&key).await? {
+                Some(clip) => clip,
+                None => promised::clip(app, &key, link.is_some()).await?,
+            };
+            may_see(app, &clip, link.as_ref())?;
+            if clip.key != key {
+                let url = promised::url(app, LinkTarget::Poster, &clip, link.as_ref())?;
+                return Ok((promised::redirect(&url), None));
+            }
+            let found = app.poster_shelf.find_or(&key, shelve(app, &clip));
+            let found = tokio::time::timeout(PATIENCE, found).await.map_err(|_| come_again(&key))?;
+            (found?, CacheStatus::Miss)
+        }
+    };
+    may_have(&shelved, link.as_ref())?;
+    let head = RequestHead { method: &request.method, headers: &request.headers, now: app.clock.now() };
+    let plan = delivery::plan(&head, &shelved.representation);
+    let mut response = Response::new(Body::empty());
+    *response.headers_mut() = HeaderMap::with_capacity(24);
+    *response.status_mut() = plan.status();
+    write_headers(response.headers_mut(), &plan, &shelved, came, &key, link.as_ref());
+    if !shelved.lasts {
+        response.headers_mut().insert(header::CACHE_CONTROL, OF_A_COLD_CLIP);
+    }
+    let planned = plan.into_body();
+    let counted = match &planned {
+        delivery::Body::Empty => None,
+        _ => take_down(app, &shelved, came, (Place::Beside, None), asked),
+    };
+    *response.body_mut() = body::open(app, &key, &shelved, planned).await.map_err(|_| come_again(&key))?;
+    response.headers_mut().insert("server-timing", server_timing(&[("total", asked.began.elapsed())]));
+    Ok((response, counted))
+}
+
+/// What viewers of a clip's poster need.
+async fn shelve(app: &Arc<App>, clip: &Clip) -> Result<Arc<Shelved>, ApiError> {
+    let since = Instant::now();
+    if matches!(clip.state, ClipState::Lost | ClipState::Rejected | ClipState::Deleted) {
+        return Err(ApiError::new(Code::Gone, format!("{} is {}", clip.key, clip.state)));
+    }
+    let jpeg = app.posters.of(clip).await.map_err(|error| unmade(&clip.key, error))?;
+    let sha256 = data_encoding::HEXLOWER.encode(ring::digest::digest(&ring::digest::SHA256, &jpeg).as_ref());
+    let at = version_time(clip.stored_at.unwrap_or(clip.created_at), 1);
+    let representation = Representation::new(jpeg.len() as u64, ETag::of_sha256(&sha256), at, "image/jpeg");
+    Ok(Arc::new(Shelved {
+        representation: representation.with_sha256(&sha256),
+        stored: None,
+        public: shelve::is_public(app, clip),
+        link_generation: clip.link_generation,
+        fast: None,
+        bytes: Where::Memory(jpeg),
+        account: app.usage.account(&clip.key, clip.facts.tenant.as_ref()),
+        lasts: clip.state == ClipState::Stored,
+        since,
+    }))
+}
+
+fn unmade(key: &ClipKey, error: PosterError) -> ApiError {
+    match error {
+        PosterError::Off | PosterError::Nothing => ApiError::new(Code::NotFound, format!("{key}: {error}")),
+        PosterError::Later => come_again(key),
+        PosterError::Catalog(error) => error.into(),
+        PosterError::Store(_) | PosterError::Disk(_) => ApiError::unavailable("the poster cannot be had", error),
+    }
+}
