@@ -294,8 +294,11 @@ keys! {
     /// Whether an MP4 with its index at the end is served with the index first.
     fast_start: Bool, "true", "false";
     /// ffmpeg: a path, a name on the PATH, or `off`. The ffprobe that stands beside it tells what clipkeep does not read
-    /// itself (durations of MPEG-TS, say), in a jail and never in the way of a fill. Without it such facts stay empty.
+    /// itself (durations of MPEG-TS, say), and ffmpeg itself draws posters, both in a jail and never in the way of a fill.
+    /// Without it such facts stay empty, and there are no posters.
     ffmpeg: Text("a program, or `off`"), "ffmpeg", "/usr/bin/ffmpeg";
+    /// Whether `/` shows the console, into which one logs in with a token. Pages that are shared (`/w/`) stay either way.
+    console: Bool, "true", "false";
     /// Whether clips of one tenant whose bytes are equal share one object. `auto` is yes, unless `final_url_template`
     /// leads past our own `/v/`: then each clip's key must be there. Switched off, clips that share part again.
     share_objects: Choice(&["auto", "true", "false"]), "auto", "false";

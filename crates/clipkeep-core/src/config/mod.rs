@@ -194,6 +194,8 @@ pub struct Config {
     pub cache_size: u64,
     /// Whether an MP4 with its index at the end is served index first.
     pub fast_start: bool,
+    /// Whether there is a console.
+    pub console: bool,
     /// ffmpeg, by path or by name; none if it is not to be used.
     pub ffmpeg: Option<PathBuf>,
     /// Whether clips of one tenant whose bytes are equal share one object.

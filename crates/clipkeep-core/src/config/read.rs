@@ -87,6 +87,7 @@ pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
         shutdown_grace: read.duration("shutdown_grace"),
         cache_size: read.size("cache_size"),
         fast_start: read.value("fast_start", parse::boolean),
+        console: read.value("console", parse::boolean),
         ffmpeg: read.value("ffmpeg", parse::program),
         sweep_interval: read.duration("sweep_interval"),
         poll_after: read.duration("poll_after"),

@@ -51,6 +51,11 @@ impl Money {
         self.with_decimals(if self.0 >= UNIT / 100 { 2 } else { decimals })
     }
 
+    /// So many attos; as many as fit.
+    pub fn from_attos(attos: u128) -> Self {
+        Self(i128::try_from(attos).unwrap_or(i128::MAX))
+    }
+
     /// Whole attos.
     pub const fn attos(self) -> u128 {
         self.0.unsigned_abs()

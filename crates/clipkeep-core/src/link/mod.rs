@@ -161,6 +161,12 @@ pub struct VerifiedLink<'q> {
 }
 
 impl VerifiedLink<'_> {
+    /// The same for watching, whatever name it is to be saved under.
+    #[must_use]
+    pub fn without_download(&self) -> Self {
+        Self { download: None, ..self.clone() }
+    }
+
     /// What a revocation calls it.
     pub fn hash(&self) -> LinkHash {
         LinkHash::of(&self.signature)

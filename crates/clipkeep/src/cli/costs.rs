@@ -1,6 +1,6 @@
 //! `clipkeep costs`: what clips cost.
 
-use std::{collections::BTreeSet, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use clipkeep_core::{
     config::Config,
@@ -11,13 +11,15 @@ use clipkeep_core::{
 };
 
 use super::{
-    chart::{self, Bar, Chart, Page},
+    chart::{self, Page},
     output, wrong_usage,
 };
 use crate::{
     catalog::{self, UsageFilter, UsageGroup, budgets::BudgetUse},
+    charts::{Bar, Bars},
     clock::SystemClock,
     costs::{BudgetWatch, CostOnList, CostQuery, CostReport, CostRow, price_lists, report},
+    pictures::{self, whose},
 };
 
 #[derive(Debug, clap::Args)]
@@ -177,50 +179,23 @@ fn print_budgets(budgets: &[BudgetUse]) {
     output::table(&["BUDGET", "MONTH", "LIST", "SPENT", "OF", "USED"], &rows);
 }
 
-fn whose(one: &BudgetUse) -> String {
-    one.tenant.as_ref().map_or_else(|| "all".to_owned(), ToString::to_string)
-}
-
-fn charts(report: &CostReport) -> Vec<Chart> {
+/// One list's bars, under their title.
+fn charts(report: &CostReport) -> Vec<Bars> {
     let chart = |(at, on): (usize, &CostOnList)| {
         let bar = |row: &CostRow| row.costs.get(at).map(|on| bar(named(row), on));
-        Chart { title: format!("{} by {}", on.list, report.by), bars: report.costs.iter().filter_map(bar).collect() }
+        Bars { title: format!("{} by {}", on.list, report.by), bars: report.costs.iter().filter_map(bar).collect() }
     };
     report.total.costs.iter().enumerate().map(chart).collect()
 }
 
 fn bar(name: String, on: &CostOnList) -> Bar {
-    Bar { name, amount: on.cost.total().attos(), text: amount(on, Cost::total) }
+    Bar { name, amount: on.cost.total().attos(), text: amount(on, Cost::total), exceeds: false }
 }
 
 fn page(report: &CostReport, budgets: &[BudgetUse]) -> Page {
-    let beside = |title: String, on: &[CostOnList], currency: &str| Chart {
-        title,
-        bars: on.iter().filter(|one| one.currency == currency).map(|one| bar(one.list.clone(), one)).collect(),
-    };
-    // Bars in two currencies cannot be held against one another.
-    let currencies: BTreeSet<&str> = report.total.costs.iter().map(|on| on.currency.as_str()).collect();
-    let mut charts = Vec::new();
-    for currency in currencies {
-        charts.push(beside(format!("All, on each price list in {currency}"), &report.total.costs, currency));
-        if !report.forecast.is_empty() {
-            let title = format!("At the end of the time, if the last days go on, in {currency}");
-            charts.push(beside(title, &report.forecast, currency));
-        }
-    }
-    if !budgets.is_empty() {
-        let bar = |one: &BudgetUse| Bar {
-            name: format!("{} on {}", whose(one), one.price_list),
-            amount: one.percent.into(),
-            text: format!("{} of {} {} ({} %)", one.spent.rounded(), one.budget.rounded(), one.currency, one.percent),
-        };
-        let title = format!("Budgets of {}, how much is used up", budgets[0].month);
-        charts.push(Chart { title, bars: budgets.iter().map(bar).collect() });
-    }
-    charts.extend(self::charts(report));
     Page {
         title: format!("Costs from {} to {}", report.from, report.to),
-        charts,
+        charts: pictures::costs(report, budgets),
         headings: headings(report),
         rows: rows(report),
     }

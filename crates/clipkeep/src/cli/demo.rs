@@ -10,7 +10,7 @@ use clipkeep_core::{
     link::LinkTarget,
     state::ClipState,
 };
-use fal_sim::{Sim, SimOptions};
+use fal_sim::{Fault, Faults, Media, Sim, SimOptions};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -68,8 +68,7 @@ pub(super) async fn run(args: &Args, as_json: bool) -> anyhow::Result<ExitCode> 
     };
     if !args.once && matches!(shown, Some(Ok(_))) {
         if !as_json {
-            output::line("");
-            output::line("Open a link in your browser. Ctrl-C ends the demo.");
+            invite(&stage).await?;
         }
         stop.cancelled().await;
     }
@@ -78,6 +77,30 @@ pub(super) async fn run(args: &Args, as_json: bool) -> anyhow::Result<ExitCode> 
     let _ = tokio::join!(served, fills);
     stage.sim.shutdown();
     shown.unwrap_or(Ok(ExitCode::SUCCESS))
+}
+
+/// Leads into the console, where one more clip is on its way.
+async fn invite(stage: &Stage) -> anyhow::Result<()> {
+    const LONG: u64 = 60_000_000;
+    const RATE: u64 = 500_000;
+    let slow = Faults::always(Fault::rate(RATE));
+    let source = stage.sim.add_faulty_file("slow.mp4", Media::padded_slow_start(LONG, 1), slow);
+    let payload = json!({"video": {"url": source, "content_type": "video/mp4"}});
+    let delivery = stage.sim.sign("demo-slow", stage.sim.webhook_body("demo-slow", &payload));
+    let query = "model=fal-ai/veo3&prompt=a+very+long+take+of+a+glacier&tenant=demo";
+    let hook = tls::client_builder().no_proxy().build()?.post(format!("{}/hooks/fal?{query}", stage.app.config.public_url));
+    let hook = delivery.headers.into_iter().fold(hook, |hook, (name, value)| hook.header(name, value));
+    hook.body(delivery.body).send().await?.error_for_status()?;
+    let code = stage.app.sessions.once().context("the system gives no random bytes")?;
+    output::line("");
+    output::line("Open the console (this link logs in, once):");
+    output::line(format!("  {}/login?once={code}", stage.app.config.public_url));
+    output::line("");
+    output::line("Try next:");
+    output::line("  type «fox» into the search, open a clip, and make a link to a page that plays it");
+    output::line("  look into the queue: one long clip is still being filled, and can be watched meanwhile");
+    output::line("  press Ctrl-C, which ends the demo, and read on in README.md: «Which way in do I want?»");
+    Ok(())
 }
 
 async fn set_up() -> anyhow::Result<(Stage, TcpListener)> {
@@ -167,31 +190,23 @@ fn link(stage: &Stage, clip: &Clip) -> anyhow::Result<String> {
 }
 
 fn print_clips(stage: &Stage, clips: &[Clip], as_json: bool) -> anyhow::Result<()> {
+    let mut rows = Vec::new();
     for clip in clips {
         let row = ClipRow::new(clip.clone(), &stage.app.final_urls);
         if as_json {
             output::json(&json!({"clip": row, "link": link(stage, clip)?}))?;
             continue;
         }
-        let hash = row.prompt_hash.as_deref().unwrap_or("-");
-        let frame = row.width.zip(row.height).map_or_else(String::new, |(w, h)| format!("{w}x{h} "));
-        let duration = row.duration.map_or_else(String::new, |secs| format!("{secs:.2} s "));
-        output::line(&row.key);
-        output::line(format!("  state     {}", row.state));
-        output::line(format!("  model     {}", row.model.as_deref().unwrap_or("-")));
-        output::line(format!(
-            "  prompt    {} ({}…)",
-            row.prompt.as_deref().unwrap_or("-"),
-            &hash[..12.min(hash.len())]
-        ));
-        output::line(format!(
-            "  media     {frame}{duration}{} {} {}",
-            row.codec.as_deref().unwrap_or("-"),
-            row.content_type,
-            output::size(row.size.unwrap_or(0))
-        ));
-        output::line(format!("  created   {}", row.created_at));
-        output::line(format!("  link      {}", link(stage, clip)?));
+        rows.push(vec![
+            row.key,
+            row.state.to_string(),
+            output::size(row.size.unwrap_or(0)),
+            output::shorten(row.model.as_deref().unwrap_or("-"), 32),
+            output::shorten(row.prompt.as_deref().unwrap_or("-"), 40),
+        ]);
+    }
+    if !as_json {
+        output::table(&["CLIP", "STATE", "SIZE", "MODEL", "PROMPT"], &rows);
     }
     Ok(())
 }

@@ -35,17 +35,20 @@ pub(super) struct Args {
     /// The file name to save it under.
     #[arg(long)]
     download: Option<String>,
+    /// A page that plays the clip, to be sent to people; --download is its title.
+    #[arg(long, conflicts_with = "internal")]
+    page: bool,
     /// For eyes inside: leads to the source while the clip is not stored.
     #[arg(long)]
     internal: bool,
     /// Revoke all links to the clip instead.
-    #[arg(long, requires = "key", conflicts_with_all = ["expires_in", "download", "internal"])]
+    #[arg(long, requires = "key", conflicts_with_all = ["expires_in", "download", "internal", "page"])]
     revoke_all: bool,
     /// Revoke this one link instead.
-    #[arg(long, value_name = "URL", conflicts_with_all = ["key", "expires_in", "download", "internal"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["key", "expires_in", "download", "internal", "page"])]
     revoke: Option<String>,
     /// Revoke all links that the key of this id signed, or will sign, instead.
-    #[arg(long, value_name = "KID", conflicts_with_all = ["key", "revoke", "expires_in", "download", "internal"])]
+    #[arg(long, value_name = "KID", conflicts_with_all = ["key", "revoke", "expires_in", "download", "internal", "page"])]
     revoke_kid: Option<KeyId>,
 }
 
@@ -86,7 +89,8 @@ async fn sign(config: &Config, args: &Args, as_json: bool) -> anyhow::Result<Exi
     let key = known_as.unwrap_or(key);
     let now = SystemClock.now();
     let times = (now, links::expires(audience, now, span, config.link_window));
-    let clip = (LinkTarget::of(audience), &key, generation);
+    let target = if args.page { LinkTarget::Page } else { LinkTarget::of(audience) };
+    let clip = (target, &key, generation);
     let link = links::sign((&keys, &revoked), &config.public_url, clip, times, args.download.as_deref())?;
     if as_json {
         let (url, expires) = (&link.url, link.expires);

@@ -31,11 +31,18 @@ pub(super) async fn run(config: Config, as_json: bool) -> anyhow::Result<ExitCod
     if as_json {
         let gateway = gateway_address.map(|address| address.to_string());
         let public_url = app.config.public_url.as_str();
-        output::json(&json!({"listening": address.to_string(), "gateway": gateway, "public_url": public_url}))?;
+        let console = app.config.console.then(|| format!("{public_url}/"));
+        output::json(
+            &json!({"listening": address.to_string(), "gateway": gateway, "public_url": public_url, "console": console}),
+        )?;
     } else {
         output::line(format!("clipkeep listens on http://{address}"));
         if let Some(address) = gateway_address {
             output::line(format!("the gateway to fal listens on http://{address}"));
+        }
+        if app.config.console {
+            let public_url = &app.config.public_url;
+            output::line(format!("the console is at {public_url}/ (log in with what `clipkeep token` prints)"));
         }
     }
     tracing::info!(%address, gateway = gateway_address.map(tracing::field::display), version = env!("CARGO_PKG_VERSION"), "serving");

@@ -10,11 +10,13 @@ use clipkeep_core::{
 use serde_json::json;
 
 use super::{
-    chart::{self, Bar, Chart, Page},
+    chart::{self, Page},
     output,
 };
 use crate::{
     catalog::{self, Catalog, UsageFilter, UsageGroup, UsageLine},
+    charts::Bar,
+    pictures::{self, Stacked},
     rows::UsageRow,
 };
 
@@ -65,7 +67,7 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
     let page = catalog.usage(&filter, args.by, None, args.limit).await?;
     let total = total(&*catalog, &filter).await?;
     if let Some(path) = &args.html {
-        chart::write(path, &page_of(args.by, &page.lines, &total))?;
+        chart::write(path, &page_of(args.by, &filter, &page.lines, &total))?;
         if !as_json {
             output::note(format!("wrote {}", path.display()));
         }
@@ -97,7 +99,7 @@ fn named(line: &UsageLine) -> String {
 }
 
 fn bar(line: &UsageLine, amount: u64) -> Bar {
-    Bar { name: named(line), amount: amount.into(), text: output::size(amount) }
+    Bar { name: named(line), amount: amount.into(), text: output::size(amount), exceeds: false }
 }
 
 const HEADINGS: [&str; 7] = ["PLAYS", "SENT", "HITS", "COLD", "FROM SOURCES", "ABORTED", "FIRST BYTE"];
@@ -128,20 +130,11 @@ fn print(by: UsageGroup, lines: &[UsageLine], total: &UsageLine) {
     output::table(&headings, &rows(lines, total));
 }
 
-fn page_of(by: UsageGroup, lines: &[UsageLine], total: &UsageLine) -> Page {
-    let chart = |title: &str, amount: fn(&UsageLine) -> u64, text: fn(u64) -> String| Chart {
-        title: title.to_owned(),
-        bars: lines
-            .iter()
-            .map(|line| Bar { name: named(line), amount: amount(line).into(), text: text(amount(line)) })
-            .collect(),
-    };
+fn page_of(by: UsageGroup, filter: &UsageFilter, lines: &[UsageLine], total: &UsageLine) -> Page {
+    let stacked = Stacked { series: vec![(String::new(), lines.to_vec())] };
     Page {
         title: format!("Usage by {}", by.as_str()),
-        charts: vec![
-            chart("Sent to viewers", |line| line.counts.viewer_bytes, output::size),
-            chart("Plays", |line| line.counts.plays, |plays| plays.to_string()),
-        ],
+        charts: pictures::usage(by, &stacked, filter.from.zip(filter.to)),
         headings: std::iter::once(by.as_str().to_uppercase()).chain(HEADINGS.map(str::to_owned)).collect(),
         rows: rows(lines, total),
     }

@@ -20,7 +20,7 @@ const SCALED: &str = "scale=w='max(2,trunc(min(iw*sar,min(640,1280*iw*sar/ih))/2
     :h='max(2,trunc(ow/(iw*sar)*ih/2)*2)',setsar=1,format=yuvj420p";
 /// Lets only frames through on which there is something to be seen: neither dark
 /// (black is 16) nor all the same.
-const GOOD: &str = "signalstats,metadata=mode=select:key=lavfi.signalstats.YAVG:value=48:function=greater,\
+const GOOD: &str = "signalstats,metadata=mode=select:key=lavfi.signalstats.YAVG:value=64:function=greater,\
     entropy,metadata=mode=select:key=lavfi.entropy.normalized_entropy.normal.Y:value=0.25:function=greater";
 /// Where there is none, the one of the first two seconds that has most of what
 /// the others have.

@@ -48,7 +48,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use self::{
     arrival::{Arrival, Arrivals},
     inbox::{Inbox, InboxError},
-    registry::{FillEnd, FillHandle},
+    registry::{FillEnd, FillHandle, Progress},
     remove::{Stays, delete, objects as remove_objects},
     through::Through,
 };

@@ -44,6 +44,15 @@ impl FillEnd {
     }
 }
 
+/// How far a running fill is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes that are here.
+    pub have: u64,
+    /// Bytes there will be, where the source said.
+    pub total: Option<u64>,
+}
+
 /// Somebody who waits for a running fill. Dropping it does not stop the fill.
 #[derive(Clone)]
 pub struct FillHandle(watch::Receiver<Stage>);
@@ -62,6 +71,13 @@ impl FillHandle {
             Ok(stage) => stage.end.clone().unwrap_or(FillEnd::LetGo),
             Err(_) => FillEnd::LetGo,
         }
+    }
+
+    /// How far it is now; none before its copy begins.
+    pub fn progress(&self) -> Option<Progress> {
+        let copy = self.0.borrow().copy.clone()?;
+        let total = copy.opened().and_then(|opened| opened.total);
+        Some(Progress { have: copy.sum(), total })
     }
 
     /// Waits for the copy that it fills, or for its end.

@@ -39,6 +39,15 @@ impl ApiError {
     pub(super) const fn code(&self) -> Code {
         self.code
     }
+
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// When to come again.
+    pub(super) const fn seconds(&self) -> Option<u32> {
+        self.retry_after
+    }
 }
 
 impl ApiError {

@@ -5,6 +5,7 @@ mod auth;
 mod body;
 mod browser;
 mod clips;
+mod console;
 mod document;
 mod error;
 mod framing;
@@ -21,6 +22,7 @@ mod promised;
 mod proxy;
 mod shelve;
 mod told;
+mod watch;
 mod wire;
 
 use std::{net::IpAddr, sync::Arc};
@@ -58,6 +60,8 @@ fn documented() -> OpenApiRouter<AppState> {
         // Viewers call; answered before this router, here for the document.
         .routes(routes!(clips::deliver))
         .routes(routes!(internal::view))
+        .routes(routes!(watch::watch))
+        .routes(routes!(watch::embed))
         // The app calls, with a token.
         .routes(routes!(api::generations::register_generation))
         .routes(routes!(api::generations::get_generation))
@@ -93,12 +97,15 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 
 fn router(app: AppState) -> Router {
     let (router, document) = documented().split_for_parts();
+    let console = if app.config.console { console::routes() } else { Router::new() };
     let document = bytes::Bytes::from(serde_json::to_vec(&document::complete(document)).unwrap_or_default());
     router
         .route(
             "/openapi.json",
             get(move || std::future::ready(([(header::CONTENT_TYPE, "application/json")], document))),
         )
+        .merge(console::asset_routes())
+        .merge(console)
         .fallback(|| std::future::ready(ApiError::new(Code::NotFound, "there is nothing at this path")))
         .method_not_allowed_fallback(|| {
             std::future::ready(ApiError::new(Code::MethodNotAllowed, "this path does not take that method"))

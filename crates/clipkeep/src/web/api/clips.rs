@@ -123,14 +123,20 @@ pub(crate) async fn delete_clip(
     State(app): State<AppState>,
     Path(key): Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    let Clip { key, .. } = clip_for(&caller, &app, &key).await?;
+    delete_for(&caller, &app, &key).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Deletes the clip of that name, if the caller may; answers its name.
+pub(crate) async fn delete_for(caller: &Caller, app: &AppState, key: &str) -> Result<ClipKey, ApiError> {
+    let Clip { key, .. } = clip_for(caller, app, key).await?;
     if app.delete(&key, "by request").await? != Deletion::Unknown {
-        return Ok(StatusCode::NO_CONTENT);
+        return Ok(key);
     }
     // Its bytes gave it another name just now.
-    let Clip { key, .. } = clip_for(&caller, &app, key.as_str()).await?;
+    let Clip { key, .. } = clip_for(caller, app, key.as_str()).await?;
     match app.delete(&key, "by request").await? {
-        Deletion::Deleted | Deletion::Already => Ok(StatusCode::NO_CONTENT),
+        Deletion::Deleted | Deletion::Already => Ok(key),
         Deletion::Unknown => Err(no_such_clip(&key)),
     }
 }
@@ -160,7 +166,18 @@ pub(crate) async fn fill_clip(
     State(app): State<AppState>,
     Path(key): Path<String>,
 ) -> Result<(StatusCode, Json<FillStarted>), ApiError> {
-    let Clip { key, state, .. } = clip_for(&caller, &app, &key).await?;
+    let (key, fill) = fill_for(&caller, &app, &key).await?;
+    Ok((StatusCode::ACCEPTED, Json(FillStarted { key: key.into(), fill })))
+}
+
+/// Starts the fill of the clip of that name, if the caller may; answers its name,
+/// and what happened, as [`FillStarted`] has it.
+pub(crate) async fn fill_for(
+    caller: &Caller,
+    app: &AppState,
+    key: &str,
+) -> Result<(ClipKey, &'static str), ApiError> {
+    let Clip { key, state, .. } = clip_for(caller, app, key).await?;
     let fill = match state {
         ClipState::Waiting | ClipState::Filling => "started",
         ClipState::Stored | ClipState::Deleted => "nothing_to_do",
@@ -173,7 +190,7 @@ pub(crate) async fn fill_clip(
     if fill != "nothing_to_do" {
         app.engine.join(&key);
     }
-    Ok((StatusCode::ACCEPTED, Json(FillStarted { key: key.into(), fill })))
+    Ok((key, fill))
 }
 
 fn parse_key(text: &str) -> Result<ClipKey, ApiError> {

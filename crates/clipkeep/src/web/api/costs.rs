@@ -102,7 +102,7 @@ pub(crate) async fn get_costs(
     Ok(Json(CostList { report, budgets, next_cursor }))
 }
 
-fn refused(error: CostError) -> ApiError {
+pub(crate) fn refused(error: CostError) -> ApiError {
     match error {
         CostError::Catalog(error) => error.into(),
         CostError::TooLong | CostError::Group => ApiError::new(Code::InvalidRequest, error.to_string()),

@@ -9,7 +9,7 @@ use axum::{
 };
 use clipkeep_core::{
     config::DurationText,
-    generation::Clip,
+    generation::{Clip, Poster},
     link::{Audience, LinkTarget},
     problem::Code,
     state::ClipState,
@@ -38,9 +38,12 @@ pub(crate) struct LinkRequest {
     /// `public` unless given.
     #[schema(value_type = Option<crate::schemas::Audience>)]
     audience: Option<String>,
-    /// The file name to save it under.
+    /// The file name to save it under; of a page, its title.
     #[schema(max_length = 255)]
     download: Option<String>,
+    /// Whether the link leads to a page that plays the clip, to be sent to people.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    page: bool,
 }
 
 /// Seconds, or text such as `24h`.
@@ -66,6 +69,9 @@ pub(crate) struct LinkRow {
     /// The same instant, RFC 3339.
     #[schema(format = DateTime)]
     expires_at: String,
+    /// A link to the clip's still that holds as long; null without one, and for
+    /// internal links.
+    poster_url: Option<String>,
 }
 
 /// Signs a link for a clip, stored yet or not.
@@ -82,18 +88,27 @@ pub(crate) async fn create_link(
 ) -> Result<(StatusCode, Json<LinkRow>), ApiError> {
     let wanted = body.map(|JsonObject(body)| body).unwrap_or_default();
     let (audience, span) = wanted.read(&app)?;
+    let target = if wanted.page { LinkTarget::Page } else { LinkTarget::of(audience) };
+    if target.audience() != audience {
+        return Err(ApiError::new(Code::InvalidRequest, "page: pages are for users; leave audience out"));
+    }
     if audience == Audience::Internal && caller != Caller::Admin {
         // It leads to the source, which a tenant's row withholds.
         return Err(ApiError::new(Code::Forbidden, "audience: internal links are for admins"));
     }
-    let Clip { key, state, link_generation, .. } = clip_for(&caller, &app, &key).await?;
+    let Clip { key, state, link_generation, poster, .. } = clip_for(&caller, &app, &key).await?;
     if matches!(state, ClipState::Lost | ClipState::Rejected | ClipState::Deleted) {
         return Err(ApiError::new(Code::Gone, format!("{key} is {state}")));
     }
-    let link = app.sign_link(LinkTarget::of(audience), (&key, link_generation), span, wanted.download.as_deref());
-    let link = link.map_err(|error| ApiError::new(Code::Conflict, error.to_string()))?;
+    let sign = |target, download| {
+        let link = app.sign_link(target, (&key, link_generation), span, download);
+        link.map_err(|error| ApiError::new(Code::Conflict, error.to_string()))
+    };
+    let link = sign(target, wanted.download.as_deref())?;
+    let has_poster = audience == Audience::Public && matches!(poster, Poster::Made { .. });
+    let poster = if has_poster { Some(sign(LinkTarget::Poster, None)?.url) } else { None };
     let expires_at = link.expires.to_string();
-    let row = LinkRow { url: link.url, audience, expires: link.expires.secs(), expires_at };
+    let row = LinkRow { url: link.url, audience, expires: link.expires.secs(), expires_at, poster_url: poster };
     Ok((StatusCode::CREATED, Json(row)))
 }
 

@@ -7,7 +7,7 @@ pub(super) mod export;
 pub(super) mod generations;
 pub(super) mod lineage;
 pub(super) mod links;
-mod query;
+pub(super) mod query;
 pub(super) mod receipts;
 pub(super) mod revocations;
 pub(super) mod risk;

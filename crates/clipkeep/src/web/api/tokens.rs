@@ -163,7 +163,7 @@ pub(crate) async fn revoke_token(
 }
 
 /// Whether a token may have that id; what a database cannot hold is none.
-fn is_token_id(text: &str) -> bool {
+pub(crate) fn is_token_id(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 

@@ -82,7 +82,7 @@ impl Narrow {
 }
 
 /// The filter, for what the caller may see.
-pub(super) fn own(caller: Caller, mut filter: UsageFilter) -> Result<UsageFilter, ApiError> {
+pub(crate) fn own(caller: Caller, mut filter: UsageFilter) -> Result<UsageFilter, ApiError> {
     if let Caller::Tenant(own) = caller
         && filter.tenant.replace(own.clone()).is_some_and(|other| other != own)
     {

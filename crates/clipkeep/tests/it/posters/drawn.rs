@@ -73,7 +73,7 @@ async fn sizes_and_turns_are_as_they_are_shown() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("in.mp4"), upright).unwrap();
     let input = dir.path().join("in.mp4");
-    let turned = made("mp4", &["-display_rotation", "90", "-i", input.to_str().unwrap(), "-c", "copy"]);
+    let turned = made("mp4", &["-i", input.to_str().unwrap(), "-c", "copy", "-metadata:s:v", "rotate=90"]);
     let (width, height, _) = measured(&poster(&t, "turned", "video", "video/mp4", turned).await.unwrap());
     assert!(width < height, "{width} x {height}");
     t.stop().await;

@@ -1,19 +1,24 @@
 //! Every shared handle of a running node, built once from the configuration.
 
+mod left;
+mod settings;
+
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clipkeep_core::{
     config::{Config, StoreUrl},
     cost::PriceList,
     event::{Event, EventType, Position},
-    generation::Clip,
     id::ClipKey,
     receipt::ReceiptKey,
-    state::ClipState,
     time::Clock,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::{
+    left::{clear, sweep_spool},
+    settings::{fill_settings, sweep_settings},
+};
 use crate::{
     cache::{DiskCache, Shelf},
     callers::Callers,
@@ -25,8 +30,10 @@ use crate::{
     clock::SystemClock,
     costs::{BudgetWatch, price_lists},
     custody, descriptors,
+    doctor::Check,
     ffmpeg::Ffmpeg,
-    fill::{self, Arrivals, FillEngine, FillParts, FillSettings, Inbox, local},
+    fill::{self, Arrivals, FillEngine, FillParts, Inbox},
+    glance::Glance,
     hook_memory::HookMemory,
     intake::Intake,
     keys,
@@ -37,10 +44,11 @@ use crate::{
     provider::{FalRelay, Providers},
     proxy::SpoolRoom,
     scratch::{Role, Scratch},
+    sessions::Sessions,
     shares::Shares,
-    source::{SourceClient, SourceSettings, source_rules},
+    source::{SourceClient, SourceSettings},
     store::{Store, StoreError, StoreTarget, UploadLimits},
-    sweep::{Sweep, SweepParts, SweepSettings},
+    sweep::{Sweep, SweepParts},
     telemetry::Metrics,
     tls,
     usage::Usage,
@@ -56,6 +64,8 @@ const SHELF_MEMORY: u64 = 64 * 1024 * 1024;
 const PEEK_MEMORY: u64 = 4 * 1024 * 1024;
 /// The same for posters, which are in it themselves.
 const POSTER_MEMORY: u64 = 32 * 1024 * 1024;
+/// How often everything is looked at that doctor looks at.
+const HEALTH_EVERY: Duration = Duration::from_secs(30);
 /// How often the node asks what changed, here or on another.
 const HEAR_INTERVAL: Duration = Duration::from_secs(1);
 /// How many changes it asks for at once.
@@ -120,7 +130,11 @@ pub struct App {
     /// The memory that webhooks share which are not verified yet.
     pub hook_memory: Arc<HookMemory>,
     /// Who may call.
-    pub callers: Callers,
+    pub callers: Arc<Callers>,
+    /// Who is logged in.
+    pub sessions: Sessions,
+    /// What doctor says, for all who look at once.
+    pub health: Glance<Vec<Check>>,
     outbox: Arc<OutboxParts>,
     scratch: Scratch,
     /// Where events stood when nothing was on the shelf yet.
@@ -206,6 +220,7 @@ impl App {
         let news = (Arc::clone(&catalog), Arc::clone(&clock));
         let cache = DiskCache::new(scratch.cache(), config.cache_size, Arc::clone(&store), news, tasks.clone());
         cache.take_over().await?;
+        let callers = Arc::new(Callers::new(keys.admin_token, Arc::clone(&catalog), Arc::clone(&clock)));
         let told_before = catalog.last_event().await?;
         links.hear(catalog.revocations(clock.now()).await?, clock.now());
         let outbox = OutboxParts {
@@ -234,7 +249,9 @@ impl App {
             tasks,
             cache,
             stopping,
-            callers: Callers::new(keys.admin_token, Arc::clone(&catalog), Arc::clone(&clock)),
+            sessions: Sessions::new(Arc::clone(&catalog), Arc::clone(&callers), Arc::clone(&clock)),
+            health: Glance::new(HEALTH_EVERY),
+            callers,
             price_lists,
             budgets,
             receipts: keys.receipt_key.expose().parse()?,
@@ -363,70 +380,4 @@ pub fn store_at(config: &Config) -> Result<Store, StoreError> {
     };
     let limits = UploadLimits { memory: config.fill_memory, clip_size: config.max_clip_size };
     Store::at(target, limits)
-}
-
-fn fill_settings(config: &Config, scratch: &Scratch) -> FillSettings {
-    FillSettings {
-        // A fill takes a few: its copy, its connections, its upload.
-        concurrency: config.fill_concurrency.min(descriptors::share(64)),
-        backfill_concurrency: config.backfill_concurrency,
-        backfill_rate: config.backfill_rate,
-        connections: config.fill_connections,
-        all_connections: config.source_connections.min(descriptors::share(16)),
-        host_connections: config.source_connections_per_host,
-        lease: config.lease,
-        retry_base: config.retry_base,
-        retry_max: config.retry_max,
-        gone_attempts: config.gone_attempts,
-        gone_after: config.gone_after,
-        lost_after: config.lost_after,
-        adopt_within: config.adopt_within,
-        max_clip_size: config.max_clip_size,
-        sweep_interval: config.sweep_interval,
-        fast_start: config.fast_start,
-        share_objects: config.share_objects,
-        spool: scratch.spool(),
-    }
-}
-
-fn sweep_settings(config: &Config) -> SweepSettings {
-    SweepSettings {
-        interval: config.sweep_interval,
-        drift_interval: config.drift_interval,
-        lease: config.lease,
-        retention: config.retention.clone(),
-        retry_base: config.retry_base,
-        retry_max: config.retry_max,
-        gone_attempts: config.gone_attempts,
-        poll_give_up: config.poll_give_up,
-        at_risk_before: config.at_risk_before,
-        share_objects: config.share_objects,
-        events_keep: config.events_keep,
-        history_keep: config.history_keep,
-        usage_hourly_keep: config.usage_hourly_keep,
-        endpoints: config.event_endpoints.iter().map(|endpoint| endpoint.name().to_owned()).collect(),
-        sources: source_rules(config),
-    }
-}
-
-/// Makes a folder whose files are nobody's any more.
-async fn clear(folder: PathBuf) -> std::io::Result<()> {
-    let cleared = tokio::task::spawn_blocking(move || match std::fs::remove_dir_all(&folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => std::fs::create_dir_all(folder),
-    });
-    cleared.await.map_err(std::io::Error::other)?
-}
-
-/// Removes what earlier runs left in the spool, except copies that their clips'
-/// next fill can go on with.
-async fn sweep_spool(catalog: &dyn Catalog, dir: PathBuf) -> anyhow::Result<()> {
-    for (key, path, epoch) in local::kept_clips(dir).await? {
-        let open = |clip: &Clip| matches!(clip.state, ClipState::Waiting | ClipState::Filling) && clip.epoch == epoch;
-        let clip = catalog.clip(&key).await?.filter(|clip| *clip.first_key() == key);
-        if !clip.as_ref().is_some_and(open) {
-            local::remove(&path)?;
-        }
-    }
-    Ok(())
 }

@@ -1,0 +1,178 @@
+//! What can be done with a clip, and its story.
+
+use axum::{
+    extract::{Path, State},
+    response::Response,
+};
+use clipkeep_core::{
+    config::DurationText,
+    generation::{Clip, HistoryEntry},
+    link::LinkTarget,
+    state::ClipState,
+    story::sentence,
+};
+use maud::{Markup, html};
+
+use super::{
+    Trouble,
+    clip::{Told, longest, page},
+    parts::{clip_path, copy, time},
+    session::{Posted, Visitor, redirect},
+};
+use crate::{
+    app::App,
+    callers::Caller,
+    web::{
+        AppState,
+        api::clips::{clip_for, delete_for, fill_for},
+    },
+};
+
+/// The forms below the player.
+pub(super) fn forms(app: &App, visitor: &Visitor, clip: &Clip, told: &Told) -> Markup {
+    let csrf = || html! { input type="hidden" name="csrf" value=(visitor.csrf); };
+    let path = clip_path(&clip.key);
+    let is_over = matches!(clip.state, ClipState::Lost | ClipState::Rejected | ClipState::Deleted);
+    let (longest, is_admin) = longest(app, &visitor.caller);
+    html! {
+        @if !is_over {
+            section.card #link {
+                h2 { "Link" }
+                @if let Some((url, expires)) = &told.link {
+                    p.made role="status" {
+                        input readonly aria-label="The link" value=(url); " " (copy("the link", url))
+                        span.quiet { "holds until " (super::parts::time_of(Some(expires))) }
+                    }
+                }
+                form.fields method="post" action={ (path) "/link#link" } {
+                    (csrf())
+                    label { "Leads to"
+                        select name="target" {
+                            option value="clip" { "the clip" }
+                            option value="page" { "a page that plays it" }
+                            option value="poster" { "its poster" }
+                            @if is_admin { option value="internal" { "internal: its source, while it is not stored" } }
+                        }
+                    }
+                    label { "Holds for" input name="expires_in" value=(DurationText(app.config.link_ttl)) required
+                        aria-describedby="longest"; }
+                    label { "Saved as" input name="download" maxlength="255" placeholder="(played, not saved)"; }
+                    button.main type="submit" { "Make a link" }
+                    span.quiet #longest { "such as 24h; " (longest) " at most" }
+                }
+                details {
+                    summary { "Revoke all links…" }
+                    form method="post" action={ (path) "/revoke" } {
+                        (csrf())
+                        p { "Every link to this clip that was made so far stops working, within seconds." }
+                        button.danger type="submit" { "Revoke all links to it" }
+                    }
+                }
+            }
+        }
+        section.card.acts {
+            h2 { "Do" }
+            @if matches!(clip.state, ClipState::Waiting | ClipState::Filling | ClipState::Lost | ClipState::Rejected) {
+                form method="post" action={ (path) "/fill" } {
+                    (csrf())
+                    button type="submit" { @if is_over { "Try it again" } @else { "Fill it now" } }
+                }
+            }
+            @if clip.state != ClipState::Deleted {
+                details {
+                    summary { "Delete…" }
+                    form method="post" action={ (path) "/delete" } {
+                        (csrf())
+                        p { "Its object, every copy and its links go for good. Its row stays, and nothing brings it back." }
+                        label { "Type " code { (clip.key) } " to confirm" input name="confirm" required autocomplete="off"; }
+                        button.danger type="submit" { "Delete it for good" }
+                    }
+                }
+            } @else {
+                p.quiet { "Nothing: it is deleted." }
+            }
+        }
+    }
+}
+
+/// What happened, oldest first.
+pub(super) fn story(history: &[HistoryEntry]) -> Markup {
+    html! {
+        section.card {
+            h2 { "Story" }
+            ol.story { @for entry in history { li { (time(entry.at)) " " span { (sentence(entry)) } } } }
+        }
+    }
+}
+
+pub(super) async fn make_link(
+    State(app): State<AppState>,
+    Path(key): Path<String>,
+    Posted { visitor, fields }: Posted,
+) -> Result<Response, Trouble> {
+    let clip = clip_for(&visitor.caller, &app, &key).await?;
+    let made = link(&app, &visitor.caller, &clip, &fields);
+    let (link, wrong) = match made {
+        Ok(link) => (Some(link), None),
+        Err(wrong) => (None, Some(wrong)),
+    };
+    page(&app, &visitor, clip, None, &Told { link, wrong }).await
+}
+
+/// The link that is asked for and when it ends, or what is wrong with that.
+fn link(app: &App, caller: &Caller, clip: &Clip, fields: &super::session::Fields) -> Result<(String, String), String> {
+    let target = match fields.get("target") {
+        Some("page") => LinkTarget::Page,
+        Some("poster") => LinkTarget::Poster,
+        Some("internal") if *caller == Caller::Admin => LinkTarget::Internal,
+        _ => LinkTarget::Clip,
+    };
+    let span = fields.get("expires_in").unwrap_or_default().parse::<DurationText>();
+    let span: std::time::Duration = span.map_err(|error| format!("Holds for: {error}"))?.into();
+    let (max, _) = app.longest_link(target.audience());
+    if span.is_zero() || span > max {
+        return Err(format!("Holds for: more than nothing, and {} at most", DurationText(max)));
+    }
+    if matches!(clip.state, ClipState::Lost | ClipState::Rejected | ClipState::Deleted) {
+        return Err(format!("It is {}: no link to it works", clip.state));
+    }
+    let download = fields.get("download").filter(|name| name.len() <= 255);
+    let signed = app.sign_link(target, (&clip.key, clip.link_generation), span, download);
+    signed.map(|link| (link.url, link.expires.to_string())).map_err(|error| error.to_string())
+}
+
+pub(super) async fn revoke_links(
+    State(app): State<AppState>,
+    Path(key): Path<String>,
+    Posted { visitor, .. }: Posted,
+) -> Result<Response, Trouble> {
+    let key = clip_for(&visitor.caller, &app, &key).await?.key;
+    app.revoke_links_of(&key).await?;
+    Ok(redirect(&format!("{}?done=revoked", clip_path(&key))))
+}
+
+pub(super) async fn fill(
+    State(app): State<AppState>,
+    Path(key): Path<String>,
+    Posted { visitor, fields }: Posted,
+) -> Result<Response, Trouble> {
+    let (key, _) = fill_for(&visitor.caller, &app, &key).await?;
+    // From the queue one goes back there.
+    let to = if fields.get("from") == Some("queue") { "/console/queue".to_owned() } else { clip_path(&key) };
+    Ok(redirect(&format!("{to}?done=filled")))
+}
+
+pub(super) async fn delete(
+    State(app): State<AppState>,
+    Path(key): Path<String>,
+    Posted { visitor, fields }: Posted,
+) -> Result<Response, Trouble> {
+    let clip = clip_for(&visitor.caller, &app, &key).await?;
+    if fields.get("confirm") != Some(clip.key.as_str()) {
+        let wrong = format!("Nothing was deleted: type {} to confirm", clip.key);
+        return page(&app, &visitor, clip, None, &Told { link: None, wrong: Some(wrong) }).await;
+    }
+    let key = delete_for(&visitor.caller, &app, clip.key.as_str()).await?;
+    Ok(redirect(&format!("{}?done=deleted", clip_path(&key))))
+}
+

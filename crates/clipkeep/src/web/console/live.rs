@@ -1,0 +1,74 @@
+//! What is being filled, as it goes on: a piece of the queue's page each second,
+//! as server-sent events.
+
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use clipkeep_core::problem::Code;
+use futures_util::stream;
+
+use super::{
+    Trouble, layout, queue,
+    session::{Visitor, visitor},
+};
+use crate::{
+    shares::Share,
+    web::{AppState, error::ApiError},
+};
+
+const EVERY: Duration = Duration::from_secs(1);
+/// A stream ends after a while: a page that nobody looks at does not hold a place
+/// for ever, and one that somebody looks at comes again by itself.
+const LONGEST: u32 = 600;
+
+pub(super) async fn stream(
+    by: Visitor,
+    State(app): State<AppState>,
+    headers: HeaderMap,
+) -> Result<Response, Trouble> {
+    let full = || ApiError::new(Code::Unavailable, "too many streams on this node").retry_after(5);
+    let place = app.feed.enter(by.caller.tenant()).ok_or_else(full)?;
+    let watcher = Watcher { app, by, headers, before: String::new(), told: 0, _place: place };
+    let mut response = Body::from_stream(stream::unfold(watcher, Watcher::next)).into_response();
+    layout::strict(response.headers_mut());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+struct Watcher {
+    app: AppState,
+    by: Visitor,
+    /// What the visitor showed: the session may end while the stream runs.
+    headers: HeaderMap,
+    before: String,
+    told: u32,
+    _place: Share,
+}
+
+impl Watcher {
+    async fn next(mut self) -> Option<(Result<Bytes, std::convert::Infallible>, Self)> {
+        if self.told > 0 {
+            tokio::select! {
+                () = tokio::time::sleep(EVERY) => {}
+                () = self.app.feed.ending().cancelled() => return None,
+            }
+        }
+        let still = visitor(&self.app, &self.headers).await.ok().flatten();
+        if self.told >= LONGEST || still.is_none_or(|now| now.caller != self.by.caller) {
+            return None;
+        }
+        self.told += 1;
+        let text = queue::filling(&self.app, &self.by.caller).await.ok()?.into_string();
+        // A silent stream shows that it lives.
+        let event = if text == self.before { ":\n\n".to_owned() } else { format!("data: {text}\n\n") };
+        self.before = text;
+        Some((Ok(event.into()), self))
+    }
+}

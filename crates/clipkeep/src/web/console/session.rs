@@ -1,0 +1,205 @@
+//! Who looks at a page, by the cookie; and forms that no other site can send.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use clipkeep_core::problem::Code;
+use url::{Url, form_urlencoded};
+
+use super::{Trouble, layout};
+use crate::{
+    app::App,
+    callers::{Caller, same},
+    sessions::{SPAN, Visit},
+    web::{AppState, error::ApiError},
+};
+
+/// The longest form.
+const LONGEST: usize = 64 * 1024;
+
+/// Whoever is logged in.
+pub(super) struct Visitor {
+    pub(super) caller: Caller,
+    pub(super) csrf: String,
+}
+
+impl Visitor {
+    /// Only admins get in here.
+    pub(super) fn must_be_admin(&self) -> Result<(), ApiError> {
+        match self.caller {
+            Caller::Admin => Ok(()),
+            Caller::Tenant(_) => Err(ApiError::new(Code::Forbidden, "this room is for admins")),
+        }
+    }
+}
+
+/// The cookie's name. With https it is one that only this very host can set, and
+/// that never goes over plain http.
+fn cookie_name(app: &App) -> &'static str {
+    if is_https(app) { "__Host-clipkeep" } else { "clipkeep" }
+}
+
+fn is_https(app: &App) -> bool {
+    app.config.public_url.as_str().starts_with("https://")
+}
+
+/// The cookie that holds this secret, or one that removes it.
+pub(super) fn cookie(app: &App, secret: Option<&str>) -> HeaderValue {
+    let (name, secure) = (cookie_name(app), if is_https(app) { "; Secure" } else { "" });
+    let (value, age) = secret.map_or(("", 0), |secret| (secret, SPAN.as_secs()));
+    let text = format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age}{secure}");
+    HeaderValue::try_from(text).expect("a secret is letters and digits")
+}
+
+/// The secret that a request's cookies hold.
+pub(super) fn secret<'a>(app: &App, headers: &'a HeaderMap) -> Option<&'a str> {
+    let name = cookie_name(app);
+    let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = all.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find_map(|(key, value)| (key == name).then_some(value))
+}
+
+/// The visitor, if somebody is logged in.
+pub(super) async fn visitor(app: &App, headers: &HeaderMap) -> Result<Option<Visitor>, ApiError> {
+    let Some(secret) = secret(app, headers) else { return Ok(None) };
+    let found = app.sessions.find(secret).await?;
+    Ok(found.map(|Visit { caller, csrf }| Visitor { caller, csrf }))
+}
+
+impl FromRequestParts<AppState> for Visitor {
+    type Rejection = Trouble;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Trouble> {
+        if let Some(visitor) = visitor(app, &parts.headers).await? {
+            return Ok(visitor);
+        }
+        // A link from elsewhere comes without the cookie (SameSite=Strict); asked
+        // for once more from here, the page has it.
+        let from_elsewhere = parts.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
+        if parts.method == Method::GET && from_elsewhere {
+            return Err(Trouble::Elsewhere(Box::new(layout::once_more())));
+        }
+        let to = parts.uri.path_and_query().map_or("/", |to| to.as_str());
+        let to: String = form_urlencoded::byte_serialize(to.as_bytes()).collect();
+        Err(Trouble::Elsewhere(Box::new(redirect(&format!("/login?to={to}")))))
+    }
+}
+
+/// A form that a visitor sent from one of our own pages.
+pub(super) struct Posted {
+    pub(super) visitor: Visitor,
+    pub(super) fields: Fields,
+}
+
+/// A form's fields; of several with one name, the last.
+#[derive(Default)]
+pub(super) struct Fields(BTreeMap<String, String>);
+
+impl Fields {
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        Self(form_urlencoded::parse(bytes).into_owned().collect())
+    }
+
+    /// A field's text, if something stands in it.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
+    }
+}
+
+impl FromRequest<AppState> for Posted {
+    type Rejection = Trouble;
+
+    async fn from_request(request: Request, app: &AppState) -> Result<Self, Trouble> {
+        let (mut parts, body) = request.into_parts();
+        refuse_others(&parts.headers)?;
+        let visitor = Visitor::from_request_parts(&mut parts, app).await?;
+        let fields = Fields::of(&read(body, app).await?);
+        match fields.get("csrf").is_some_and(|given| same(given, &visitor.csrf)) {
+            true => Ok(Self { visitor, fields }),
+            false => Err(ApiError::new(Code::Forbidden, "this form is too old: go back, reload the page, and send it again").into()),
+        }
+    }
+}
+
+/// A form's bytes.
+pub(super) async fn read(body: axum::body::Body, app: &App) -> Result<Bytes, ApiError> {
+    let read = tokio::time::timeout(app.config.body_timeout, axum::body::to_bytes(body, LONGEST)).await;
+    read.ok().and_then(Result::ok).ok_or_else(|| ApiError::new(Code::InvalidRequest, "the form did not come, or is too long"))
+}
+
+/// Refuses what another site's page sends, as browsers tell.
+pub(super) fn refuse_others(headers: &HeaderMap) -> Result<(), ApiError> {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let is_ours = match (text("sec-fetch-site"), text("origin")) {
+        (Some(site), _) => matches!(site, "same-origin" | "none"),
+        (None, Some(origin)) => {
+            let of = Url::parse(origin).ok();
+            let authority = of.as_ref().map(|url| match (url.host_str(), url.port()) {
+                (Some(host), Some(port)) => format!("{host}:{port}"),
+                (host, _) => host.unwrap_or_default().to_owned(),
+            });
+            authority.as_deref() == text("host") && authority.is_some()
+        }
+        (None, None) => true,
+    };
+    let refused = || ApiError::new(Code::Forbidden, "another site's page sent this: nothing was done");
+    is_ours.then_some(()).ok_or_else(refused)
+}
+
+/// See other: what a form leads to.
+pub(super) fn redirect(to: &str) -> Response {
+    let to = HeaderValue::try_from(to).unwrap_or(HeaderValue::from_static("/"));
+    let mut response = (StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response();
+    layout::strict(response.headers_mut());
+    response
+}
+
+/// A place of ours to go to after the log-in: a path, and never another host.
+pub(super) fn place(text: Option<&str>) -> &str {
+    let is_path = |text: &&str| {
+        let mut bytes = text.bytes();
+        bytes.next() == Some(b'/') && !matches!(bytes.next(), Some(b'/' | b'\\')) && text.bytes().all(|b| b.is_ascii_graphic())
+    };
+    text.filter(is_path).unwrap_or("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_led_to_another_host() {
+        for to in ["/", "/console/queue?x=1#y", "/?q=a%20b"] {
+            assert_eq!(place(Some(to)), to);
+        }
+        for to in ["", "//evil.example", "/\\evil.example", "https://evil.example", "evil", "/a\r\nb", "/ a", "\\/a"] {
+            assert_eq!(place(Some(to)), "/", "{to}");
+        }
+        assert_eq!(place(None), "/");
+    }
+
+    #[test]
+    fn another_sites_page_sends_nothing() {
+        let passes = |pairs: &[(&'static str, &'static str)]| {
+            let headers = pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+            refuse_others(&headers).is_ok()
+        };
+        assert!(passes(&[("host", "a:1")]) && passes(&[("host", "a:1"), ("origin", "http://a:1")]));
+        assert!(passes(&[("sec-fetch-site", "same-origin")]) && passes(&[("sec-fetch-site", "none")]));
+        for (name, value) in [
+            ("origin", "http://b:1"),
+            ("origin", "null"),
+            ("origin", "http://a:2"),
+            ("origin", ""),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+        ] {
+            assert!(!passes(&[("host", "a:1"), (name, value)]), "{value}");
+        }
+    }
+}
