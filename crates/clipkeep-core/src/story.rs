@@ -224,6 +224,7 @@ pub(crate) mod tests {
             verified_at: None,
             link_generation: 0,
             object_key: None,
+            poster: crate::generation::Poster::Untried,
         }
     }
 

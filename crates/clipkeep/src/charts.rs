@@ -5,17 +5,17 @@
 use maud::{Markup, html};
 
 /// How wide and high columns are, in the picture's own units.
-const WIDTH: f64 = 800.0;
-const HEIGHT: f64 = 260.0;
+const WIDTH: f64 = 640.0;
+const HEIGHT: f64 = 240.0;
 /// What stands left of the columns and below them.
-const LEFT: f64 = 76.0;
+const LEFT: f64 = 84.0;
 const BELOW: f64 = 28.0;
 const ABOVE: f64 = 10.0;
 /// How many names stand on the time axis at most.
-const NAMED: usize = 8;
+const NAMED: usize = 7;
 /// How high a bar's line is, and how long the longest bar.
 const LINE: usize = 26;
-const BAR: f64 = 440.0;
+const BAR: f64 = 280.0;
 /// How many colours there are: what is stacked beyond shares the last one.
 const COLOURS: usize = 7;
 
@@ -85,7 +85,7 @@ impl Columns {
                 @if self.columns.is_empty() {
                     p.none { "Nothing in this time." }
                 } @else {
-                    svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(self.title) {
+                    div.wide tabindex="0" role="region" aria-label=(self.title) { svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(self.title) {
                         @for share in [0.0, 0.5, 1.0] {
                             line.grid x1=(LEFT) x2=(WIDTH) y1=(y(top * share)) y2=(y(top * share)) {}
                             text.tick x=(LEFT - 8.0) y=(y(top * share) + 4.0) text-anchor="end" {
@@ -100,7 +100,7 @@ impl Columns {
                                 }
                             }
                         }
-                    }
+                    } }
                     @if self.series.len() > 1 {
                         ul.legend {
                             @for (at, name) in self.series.iter().enumerate() {
@@ -143,7 +143,7 @@ impl Bars {
                 @if self.bars.is_empty() {
                     p.none { "Nothing to show." }
                 } @else {
-                    svg viewBox={ "0 0 " (WIDTH) " " (self.bars.len() * LINE) } role="img" aria-label=(self.title) {
+                    div.wide tabindex="0" role="region" aria-label=(self.title) { svg viewBox={ "0 0 " (WIDTH) " " (self.bars.len() * LINE) } role="img" aria-label=(self.title) {
                         @for (at, bar) in self.bars.iter().enumerate() {
                             @let long = BAR * (bar.amount as f64 / most as f64);
                             text x="0" y=(at * LINE + 17) { (shorten(&bar.name)) title { (bar.name) } }
@@ -151,7 +151,7 @@ impl Bars {
                                 width=(long.max(0.5)) height="16" rx="2" {}
                             text.tick x=(218.0 + long) y=(at * LINE + 17) { (bar.text) }
                         }
-                    }
+                    } }
                 }
             }
         }

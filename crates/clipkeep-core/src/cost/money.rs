@@ -48,7 +48,9 @@ impl Money {
         while decimals < 8 && self.0 > 0 && self.0 < 10_i128.pow(DECIMALS as u32 - decimals + 1) {
             decimals += 1;
         }
-        self.with_decimals(if self.0 >= UNIT / 100 { 2 } else { decimals })
+        let text = self.with_decimals(if self.0 >= UNIT / 100 { 2 } else { decimals });
+        // What is less than all of these decimals is nothing to people.
+        if text.bytes().any(|digit| matches!(digit, b'1'..=b'9')) { text } else { "0.00".to_owned() }
     }
 
     /// So many attos; as many as fit.

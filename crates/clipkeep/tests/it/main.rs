@@ -13,6 +13,7 @@ mod cli;
 mod clients;
 mod clock;
 pub(crate) mod cold;
+mod console;
 mod corpus;
 mod costs;
 mod crash;

@@ -162,7 +162,7 @@ fn table(visitor: &Visitor, clips: &[&Clip], none: &str, why: &dyn Fn(&Clip) -> 
                                     form method="post" action={ (clip_path(&clip.key)) "/fill" } {
                                         input type="hidden" name="csrf" value=(visitor.csrf);
                                         input type="hidden" name="from" value="queue";
-                                        button type="submit" aria-label={ "Try " (clip.key) " now" } { "Try now" }
+                                        button type="submit" aria-label={ "Try now: " (clip.key) } { "Try now" }
                                     }
                                 }
                             }

@@ -79,7 +79,7 @@ fn table(visitor: &Visitor, tokens: &[TokenInfo]) -> Markup {
                                         summary { "Revoke…" }
                                         form method="post" action={ "/console/tokens/" (token.id) "/revoke" } {
                                             input type="hidden" name="csrf" value=(visitor.csrf);
-                                            button.danger type="submit" aria-label={ "Revoke " (token.name) } { "Revoke it for good" }
+                                            button.danger type="submit" aria-label={ "Revoke it for good: " (token.name) } { "Revoke it for good" }
                                         }
                                     },
                                 }

@@ -4,6 +4,7 @@ mod budgets;
 mod costs;
 mod events;
 mod expiry;
+mod face;
 mod fairness;
 mod family;
 mod heard;

@@ -40,6 +40,8 @@ pub(super) const VERDICTS: &[(&str, &str, Verdict)] = &[
     ("get", "/v/{key}", Open),
     ("get", "/p/{key}.jpg", Open),
     ("get", "/i/{key}", Open),
+    ("get", "/w/{key}", Open),
+    ("get", "/oembed", Open),
     ("post", "/api/v1/generations", Register),
     ("get", "/api/v1/generations/{request_id}", Row),
     ("get", "/api/v1/clips", List),
