@@ -52,7 +52,7 @@ pub(super) async fn show(
         section.card {
             h2 { "At risk" }
             p.quiet { "Their only copy is the provider's, which is expected to vanish within " (human::span(app.config.at_risk_before)) "." }
-            (table(&visitor, &at_risk.iter().collect::<Vec<_>>(), "Nothing is at risk.", &|clip| left(clip, now)))
+            (table(&visitor, "At risk", &at_risk.iter().collect::<Vec<_>>(), "Nothing is at risk.", &|clip| left(clip, now)))
         }
         section.card {
             h2 { "Filling" }
@@ -60,15 +60,15 @@ pub(super) async fn show(
         }
         section.card {
             h2 { "Failing" }
-            (table(&visitor, &failing, "Nothing fails.", &|clip| reason(clip)))
+            (table(&visitor, "Failing", &failing, "Nothing fails.", &|clip| reason(clip)))
         }
         section.card {
             h2 { "Waiting" }
-            (table(&visitor, &fresh, "Nothing waits.", &|clip| due(clip)))
+            (table(&visitor, "Waiting", &fresh, "Nothing waits.", &|clip| due(clip)))
         }
         section.card {
             h2 { "Lost and rejected" }
-            (table(&visitor, &over.iter().collect::<Vec<_>>(), "None.", &|clip| reason(clip)))
+            (table(&visitor, "Lost and rejected", &over.iter().collect::<Vec<_>>(), "None.", &|clip| reason(clip)))
         }
     };
     Ok(layout::page(&visitor, Room::Queue, "Queue", &body))
@@ -143,12 +143,12 @@ fn due(clip: &Clip) -> Markup {
     }
 }
 
-fn table(visitor: &Visitor, clips: &[&Clip], none: &str, why: &dyn Fn(&Clip) -> Markup) -> Markup {
+fn table(visitor: &Visitor, name: &str, clips: &[&Clip], none: &str, why: &dyn Fn(&Clip) -> Markup) -> Markup {
     html! {
         @if clips.is_empty() {
             p.empty { (none) }
         } @else {
-            div.scroll tabindex="0" role="region" aria-label="Clips" {
+            div.scroll tabindex="0" role="region" aria-label=(name) {
                 table {
                     thead { tr { th scope="col" { "Clip" } th scope="col" { "State" } th scope="col" { "Why" } th.num scope="col" { "Attempts" } th scope="col" { span.hidden { "Act" } } } }
                     tbody {
