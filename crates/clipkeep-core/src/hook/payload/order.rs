@@ -1,6 +1,9 @@
 //! Which output comes first: the first one has the generation's main name.
 
-use super::{kind::words_of, walk::Found};
+use super::{
+    kind::words_of,
+    walk::{Found, INPUTS, OF_REQUEST},
+};
 use crate::{
     generation::{Kind, NewClip},
     id::{ClipKey, RequestId},
@@ -95,14 +98,20 @@ fn role(slot: &str) -> (Role, usize) {
     let names: Vec<&str> = parts(slot).filter(is_name).collect();
     let is_beside =
         |name: &&str| words_of(name).any(|word| BESIDE.iter().any(|known| word.eq_ignore_ascii_case(known)));
+    let is_told = |name: &&str| OF_REQUEST.contains(name);
     let role = match names.last() {
-        _ if names.iter().any(is_beside) => Role::Beside,
+        _ if names.iter().any(|name| is_beside(name) || is_told(name)) => Role::Beside,
         Some(name) if MAIN.iter().any(|known| bare(name).eq_ignore_ascii_case(known)) => Role::Main,
         // It is the result itself.
         None => Role::Main,
         Some(_) => Role::Other,
     };
     (role, names.len())
+}
+
+/// Whether a slot is one of what was put in.
+pub(super) fn is_put_in(slot: &str) -> bool {
+    parts(slot).any(|part| INPUTS.contains(&part))
 }
 
 /// The name of a slot: `/images/0` is `images`, `/video_url` is `video`.
