@@ -8,6 +8,10 @@ use super::{HEADER, Result, read_up_to};
 pub(super) fn svg_is_cut<R: Read + Seek>(reader: &mut R, len: u64) -> Result<bool> {
     const TAIL: u64 = 4096;
     let start = len.saturating_sub(TAIL);
+    if matches!(read_up_to(reader, 0, 2)?[..], [0xff, 0xfe] | [0xfe, 0xff]) {
+        // Of two bytes a letter: it is not read here.
+        return Ok(false);
+    }
     let tail = read_up_to(reader, start, TAIL)?;
     let has = |bytes: &[u8], word: &[u8]| bytes.windows(word.len()).any(|part| part == word);
     if has(&tail, b"</svg>") || has(&tail, b":svg>") || has(&tail, b"</svg ") || has(&tail, b"</svg\n") {
