@@ -55,15 +55,18 @@ impl Walk {
     /// Answers whether it is dealt with.
     pub(super) fn bare(&mut self, text: &str, said: Option<&str>) -> bool {
         let text = trimmed(text);
-        let is_of_bytes = is_of_bytes(name_of(&self.slot));
         let said = said.and_then(named_type).map(|media| media.name);
+        let guess = Encoding::guess(text);
+        let encoding = guess.or_else(|| said.map(|_| Encoding::base64(text)));
+        let Some(encoding) = encoding.filter(|_| !text.is_empty()) else { return false };
         let place = Place::called(name_of(holder(&self.slot)));
-        let is_file = place.is_file || (is_of_bytes && place.kind.is_some());
-        let guess = Encoding::guess(text).or_else(|| said.map(|_| Encoding::base64(text)));
-        let Some(encoding) = guess.filter(|_| !text.is_empty()) else { return false };
+        let is_file = place.is_file || (place.kind.is_some() && is_of_bytes(name_of(&self.slot)));
         let shows = matches!(sniff(&encoding.head(text)), Sniffed::Media(_));
+        if !(shows || is_file || said.is_some()) {
+            return false;
+        }
         let Some(inline) = Inline::new(text, encoding, &self.body) else {
-            let is_data = shows || ((said.is_some() || is_file) && Encoding::guess(text).is_some());
+            let is_data = shows || guess.is_some();
             if is_data {
                 self.cannot(NO_BYTES);
             }

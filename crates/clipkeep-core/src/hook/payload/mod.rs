@@ -70,23 +70,24 @@ impl Media {
     }
 }
 
-/// How a generation ended that says what it made.
+/// What counts of what is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
-    Well,
-    /// What stands beside a failure is an output only if it is surely media.
-    Failed,
+pub(super) enum Scope {
+    /// Whatever may be an output.
+    All,
+    /// Only what is surely media: it stands beside a failure, or beside a result.
+    Sure,
 }
 
 /// Collects the media of a payload, which stands in `body`.
-pub(super) fn clips(root: &Node<'_>, ending: Ending, body: &Bytes, request_id: &RequestId) -> Media {
-    let begin = || match ending {
-        Ending::Well => Walk::new(body, ""),
-        Ending::Failed => Walk::new(body, "").of_failure(),
+pub(super) fn clips(root: &Node<'_>, scope: Scope, body: &Bytes, request_id: &RequestId) -> Media {
+    let begin = || match scope {
+        Scope::All => Walk::new(body, ""),
+        Scope::Sure => Walk::new(body, "").only_sure(),
     };
     let mut walk = begin();
     walk.node(root);
-    if walk.has_only_inputs && ending == Ending::Well {
+    if walk.has_only_inputs && scope == Scope::All {
         // Users call outputs so, too.
         let mut again = begin().with_inputs();
         again.node(root);
@@ -99,13 +100,13 @@ pub(super) fn clips(root: &Node<'_>, ending: Ending, body: &Bytes, request_id: &
 /// The same for an output that is called so, except for the URLs of the `input`.
 pub(super) fn output_clips(
     output: &Node<'_>,
-    ending: Ending,
+    scope: Scope,
     input: Option<&serde_json::Value>,
     body: &Bytes,
     request_id: &RequestId,
 ) -> Media {
     let walk = Walk::new(body, "/output");
-    let mut walk = if ending == Ending::Failed { walk.of_failure() } else { walk };
+    let mut walk = if scope == Scope::Sure { walk.only_sure() } else { walk };
     walk.echoes = input.map(names::urls_of).unwrap_or_default();
     walk.node(output);
     media(walk, request_id)
@@ -113,7 +114,7 @@ pub(super) fn output_clips(
 
 /// The clips of outputs that a sender lists, which stand in `body`: URLs, objects
 /// with a `url` that may say what they are called (`slot`), or whatever else.
-pub(super) fn listed_clips(outputs: &Node<'_>, ending: Ending, body: &Bytes, request_id: &RequestId) -> Media {
+pub(super) fn listed_clips(outputs: &Node<'_>, scope: Scope, body: &Bytes, request_id: &RequestId) -> Media {
     let mut walk = Walk::new(body, "");
     match outputs {
         Node::List(items) => {
@@ -124,7 +125,7 @@ pub(super) fn listed_clips(outputs: &Node<'_>, ending: Ending, body: &Bytes, req
         item => listed(&mut walk, item, || "outputs".to_owned()),
     }
     let is_heard = !walk.files.is_empty() || walk.unknown.is_some() || walk.empty.is_some();
-    if !is_heard && ending == Ending::Well {
+    if !is_heard && scope == Scope::All {
         walk.at("outputs", |walk| walk.cannot("holds nothing that is understood"));
     }
     media(walk, request_id)

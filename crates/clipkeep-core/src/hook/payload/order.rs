@@ -1,7 +1,7 @@
 //! Which output comes first: the first one has the generation's main name.
 
 use super::{
-    kind::words_of,
+    kind::{kind_of_slot, words_of},
     walk::{Found, INPUTS, OF_REQUEST},
 };
 use crate::{
@@ -87,7 +87,9 @@ const BESIDE: &[&str] = &[
 pub(super) fn numbered(mut found: Vec<Found>, request_id: &RequestId) -> Vec<NewClip> {
     found.sort_by_cached_key(|file| {
         let (role, names) = role(&file.slot);
-        (role, file.media.is_none(), file.media.map(|media| media.kind), names)
+        // An `audio` that ends in `.mp4` is sound.
+        let kind = kind_of_slot(name_of(&file.slot)).or(file.media.map(|media| media.kind));
+        (role, file.media.is_none(), kind, names)
     });
     (0..).zip(found).map(|(index, file)| into_clip(file, request_id, index)).collect()
 }

@@ -70,7 +70,7 @@ pub(super) struct Walk {
     quoted: u32,
     /// Whether only what is surely media counts here.
     is_strict: bool,
-    is_failure: bool,
+    is_sure: bool,
     takes_inputs: bool,
     /// Whether there was something to pass over, and nothing that could be read.
     pub(super) has_only_inputs: bool,
@@ -92,10 +92,9 @@ impl Walk {
         Self { body: body.clone(), slot: slot.to_owned(), ..Self::default() }
     }
 
-    /// One through what stands beside a failure: only what is surely media counts,
-    /// and its own words are no output.
-    pub(super) fn of_failure(self) -> Self {
-        Self { is_strict: true, is_failure: true, ..self }
+    /// One for which only what is surely media counts, and a failure's words do not.
+    pub(super) fn only_sure(self) -> Self {
+        Self { is_strict: true, is_sure: true, ..self }
     }
 
     /// One that takes what stands under `inputs`, too, where it is surely media.
@@ -168,7 +167,7 @@ impl Walk {
             self.has_only_inputs = !self.takes_inputs;
             return Some(strict).filter(|_| self.takes_inputs);
         }
-        if self.is_failure && OF_FAILURE.contains(&name) {
+        if self.is_sure && OF_FAILURE.contains(&name) {
             return None;
         }
         if !OF_REQUEST.contains(&name) {
@@ -288,21 +287,22 @@ impl Walk {
     /// A text that stands alone. Which are links to something else, names and
     /// endings say; whatever is left, its content decides.
     fn link(&mut self, text: &str, bytes: Option<&str>) {
-        let is_other = self.is_strict || is_link(name_of(&self.slot));
-        let has_words = trimmed(text).contains(char::is_whitespace);
+        // Most texts are words, so names are looked at where they matter.
+        let is_other = || self.is_strict || is_link(name_of(&self.slot));
+        let has_words = || trimmed(text).contains(char::is_whitespace);
         match Address::of(text) {
             Some(Address::Url { text: url, path }) => match judge(Said::default(), &path, self.place()) {
                 Judged::Media(media) => self.found(SourceUrl::new(url), Some(media)),
                 Judged::NoMedia => self.note("is no media"),
                 // Prose may begin with a URL.
-                Judged::Unknown if has_words => self.note("is no URL of a file"),
-                Judged::Unknown if is_other => self.note("is a link, no output"),
+                Judged::Unknown if has_words() => self.note("is no URL of a file"),
+                Judged::Unknown if is_other() => self.note("is a link, no output"),
                 Judged::Unknown => self.found(SourceUrl::new(url), None),
             },
             Some(Address::Data(text)) => self.data(text, None),
             Some(Address::Lost(reason)) => {
                 let is_media = matches!(judge(Said::default(), trimmed(text), self.place()), Judged::Media(_));
-                match is_media || !(has_words || is_other) {
+                match is_media || !(has_words() || is_other()) {
                     true => self.lost(text, reason),
                     false => self.note(reason),
                 }
@@ -353,7 +353,7 @@ impl Walk {
     /// An output is here, or may be, and nothing can be made of it.
     pub(super) fn cannot(&mut self, reason: &'static str) {
         self.note(reason);
-        if self.is_strict && !self.is_failure {
+        if self.is_strict && !self.is_sure {
             return;
         }
         self.seen += 1;

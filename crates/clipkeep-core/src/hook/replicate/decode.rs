@@ -8,7 +8,7 @@ use crate::{
         DecodeError, Decoded, Form, HookQuery,
         json::Node,
         members::Members,
-        payload::{self, Ending, Media},
+        payload::{self, Media, Scope},
         redact::redact,
     },
     id::{Provider, RequestId},
@@ -101,13 +101,13 @@ impl<'a> Prediction<'a> {
             GenerationStatus::ResultMissing => Some("the webhook came without an output".to_owned()),
             _ => None,
         };
-        let ending = if status == GenerationStatus::Failed { Ending::Failed } else { Ending::Well };
+        let scope = if status == GenerationStatus::Failed { Scope::Sure } else { Scope::All };
         let output = self.output.take().filter(|_| status != GenerationStatus::Pending);
         let (id, created_at, facts) = (self.id.clone(), self.created_at, self.facts());
         // In the order of their names, so that a webhook and a poll give the same
         // clips the same keys.
         let media = output.map_or_else(Media::default, |output| {
-            payload::output_clips(&output.sorted(), ending, facts.input.as_ref().map(Input::value).as_ref(), body, &id)
+            payload::output_clips(&output.sorted(), scope, facts.input.as_ref().map(Input::value).as_ref(), body, &id)
         });
         let record = HookRecord {
             provider: Provider::replicate(),

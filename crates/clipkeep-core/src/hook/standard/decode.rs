@@ -8,7 +8,7 @@ use crate::{
         DecodeError, Decoded, Form, HookQuery, QueryError,
         json::Node,
         members::Members,
-        payload::{self, Ending, Media},
+        payload::{self, Media, Scope},
         profile::is_reserved,
         redact::redact,
     },
@@ -49,8 +49,8 @@ pub fn decode(
         return Err(DecodeError::BadFact { name: "data.outputs", problem });
     }
     let mut media = match (status, &outputs) {
-        (GenerationStatus::Completed, Some(outputs)) => payload::listed_clips(outputs, Ending::Well, body, &request_id),
-        (GenerationStatus::Failed, Some(outputs)) => payload::listed_clips(outputs, Ending::Failed, body, &request_id),
+        (GenerationStatus::Completed, Some(outputs)) => payload::listed_clips(outputs, Scope::All, body, &request_id),
+        (GenerationStatus::Failed, Some(outputs)) => payload::listed_clips(outputs, Scope::Sure, body, &request_id),
         _ => Media::default(),
     };
     media.clips.iter_mut().for_each(|clip| clip.source_expires_at = expires_at);

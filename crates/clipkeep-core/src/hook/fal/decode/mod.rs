@@ -14,7 +14,7 @@ use crate::{
         DecodeError, Decoded, Form, HookQuery, Unread,
         json::Node,
         members::Members,
-        payload::{self, Ending, Media},
+        payload::{self, Media, Scope},
         redact::redact,
     },
     id::{Provider, RequestId},
@@ -123,6 +123,10 @@ impl<'a> Fields<'a> {
             Some(_) => return Err(DecodeError::BadField("status")),
         };
         let result = members.take("result")?;
+        // What was put in is no result, whatever else is there.
+        for name in ["input", "inputs"] {
+            let _ = members.take(name);
+        }
         Ok(Self {
             request_id: request_id.try_into()?,
             status,
@@ -155,18 +159,20 @@ impl<'a> Fields<'a> {
     }
 
     /// What is in `payload`, or in `result` as in the plain form; if nothing is,
-    /// in the rest of the body.
+    /// in the rest of the body, which has more to tell where there is no result.
     fn media(&self, body: &Bytes) -> Media {
-        let ending = if self.status.as_deref() == Some(FAILED) { Ending::Failed } else { Ending::Well };
-        let mut first = None;
-        for root in [self.payload.as_ref(), self.result.as_ref(), Some(&self.rest)].into_iter().flatten() {
-            let media = payload::clips(root, ending, body, &self.request_id);
-            if media.is_told() {
-                return media;
-            }
-            first.get_or_insert(media);
+        let read = |root, scope| payload::clips(root, scope, body, &self.request_id);
+        let is_failed = self.status.as_deref() == Some(FAILED);
+        let of_result = if is_failed { Scope::Sure } else { Scope::All };
+        let results = [self.payload.as_ref(), self.result.as_ref()].into_iter().flatten();
+        let mut results: Vec<Media> = results.map(|root| read(root, of_result)).collect();
+        if let Some(told) = results.iter().position(Media::is_told) {
+            return results.swap_remove(told);
         }
-        first.unwrap_or_default()
+        let of_rest = if results.is_empty() { of_result } else { Scope::Sure };
+        let seed = results.iter().find_map(|media| media.seed);
+        let media = read(&self.rest, of_rest);
+        Media { seed: seed.or(media.seed), ..media }
     }
 
     /// `error`, the first detail's `msg` and `type`, `payload_error`: what is there.

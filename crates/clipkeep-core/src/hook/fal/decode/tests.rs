@@ -195,8 +195,16 @@ fn d07_a_result_that_stands_elsewhere_in_the_body_is_read() {
     let record = fal(r#""status": "OK", "output": "gs://bucket/a.mp4""#);
     assert_eq!(record.unread.unwrap().why, "/output has a URL that is not http or https");
     // Where there is nothing at all, the queue is asked.
-    let record = fal(r#""status": "OK", "metrics": {"inference_time": 1.5}, "logs": null"#);
-    assert_eq!(record.status, GenerationStatus::ResultMissing);
+    for fields in [
+        r#""status": "OK", "metrics": {"inference_time": 1.5}, "logs": null"#,
+        r#""status": "OK", "payload": null, "input": {"image_url": "https://h.example/in.png"}"#,
+    ] {
+        assert_eq!(fal(fields).status, GenerationStatus::ResultMissing, "{fields}");
+    }
+    // Beside a result of words, only what is surely media is one.
+    let record = fal(r#""status": "OK", "payload": {"output": "a fox", "seed": 7}, "more": "https://fal.example/x""#);
+    assert_eq!((record.status, record.clips.len()), (GenerationStatus::Completed, 0));
+    assert_eq!(record.facts.seed, Some(7_i64.into()));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::{
 
 fn walk(payload: &str) -> Media {
     let body = Bytes::copy_from_slice(payload.as_bytes());
-    clips(&Node::read(&body).unwrap(), Ending::Well, &body, &"r".parse().unwrap())
+    clips(&Node::read(&body).unwrap(), Scope::All, &body, &"r".parse().unwrap())
 }
 
 /// Each clip as `key slot`.
@@ -211,6 +211,7 @@ fn k12_the_main_output_has_the_first_name_whatever_the_others_are_called() {
         (r#"{"a_preview_video": {"url": "https://h/a.mp4"}, "image": {"url": "https://h/i.png"}}"#, "/image"),
         (r#"{"coverVideo": {"url": "https://h/a.mp4"}, "final": {"url": "https://h/i.mp4"}}"#, "/final"),
         (r#"{"depth": {"url": "https://h/d.mp4"}, "video_url": "https://h/v.mp4"}"#, "/video_url"),
+        (r#"{"audio": {"url": "https://h/a.mp4"}, "video": {"url": "https://h/v.mp4"}}"#, "/video"),
         (r#"{"original": {"video": "https://h/o.mp4"}, "video": "https://h/v.mp4"}"#, "/video"),
     ] {
         let media = walk(payload);
@@ -300,7 +301,7 @@ fn k15_the_seed_is_a_whole_number_of_64_bits() {
 /// Each clip of a plain output as `key slot`.
 fn plain(output: &str, input: &str) -> Vec<String> {
     let (body, input) = (Bytes::copy_from_slice(output.as_bytes()), serde_json::from_str(input).unwrap());
-    let media = output_clips(&Node::read(&body).unwrap(), Ending::Well, Some(&input), &body, &"r".parse().unwrap());
+    let media = output_clips(&Node::read(&body).unwrap(), Scope::All, Some(&input), &body, &"r".parse().unwrap());
     media.clips.iter().map(|clip| format!("{} {}", clip.key, clip.slot)).collect()
 }
 

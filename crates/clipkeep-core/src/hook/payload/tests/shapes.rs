@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{check, walk};
 use crate::hook::{
     json::Node,
-    payload::{Ending, clips},
+    payload::{Scope, clips},
 };
 
 fn why(payload: &Value) -> String {
@@ -119,7 +119,7 @@ fn d11_lists_in_a_text_end_where_their_urls_do() {
 fn d18_beside_a_failure_only_what_is_surely_media_is_an_output() {
     let failed = |payload: Value| {
         let body = bytes::Bytes::from(payload.to_string());
-        clips(&Node::read(&body).unwrap(), Ending::Failed, &body, &"r".parse().unwrap())
+        clips(&Node::read(&body).unwrap(), Scope::Sure, &body, &"r".parse().unwrap())
     };
     let media = failed(json!({"video": {"url": "https://h/a.mp4"}, "image": "https://h/abc",
         "detail": [{"url": "https://docs.fal.ai/errors#x", "input": "https://h/in.png", "msg": "no", "image": "https://h/i.png"}]}));
@@ -129,4 +129,12 @@ fn d18_beside_a_failure_only_what_is_surely_media_is_an_output() {
         failed(json!({"video": "gs://b/a.mp4"})).unread.as_deref(),
         Some("/video has a URL that is not http or https")
     );
+}
+
+#[test]
+fn many_small_texts_are_looked_at_in_bounded_time() {
+    let texts = vec![r#"{"a fox": "that runs", "license_plate": "x"}"#; 60_000].join(",");
+    let began = std::time::Instant::now();
+    assert_eq!(walk(&format!(r#"{{"x": [{texts}], "y": "{}"}}"#, "![<img ".repeat(300_000))).clips, []);
+    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
 }
