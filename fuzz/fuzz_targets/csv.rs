@@ -20,11 +20,13 @@ fuzz_target!(|data: (&[u8], u8)| {
 /// The records of a table: their lines and fields, as through a buffer of this size.
 fn read(bytes: &[u8], buffer: usize) -> Vec<(u64, Vec<Vec<u8>>)> {
     let mut input = BufReader::with_capacity(buffer.max(1), bytes);
-    let mut reader = CsvReader::new(guess_delimiter(bytes));
+    let mut reader = CsvReader::new(guess_delimiter(bytes), bytes);
     let mut all = Vec::new();
     while let Some((line, record)) = reader.next(&mut input).expect("bytes in memory can be read") {
         let fields: Vec<Vec<u8>> = match record {
-            Record::Read(record) | Record::Unclosed(record) => record.iter().map(<[u8]>::to_vec).collect(),
+            Record::Read(record) | Record::Unclosed(record) | Record::Garbled(record) => {
+                record.iter().map(<[u8]>::to_vec).collect()
+            }
             Record::TooLong => Vec::new(),
         };
         if all.is_empty() {

@@ -24,11 +24,12 @@ impl Seed {
     /// Reads a JSON number as it is written. `42.0` and `1e3` are whole numbers,
     /// too, as far as a double is exact; what is none, or too large, is no seed.
     pub fn of_json(number: &str) -> Option<Self> {
-        number.parse().ok().or_else(|| {
-            let double = number.parse::<f64>().ok()?;
-            let is_whole = double.fract() == 0.0 && double.abs() <= EXACT;
-            is_whole.then_some(Self(double as i128))
-        })
+        number.parse().ok().or_else(|| number.parse().ok().and_then(Self::of_double))
+    }
+
+    fn of_double(double: f64) -> Option<Self> {
+        let is_whole = double.fract() == 0.0 && double.abs() <= EXACT;
+        is_whole.then_some(Self(double as i128))
     }
 
     /// The number itself.
@@ -115,6 +116,11 @@ impl de::Visitor<'_> for SeedVisitor {
         Ok(number.into())
     }
 
+    // `42.0`, as languages write it that have doubles alone.
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Seed, E> {
+        Seed::of_double(number).ok_or_else(|| E::custom(SeedError))
+    }
+
     // A query's values are texts.
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Seed, E> {
         text.parse().map_err(E::custom)
@@ -167,6 +173,8 @@ mod tests {
         let json = |text| Seed::of_json(text).map(|seed| seed.to_string());
         assert_eq!((json("42.0").as_deref(), json("1e3").as_deref()), (Some("42"), Some("1000")));
         assert_eq!((json("18446744073709551615").as_deref(), json("1.5")), (Some("18446744073709551615"), None));
+        assert_eq!(serde_json::from_str::<Seed>("42.0").unwrap(), seed("42"), "d13");
+        assert!(serde_json::from_str::<Seed>("1.5").is_err() && serde_json::from_str::<Seed>("1e30").is_err());
         assert_eq!((json("1e300"), json("18446744073709551616"), json("NaN")), (None, None, None));
     }
 }

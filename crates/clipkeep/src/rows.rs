@@ -251,8 +251,9 @@ pub struct UnreadInfo {
     pub bytes: u64,
     /// How many of them are kept; null once they were erased.
     pub kept_bytes: Option<u64>,
-    /// What it was, as far as it is kept; bytes that are no text are replaced. It
-    /// may hold the provider's URLs, so it is only in answers to admin tokens.
+    /// What it was, as far as it is kept; of a long one the API gives the first
+    /// 256 KiB. Bytes that are no text are replaced. It may hold the provider's
+    /// URLs, so it is only in answers to admin tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload: Option<String>,
 }

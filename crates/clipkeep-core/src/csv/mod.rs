@@ -6,6 +6,8 @@
 //! follows it, the number of fields is wrong, it is too long) is not believed: its
 //! first line is bad, and reading goes on with the line after that. Since it ends
 //! where it has more fields than the header, no line is read again and again.
+//!
+//! Databases escape with backslashes where they do not double quotes (`escape`).
 
 use std::{
     collections::VecDeque,
@@ -13,6 +15,10 @@ use std::{
 };
 
 use csv::ByteRecord;
+
+mod escape;
+
+use self::escape::Escapes;
 
 /// The longest record.
 pub const MAX_RECORD: usize = 1 << 20;
@@ -26,6 +32,7 @@ const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
 #[derive(Debug)]
 pub struct CsvReader {
     delimiter: u8,
+    escapes: Escapes,
     /// The number of the line that is read next, from 1.
     line: u64,
     /// How many fields a record has, once the header was read.
@@ -41,6 +48,8 @@ pub enum Record {
     Read(ByteRecord),
     /// One with a quote that is not closed: its line alone, read as a record of its own.
     Unclosed(ByteRecord),
+    /// One with text behind a quote that closes a field: what it says is not known.
+    Garbled(ByteRecord),
     /// One that is too long, or has too many fields.
     TooLong,
 }
@@ -53,9 +62,10 @@ enum Line {
 }
 
 impl CsvReader {
-    /// A reader at the first line, of fields between which this stands.
-    pub const fn new(delimiter: u8) -> Self {
-        Self { delimiter, line: 1, fields: None, again: VecDeque::new() }
+    /// A reader at the first line, of fields between which this stands, in a table
+    /// that begins so.
+    pub fn new(delimiter: u8, head: &[u8]) -> Self {
+        Self { delimiter, escapes: Escapes::of(head, delimiter), line: 1, fields: None, again: VecDeque::new() }
     }
 
     /// Records have as many fields as this one.
@@ -82,7 +92,7 @@ impl CsvReader {
 
     /// The record that begins with this line.
     fn record(&mut self, line: Vec<u8>, input: &mut impl BufRead) -> io::Result<Record> {
-        let mut parser = Parser::new(self.delimiter);
+        let mut parser = Parser::new(self.delimiter, self.escapes);
         parser.feed(&line);
         let (mut len, mut more) = (line.len(), Vec::new());
         let most = self.fields.unwrap_or(MAX_FIELDS);
@@ -105,13 +115,17 @@ impl CsvReader {
             return Ok(self.only_first(&line, more));
         }
         self.line += more.len() as u64;
-        Ok(if parser.ends.len() > MAX_FIELDS { Record::TooLong } else { Record::Read(parser.record()) })
+        Ok(match parser.record() {
+            _ if parser.ends.len() > MAX_FIELDS => Record::TooLong,
+            record if parser.is_garbled => Record::Garbled(record),
+            record => Record::Read(record),
+        })
     }
 
     /// What follows the first line is read once more, by itself.
     fn only_first(&mut self, line: &[u8], more: Vec<Line>) -> Record {
         more.into_iter().rev().for_each(|line| self.again.push_front(line));
-        let mut parser = Parser::new(self.delimiter);
+        let mut parser = Parser::new(self.delimiter, self.escapes);
         split_end(line).0.iter().for_each(|byte| parser.step(*byte));
         parser.end_field();
         Record::Unclosed(parser.record())
@@ -166,28 +180,41 @@ enum At {
 /// One record's fields, gathered line by line.
 struct Parser {
     delimiter: u8,
+    escapes: Escapes,
     out: Vec<u8>,
     ends: Vec<usize>,
     at: At,
     was_quoted: bool,
+    /// Whether a backslash is the last sign.
+    is_escaped: bool,
     /// Whether text follows a field's closing quote.
     is_garbled: bool,
 }
 
 impl Parser {
-    const fn new(delimiter: u8) -> Self {
-        Self { delimiter, out: Vec::new(), ends: Vec::new(), at: At::Start, was_quoted: false, is_garbled: false }
+    const fn new(delimiter: u8, escapes: Escapes) -> Self {
+        Self {
+            delimiter,
+            escapes,
+            out: Vec::new(),
+            ends: Vec::new(),
+            at: At::Start,
+            was_quoted: false,
+            is_escaped: false,
+            is_garbled: false,
+        }
     }
 
-    /// Whether a quoted field runs on.
+    /// Whether a field runs on.
     fn is_open(&self) -> bool {
-        self.at == At::Quoted
+        self.at == At::Quoted || self.is_escaped
     }
 
     fn feed(&mut self, line: &[u8]) {
         let (text, end) = split_end(line);
         text.iter().for_each(|byte| self.step(*byte));
         if self.is_open() {
+            self.is_escaped = false;
             self.out.extend_from_slice(end);
         } else {
             self.end_field();
@@ -195,7 +222,14 @@ impl Parser {
     }
 
     fn step(&mut self, byte: u8) {
+        if std::mem::take(&mut self.is_escaped) {
+            return escape::push(byte, self.delimiter, &mut self.out);
+        }
         match self.at {
+            At::Quoted if byte == b'\\' && self.escapes.in_quotes => self.is_escaped = true,
+            At::Start | At::Plain if byte == b'\\' && self.escapes.outside => {
+                (self.at, self.is_escaped) = (At::Plain, true);
+            }
             At::Quoted if byte == b'"' => self.at = At::Quote,
             At::Quoted => self.out.push(byte),
             At::Quote if byte == b'"' => {
@@ -204,6 +238,8 @@ impl Parser {
             }
             At::Start if byte == b'"' => (self.at, self.was_quoted) = (At::Quoted, true),
             _ if byte == self.delimiter => self.end_field(),
+            // No text, but what people put between a quote and a comma.
+            At::Quote if byte == b' ' => {}
             at => {
                 self.is_garbled |= at == At::Quote;
                 self.out.push(byte);

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::{
     generation::HookRecord,
     hook::{
@@ -78,14 +80,22 @@ pub struct Decoded {
 
 impl Decoded {
     /// A record with the media of its result, which stood in `body`. A completed
-    /// one of which not all is understood is not completed.
-    pub(super) fn new(mut record: HookRecord, media: Media, form: Form, body: &[u8]) -> Self {
+    /// one of which not all is understood is not completed; a failed one stays so,
+    /// and says what else was there.
+    pub(super) fn new(mut record: HookRecord, media: Media, form: Form, body: &Bytes) -> Self {
         let Media { clips, inlines, notes, unread, .. } = media;
         record.clips = clips;
-        if let Some(why) = unread.filter(|_| record.status == GenerationStatus::Completed) {
-            record.status = GenerationStatus::Unreadable;
-            record.error = Some(why.clone());
-            record.unread = Some(Arc::new(Unread::new(why, form, body)));
+        match (record.status, unread) {
+            (GenerationStatus::Completed, Some(why)) => {
+                record.status = GenerationStatus::Unreadable;
+                record.error = Some(why.clone());
+                record.unread = Some(Arc::new(Unread::new(why, form, body)));
+            }
+            (GenerationStatus::Failed, Some(why)) => {
+                let error = record.error.take().unwrap_or_default();
+                record.error = Some(format!("{error}; of what came beside it, {why}"));
+            }
+            _ => {}
         }
         Self { record, inlines, notes }
     }

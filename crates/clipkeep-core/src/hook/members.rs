@@ -49,6 +49,17 @@ impl<'a> Members<'a> {
         }
     }
 
+    /// The same for what a result is kept without: what is no text, or is said in
+    /// two ways, counts as absent.
+    pub(super) fn fact(&mut self, name: &'static str) -> Option<String> {
+        self.text(name).ok().flatten()
+    }
+
+    /// What was not taken out.
+    pub(super) fn rest(self) -> Node<'a> {
+        Node::Object(self.0)
+    }
+
     /// The same for a text that must be there.
     pub(super) fn must(&mut self, name: &'static str) -> Result<String, DecodeError> {
         self.text(name)?.ok_or(DecodeError::BadField(name))

@@ -29,6 +29,6 @@ pub use unread::{Form, Unread};
 
 /// A document as a value, read as leniently as a webhook is; `None` if it is no
 /// JSON even so.
-pub(crate) fn lenient_value(document: &[u8]) -> Option<serde_json::Value> {
+pub fn lenient_value(document: &[u8]) -> Option<serde_json::Value> {
     json::Node::read(document).ok().map(json::Node::into_value)
 }

@@ -10,6 +10,7 @@ mod buffered;
 mod codec;
 mod early;
 mod ebml;
+mod ends;
 mod fragment;
 pub(crate) mod frame;
 mod image;
@@ -67,6 +68,9 @@ type Result<T, E = ProbeError> = std::result::Result<T, E>;
 pub fn probe<R: Read + Seek>(reader: &mut R, len: u64, length: Length, media: &'static MediaType) -> Result<MediaInfo> {
     let reader = &mut Buffered::new(reader, len);
     let info = facts(reader, len, length, media)?;
+    if length == Length::Unknown && ends::is_cut(reader, len, media)? {
+        return Err(ProbeError::Truncated);
+    }
     Ok(MediaInfo { c2pa: Some(c2pa::is_marked(reader, len)?), ..info })
 }
 
@@ -82,7 +86,7 @@ fn facts<R: Read + Seek>(reader: &mut R, len: u64, length: Length, media: &'stat
         "model/gltf+json" => model::gltf(reader, media),
         _ => match media.kind {
             Kind::Image => image::probe(reader, len, length, media),
-            Kind::Audio | Kind::Video => audio::probe(reader, len, media),
+            Kind::Audio | Kind::Video => audio::probe(reader, len, length, media),
             Kind::Model | Kind::Archive => Ok(MediaInfo::of(media)),
         },
     }

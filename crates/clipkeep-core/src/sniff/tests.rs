@@ -161,6 +161,9 @@ fn k30_drawings_shapes_and_archives_are_told() {
     check(b"\xef\xbb\xbf<?xml version=\"1.0\"?>\n<!-- by a model -->\n<!DOCTYPE svg PUBLIC \"-//W3C//DTD SVG 1.1//EN\" \"http://x/svg11.dtd\">\n<svg width=\"9\"/>", "image/svg+xml");
     check(b"<!DOCTYPE svg [<!ENTITY a \"b\">]><svg>", "image/svg+xml");
     check(b"<html><svg></svg></html>", "HTML");
+    let wide: Vec<u8> =
+        [0xff, 0xfe].into_iter().chain("<?xml?><svg width=\"9\"/>".bytes().flat_map(|b| [b, 0])).collect();
+    check(&wide, "image/svg+xml");
     check(b"glTF\x02\0\0\0\x10\0\0\0", "model/gltf-binary");
     check(b"{\"asset\": {\"version\": \"2.0\"}, \"scenes\": []}", "model/gltf+json");
     check(b"PK\x03\x04\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05\0\0\0a.png", "application/zip");

@@ -7,6 +7,10 @@ const HTML: &[&[u8]] = &[b"<!doctype html", b"<html", b"<head", b"<body", b"<scr
 
 /// Media that are text. The sender's word counts where any text might be such.
 pub(super) fn media(head: &[u8], declared: Option<&MediaType>) -> Option<&'static str> {
+    if let Some(text) = narrowed(head) {
+        // Browsers draw it, too; of the others no reader takes two bytes a letter.
+        return (root_element(text.trim_start().as_bytes()) == Some(b"svg")).then_some("image/svg+xml");
+    }
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     let start = text.trim_ascii_start();
     let has = |word: &[u8]| text.windows(word.len()).any(|bytes| bytes == word);
@@ -66,21 +70,24 @@ fn is_text(head: &[u8]) -> bool {
     is_utf8 && !head.iter().any(|&b| b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r' | 0x0c | 0x1b))
 }
 
-/// UTF-16 behind its mark. Sound without a header may begin with the same two
-/// bytes, but not go on as text.
 fn is_wide(head: &[u8]) -> bool {
+    narrowed(head).is_some()
+}
+
+/// UTF-16 behind its mark, as text. Sound without a header may begin with the same
+/// two bytes, but not go on as text.
+fn narrowed(head: &[u8]) -> Option<String> {
     let unit: fn([u8; 2]) -> u16 = match head {
         [0xfe, 0xff, ..] => u16::from_be_bytes,
         [0xff, 0xfe, ..] => u16::from_le_bytes,
-        _ => return false,
+        _ => return None,
     };
     let units = head[2..].chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
     let whole = units.len().saturating_sub(1);
-    char::decode_utf16(units.take(whole)).all(|c| {
-        c.is_ok_and(|c| {
-            (!c.is_control() || c.is_whitespace()) && !matches!(c, '\u{fffe}' | '\u{ffff}' | '\u{fdd0}'..='\u{fdef}')
-        })
-    })
+    let of_text = |c: &char| {
+        (!c.is_control() || c.is_whitespace()) && !matches!(c, '\u{fffe}' | '\u{ffff}' | '\u{fdd0}'..='\u{fdef}')
+    };
+    char::decode_utf16(units.take(whole)).map(|c| c.ok().filter(of_text)).collect()
 }
 
 /// The name of the element that an XML text begins with, behind its

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use clipkeep_core::{
+    generation::Clip,
     id::{ClipKey, Provider, RequestId, Tenant},
     policy::Policy,
     secret::SourceUrl,
@@ -63,7 +64,24 @@ pub trait Lookup {
     async fn holder(&self, key: &ClipKey) -> Result<Option<Holder>>;
 }
 
+/// The clip that is meant by a name: its own, the one that it was announced under,
+/// or the one that was promised before it was known what its generation makes
+/// (`{request_id}.mp4`, and what came is a `.png`).
+pub async fn clip_named(catalog: &dyn Catalog, key: &ClipKey) -> Result<Option<Clip>> {
+    if let Some(clip) = catalog.clip(key).await? {
+        return Ok(Some(clip));
+    }
+    let Some((request_id, index)) = key.parts() else { return Ok(None) };
+    let Some(generation) = catalog.generation(&request_id).await? else { return Ok(None) };
+    // Another provider's clips of the same id are others' clips.
+    let is_it = |clip: &&Outline| clip.index == index && clip.provider == generation.provider;
+    match catalog.outlines(&[request_id]).await?.iter().find(is_it) {
+        Some(promised) => catalog.clip(&promised.key).await,
+        None => Ok(None),
+    }
+}
+
 /// What the clip that is meant by a name is called now.
 pub async fn name_now(catalog: &dyn Catalog, key: &ClipKey) -> Result<ClipKey> {
-    Ok(catalog.clip(key).await?.map_or_else(|| key.clone(), |clip| clip.key))
+    Ok(clip_named(catalog, key).await?.map_or_else(|| key.clone(), |clip| clip.key))
 }

@@ -17,7 +17,7 @@ use serde_json::json;
 use super::{output, wrong_usage};
 use crate::{
     app::FinalUrls,
-    catalog::{self, Catalog, ClipFilter, page::every},
+    catalog::{self, Catalog, ClipFilter, lookup::clip_named, page::every},
     clock::SystemClock,
     web::{ClipRow, HistoryRow},
 };
@@ -87,7 +87,7 @@ async fn unreadable(catalog: &dyn Catalog, clip: &Clip) -> anyhow::Result<Option
 
 async fn find(catalog: &dyn Catalog, what: &str) -> anyhow::Result<Vec<Clip>> {
     if let Ok(key) = what.parse::<ClipKey>()
-        && let Some(clip) = catalog.clip(&key).await?
+        && let Some(clip) = clip_named(catalog, &key).await?
     {
         return Ok(vec![clip]);
     }

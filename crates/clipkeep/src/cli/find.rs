@@ -17,7 +17,7 @@ use serde_json::json;
 use super::{export, output, tree, twice, unread, wrong_usage};
 use crate::{
     app::FinalUrls,
-    catalog::{self, Catalog, ClipFilter, ClipPage},
+    catalog::{self, Catalog, ClipFilter, ClipPage, lookup::clip_named},
     web::ClipRow,
 };
 
@@ -142,7 +142,7 @@ impl Args {
         let filter = self.narrowed();
         let Some(text) = self.what.as_deref() else { return Ok(filter) };
         if let Ok(key) = text.parse::<ClipKey>()
-            && let Some(clip) = catalog.clip(&key).await?
+            && let Some(clip) = clip_named(catalog, &key).await?
         {
             return Ok(ClipFilter { key: Some(clip.key), ..filter });
         }

@@ -15,7 +15,12 @@ use serde_json::json;
 
 use super::{output, wrong_usage};
 use crate::{
-    catalog::{Catalog, lookup::name_now, open::open_existing, revocations::MOST},
+    catalog::{
+        Catalog,
+        lookup::{clip_named, name_now},
+        open::open_existing,
+        revocations::MOST,
+    },
     clock::SystemClock,
     keys,
     links::{self, Links, longest_link},
@@ -129,7 +134,7 @@ async fn outlook(config: &Config, key: &ClipKey) -> Outlook {
         Ok(None) => return Outlook::default(),
         Err(_) => return Outlook::unknown(),
     };
-    let (Ok(clip), Ok(told)) = (catalog.clip(key).await, catalog.revocations(SystemClock.now()).await) else {
+    let (Ok(clip), Ok(told)) = (clip_named(&*catalog, key).await, catalog.revocations(SystemClock.now()).await) else {
         return Outlook::unknown();
     };
     let mut revoked = Revoked::default();

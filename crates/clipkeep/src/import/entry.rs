@@ -4,22 +4,24 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use clipkeep_core::{
     address::{Forbidden, SourceRules, judge_url},
     generation::{Bringer, Facts, Hearsay, HookRecord, NewClip},
-    hook::{HookQuery, QueryError, payload},
+    hook::{HookQuery, QueryError, lenient_value, payload},
     id::{ClipKey, Provider, RequestId, Tenant},
     media_type::MediaType,
     policy::Policy,
     retention::Retention,
     secret::SourceUrl,
+    seed::Seed,
     state::GenerationStatus,
     time::Timestamp,
 };
 use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
+use serde_json::Value;
 
 use super::field::{Cells, Field};
 
 /// No provider's URL is longer.
-const MAX_URL: usize = 4096;
+const MAX_URL: usize = 32 * 1024;
 /// Unix seconds of 2000 and 2100: what lies outside is no time of a clip.
 const TIMES: std::ops::Range<i64> = 946_684_800..4_102_444_800;
 /// How much of a refused value is shown, in characters.
@@ -53,7 +55,9 @@ impl Entry {
     /// Understands a line, or says why not: the field, then the problem. What
     /// it says repeats no URL.
     pub(super) fn read(cells: &Cells, defaults: &Defaults, rules: &SourceRules) -> Result<Self, String> {
-        let url = cells.word(Field::Url).ok_or("url: is missing")?;
+        // Written as it may be asked for.
+        let url = payload::source_text(cells.word(Field::Url).ok_or("url: is missing")?);
+        let url = url.as_ref();
         let media = media(url, cells.word(Field::ContentType), rules).map_err(|why| format!("url: {why}"))?;
         let request_id = match cells.word(Field::RequestId) {
             Some(text) => text.parse().map_err(|error| format!("{error}"))?,
@@ -132,9 +136,20 @@ fn id_of(url: &str) -> RequestId {
 
 fn facts(cells: &Cells, defaults: &Defaults) -> Result<Facts, String> {
     let said = |error: QueryError| format!("{}: {}", error.name, error.problem);
-    let told = HookQuery::of(|name| Ok(Field::named(name).and_then(|field| told(cells, field)))).map_err(said)?;
-    let input = cells.word(Field::Input).map(serde_json::from_str::<serde_json::Value>).transpose();
-    let seed = cells.word(Field::Seed).map(str::parse).transpose();
+    let input = cells.word(Field::Input).map(|text| lenient_value(text.as_bytes()).ok_or("input: is no valid JSON"));
+    let input = input.transpose()?;
+    let of_input = |name: &str| input.as_ref().and_then(|input| input.get(name));
+    // A line that has the prompt's hash says what it is by that.
+    let prompt = of_input("prompt").and_then(Value::as_str).filter(|_| cells.text(Field::PromptHash).is_none());
+    let told = HookQuery::of(|name| {
+        let text = Field::named(name).and_then(|field| told(cells, field));
+        Ok(text.or_else(|| prompt.filter(|_| name == "prompt").map(str::to_owned)))
+    });
+    let told = told.map_err(said)?;
+    let seed = match cells.word(Field::Seed) {
+        Some(text) => Some(Seed::of_json(text).ok_or("seed: is no whole number")?),
+        None => of_input("seed").and_then(|seed| Seed::of_json(&seed.as_number()?.to_string())),
+    };
     Ok(Facts {
         model: told.model.or_else(|| defaults.model.clone()),
         prompt: told.prompt,
@@ -142,8 +157,8 @@ fn facts(cells: &Cells, defaults: &Defaults) -> Result<Facts, String> {
         tenant: told.tenant.or_else(|| defaults.tenant.clone()),
         policy: Some(told.policy.unwrap_or(defaults.policy)),
         public: told.public,
-        input: input.map_err(|_| "input: is no valid JSON")?.map(Into::into),
-        seed: seed.map_err(|_| "seed: is no whole number")?,
+        input: input.map(Into::into),
+        seed,
     })
 }
 
@@ -272,6 +287,26 @@ mod tests {
     }
 
     #[test]
+    fn d13_a_line_is_read_as_leniently_as_a_webhook() {
+        let facts = |fields: &[(Field, &str)]| read(&[&[URL], fields].concat()).unwrap().facts;
+        let told = facts(&[(Field::Input, r#"{"prompt": "a fox", "seed": 5}"#)]);
+        assert_eq!((told.prompt.as_deref(), told.seed), (Some("a fox"), Some(5_i64.into())));
+        assert_eq!(told.prompt_hash, Some(clipkeep_core::prompt::prompt_hash("a fox")));
+        // What a line says itself goes over it.
+        let told = facts(&[
+            (Field::Input, r#"{"prompt": "a fox", "seed": 5, "cfg": NaN}"#),
+            (Field::Prompt, "a dog"),
+            (Field::Seed, "42.0"),
+        ]);
+        assert_eq!((told.prompt.as_deref(), told.seed), (Some("a dog"), Some(42_i64.into())));
+        let hash = "ab".repeat(32);
+        let told = facts(&[(Field::Input, r#"{"prompt": "a fox"}"#), (Field::PromptHash, &hash)]);
+        assert_eq!((told.prompt, told.prompt_hash), (None, Some(hash)));
+        let entry = read(&[(Field::Url, "https://v3.fal.media/My Clip.mp4")]).unwrap();
+        assert_eq!(entry.url.expose(), "https://v3.fal.media/My%20Clip.mp4");
+    }
+
+    #[test]
     fn a_bad_line_names_the_field_and_repeats_no_url() {
         let long = format!("https://v3.fal.media/{}", "x".repeat(MAX_URL));
         for (fields, why) in [
@@ -292,8 +327,7 @@ mod tests {
             ),
             (&[(Field::Url, "https://v3.fal.media:8080/a.mp4")], "url: the port is not allowed (source_allow_private)"),
             (&[(Field::Url, "https://u:p@v3.fal.media/a.mp4")], "url: credentials in a source URL are not allowed"),
-            (&[(Field::Url, "https://v3.fal.media/a b.mp4")], "url: holds white space"),
-            (&[(Field::Url, &long)], "url: is longer than 4096 bytes"),
+            (&[(Field::Url, &long)], "url: is longer than 32768 bytes"),
             (&[(Field::Url, "https://v3.fal.media/a.json")], "url: is no media"),
             (&[URL, (Field::RequestId, "../x")], "request_id holds a character that is not allowed"),
             (&[URL, (Field::Tenant, "a b")], "tenant: tenant holds a character that is not allowed"),

@@ -5,7 +5,7 @@ use std::{
     io::{self, BufRead},
 };
 
-use clipkeep_core::csv::MAX_RECORD;
+use clipkeep_core::{csv::MAX_RECORD, hook::lenient_value};
 use serde_json::{Value, value::RawValue};
 
 use super::field::{Cells, Columns, Field};
@@ -66,8 +66,11 @@ pub(super) type Members = BTreeMap<String, Box<RawValue>>;
 /// Reads a line as an object.
 pub(super) fn members(line: &[u8]) -> Result<Members, String> {
     let text = std::str::from_utf8(line).map_err(|_| "is not UTF-8".to_owned())?;
+    let read = serde_json::from_str(text);
+    // What Python and others write, which is no JSON to the letter.
+    let lenient = || serde_json::from_value(lenient_value(line)?).ok();
     // The parser's words may repeat what it read.
-    serde_json::from_str(text).map_err(|error| match error.classify() {
+    read.or_else(|error| lenient().ok_or(error)).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => "is no JSON object".to_owned(),
         _ => format!("is no valid JSON (at column {})", error.column()),
     })
@@ -126,6 +129,14 @@ mod tests {
         assert_eq!(cells.text(Field::Input), Some(r#"{"b": 1.10, "a": [1]}"#));
         assert_eq!(cells.text(Field::Prompt), None);
         assert_eq!(unknown, ["nested"]);
+    }
+
+    #[test]
+    fn d13_what_python_writes_is_read() {
+        let line = br#"{"url": "https://a.example/x.mp4", "score": NaN, "prompt": "a \ud83d fox", "seed": 7,}"#;
+        let (cells, _) = cells(&Columns::default(), &members(line).unwrap()).unwrap();
+        assert_eq!((cells.text(Field::Url), cells.text(Field::Seed)), (Some("https://a.example/x.mp4"), Some("7")));
+        assert_eq!(cells.text(Field::Prompt), Some("a \u{fffd} fox"));
     }
 
     #[test]

@@ -16,7 +16,12 @@ use super::{
 use crate::draft::Draft;
 
 pub(super) fn csv_line(delimiter: u8, fields: &[&[u8]]) -> Vec<u8> {
-    let mut writer = csv::WriterBuilder::new().delimiter(delimiter).flexible(true).from_writer(Vec::new());
+    let mut writer = csv::WriterBuilder::new();
+    if delimiter == b'\t' && fields.iter().any(|field| field.contains(&b'\\')) {
+        // Outside of quotes it would be one of psql's when it is read again.
+        writer.quote_style(csv::QuoteStyle::Always);
+    }
+    let mut writer = writer.delimiter(delimiter).flexible(true).from_writer(Vec::new());
     // Writing into a Vec cannot fail.
     let _ = writer.write_record(fields);
     writer.into_inner().unwrap_or_default()

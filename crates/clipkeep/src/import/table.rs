@@ -95,15 +95,16 @@ impl Table {
         let head = &head[bom..];
         let form = form(path, head, options)?;
         let delimiter = options.delimiter.unwrap_or_else(|| guess_delimiter(head));
+        let mut reader = CsvReader::new(delimiter, head);
         input.consume(bom);
         let (columns, unknown) = (options.columns.clone(), BTreeSet::new());
         if form == Form::Jsonl {
             return Ok(Self { input, rows: Rows::Json(LineReader::new()), shape: Shape::Json, unknown, columns });
         }
-        let mut reader = CsvReader::new(delimiter);
         let header = match reader.next(&mut input).map_err(unreadable)? {
             Some((_, Record::Read(header))) => header,
             Some((_, Record::TooLong)) => return Err(ImportError::table("its header is longer than 1 MiB")),
+            Some((_, Record::Garbled(_))) => return Err(ImportError::table("text follows a quote in its header")),
             Some((_, Record::Unclosed(_))) => return Err(ImportError::table("a quote in its header is never closed")),
             None => return Err(ImportError::table("it is empty")),
         };
@@ -137,6 +138,7 @@ impl Table {
                 let (cells, record) = match record {
                     Record::Read(record) => (csv_cells(&record, header.len(), places), record),
                     Record::Unclosed(record) => (Err(UNCLOSED.to_owned()), record),
+                    Record::Garbled(record) => (Err(GARBLED.to_owned()), record),
                     Record::TooLong => return Ok(Some(too_long(line))),
                 };
                 Ok(Some(Row { line, cells, original: Original::Csv(record) }))
@@ -157,6 +159,8 @@ impl Table {
 }
 
 const UNCLOSED: &str = "opens a quote that no fitting one closes: what it would swallow is read as lines of their own";
+const GARBLED: &str =
+    "has text behind the quote that ends a field: quotes within one are doubled, or escaped in the table's first lines";
 
 fn too_long(line: u64) -> Row {
     let why = format!("is longer than {} MiB, or has too many fields", MAX_RECORD >> 20);

@@ -226,10 +226,7 @@ async fn look_up(
         };
         return Ok(Found::Clip(shelved, came));
     }
-    let clip = match app.catalog.clip(key).await? {
-        Some(clip) => clip,
-        None => promised::clip(app, key, link.is_some()).await?,
-    };
+    let clip = promised::clip(app, key, link.is_some()).await?;
     may_see(app, &clip, link)?;
     if clip.key != *key {
         return Ok(Found::Elsewhere(promised::url(app, LinkTarget::Clip, &clip, link)?));

@@ -61,10 +61,7 @@ async fn lead(app: &App, path: &str, query: Option<&str>) -> Result<Response, Ap
     let Some((LinkTarget::Internal, key)) = LinkTarget::of_path(path) else { return Err(unknown()) };
     let now = app.clock.now();
     let link = app.links.verify(Audience::Internal, path, query, now).map_err(refused)?;
-    let clip = match app.catalog.clip(&key).await? {
-        Some(clip) => clip,
-        None => promised::clip(app, &key, true).await?,
-    };
+    let clip = promised::clip(app, &key, true).await?;
     let key = &clip.key;
     is_current(&link, clip.link_generation).map_err(refused)?;
     let to = match clip.state {

@@ -96,10 +96,7 @@ async fn poster_response(
     let (shelved, came) = match app.poster_shelf.find(&key).filter(heard) {
         Some(shelved) => (shelved, CacheStatus::Hit),
         None => {
-            let clip = match app.catalog.clip(&key).await? {
-                Some(clip) => clip,
-                None => promised::clip(app, &key, link.is_some()).await?,
-            };
+            let clip = promised::clip(app, &key, link.is_some()).await?;
             may_see(app, &clip, link.as_ref())?;
             if clip.key != key {
                 let url = promised::url(app, LinkTarget::Poster, &clip, link.as_ref())?;

@@ -17,21 +17,18 @@ use super::{
     clips::{come_again, refused, unknown},
     error::ApiError,
 };
-use crate::{app::App, catalog::Outline};
+use crate::{app::App, catalog::lookup::clip_named};
 
-/// The clip that is its generation's of the place that `key` names, under
-/// another ending.
+/// The clip that is meant by `key`.
 ///
 /// # Errors
 /// If there is none: what is known of it, as far as who is not `signed` may know.
 pub(super) async fn clip(app: &App, key: &ClipKey, signed: bool) -> Result<Clip, ApiError> {
-    let Some((request_id, index)) = key.parts() else { return Err(unknown()) };
-    let Some(generation) = app.catalog.generation(&request_id).await? else { return Err(unknown()) };
-    // Another provider's clips of the same id are others' clips.
-    let is_it = |clip: &&Outline| clip.index == index && clip.provider == generation.provider;
-    if let Some(named) = app.catalog.outlines(&[request_id]).await?.iter().find(is_it) {
-        return app.catalog.clip(&named.key).await?.ok_or_else(unknown);
+    if let Some(clip) = clip_named(&*app.catalog, key).await? {
+        return Ok(clip);
     }
+    let Some((request_id, _)) = key.parts() else { return Err(unknown()) };
+    let Some(generation) = app.catalog.generation(&request_id).await? else { return Err(unknown()) };
     if !signed && !generation.facts.public.unwrap_or(app.config.public) {
         return Err(refused(LinkError::Missing));
     }

@@ -100,10 +100,7 @@ async fn find(app: &App, path: &str, query: Option<&str>) -> Result<Watched, Api
         Err(LinkError::Missing) => None,
         Err(error) => return Err(refused(error)),
     };
-    let clip = match app.catalog.clip(&key).await? {
-        Some(clip) => clip,
-        None => promised::clip(app, &key, link.is_some()).await?,
-    };
+    let clip = promised::clip(app, &key, link.is_some()).await?;
     may_see(app, &clip, link.as_ref())?;
     if matches!(clip.state, ClipState::Lost | ClipState::Rejected | ClipState::Deleted) {
         return Err(ApiError::new(Code::Gone, format!("This clip is {}.", clip.state)));

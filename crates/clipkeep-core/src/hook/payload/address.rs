@@ -63,6 +63,17 @@ impl<'a> Address<'a> {
     }
 }
 
+/// A URL whose scheme was left out: a host's name and a path. That may be a path
+/// alone, so it is one only where a URL is awaited.
+pub(super) fn hosted(text: &str) -> Option<Address<'static>> {
+    let text = trimmed(text);
+    let (host, _) = text.split_once('/').filter(|_| !text.contains(char::is_whitespace))?;
+    let mut labels = host.rsplit('.');
+    let is_name = labels.next().is_some_and(|top| top.len() >= 2 && top.bytes().all(|b| b.is_ascii_alphabetic()));
+    let fits = |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    (is_name && labels.clone().count() > 0 && labels.all(fits)).then(|| Address::web(&format!("https://{text}")))
+}
+
 /// The URL that is kept as the source of a file which an output says to be at
 /// `text`; the text itself if it is none.
 pub fn source_text(text: &str) -> Cow<'_, str> {

@@ -1,20 +1,21 @@
-//! Outputs that came as data: `data:` URLs (RFC 2397), and bare base64.
+//! Outputs that came as data: `data:` URLs (RFC 2397), bare base64, and hex.
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use ring::digest::{Context, SHA256};
 
-use crate::{percent, secret::SourceUrl, sniff::SNIFF_LEN};
-
-/// How much of the text is decoded at a time.
-const PIECE: usize = 64 * 1024;
+use super::encoding::{Encoding, Pieces};
+use crate::{
+    secret::SourceUrl,
+    sniff::{SNIFF_LEN, Sniffed, sniff},
+};
 
 /// Bytes that stood in a webhook's body or a result. They are nowhere else in
 /// the world.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Inline {
     encoded: Bytes,
-    is_base64: bool,
+    encoding: Encoding,
     len: u64,
     sha256: String,
 }
@@ -29,7 +30,7 @@ impl std::fmt::Debug for Inline {
 pub(super) struct DataUrl<'a> {
     /// The type as it is written, with its parameters.
     pub(super) content_type: &'a str,
-    is_base64: bool,
+    encoding: Encoding,
     encoded: &'a str,
 }
 
@@ -39,20 +40,25 @@ impl<'a> DataUrl<'a> {
         let (head, encoded) = text.get(5..)?.split_once(',')?;
         let head = head.trim();
         let base64 = head.rsplit_once(';').filter(|(_, last)| last.trim().eq_ignore_ascii_case("base64"));
-        let content_type = base64.map_or(head, |(content_type, _)| content_type);
-        Some(Self { content_type, is_base64: base64.is_some(), encoded })
+        let Some((content_type, _)) = base64 else {
+            return Some(Self { content_type: head, encoding: Encoding::Percent, encoded });
+        };
+        // A fragment says which part is to be played, and no letter of base64 is one.
+        let encoded = encoded.split('#').next().unwrap_or_default();
+        Some(Self { content_type, encoding: Encoding::base64(encoded), encoded })
     }
 
     /// The bytes; `body` is what the text may be a piece of.
     pub(super) fn decode(&self, body: &Bytes) -> Option<Inline> {
-        Inline::new(piece_of(body, self.encoded), self.is_base64)
+        Inline::new(self.encoded, self.encoding, body)
     }
 }
 
 impl Inline {
-    /// Decodes bytes once to know them; `None` if they are none.
-    fn new(encoded: Bytes, is_base64: bool) -> Option<Self> {
-        let mut inline = Self { encoded, is_base64, len: 0, sha256: String::new() };
+    /// Decodes bytes once to know them; `None` if they are none. `body` is what the
+    /// text may be a piece of.
+    pub(super) fn new(text: &str, encoding: Encoding, body: &Bytes) -> Option<Self> {
+        let mut inline = Self { encoded: piece_of(body, text), encoding, len: 0, sha256: String::new() };
         let (mut hash, mut len) = (Context::new(&SHA256), 0);
         for piece in inline.pieces() {
             let piece = piece?;
@@ -64,9 +70,15 @@ impl Inline {
         (len > 0).then_some(inline)
     }
 
-    /// Bare base64; `body` is what the text may be a piece of. `None` if it is none.
-    pub(super) fn bare(text: &str, body: &Bytes) -> Option<Self> {
-        Self::new(piece_of(body, text), true)
+    /// What a `data:` URL holds whose `;base64` was forgotten: the text that it is
+    /// otherwise is no media, and what the text says is.
+    pub(super) fn or_within(self, body: &Bytes) -> Self {
+        if self.encoding != Encoding::Percent || matches!(sniff(&self.head()), Sniffed::Media(_)) {
+            return self;
+        }
+        let text = std::str::from_utf8(&self.encoded).unwrap_or_default();
+        let within = Encoding::guess(text).and_then(|encoding| Self::new(text, encoding, body));
+        within.filter(|within| matches!(sniff(&within.head()), Sniffed::Media(_))).unwrap_or(self)
     }
 
     /// How many bytes there are.
@@ -103,7 +115,7 @@ impl Inline {
     }
 
     fn pieces(&self) -> Pieces<'_> {
-        Pieces { rest: &self.encoded, is_base64: self.is_base64, bits: 0, count: 0, is_padded: false, is_over: false }
+        self.encoding.pieces(&self.encoded)
     }
 }
 
@@ -117,102 +129,11 @@ fn piece_of(body: &Bytes, text: &str) -> Bytes {
     }
 }
 
-/// Whether a text looks like base64 of media: long, and of its letters alone.
-pub(super) fn looks_like_base64(text: &str) -> bool {
-    const LEAST: usize = 64;
-    text.len() >= LEAST
-        && text.bytes().take(PIECE).all(|byte| value(byte).is_some() || matches!(byte, b'=' | b'\n' | b'\r'))
-}
-
-struct Pieces<'a> {
-    rest: &'a [u8],
-    is_base64: bool,
-    /// Bits of base64 that make no byte yet, and how many.
-    bits: u32,
-    count: u32,
-    is_padded: bool,
-    is_over: bool,
-}
-
-impl Iterator for Pieces<'_> {
-    /// The next bytes; `None` where the text is no encoding of bytes.
-    type Item = Option<Vec<u8>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.is_over {
-            return None;
-        }
-        let mut out = Vec::with_capacity(PIECE);
-        while out.len() < PIECE {
-            let Some(byte) = self.unescaped() else {
-                self.is_over = true;
-                // Six bits too many are half a byte that never came.
-                let is_whole = self.count != 6;
-                return if is_whole { (!out.is_empty()).then_some(Some(out)) } else { Some(None) };
-            };
-            if !self.is_base64 {
-                out.push(byte);
-            } else if !self.take(byte, &mut out) {
-                self.is_over = true;
-                return Some(None);
-            }
-        }
-        Some(Some(out))
-    }
-}
-
-impl Pieces<'_> {
-    /// The next byte, percent-encoded or not.
-    fn unescaped(&mut self) -> Option<u8> {
-        let (&byte, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        match (byte, percent::hex_pair(rest)) {
-            (b'%', Some(escaped)) => {
-                self.rest = &rest[2..];
-                Some(escaped)
-            }
-            _ => Some(byte),
-        }
-    }
-
-    /// Takes a letter of base64, of either alphabet; `false` if it is none.
-    fn take(&mut self, byte: u8, out: &mut Vec<u8>) -> bool {
-        if byte.is_ascii_whitespace() {
-            return true;
-        }
-        self.is_padded |= byte == b'=';
-        if byte == b'=' {
-            return true;
-        }
-        let Some(value) = value(byte).filter(|_| !self.is_padded) else { return false };
-        self.bits = self.bits << 6 | value;
-        self.count += 6;
-        if self.count >= 8 {
-            self.count -= 8;
-            out.push((self.bits >> self.count & 0xff) as u8);
-            self.bits &= (1 << self.count) - 1;
-        }
-        true
-    }
-}
-
-fn value(byte: u8) -> Option<u32> {
-    let value = match byte {
-        b'A'..=b'Z' => byte - b'A',
-        b'a'..=b'z' => byte - b'a' + 26,
-        b'0'..=b'9' => byte - b'0' + 52,
-        b'+' | b'-' => 62,
-        b'/' | b'_' => 63,
-        _ => return None,
-    };
-    Some(value.into())
-}
-
 #[cfg(test)]
 mod tests {
     use data_encoding::{BASE64, BASE64URL_NOPAD};
 
-    use super::*;
+    use super::{super::encoding::PIECE, *};
 
     fn decoded(text: &str) -> Option<Vec<u8>> {
         let inline = DataUrl::read(text)?.decode(&Bytes::copy_from_slice(text.as_bytes()))?;
@@ -235,6 +156,7 @@ mod tests {
             format!("data:video/mp4;base64,{}", BASE64URL_NOPAD.encode(&bytes)),
             format!("data:video/mp4;base64,\n{}\n", folded.join("\r\n")),
             format!("data:video/mp4;base64,{}", plain.replace('+', "%2B").replace('/', "%2f").replace('=', "%3D")),
+            format!("data:video/mp4;base64,{plain}#t=0.1,2"),
             format!("data:video/mp4,{}", bytes.iter().map(|b| format!("%{b:02X}")).collect::<String>()),
         ] {
             assert_eq!(decoded(&text), Some(bytes.clone()), "{text:.60}");

@@ -24,10 +24,24 @@ pub(super) enum Judged {
     Unknown,
 }
 
-/// What a file is, whose URL has this path and which stands in a slot of this
-/// name: by its content type where that tells, else by an ending, else by the
-/// slot.
-pub(super) fn judge(said: Said<'_>, path: &str, slot: &str) -> Judged {
+/// What is said of a file by what its place is called.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Place {
+    pub(super) kind: Option<Kind>,
+    /// Whether nothing but a file is called so. Then what it is said to be at may
+    /// be a page that answers with one.
+    pub(super) is_file: bool,
+}
+
+impl Place {
+    pub(super) fn called(name: &str) -> Self {
+        Self { kind: kind_of_slot(name), is_file: is_file_name(name) }
+    }
+}
+
+/// What a file is, whose URL has this path: by its content type where that tells,
+/// else by an ending, else by its place.
+pub(super) fn judge(said: Said<'_>, path: &str, place: Place) -> Judged {
     let content_type = said.content_type.map(essence).filter(|name| !name.is_empty());
     let endings = || [Some(path), said.file_name].into_iter().flatten().filter_map(ending);
     let by_ending = endings().find_map(MediaType::by_ending);
@@ -43,10 +57,25 @@ pub(super) fn judge(said: Said<'_>, path: &str, slot: &str) -> Judged {
     if let Some(media) = by_ending {
         return Judged::Media(media);
     }
-    if content_type.as_deref().is_some_and(is_text_type) || endings().any(is_no_media) {
+    let is_text = content_type.as_deref().is_some_and(is_text_type);
+    if is_text || (!place.is_file && endings().any(is_no_media)) {
         return Judged::NoMedia;
     }
-    kind_of_slot(slot).map_or(Judged::Unknown, |kind| Judged::Media(MediaType::default_of(kind)))
+    place.kind.map_or(Judged::Unknown, |kind| Judged::Media(MediaType::default_of(kind)))
+}
+
+/// The type that a text names: a content type, an ending, or what apps call a
+/// format (`mp3_44100_128`, `pcm16`).
+pub(super) fn named_type(text: &str) -> Option<&'static MediaType> {
+    if text.contains('/') {
+        let name = essence(text);
+        return MediaType::by_name(&name).or_else(|| kind_of_type(&name).map(MediaType::default_of));
+    }
+    let word = text.split(['_', '-', ' ']).next().unwrap_or_default();
+    let is_raw = ["pcm", "linear16", "s16le"]
+        .iter()
+        .any(|raw| word.get(..raw.len()).is_some_and(|start| start.eq_ignore_ascii_case(raw)));
+    if is_raw { MediaType::by_name("audio/pcm") } else { MediaType::by_ending(word) }
 }
 
 /// The ending of the last part of a path.
@@ -73,7 +102,6 @@ pub(super) fn is_no_media(ending: &str) -> bool {
         "html",
         "htm",
         "xhtml",
-        "php",
         "json",
         "jsonl",
         "xml",
@@ -142,6 +170,39 @@ pub(super) fn kind_of_slot(name: &str) -> Option<Kind> {
         return None;
     }
     WORDS.iter().find(|(_, words)| has(words)).map(|(kind, _)| *kind)
+}
+
+/// Slots of these names hold a file, and no word on one.
+fn is_file_name(name: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "video",
+        "videos",
+        "image",
+        "images",
+        "audio",
+        "audios",
+        "movie",
+        "movies",
+        "clip",
+        "clips",
+        "music",
+        "song",
+        "songs",
+        "picture",
+        "pictures",
+        "photo",
+        "photos",
+        "animation",
+    ];
+    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// Whether a name is that of bytes: `data`, `b64_json`, `audio_base64`,
+/// `bytesBase64Encoded`, `audioContent`.
+pub(super) fn is_of_bytes(name: &str) -> bool {
+    const WORDS: &[&str] = &["data", "bytes", "b64", "base64", "hex", "blob", "buffer", "binary", "encoded"];
+    words_of(name).any(|word| WORDS.iter().any(|known| word.eq_ignore_ascii_case(known)))
+        || words_of(name).last().is_some_and(|word| word.eq_ignore_ascii_case("content"))
 }
 
 /// `maskVideo` and `mask-video` are two words, as `mask_video` is.

@@ -8,21 +8,33 @@
 //! reached is judged where it is fetched, not here.
 
 mod address;
+mod data;
+mod encoding;
 mod inline;
 mod kind;
+mod link;
 mod names;
 mod order;
+mod prose;
+mod told;
 mod walk;
 
 use bytes::Bytes;
 
-pub(super) use self::address::is_address;
+pub(super) use self::{address::is_address, encoding::is_data};
 pub use self::{address::source_text, inline::Inline, names::named};
 use self::{
-    kind::{Judged, Said, judge},
+    kind::{Judged, Place, Said, judge},
+    told::Told,
     walk::{Walk, pointed},
 };
-use crate::{generation::NewClip, hook::json::Node, id::RequestId, media_type::MediaType, seed::Seed};
+use crate::{
+    generation::{Kind, NewClip},
+    hook::json::Node,
+    id::RequestId,
+    media_type::MediaType,
+    seed::Seed,
+};
 
 /// A generation has no more clips than this.
 pub const MAX_CLIPS: usize = 256;
@@ -51,50 +63,88 @@ pub(super) struct Media {
     pub(super) unread: Option<String>,
 }
 
+impl Media {
+    /// Whether there is an output, be it understood or not.
+    pub(super) const fn is_told(&self) -> bool {
+        !self.clips.is_empty() || self.unread.is_some()
+    }
+}
+
+/// What counts of what is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Whatever may be an output.
+    All,
+    /// Only what is surely media: it stands beside a failure, or beside a result.
+    Sure,
+}
+
 /// Collects the media of a payload, which stands in `body`.
-pub(super) fn clips(root: &Node<'_>, body: &Bytes, request_id: &RequestId) -> Media {
-    let mut walk = Walk::new(body, "");
+pub(super) fn clips(root: &Node<'_>, scope: Scope, body: &Bytes, request_id: &RequestId) -> Media {
+    let begin = || match scope {
+        Scope::All => Walk::new(body, ""),
+        Scope::Sure => Walk::new(body, "").only_sure(),
+    };
+    let mut walk = begin();
     walk.node(root);
+    if walk.has_only_inputs && scope == Scope::All {
+        // Users call outputs so, too.
+        let mut again = begin().with_inputs();
+        again.node(root);
+        walk = again;
+    }
     let seed = root.get("seed").and_then(Node::seed);
-    Media { seed, ..media(walk, request_id, None) }
+    Media { seed, ..media(walk, request_id) }
 }
 
 /// The same for an output that is called so, except for the URLs of the `input`.
 pub(super) fn output_clips(
     output: &Node<'_>,
+    scope: Scope,
     input: Option<&serde_json::Value>,
     body: &Bytes,
     request_id: &RequestId,
 ) -> Media {
-    let mut walk = Walk::new(body, "/output");
+    let walk = Walk::new(body, "/output");
+    let mut walk = if scope == Scope::Sure { walk.only_sure() } else { walk };
+    walk.echoes = input.map(names::urls_of).unwrap_or_default();
     walk.node(output);
-    media(walk, request_id, input)
+    media(walk, request_id)
 }
 
-/// A file as a sender lists it.
-pub(super) struct Listed<'a> {
-    /// What it is called there, if it has a name.
-    pub(super) slot: Option<&'a str>,
-    pub(super) url: &'a str,
-    pub(super) content_type: Option<&'a str>,
-}
-
-/// The clips of a list of files, which stands in `body`.
-pub(super) fn listed_clips(list: &[Listed<'_>], body: &Bytes, request_id: &RequestId) -> Media {
+/// The clips of outputs that a sender lists, which stand in `body`: URLs, objects
+/// with a `url` that may say what they are called (`slot`), or whatever else.
+pub(super) fn listed_clips(outputs: &Node<'_>, scope: Scope, body: &Bytes, request_id: &RequestId) -> Media {
     let mut walk = Walk::new(body, "");
-    for (index, Listed { slot, url, content_type }) in list.iter().enumerate() {
-        let slot = slot.map_or_else(|| format!("outputs/{index}"), |slot| pointed(slot).into_owned());
-        walk.at(&slot, |walk| walk.file(url, Said { content_type: *content_type, file_name: None }));
+    match outputs {
+        Node::List(items) => {
+            for (index, item) in items.iter().enumerate() {
+                listed(&mut walk, item, || format!("outputs/{index}"));
+            }
+        }
+        item => listed(&mut walk, item, || "outputs".to_owned()),
     }
-    media(walk, request_id, None)
+    let is_heard = !walk.files.is_empty() || walk.unknown.is_some() || walk.empty.is_some();
+    if !is_heard && scope == Scope::All {
+        walk.at("outputs", |walk| walk.cannot("holds nothing that is understood"));
+    }
+    media(walk, request_id)
 }
 
-fn media(walk: Walk, request_id: &RequestId, input: Option<&serde_json::Value>) -> Media {
-    let Walk { mut files, inlines, notes, unknown, empty, .. } = walk;
-    if let Some(input) = input {
-        let echoes = names::urls_of(input);
-        files.retain(|file| !echoes.contains(file.source.expose()));
-    }
+fn listed(walk: &mut Walk, item: &Node<'_>, place: impl Fn() -> String) {
+    let slot = item.get("slot").and_then(Node::text);
+    let slot = slot.map_or_else(place, |slot| pointed(slot).into_owned());
+    let Told { said, url, .. } = Told::of(item);
+    let url = item.text().or(url.map(|(_, url)| url)).filter(|url| prose::listed(url).is_none());
+    walk.at(&slot, |walk| match url {
+        Some(url) => walk.file(url, said),
+        None => walk.node(item),
+    });
+}
+
+fn media(walk: Walk, request_id: &RequestId) -> Media {
+    let Walk { mut files, inlines, notes, unknown, empty, echoes, .. } = walk;
+    files.retain(|file| !echoes.contains(file.source.expose()));
     let empty = empty.filter(|_| files.is_empty());
     let unread = unknown.or(empty).map(|Note { slot, reason }| {
         let what = if slot.is_empty() { "the result" } else { slot.as_str() };
@@ -106,7 +156,8 @@ fn media(walk: Walk, request_id: &RequestId, input: Option<&serde_json::Value>) 
 /// What a file is that stands alone, at a URL with this path: as a webhook's
 /// `video` would be taken. None if it is no media.
 pub fn media_of(content_type: Option<&str>, path: &str) -> Option<&'static MediaType> {
-    match judge(Said { content_type, file_name: None }, path, "video") {
+    let place = Place { kind: Some(Kind::Video), is_file: false };
+    match judge(Said { content_type, file_name: None }, path, place) {
         Judged::Media(media) => Some(media),
         Judged::NoMedia | Judged::Unknown => None,
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::source_text;
+use super::{order::is_put_in, source_text};
 use crate::{
     generation::{Clip, NewClip},
     id::{ClipKey, RequestId},
@@ -23,7 +23,8 @@ pub fn named(told: &[NewClip], known: &[&Clip], input: Option<&Value>, request_i
     let is_new = |clip: &&NewClip| !echoes.contains(clip.source_url.expose());
     let made: Vec<&NewClip> = told.iter().filter(is_new).collect();
     // A result that is its input, and nothing else, is the result all the same.
-    let told: Vec<&NewClip> = if made.is_empty() { told.iter().collect() } else { made };
+    let returned = || told.iter().filter(|clip| !is_put_in(&clip.slot)).collect();
+    let told: Vec<&NewClip> = if made.is_empty() { returned() } else { made };
     let mut names: Vec<Option<(ClipKey, u32)>> = vec![None; told.len()];
     let same_url = |new: &NewClip, clip: &Clip| new.source_url == clip.source_url;
     let same_slot = |new: &NewClip, clip: &Clip| {

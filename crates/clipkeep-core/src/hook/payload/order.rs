@@ -1,6 +1,9 @@
 //! Which output comes first: the first one has the generation's main name.
 
-use super::{kind::words_of, walk::Found};
+use super::{
+    kind::{kind_of_slot, words_of},
+    walk::{Found, INPUTS, OF_REQUEST},
+};
 use crate::{
     generation::{Kind, NewClip},
     id::{ClipKey, RequestId},
@@ -84,7 +87,9 @@ const BESIDE: &[&str] = &[
 pub(super) fn numbered(mut found: Vec<Found>, request_id: &RequestId) -> Vec<NewClip> {
     found.sort_by_cached_key(|file| {
         let (role, names) = role(&file.slot);
-        (role, file.media.is_none(), file.media.map(|media| media.kind), names)
+        // An `audio` that ends in `.mp4` is sound.
+        let kind = kind_of_slot(name_of(&file.slot)).or(file.media.map(|media| media.kind));
+        (role, file.media.is_none(), kind, names)
     });
     (0..).zip(found).map(|(index, file)| into_clip(file, request_id, index)).collect()
 }
@@ -95,14 +100,20 @@ fn role(slot: &str) -> (Role, usize) {
     let names: Vec<&str> = parts(slot).filter(is_name).collect();
     let is_beside =
         |name: &&str| words_of(name).any(|word| BESIDE.iter().any(|known| word.eq_ignore_ascii_case(known)));
+    let is_told = |name: &&str| OF_REQUEST.contains(name);
     let role = match names.last() {
-        _ if names.iter().any(is_beside) => Role::Beside,
+        _ if names.iter().any(|name| is_beside(name) || is_told(name)) => Role::Beside,
         Some(name) if MAIN.iter().any(|known| bare(name).eq_ignore_ascii_case(known)) => Role::Main,
         // It is the result itself.
         None => Role::Main,
         Some(_) => Role::Other,
     };
     (role, names.len())
+}
+
+/// Whether a slot is one of what was put in.
+pub(super) fn is_put_in(slot: &str) -> bool {
+    parts(slot).any(|part| INPUTS.contains(&part))
 }
 
 /// The name of a slot: `/images/0` is `images`, `/video_url` is `video`.

@@ -1,23 +1,20 @@
 //! The walk through a result, and what is an output of it.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use bytes::Bytes;
 
 use super::{
     MAX_CLIPS, Note,
-    address::{Address, trimmed},
-    inline::{DataUrl, Inline, looks_like_base64},
-    kind::{Judged, Said, judge, kind_of_slot, words_of},
+    address::{Address, hosted, trimmed},
+    inline::Inline,
+    kind::{Judged, Place, Said, is_of_bytes, judge},
+    link::is_link,
     order::name_of,
+    prose,
+    told::Told,
 };
-use crate::{
-    hook::json::Node,
-    media_type::MediaType,
-    proxy::OMITTED,
-    secret::SourceUrl,
-    sniff::{Sniffed, sniff},
-};
+use crate::{hook::json::Node, media_type::MediaType, proxy::OMITTED, secret::SourceUrl};
 
 pub(super) const MAX_NOTES: usize = 256;
 /// A slot is not written longer than this.
@@ -25,58 +22,32 @@ pub(super) const MAX_SLOT: usize = 1024;
 /// How often JSON may stand in a string within JSON.
 const MAX_QUOTED: u32 = 4;
 
-/// Subtrees that tell of the request, not of its output.
-const SKIPPED: &[&str] = &["input", "inputs", "prompt", "metrics", "timings", "logs"];
-/// Words in the names of links that lead to no output, unless their ending says so.
-const NO_OUTPUT: &[&str] = &[
-    "status",
-    "response",
-    "cancel",
-    "queue",
-    "webhook",
-    "callback",
-    "log",
-    "logs",
-    "doc",
-    "docs",
-    "documentation",
-    "help",
-    "homepage",
-    "website",
-    "site",
-    "page",
-    "terms",
-    "license",
-    "licence",
-    "policy",
-    "privacy",
-    "dashboard",
-    "api",
-    "endpoint",
-    "repo",
-    "repository",
-    "github",
-    "huggingface",
-    "paper",
-    "blog",
-    "card",
-    "support",
-    "pricing",
-    "next",
-    "previous",
-    "self",
-    "schema",
-    "readme",
-];
+const TOO_DEEP: &str = "is nested too deeply, or stands behind too much";
 
-/// Slots of these names hold a file, and no word on one.
-const PROMISING: &[&str] = &["video", "videos", "image", "images", "audio", "audios", "movie", "clip", "music", "song"];
+/// What was put in: passed over where anything else is there.
+pub(super) const INPUTS: &[&str] = &["input", "inputs"];
+/// Subtrees that tell of the request. Users call outputs so, too: what is surely
+/// media is one.
+pub(super) const OF_REQUEST: &[&str] = &["prompt", "metrics", "timings", "logs"];
+/// What of a failure tells why it failed.
+const OF_FAILURE: &[&str] = &["detail", "error", "errors", "traceback"];
 
 /// What is to be done next.
 enum Step<'n> {
-    Look(&'n Node<'n>),
+    Look(&'n Node<'n>, Around<'n>),
     Enter(Cow<'n, str>),
     Leave(usize),
+    /// All of an object that announces a file was looked at; so much was seen before.
+    Close(usize, Around<'n>),
+}
+
+/// What stands around a node.
+#[derive(Clone, Copy, Default)]
+struct Around<'n> {
+    /// What the object that it is a member of says of bytes in it.
+    bytes: Option<&'n str>,
+    /// Whether it tells of the request.
+    is_request: bool,
 }
 
 /// A file that is an output.
@@ -91,10 +62,21 @@ pub(super) struct Found {
 /// What a walk came by.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
-    body: Bytes,
+    pub(super) body: Bytes,
     /// The JSON pointer of where it stands.
-    slot: String,
+    pub(super) slot: String,
+    /// The URLs that were put in.
+    pub(super) echoes: BTreeSet<String>,
     quoted: u32,
+    /// Whether only what is surely media counts here.
+    is_strict: bool,
+    is_sure: bool,
+    takes_inputs: bool,
+    /// Whether there was something to pass over, and nothing that could be read.
+    pub(super) has_only_inputs: bool,
+    has_text: bool,
+    /// How much it came by.
+    seen: usize,
     pub(super) files: Vec<Found>,
     pub(super) inlines: Vec<Inline>,
     pub(super) notes: Vec<Note>,
@@ -110,51 +92,89 @@ impl Walk {
         Self { body: body.clone(), slot: slot.to_owned(), ..Self::default() }
     }
 
+    /// One for which only what is surely media counts, and a failure's words do not.
+    pub(super) fn only_sure(self) -> Self {
+        Self { is_strict: true, is_sure: true, ..self }
+    }
+
+    /// One that takes what stands under `inputs`, too, where it is surely media.
+    pub(super) fn with_inputs(self) -> Self {
+        Self { takes_inputs: true, ..self }
+    }
+
     /// Goes through a node and all that is in it. Not by recursion: results may
     /// be nested deeply, and JSON may stand in strings of theirs.
     pub(super) fn node(&mut self, root: &Node<'_>) {
-        let mut steps = vec![Step::Look(root)];
+        let is_strict = self.is_strict;
+        let mut steps = vec![Step::Look(root, Around { bytes: None, is_request: is_strict })];
         while let Some(step) = steps.pop() {
             match step {
-                Step::Look(node) => self.look(node, &mut steps),
+                Step::Look(node, around) => {
+                    self.is_strict = around.is_request;
+                    self.look(node, around, &mut steps);
+                }
                 Step::Enter(name) => self.enter(&name),
                 Step::Leave(len) => self.slot.truncate(len),
+                Step::Close(seen, around) if seen == self.seen => {
+                    self.is_strict = around.is_request;
+                    self.hollow("names a file without a URL");
+                }
+                Step::Close(..) => {}
             }
         }
+        self.is_strict = is_strict;
+        self.has_only_inputs &= self.seen == 0 && !self.has_text;
     }
 
-    fn look<'n>(&mut self, node: &'n Node<'_>, steps: &mut Vec<Step<'n>>) {
+    fn look<'n>(&mut self, node: &'n Node<'_>, around: Around<'n>, steps: &mut Vec<Step<'n>>) {
         let len = self.slot.len();
-        let mut below = |name: Cow<'n, str>, node: &'n Node<'_>| {
-            steps.extend([Step::Leave(len), Step::Look(node), Step::Enter(name)]);
+        let mut below = |name: Cow<'n, str>, node: &'n Node<'_>, around| {
+            steps.extend([Step::Leave(len), Step::Look(node, around), Step::Enter(name)]);
         };
         match node {
             Node::List(items) => {
-                items.iter().enumerate().rev().for_each(|(index, item)| below(index.to_string().into(), item));
+                self.numbers(items);
+                let items = items.iter().enumerate().rev().filter(|(_, item)| !matches!(item, Node::Number(_)));
+                items.for_each(|(index, item)| below(index.to_string().into(), item, around));
             }
             Node::Object(_) if node.get(OMITTED).is_some() => self.cannot("was left out of a result that is too large"),
             Node::Object(members) => {
-                let url = self.url_of(node);
+                let told = Told::of(node);
+                let seen = self.seen;
+                if let Some((_, url)) = told.url {
+                    self.file(url, told.said);
+                } else if told.is_announced || (told.is_awaited && self.place().is_file) {
+                    steps.push(Step::Close(seen, around));
+                }
                 for (name, member) in members.iter().rev() {
-                    if Some(name.as_ref()) != url && !SKIPPED.contains(&name.as_ref()) {
-                        below(pointed(name), member);
-                    }
+                    let is_url = told.url.is_some_and(|(url, _)| url == name);
+                    let bytes = told.bytes.filter(|said| member.text() != Some(said));
+                    let around = Around { bytes, ..around };
+                    let Some(around) = self.around(name, member, around).filter(|_| !is_url) else { continue };
+                    steps.extend([Step::Leave(len), Step::Look(member, around), Step::Enter(pointed(name))]);
                 }
             }
-            Node::Text(text) => self.text(text),
-            Node::Beyond => self.cannot("is nested too deeply, or stands behind too much"),
+            Node::Text(text) => self.text(text, around.bytes),
+            Node::Beyond => self.cannot(TOO_DEEP),
             Node::Null | Node::Bool(_) | Node::Number(_) => {}
         }
     }
 
-    /// If an object is a file, takes it, and answers which member its URL is.
-    fn url_of(&mut self, node: &Node<'_>) -> Option<&'static str> {
-        let told = |names: &[&str]| names.iter().find_map(|name| node.get(name)?.text());
-        let name = ["url", "uri"].into_iter().find(|name| told(&[name]).is_some())?;
-        let content_type = told(&["content_type", "mime_type", "contentType", "mimeType", "media_type"]);
-        let file_name = told(&["file_name", "filename", "fileName", "name"]);
-        self.file(told(&[name])?, Said { content_type, file_name });
-        Some(name)
+    /// What stands around the member of this name; `None` if it is passed over.
+    fn around<'n>(&mut self, name: &str, member: &Node<'_>, around: Around<'n>) -> Option<Around<'n>> {
+        let strict = Around { is_request: true, ..around };
+        if INPUTS.contains(&name) {
+            self.has_only_inputs = !self.takes_inputs;
+            return Some(strict).filter(|_| self.takes_inputs);
+        }
+        if self.is_sure && OF_FAILURE.contains(&name) {
+            return None;
+        }
+        if !OF_REQUEST.contains(&name) {
+            return Some(around);
+        }
+        // Models repeat a prompt, and one may be a URL.
+        Some(strict).filter(|_| name != "prompt" || !matches!(member, Node::Text(_)))
     }
 
     /// Does something at a slot further in.
@@ -172,32 +192,44 @@ impl Walk {
         }
     }
 
+    /// What the place says where it stands. Of what tells of a request, nothing.
+    fn place(&self) -> Place {
+        if self.is_strict { Place::default() } else { Place::called(name_of(&self.slot)) }
+    }
+
     /// A file: whatever it holds is an output.
     pub(super) fn file(&mut self, url: &str, said: Said<'_>) {
         match Address::of(url) {
-            Some(Address::Url { text, path }) => match judge(said, &path, name_of(&self.slot)) {
+            Some(Address::Url { text, path }) => match judge(said, &path, self.place()) {
                 Judged::Media(media) => self.found(SourceUrl::new(text), Some(media)),
-                Judged::Unknown if said.content_type.is_none() && self.is_link() => self.note("is a link, no output"),
+                Judged::Unknown if self.is_strict => self.note("is no media for sure"),
+                Judged::Unknown if said.content_type.is_none() && is_link(name_of(&self.slot)) => {
+                    self.note("is a link, no output");
+                }
                 Judged::Unknown => self.found(SourceUrl::new(text), None),
                 Judged::NoMedia => self.hollow("is no media"),
             },
             Some(Address::Data(text)) => self.data(text, said.content_type),
-            Some(Address::Lost(reason)) => self.cannot(reason),
+            Some(Address::Lost(reason)) => self.lost(url, reason),
             None if trimmed(url).is_empty() => self.hollow("has no URL"),
+            None if self.bare(url, said.content_type) || self.hosted(url) => {}
             None => self.cannot("has no valid URL"),
         }
     }
 
-    /// A text: an output if it is the URL of one, or its data.
-    fn text(&mut self, text: &str) {
+    /// A text: an output if it is the URL of one, holds some, or is its data.
+    fn text(&mut self, text: &str, bytes: Option<&str>) {
         let said = trimmed(text);
-        if self.quoted < MAX_QUOTED && is_json_with_urls(said) {
-            return self.json(text);
+        self.has_text |= !said.is_empty() && !self.is_strict;
+        if is_json_with_urls(said) {
+            return if self.quoted < MAX_QUOTED { self.json(text) } else { self.cannot(TOO_DEEP) };
         }
-        if is_list_of_urls(said) {
-            return said.split_whitespace().for_each(|url| self.link(url));
+        if let Some(urls) = prose::listed(said) {
+            return urls.into_iter().for_each(|url| self.link(url, None));
         }
-        self.link(text);
+        if !self.prose(said) {
+            self.link(text, bytes);
+        }
     }
 
     /// JSON in a string, if it is some.
@@ -208,76 +240,105 @@ impl Walk {
                 self.node(&node);
                 self.quoted -= 1;
             }
-            Err(_) => self.words(text),
+            Err(_) => self.words(text, None),
+        }
+    }
+
+    /// Words with URLs among them: what they show is an output, and what they
+    /// speak of where a file should stand. Answers whether they were that.
+    fn prose(&mut self, text: &str) -> bool {
+        let is_address = Address::of(text).is_some() && text.matches("://").nth(1).is_none();
+        let may_show = text.contains("](") || text.contains('<');
+        if is_address || self.is_strict || !(may_show || text.contains("://")) {
+            return false;
+        }
+        let seen = self.seen;
+        prose::shown(text).into_iter().for_each(|url| self.shown(url));
+        if self.seen == seen && self.place().kind.is_some() {
+            let urls = prose::mentioned(text);
+            for url in &urls {
+                if let Some(Address::Url { text, path }) = Address::of(url)
+                    && let Judged::Media(media) = judge(Said::default(), &path, Place::default())
+                {
+                    self.found(SourceUrl::new(text), Some(media));
+                }
+            }
+            if self.seen == seen && !urls.is_empty() {
+                self.cannot("holds a URL among other words");
+            }
+        }
+        self.seen > seen
+    }
+
+    /// What a text shows.
+    fn shown(&mut self, url: &str) {
+        match Address::of(url) {
+            Some(Address::Url { text, path }) => match judge(Said::default(), &path, Place::default()) {
+                Judged::Media(media) => self.found(SourceUrl::new(text), Some(media)),
+                Judged::Unknown => self.found(SourceUrl::new(text), None),
+                Judged::NoMedia => self.note("is no media"),
+            },
+            Some(Address::Data(text)) => self.data(text, None),
+            Some(Address::Lost(reason)) => self.lost(url, reason),
+            None => {}
         }
     }
 
     /// A text that stands alone. Which are links to something else, names and
     /// endings say; whatever is left, its content decides.
-    fn link(&mut self, text: &str) {
-        let name = name_of(&self.slot);
+    fn link(&mut self, text: &str, bytes: Option<&str>) {
+        // Most texts are words, so names are looked at where they matter.
+        let is_other = || self.is_strict || is_link(name_of(&self.slot));
+        let has_words = || trimmed(text).contains(char::is_whitespace);
         match Address::of(text) {
-            Some(Address::Url { text: url, path }) => match judge(Said::default(), &path, name) {
+            Some(Address::Url { text: url, path }) => match judge(Said::default(), &path, self.place()) {
                 Judged::Media(media) => self.found(SourceUrl::new(url), Some(media)),
                 Judged::NoMedia => self.note("is no media"),
                 // Prose may begin with a URL.
-                Judged::Unknown if trimmed(text).contains(char::is_whitespace) => self.note("is no URL of a file"),
-                Judged::Unknown if self.is_link() => self.note("is a link, no output"),
+                Judged::Unknown if has_words() => self.note("is no URL of a file"),
+                Judged::Unknown if is_other() => self.note("is a link, no output"),
                 Judged::Unknown => self.found(SourceUrl::new(url), None),
             },
             Some(Address::Data(text)) => self.data(text, None),
-            Some(Address::Lost(reason)) if kind_of_slot(name).is_some() => self.cannot(reason),
-            Some(Address::Lost(reason)) => self.note(reason),
-            None => self.words(text),
+            Some(Address::Lost(reason)) => {
+                let is_media = matches!(judge(Said::default(), trimmed(text), self.place()), Judged::Media(_));
+                match is_media || !(has_words() || is_other()) {
+                    true => self.lost(text, reason),
+                    false => self.note(reason),
+                }
+            }
+            None => self.words(text, bytes),
         }
     }
 
-    /// Whether the slot is called after what is no output.
-    fn is_link(&self) -> bool {
-        words_of(name_of(&self.slot)).any(|word| NO_OUTPUT.iter().any(|known| word.eq_ignore_ascii_case(known)))
-    }
-
-    /// A text that is no URL: words of a model's, or bytes in bare base64.
-    fn words(&mut self, text: &str) {
-        let said = trimmed(text);
-        if looks_like_base64(said)
-            && let Some(inline) = Inline::bare(said, &self.body)
-            && let Sniffed::Media(media) = sniff(&inline.head())
-        {
-            return self.inline(inline, media);
+    /// A text that is no URL: words of a model's, a URL without its scheme, or
+    /// bytes.
+    fn words(&mut self, text: &str, bytes: Option<&str>) {
+        let bytes = bytes.filter(|_| is_of_bytes(name_of(&self.slot)));
+        let place = self.place();
+        if self.bare(text, bytes) || (place.kind.is_some() && self.hosted(text)) {
+            return;
         }
-        if PROMISING.iter().any(|known| name_of(&self.slot).eq_ignore_ascii_case(known)) {
+        if place.is_file {
             self.hollow("holds a text that is no URL");
         }
     }
 
-    fn data(&mut self, text: &str, content_type: Option<&str>) {
-        let Some(url) = DataUrl::read(text) else { return self.cannot("holds data that breaks off") };
-        let Some(inline) = url.decode(&self.body) else { return self.cannot("holds data that cannot be decoded") };
-        let said = if url.content_type.is_empty() { content_type } else { Some(url.content_type) };
-        // What its slot is called is no evidence: these are all the bytes there are.
-        let judged = judge(Said { content_type: said, file_name: None }, "", "");
-        match (sniff(&inline.head()), judged) {
-            (Sniffed::Media(media), _) => self.inline(inline, media),
-            (Sniffed::Unknown, Judged::Media(media)) => self.inline(inline, media),
-            // Some formats are text.
-            (Sniffed::NotMedia(_), Judged::Media(media)) if said.and_then(MediaType::by_name).is_some() => {
-                self.inline(inline, media);
-            }
-            (Sniffed::NotMedia(_), Judged::NoMedia) => self.hollow("holds data that is no media"),
-            _ => self.cannot("holds data of no known media type"),
-        }
+    /// Takes a URL whose scheme was left out, if it ends like media.
+    fn hosted(&mut self, text: &str) -> bool {
+        let Some(Address::Url { text, path }) = hosted(text) else { return false };
+        let Judged::Media(media) = judge(Said::default(), &path, Place::default()) else { return false };
+        self.found(SourceUrl::new(text), Some(media));
+        true
     }
 
-    fn inline(&mut self, inline: Inline, media: &'static MediaType) {
-        let (source, before) = (inline.source(), self.files.len());
-        self.found(source, Some(media));
-        if self.files.len() > before {
-            self.inlines.push(inline);
-        }
+    /// A place that cannot be followed. One that was put in is no loss.
+    fn lost(&mut self, text: &str, reason: &'static str) {
+        if self.echoes.contains(text) { self.note(reason) } else { self.cannot(reason) }
     }
 
-    fn found(&mut self, source: SourceUrl, media: Option<&'static MediaType>) {
+    pub(super) fn found(&mut self, source: SourceUrl, media: Option<&'static MediaType>) {
+        self.seen += 1;
         if let Some(known) = self.files.iter_mut().find(|file| file.source == source) {
             // Whoever knows what it is says so.
             known.media = known.media.or(media);
@@ -290,15 +351,22 @@ impl Walk {
     }
 
     /// An output is here, or may be, and nothing can be made of it.
-    fn cannot(&mut self, reason: &'static str) {
+    pub(super) fn cannot(&mut self, reason: &'static str) {
         self.note(reason);
+        if self.is_strict && !self.is_sure {
+            return;
+        }
+        self.seen += 1;
         self.unknown.get_or_insert_with(|| Note { slot: self.slot.clone(), reason });
     }
 
     /// A file is here that is none to be kept.
-    fn hollow(&mut self, reason: &'static str) {
+    pub(super) fn hollow(&mut self, reason: &'static str) {
         self.note(reason);
-        self.empty.get_or_insert_with(|| Note { slot: self.slot.clone(), reason });
+        if !self.is_strict {
+            self.seen += 1;
+            self.empty.get_or_insert_with(|| Note { slot: self.slot.clone(), reason });
+        }
     }
 
     fn note(&mut self, reason: &'static str) {
@@ -318,12 +386,7 @@ pub(super) fn pointed(name: &str) -> Cow<'_, str> {
 
 /// Whether it may be JSON that is worth a look.
 fn is_json_with_urls(text: &str) -> bool {
-    let is_nested = text.starts_with(['{', '[']) && text.ends_with(['}', ']']);
-    is_nested && (text.contains("//") || text.contains(r"\/\/") || text.contains("data:"))
-}
-
-/// Whether it is several URLs with white space between.
-fn is_list_of_urls(text: &str) -> bool {
-    let is_url = |part: &str| part.starts_with("https://") || part.starts_with("http://");
-    is_url(text) && text.contains(char::is_whitespace) && text.split_whitespace().all(is_url)
+    let is_within = |open, close| text.len() > 2 && text.starts_with(open) && text.ends_with(close);
+    let is_nested = is_within('{', '}') || is_within('[', ']') || is_within('"', '"');
+    is_nested && ["//", r"\/", "data:", "b64", "base64"].iter().any(|sign| text.contains(sign))
 }

@@ -8,7 +8,7 @@ use crate::{
         DecodeError, Decoded, Form, HookQuery,
         json::Node,
         members::Members,
-        payload::{self, Media},
+        payload::{self, Media, Scope},
         redact::redact,
     },
     id::{Provider, RequestId},
@@ -72,14 +72,14 @@ impl<'a> Prediction<'a> {
             "failed" | "canceled" | "aborted" => GenerationStatus::Failed,
             _ => return Err(DecodeError::UnknownStatus { field: "status", known: STATUSES }),
         };
-        let version = members.text("version")?;
-        let created_at = members.text("created_at")?;
+        let version = members.fact("version");
+        let created_at = members.fact("created_at");
         Ok(Self {
             id,
             status,
             word,
             // Official models have a name and a version that says nothing.
-            model: members.text("model")?.or(version).filter(|model| !model.is_empty()),
+            model: members.fact("model").or(version).filter(|model| !model.is_empty()),
             input: members.present("input")?,
             output: members.present("output")?,
             error: members.present("error")?,
@@ -101,12 +101,13 @@ impl<'a> Prediction<'a> {
             GenerationStatus::ResultMissing => Some("the webhook came without an output".to_owned()),
             _ => None,
         };
-        let output = self.output.take().filter(|_| status == GenerationStatus::Completed);
+        let scope = if status == GenerationStatus::Failed { Scope::Sure } else { Scope::All };
+        let output = self.output.take().filter(|_| status != GenerationStatus::Pending);
         let (id, created_at, facts) = (self.id.clone(), self.created_at, self.facts());
         // In the order of their names, so that a webhook and a poll give the same
         // clips the same keys.
         let media = output.map_or_else(Media::default, |output| {
-            payload::output_clips(&output.sorted(), facts.input.as_ref().map(Input::value).as_ref(), body, &id)
+            payload::output_clips(&output.sorted(), scope, facts.input.as_ref().map(Input::value).as_ref(), body, &id)
         });
         let record = HookRecord {
             provider: Provider::replicate(),
@@ -228,18 +229,22 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_or_canceled_one_says_why_and_has_no_clips() {
+    fn d18_a_failed_or_canceled_one_says_why_and_keeps_what_it_made() {
         let mut failed = prediction("failed", json!(["https://h/half.mp4"]));
         failed["error"] = json!("cannot read https://h/in.png");
-        for (body, words) in [
-            (failed, "cannot read [url]"),
-            (prediction("failed", json!(null)), "the provider reported an error without words"),
-            (prediction("canceled", json!(["https://h/half.mp4"])), "the prediction was canceled"),
-            (prediction("aborted", json!(null)), "the prediction was aborted"),
+        let untold = "the prediction was canceled; of what came beside it, /output has a URL that is not http or https";
+        for (body, words, clips) in [
+            (failed, "cannot read [url]", 1),
+            (prediction("failed", json!(null)), "the provider reported an error without words", 0),
+            (prediction("failed", json!("no")), "the provider reported an error without words", 0),
+            (prediction("canceled", json!(["https://h/half.mp4", "https://h/page"])), "the prediction was canceled", 1),
+            (prediction("canceled", json!("gs://b/half.mp4")), untold, 0),
+            (prediction("aborted", json!(null)), "the prediction was aborted", 0),
         ] {
-            let record = read(&body).unwrap();
-            assert_eq!((record.status, record.error.as_deref()), (GenerationStatus::Failed, Some(words)));
-            assert!(record.clips.is_empty());
+            for record in [read(&body).unwrap(), asked(&body).unwrap()] {
+                assert_eq!((record.status, record.error.as_deref()), (GenerationStatus::Failed, Some(words)));
+                assert_eq!(record.clips.len(), clips, "{body}");
+            }
         }
     }
 
@@ -262,12 +267,15 @@ mod tests {
         body["model"] = json!(null);
         body["version"] = json!("5c7d5dc6");
         assert_eq!(read(&body).unwrap().facts.model.as_deref(), Some("5c7d5dc6"));
-        for (name, value) in
-            [("id", json!(null)), ("id", json!("../x")), ("status", json!("dreaming")), ("model", json!(7))]
-        {
+        for (name, value) in [("id", json!(null)), ("id", json!("../x")), ("status", json!("dreaming"))] {
             let mut odd = prediction("succeeded", json!(null));
             odd[name] = value.clone();
             assert!(read(&odd).is_err(), "{name} {value}");
+        }
+        for (name, value) in [("created_at", json!(5)), ("model", json!(7)), ("version", json!([]))] {
+            let mut odd = prediction("succeeded", json!("https://h/a.mp4"));
+            odd[name] = value.clone();
+            assert_eq!(read(&odd).unwrap().clips.len(), 1, "d17: {name} {value}");
         }
         let mut other = prediction("succeeded", json!(null));
         other["id"] = json!("other");

@@ -8,7 +8,7 @@ use crate::{
         DecodeError, Decoded, Form, HookQuery, QueryError,
         json::Node,
         members::Members,
-        payload::{self, Listed, Media},
+        payload::{self, Media, Scope},
         profile::is_reserved,
         redact::redact,
     },
@@ -40,18 +40,17 @@ pub fn decode(
     let provider = provider(data.text("provider")?, speaks_for)?;
     let request_id: RequestId = data.must("request_id")?.try_into()?;
     let facts = facts(&mut data)?;
-    let created_at = time(&mut data, "created_at")?;
-    let expires_at = time(&mut data, "source_expires_at")?;
-    let error = data.present("error")?;
-    let outputs = data.present("outputs")?;
-    let outputs = outputs.as_ref().map_or_else(|| Ok(Vec::new()), listed)?;
-    if status == GenerationStatus::Completed && outputs.is_empty() {
+    let (created_at, expires_at) = (time(&mut data, "created_at"), time(&mut data, "source_expires_at"));
+    let error = data.present("error").ok().flatten();
+    let outputs = data.present("outputs")?.filter(|outputs| *outputs != Node::List(Vec::new()));
+    if status == GenerationStatus::Completed && outputs.is_none() {
         // Nobody could be asked for them later.
         let problem = "must list what was generated: a generation.completed without outputs is none".to_owned();
         return Err(DecodeError::BadFact { name: "data.outputs", problem });
     }
-    let mut media = match status {
-        GenerationStatus::Completed => payload::listed_clips(&outputs, body, &request_id),
+    let mut media = match (status, &outputs) {
+        (GenerationStatus::Completed, Some(outputs)) => payload::listed_clips(outputs, Scope::All, body, &request_id),
+        (GenerationStatus::Failed, Some(outputs)) => payload::listed_clips(outputs, Scope::Sure, body, &request_id),
         _ => Media::default(),
     };
     media.clips.iter_mut().for_each(|clip| clip.source_expires_at = expires_at);
@@ -81,51 +80,43 @@ fn provider(said: Option<String>, speaks_for: Option<&Provider>) -> Result<Provi
     }
 }
 
-/// What it tells as the query of a hook URL would, and what that cannot.
+/// What it tells as the query of a hook URL would, and what that cannot. A fact
+/// that is not well told is left out, for the outputs are worth more; but for whose
+/// they are. Whoever says in odd words whether all may see them does not say so.
 fn facts(data: &mut Members<'_>) -> Result<Facts, DecodeError> {
-    const TEXTS: [&str; 5] = ["model", "prompt", "prompt_hash", "tenant", "policy"];
-    let mut told = Vec::new();
-    for name in TEXTS {
-        told.push((name, data.text(name)?));
-    }
-    let public = match data.present("public")? {
-        None => None,
-        Some(Node::Bool(public)) => Some(public),
-        Some(_) => return Err(DecodeError::BadField("public")),
-    };
-    let input = data.present("input")?;
-    let of_input = |name: &str| input.as_ref().and_then(|input| input.get(name));
-    let seed = data.present("seed")?.as_ref().or_else(|| of_input("seed")).and_then(Node::seed);
-    let prompt = of_input("prompt").and_then(Node::text).map(str::to_owned);
-    let of = |name: &'static str| {
-        let text = told.iter().find(|(told, _)| *told == name).and_then(|(_, text)| text.clone());
-        Ok(text.or_else(|| prompt.clone().filter(|_| name == "prompt")).filter(|text| !text.is_empty()))
+    let told = |name: &'static str, text: Option<String>| {
+        let of = |other| Ok(text.clone().filter(|text| other == name && !text.is_empty()));
+        HookQuery::of(of).map(|query| query.facts())
     };
     let refused = |error: QueryError| DecodeError::BadFact { name: error.name, problem: error.problem };
-    let facts = HookQuery::of(of).map_err(refused)?.facts();
-    Ok(Facts { public, seed, input: input.map(|input| input.into_value().into()), ..facts })
+    let tenant = told("tenant", data.text("tenant")?).map_err(refused)?.tenant;
+    let public = match data.present("public") {
+        Ok(None) => None,
+        Ok(Some(Node::Bool(public))) => Some(public),
+        Ok(Some(_)) | Err(_) => Some(false),
+    };
+    let input = data.present("input").ok().flatten();
+    let of_input = |name: &str| input.as_ref().and_then(|input| input.get(name));
+    let seed = data.present("seed").ok().flatten().as_ref().or_else(|| of_input("seed")).and_then(Node::seed);
+    let prompt = data.fact("prompt").or_else(|| of_input("prompt").and_then(Node::text).map(str::to_owned));
+    let mut fact = |name| told(name, data.fact(name)).unwrap_or_default();
+    let (model, hash, policy) = (fact("model").model, fact("prompt_hash").prompt_hash, fact("policy").policy);
+    let Facts { prompt, prompt_hash, .. } = told("prompt", prompt).unwrap_or_default();
+    Ok(Facts {
+        model,
+        prompt,
+        // The prompt's own goes over one that is not its.
+        prompt_hash: prompt_hash.or(hash),
+        tenant,
+        policy,
+        input: input.map(|input| input.into_value().into()),
+        seed,
+        public,
+    })
 }
 
-fn time(data: &mut Members<'_>, name: &'static str) -> Result<Option<Timestamp>, DecodeError> {
-    let text = data.text(name)?;
-    let bad = |error: crate::time::TimestampError| DecodeError::BadFact { name, problem: format!("is {error}") };
-    text.map(|text| text.parse().map_err(bad)).transpose()
-}
-
-/// `outputs`: URLs, or objects with a `url` and perhaps `content_type` and `slot`.
-fn listed<'n>(outputs: &'n Node<'_>) -> Result<Vec<Listed<'n>>, DecodeError> {
-    match outputs {
-        Node::List(items) => items.iter().map(|item| output(item).ok_or(DecodeError::BadField("outputs"))).collect(),
-        _ => Err(DecodeError::BadField("outputs")),
-    }
-}
-
-fn output<'n>(item: &'n Node<'_>) -> Option<Listed<'n>> {
-    let text = |name| item.get(name).and_then(Node::text);
-    match item {
-        Node::Text(url) => Some(Listed { slot: None, url, content_type: None }),
-        _ => Some(Listed { slot: text("slot"), url: text("url")?, content_type: text("content_type") }),
-    }
+fn time(data: &mut Members<'_>, name: &'static str) -> Option<Timestamp> {
+    data.fact(name)?.parse().ok()
 }
 
 fn failure(error: Option<&Node<'_>>) -> String {
@@ -191,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_one_says_why_without_addresses_and_has_no_clips() {
+    fn d18_a_failed_one_says_why_without_addresses_and_keeps_what_it_made() {
         for (error, expected) in [
             (json!("no https://h/x"), "no [url]"),
             (json!({"message": "busy", "code": 7}), "busy"),
@@ -200,7 +191,7 @@ mod tests {
             let data = json!({"provider": "luma", "request_id": "r1", "error": error, "outputs": ["https://h/v.mp4"]});
             let record = read_as(&message("generation.failed", data), None).unwrap();
             assert_eq!((record.status, record.error.as_deref()), (GenerationStatus::Failed, Some(expected)));
-            assert!(record.clips.is_empty());
+            assert_eq!(record.clips.len(), 1);
         }
         let data = json!({"provider": "luma", "request_id": "r1", "outputs": ["https://h/half.mp4"]});
         let record = read_as(&message("generation.started", data), None).unwrap();
@@ -235,18 +226,14 @@ mod tests {
             read_as(&message("generation.completed", data), None).unwrap_err().to_string()
         };
         for (name, value) in [
-            ("outputs", json!("https://h/v.mp4")),
-            ("outputs", json!([7])),
-            ("outputs", json!([{"slot": "video"}])),
-            ("policy", json!("sometimes")),
+            ("outputs", json!([])),
             ("tenant", json!("a b")),
-            ("prompt_hash", json!("abc")),
-            ("prompt", json!(7)),
-            ("public", json!("yes")),
-            ("created_at", json!("yesterday")),
+            ("tenant", json!(7)),
+            ("provider", json!(7)),
             ("request_id", json!(null)),
         ] {
-            assert!(with(name, value.clone()).contains(&format!("field {name} ")), "{name} {value}");
+            let said = with(name, value.clone());
+            assert!(said.contains(&format!("field {name} ")) || said.contains(&format!("data.{name} ")), "{said}");
         }
         assert!(read_as(&message("generation.dreamt", whole.clone()), None).unwrap_err().to_string().contains("type"));
         assert!(read_as(&json!({"type": "generation.completed"}), None).is_err());
@@ -255,5 +242,67 @@ mod tests {
         );
         let refused = decode(twice, None, &HookQuery::default(), Timestamp::from_secs(9));
         assert!(matches!(refused, Err(DecodeError::RepeatedField("request_id"))));
+    }
+    /// A completed one with these fields, and one output.
+    fn with(fields: &Value) -> HookRecord {
+        let mut data = json!({"provider": "luma", "request_id": "r1", "outputs": ["https://h/v.mp4"]});
+        data.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        read_as(&message("generation.completed", data), None).unwrap()
+    }
+
+    #[test]
+    fn d17_a_fact_that_is_not_well_told_is_left_out_and_the_outputs_are_kept() {
+        for odd in [
+            json!({"model": 5}),
+            json!({"model": "a b"}),
+            json!({"prompt": ["a"]}),
+            json!({"prompt": "x".repeat(1 << 17)}),
+            json!({"prompt_hash": "abc"}),
+            json!({"policy": "sometimes"}),
+            json!({"created_at": "yesterday"}),
+            json!({"created_at": 5, "source_expires_at": [], "error": 7, "seed": {}, "input": "x"}),
+        ] {
+            let record = with(&odd);
+            assert_eq!((record.status, record.clips.len()), (GenerationStatus::Completed, 1), "{odd:.80}");
+            let Facts { model, policy, .. } = record.facts;
+            assert_eq!((model, policy, record.created_at), (None, None, None), "{odd:.80}");
+        }
+        let hash = with(&json!({"prompt": "a fox", "prompt_hash": prompt_hash("a dog")})).facts.prompt_hash;
+        assert_eq!(hash, Some(prompt_hash("a fox")));
+    }
+
+    #[test]
+    fn d17_who_may_see_it_is_never_guessed() {
+        for odd in [json!("yes"), json!(1), json!("true"), json!({})] {
+            assert_eq!(with(&json!({"public": odd})).facts.public, Some(false), "{odd}");
+        }
+        assert_eq!(
+            (with(&json!({"public": null})).facts.public, with(&json!({"public": true})).facts.public),
+            (None, Some(true))
+        );
+    }
+
+    #[test]
+    fn d17_outputs_are_taken_in_whatever_form() {
+        for (outputs, expected) in [
+            (json!("https://h/v.mp4"), &["r1.mp4 /outputs"][..]),
+            (json!("https://h/v.mp4, https://h/w.mp4"), &["r1.mp4 /outputs", "r1.1.mp4 /outputs"]),
+            (json!({"url": "https://h/v"}), &["r1.mp4 /outputs"]),
+            (json!({"video": {"url": "https://h/v.mp4"}, "n": 1}), &["r1.mp4 /outputs/video"]),
+            (json!([{"uri": "https://h/v", "mimeType": "video/webm"}]), &["r1.webm /outputs/0"]),
+            (json!([{"b": "https://h/v.mp4"}, 7]), &["r1.mp4 /outputs/0/b"]),
+        ] {
+            let record = with(&json!({"outputs": outputs}));
+            let clips: Vec<String> = record.clips.iter().map(|clip| format!("{} {}", clip.key, clip.slot)).collect();
+            assert_eq!(
+                (clips.as_slice(), record.status),
+                (&expected.iter().map(ToString::to_string).collect::<Vec<_>>()[..], GenerationStatus::Completed)
+            );
+        }
+        for outputs in [json!([7]), json!(7), json!([{"slot": "video"}]), json!({"n": 1})] {
+            let record = with(&json!({"outputs": outputs}));
+            assert_eq!((record.status, record.clips.len()), (GenerationStatus::Unreadable, 0), "{outputs}");
+            assert!(!record.unread.unwrap().payload.is_empty());
+        }
     }
 }

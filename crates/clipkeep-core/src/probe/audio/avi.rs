@@ -59,7 +59,8 @@ impl Stream {
             is_picture: header.starts_with(b"vids"),
             scale: u32(20)?,
             rate: u32(24)?,
-            length: u32(32)?,
+            // A stream's writer does not know it, and says so by all ones.
+            length: u32(32).filter(|length| *length < u32::MAX).unwrap_or(0),
             sample_size: u32(44).unwrap_or(0),
             codec: None,
             size: None,

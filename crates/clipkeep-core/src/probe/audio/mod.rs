@@ -16,7 +16,7 @@ use std::{
     ops::Range,
 };
 
-use super::{Result, read_up_to};
+use super::{Length, Result, read_up_to};
 use crate::{
     generation::{Kind, MediaInfo},
     media_type::MediaType,
@@ -38,12 +38,17 @@ impl Told {
     }
 }
 
-pub(super) fn probe<R: Read + Seek>(reader: &mut R, len: u64, media: &'static MediaType) -> Result<MediaInfo> {
+pub(super) fn probe<R: Read + Seek>(
+    reader: &mut R,
+    len: u64,
+    length: Length,
+    media: &'static MediaType,
+) -> Result<MediaInfo> {
     let told = match media.name {
         "audio/wav" => wav::probe(reader, len)?,
         "audio/flac" => flac::probe(reader, len)?,
         "audio/mpeg" | "audio/aac" | "audio/ac3" | "audio/eac3" => frames::probe(reader, len)?,
-        "audio/ogg" | "video/ogg" => ogg::probe(reader, len)?,
+        "audio/ogg" | "video/ogg" => ogg::probe(reader, len, length)?,
         "audio/aiff" => aiff::aiff(reader, len)?,
         "audio/x-caf" => aiff::caf(reader, len)?,
         "audio/basic" => aiff::au(reader, len)?,

@@ -4,7 +4,7 @@
 use std::io::{Read, Seek};
 
 use super::{Told, part};
-use crate::probe::{Result, read_up_to, seconds};
+use crate::probe::{Length, ProbeError, Result, read_up_to, seconds};
 
 /// The most pages that are looked at, and the most streams at a time.
 const MAX_PAGES: u32 = 1_000_000;
@@ -13,15 +13,20 @@ const MAX_STREAMS: usize = 16;
 /// What is longer than a page may be was cut out of a longer stream.
 const LATE_START_SECS: f64 = 1.5;
 
-pub(super) fn probe<R: Read + Seek>(reader: &mut R, len: u64) -> Result<Told> {
+pub(super) fn probe<R: Read + Seek>(reader: &mut R, len: u64, length: Length) -> Result<Told> {
     let mut file = Links::default();
-    let mut at = 0;
+    let (mut at, mut is_over) = (0, true);
     for _ in 0..MAX_PAGES {
         let head = read_up_to(reader, at, Page::LONGEST_HEAD)?;
         match Page::of(&head) {
             Some(page) => {
                 file.add(&page, head.get(page.head_len..).unwrap_or_default());
                 at += page.len;
+                is_over = page.ends;
+            }
+            // Whatever its source stopped in, the last page ends a stream, and the file.
+            None if at + Page::SHORTEST_HEAD > len && length == Length::Unknown && !(is_over && at == len) => {
+                return Err(ProbeError::Truncated);
             }
             None if at + Page::SHORTEST_HEAD > len => break,
             // Players search for the next page, too.
@@ -34,6 +39,10 @@ pub(super) fn probe<R: Read + Seek>(reader: &mut R, len: u64) -> Result<Told> {
 struct Page {
     /// Whether its stream begins with it.
     begins: bool,
+    /// Whether its stream ends with it.
+    ends: bool,
+    /// How many packets end in it.
+    packets: u64,
     /// Where its last whole packet ends; none ends in it if negative.
     position: i64,
     stream: u32,
@@ -50,13 +59,15 @@ impl Page {
         let &[b'O', b'g', b'g', b'S', 0, flags, ..] = head else { return None };
         let count = usize::from(*head.get(26)?);
         let head_len = 27 + count;
-        let body: u64 = head.get(27..head_len)?.iter().map(|&len| u64::from(len)).sum();
+        let segments = head.get(27..head_len)?;
         Some(Self {
             begins: flags & 2 != 0,
+            ends: flags & 4 != 0,
+            packets: segments.iter().filter(|&&len| len < 255).count() as u64,
             position: i64::from_le_bytes(part(head, 6)?),
             stream: u32::from_le_bytes(part(head, 14)?),
             head_len,
-            len: head_len as u64 + body,
+            len: head_len as u64 + segments.iter().map(|&len| u64::from(len)).sum::<u64>(),
         })
     }
 }
@@ -77,7 +88,10 @@ struct Stream {
     /// Theora counts frames since the last key frame apart, in so many bits.
     shift: u32,
     size: Option<(u32, u32)>,
+    /// Where the first page with sound or pictures ends, and how many packets
+    /// stand in it and in those behind it.
     first: Option<f64>,
+    packets: (u64, u64),
     last: f64,
 }
 
@@ -85,7 +99,8 @@ impl Stream {
     fn of(id: u32, packet: &[u8]) -> Option<Self> {
         let u32 = |at| part(packet, at).map(u32::from_le_bytes);
         let sound = |codec, rate: u32| {
-            Some(Self { id, codec, rate: rate.into(), skipped: 0.0, shift: 0, size: None, first: None, last: 0.0 })
+            let rate = rate.into();
+            Some(Self { id, codec, rate, skipped: 0.0, shift: 0, size: None, first: None, packets: (0, 0), last: 0.0 })
         };
         match packet {
             [b'O', b'p', b'u', b's', b'H', b'e', b'a', b'd', ..] => {
@@ -112,22 +127,30 @@ impl Stream {
             shift,
             size: Some((u24(14)?, u24(17)?)),
             first: None,
+            packets: (0, 0),
             last: 0.0,
         })
     }
 
-    fn reach(&mut self, position: i64) {
+    fn reach(&mut self, position: i64, packets: u64) {
         let Ok(position) = u64::try_from(position) else { return };
         let frames = (position >> self.shift) + (position & ((1 << self.shift) - 1));
         let at = (frames as f64 - self.skipped) / self.rate;
         if at.is_finite() && at > 0.0 {
+            let (first, rest) = self.packets;
+            self.packets = if self.first.is_none() { (packets, 0) } else { (first, rest + packets) };
             self.first.get_or_insert(at);
             self.last = self.last.max(at);
         }
     }
 
+    /// A stream that was cut out of a longer one begins where its first page does:
+    /// its packets play as long as those behind them.
     fn played(&self) -> f64 {
-        self.last - self.first.filter(|first| *first > LATE_START_SECS).unwrap_or(0.0)
+        let Some(first) = self.first.filter(|first| *first > LATE_START_SECS) else { return self.last };
+        let (count, rest) = self.packets;
+        let behind = self.last - first;
+        behind + seconds(behind * count as f64, rest as f64).unwrap_or(0.0).min(first)
     }
 }
 
@@ -153,7 +176,7 @@ impl Links {
         }
         self.has_data = true;
         if let Some(stream) = self.streams.iter_mut().find(|stream| stream.id == page.stream) {
-            stream.reach(page.position);
+            stream.reach(page.position, page.packets);
         }
     }
 
@@ -174,5 +197,32 @@ impl Links {
     fn told(mut self) -> Told {
         self.end_link();
         Told { duration: seconds(self.before, 1.0), ..self.main.unwrap_or_default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    /// A page of Opus with so many packets.
+    fn page(flags: u8, granule: u64, packets: usize, packet: &[u8]) -> Vec<u8> {
+        let head = [&[b'O', b'g', b'g', b'S', 0, flags][..], &granule.to_le_bytes(), &[0; 12]].concat();
+        let sizes = vec![packet.len() as u8; packets];
+        [head, vec![packets as u8], sizes, packet.repeat(packets)].concat()
+    }
+
+    #[test]
+    fn d16_what_was_cut_out_of_a_longer_stream_plays_from_its_own_beginning() {
+        let head = b"OpusHead\x01\x01\0\0\x80\xbb\0\0\0\0\0";
+        for start in [0, 100 * 48_000] {
+            let mut file = page(2, 0, 1, head);
+            for second in 1..=10 {
+                file.extend(page(if second == 10 { 4 } else { 0 }, start + second * 48_000, 50, &[1; 40]));
+            }
+            let told = probe(&mut Cursor::new(&file), file.len() as u64, Length::Unknown).unwrap();
+            assert!((told.duration.unwrap() - 10.0).abs() < 0.01, "{start} {told:?}");
+        }
     }
 }

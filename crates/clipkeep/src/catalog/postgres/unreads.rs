@@ -35,7 +35,7 @@ pub(super) async fn write(tx: &impl GenericClient, unreads: &BTreeMap<Generation
         };
         let (at, form, why) = (at.millis(), unread.form.as_str(), without_nul(&unread.why));
         let (len, statement) = (unread.len.cast_signed(), tx.prepare_cached(KEPT).await?);
-        tx.execute(&statement, &[&provider, &request_id, &at, &form, &why, &len, &unread.payload]).await?;
+        tx.execute(&statement, &[&provider, &request_id, &at, &form, &why, &len, &unread.payload.as_ref()]).await?;
     }
     Ok(())
 }

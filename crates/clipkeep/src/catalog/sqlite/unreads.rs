@@ -29,7 +29,7 @@ pub(super) fn write(tx: &Connection, (provider, request_id): &GenerationId, kept
         return Ok(());
     };
     let (why, len) = (without_nul(&unread.why), unread.len.cast_signed());
-    let params = (id.0, id.1, at.millis(), unread.form.as_str(), why, len, &unread.payload);
+    let params = (id.0, id.1, at.millis(), unread.form.as_str(), why, len, unread.payload.as_ref());
     tx.prepare_cached(KEPT)?.execute(params)?;
     Ok(())
 }

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     app::App,
     callers::Caller,
-    catalog::Deletion,
+    catalog::{Deletion, lookup::clip_named},
     web::{AppState, auth::By, error::ApiError},
 };
 
@@ -129,12 +129,12 @@ pub(crate) async fn delete_clip(
 
 /// Deletes the clip of that name, if the caller may; answers its name.
 pub(crate) async fn delete_for(caller: &Caller, app: &AppState, key: &str) -> Result<ClipKey, ApiError> {
-    let Clip { key, .. } = clip_for(caller, app, key).await?;
+    let Clip { key, .. } = clip_called(caller, app, key).await?;
     if app.delete(&key, "by request").await? != Deletion::Unknown {
         return Ok(key);
     }
     // Its bytes gave it another name just now.
-    let Clip { key, .. } = clip_for(caller, app, key.as_str()).await?;
+    let Clip { key, .. } = clip_called(caller, app, key.as_str()).await?;
     match app.delete(&key, "by request").await? {
         Deletion::Deleted | Deletion::Already => Ok(key),
         Deletion::Unknown => Err(no_such_clip(&key)),
@@ -197,8 +197,15 @@ fn parse_key(text: &str) -> Result<ClipKey, ApiError> {
     text.parse().map_err(|_| ApiError::new(Code::NotFound, "no clip has that name; keys look like {request_id}.mp4"))
 }
 
-/// The clip of that name, if the caller may know of it.
+/// The clip that is meant by that name, if the caller may know of it.
 pub(crate) async fn clip_for(caller: &Caller, app: &App, key: &str) -> Result<Clip, ApiError> {
+    let key = parse_key(key)?;
+    let clip = clip_named(&*app.catalog, &key).await?.filter(|clip| caller.sees_clip(clip));
+    clip.ok_or_else(|| no_such_clip(&key))
+}
+
+/// The clip that has that name, or had it: what was never its name deletes nothing.
+async fn clip_called(caller: &Caller, app: &App, key: &str) -> Result<Clip, ApiError> {
     let key = parse_key(key)?;
     let clip = app.catalog.clip(&key).await?.filter(|clip| caller.sees_clip(clip));
     clip.ok_or_else(|| no_such_clip(&key))

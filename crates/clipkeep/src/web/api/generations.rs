@@ -31,6 +31,9 @@ use crate::{
     web::{AppState, auth::By, error::ApiError, json::JsonObject},
 };
 
+/// The most bytes of an unread result in an answer; a command prints all.
+const MOST_SHOWN: usize = 256 * 1024;
+
 /// What an app tells of a generation. Each field is kept from whoever said it
 /// first; telling it again changes nothing.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
@@ -206,8 +209,10 @@ async fn with_clips(caller: &Caller, app: &AppState, generation: Generation) -> 
         GenerationStatus::Unreadable => app.catalog.unread(&generation.provider, &generation.request_id).await?,
         _ => None,
     };
-    let unreadable =
-        unread.map(|(row, payload)| UnreadInfo::new(row, payload.as_deref().filter(|_| *caller == Caller::Admin)));
+    let unreadable = unread.map(|(row, payload)| {
+        let shown = payload.as_deref().filter(|_| *caller == Caller::Admin);
+        UnreadInfo::new(row, shown.map(|payload| &payload[..payload.len().min(MOST_SHOWN)]))
+    });
     Ok(GenerationRow { unreadable, ..GenerationRow::new(generation, clips, &app.final_urls) })
 }
 

@@ -25,7 +25,7 @@ on_both![
 ];
 
 fn unread(request_id: &str, body: &str) -> HookRecord {
-    let unread = Unread::new("/video has no valid URL", Form::Webhook, body.as_bytes());
+    let unread = Unread::new("/video has no valid URL", Form::Webhook, &body.to_owned().into());
     HookRecord {
         status: GenerationStatus::Unreadable,
         error: Some(unread.why.clone()),
@@ -85,13 +85,14 @@ async fn only_what_may_be_said_better_is_asked_for(bed: Bed) {
     let known = Facts { model: Some("fal-ai/veo3".to_owned()), ..Facts::default() };
     let told = HookRecord { facts: known, ..unread("told", "{}") };
     let mut asked = HookRecord { request_id: id("asked"), ..told.clone() };
-    asked.unread = Some(Arc::new(Unread::new("no JSON", Form::Webhook, b"{").to_be_asked()));
+    asked.unread =
+        Some(Arc::new(Unread::new("no JSON", Form::Webhook, &bytes::Bytes::from_static(b"{")).to_be_asked()));
     catalog.record_hooks(&[told, asked.clone()]).await.unwrap();
     let claimed = catalog.claim_polls(at(0), at(HOUR), 10).await.unwrap();
     let claimed: Vec<_> = claimed.iter().map(|poll| poll.generation.request_id.as_str()).collect();
     assert_eq!(claimed, ["asked"]);
     // The provider says no better: it is not asked again.
-    let answer = Unread::new("still none", Form::Result, b"[]");
+    let answer = Unread::new("still none", Form::Result, &bytes::Bytes::from_static(b"[]"));
     let answer = HookRecord { unread: Some(Arc::new(answer)), by: Bringer::Poll, ..asked };
     catalog.record_hooks(&[answer]).await.unwrap();
     assert_eq!(kept(&*catalog, "asked").await.unwrap(), b"[]");

@@ -232,3 +232,31 @@ async fn k13_api_and_commands_find_the_clip_by_the_name_it_had() {
     assert_eq!(objects(&t.data.path().join("clips")), Vec::<String>::new());
     t.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d14_a_promised_name_leads_to_its_clip_wherever_it_is_asked_for() {
+    let t = TestApp::start().await;
+    t.register(&json!({"request_id": "k11", "model": "fal-ai/flux", "prompt": "a fox"})).await;
+    let source = file(&t, "a.png", "still.png");
+    assert_eq!(t.hook_payload("k11", &json!({"image": {"url": source}}), "").await.status(), 200);
+    t.until("k11.png", ClipState::Stored).await;
+    assert_eq!(get(&t.link("k11.mp4")).await.status(), 307);
+    for path in ["", "/history", "/lineage"] {
+        let [own, promised] = ["k11.png", "k11.mp4"].map(|key| format!("/api/v1/clips/{key}{path}"));
+        assert_eq!(t.api(&promised).await, t.api(&own).await, "{path}");
+    }
+    assert_eq!(t.api("/api/v1/clips/k11.mp4/receipt").await["receipt"]["key"], "k11.png");
+    let ask = |method, path: &str| {
+        t.client.request(method, format!("{}/api/v1/clips/{path}", t.url)).bearer_auth(&t.token).json(&json!({})).send()
+    };
+    let link: Value = ask(reqwest::Method::POST, "k11.mp4/links").await.unwrap().json().await.unwrap();
+    assert!(link["url"].as_str().unwrap().contains("/v/k11.png"), "{link}");
+    for (command, key) in [("find", "k11.mp4"), ("explain", "k11.mp4"), ("find", "k11.webm")] {
+        let (code, out, _) = clipkeep(&t.sim, t.data.path(), &["--json", command, key], &[]);
+        assert!(code == 0 && out.contains("k11.png"), "{command} {key}: {out}");
+    }
+    // What was never its name deletes nothing.
+    assert_eq!(ask(reqwest::Method::DELETE, "k11.mp4").await.unwrap().status(), 404);
+    assert_eq!(ask(reqwest::Method::GET, "k11.1.mp4").await.unwrap().status(), 404);
+    assert_eq!(t.app.catalog.clip(&"k11.png".parse().unwrap()).await.unwrap().unwrap().state, ClipState::Stored);
+}

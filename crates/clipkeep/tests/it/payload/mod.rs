@@ -2,6 +2,7 @@
 //! was told.
 
 mod inline;
+mod kinds;
 mod unread;
 
 use clipkeep_core::state::{ClipState, GenerationStatus};

@@ -76,7 +76,7 @@ async fn k14_a_later_version_reads_what_an_earlier_one_kept() {
             facts: Facts::default(),
             hearsay: Hearsay::default(),
             clips: Vec::new(),
-            unread: Some(Arc::new(Unread::new("not understood", form, &body))),
+            unread: Some(Arc::new(Unread::new("not understood", form, &body.into()))),
             received_at: now,
             created_at: None,
             by: Bringer::Webhook,

@@ -94,8 +94,8 @@ async fn case_31_a_key_speaks_for_whom_it_is_for_and_for_nobody_else() {
         assert!(t.app.catalog.generation(&stranger.parse().unwrap()).await.unwrap().is_none());
     }
     let (code, said) =
-        tell(&t, "generation.completed", json!({"provider": "luma", "request_id": "x", "policy": "soon"})).await;
-    assert!(code == 400 && said["detail"].as_str().unwrap().contains("policy"), "{said}");
+        tell(&t, "generation.completed", json!({"provider": "luma", "request_id": "x", "tenant": "a b"})).await;
+    assert!(code == 400 && said["detail"].as_str().unwrap().contains("tenant"), "{said}");
     assert_eq!(tell(&t, "generation.dreamt", json!({"provider": "luma", "request_id": "x"})).await.0, 400);
 }
 

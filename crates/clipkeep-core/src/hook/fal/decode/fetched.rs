@@ -5,12 +5,11 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::{DecodeError, Decoded, Fields, Form, Media, Node, payload, present, words_of_detail};
+use super::{DecodeError, Decoded, Fields, Form, Node, present, words_of_detail};
 use crate::{
     generation::{Bringer, Facts, Hearsay, HookRecord},
     hook::redact::redact,
     id::{Provider, RequestId},
-    state::GenerationStatus,
     time::Timestamp,
 };
 
@@ -30,7 +29,7 @@ pub fn fetched(request_id: &RequestId, code: u16, body: &Bytes, at: Timestamp) -
         // The code still says that it failed.
         Err(_) => None,
     };
-    let status = if is_result { "OK" } else { "ERROR" };
+    let status = if is_result { "OK" } else { super::FAILED };
     let said = |text: String| Node::Text(Cow::Owned(text));
     let fields = Fields {
         request_id: request_id.clone(),
@@ -40,10 +39,10 @@ pub fn fetched(request_id: &RequestId, code: u16, body: &Bytes, at: Timestamp) -
         has_result: false,
         error: (!is_result).then(|| said(format!("Invalid status code: {code}"))),
         payload_error: is_result.then(|| said("the queue has no result".to_owned())),
+        rest: Node::Null,
     };
-    let (status, error) = fields.outcome()?;
-    let result = fields.media().filter(|_| status == GenerationStatus::Completed);
-    let media = result.map_or_else(Media::default, |root| payload::clips(root, body, request_id));
+    let media = fields.media(body);
+    let (status, error) = fields.outcome(&media)?;
     let record = HookRecord {
         provider: Provider::fal(),
         request_id: request_id.clone(),
@@ -69,7 +68,10 @@ pub fn refusal(body: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hook::{HookQuery, fal::decode};
+    use crate::{
+        hook::{HookQuery, fal::decode},
+        state::GenerationStatus,
+    };
 
     fn fetch(code: u16, body: &str) -> HookRecord {
         let body = Bytes::copy_from_slice(body.as_bytes());

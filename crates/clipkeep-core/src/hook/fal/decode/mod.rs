@@ -14,7 +14,7 @@ use crate::{
         DecodeError, Decoded, Form, HookQuery, Unread,
         json::Node,
         members::Members,
-        payload::{self, Media},
+        payload::{self, Media, Scope},
         redact::redact,
     },
     id::{Provider, RequestId},
@@ -33,14 +33,15 @@ pub fn decode(
     query: &HookQuery,
     received_at: Timestamp,
 ) -> Result<Decoded, DecodeError> {
-    let fields = Fields::read(body, signed_id).and_then(|fields| Ok((fields.outcome()?, fields)));
-    let ((status, error), fields) = match (fields, signed_id) {
+    let fields = Fields::read(body, signed_id).and_then(|fields| {
+        let media = fields.media(body);
+        Ok((fields.outcome(&media)?, media, fields))
+    });
+    let ((status, error), media, fields) = match (fields, signed_id) {
         (Ok(read), _) => read,
         (Err(error), Some(id)) if error.is_of_form() => return unread(body, id, &error, query, received_at),
         (Err(error), _) => return Err(error),
     };
-    let result = fields.media().filter(|_| status == GenerationStatus::Completed);
-    let media = result.map_or_else(Media::default, |root| payload::clips(root, body, &fields.request_id));
     let facts = Facts { seed: media.seed, ..Facts::default() };
     let record = HookRecord {
         provider: Provider::fal(),
@@ -61,7 +62,7 @@ pub fn decode(
 /// A webhook that fal signed, and whose body cannot be read: the generation is
 /// over, and the queue may say what came of it.
 fn unread(
-    body: &[u8],
+    body: &Bytes,
     signed_id: &str,
     error: &DecodeError,
     query: &HookQuery,
@@ -88,6 +89,9 @@ fn unread(
     Ok(Decoded { record, inlines: Vec::new(), notes: Vec::new() })
 }
 
+/// The word of a generation that failed.
+const FAILED: &str = "ERROR";
+
 /// The top-level fields that are read. `null` counts as absent: fal sends
 /// `error: null` and leaves out `payload_error`.
 struct Fields<'a> {
@@ -98,6 +102,8 @@ struct Fields<'a> {
     has_result: bool,
     error: Option<Node<'a>>,
     payload_error: Option<Node<'a>>,
+    /// What else stands in the body.
+    rest: Node<'a>,
 }
 
 impl<'a> Fields<'a> {
@@ -117,6 +123,10 @@ impl<'a> Fields<'a> {
             Some(_) => return Err(DecodeError::BadField("status")),
         };
         let result = members.take("result")?;
+        // What was put in is no result, whatever else is there.
+        for name in ["input", "inputs"] {
+            let _ = members.take(name);
+        }
         Ok(Self {
             request_id: request_id.try_into()?,
             status,
@@ -125,31 +135,44 @@ impl<'a> Fields<'a> {
             result: present(result),
             error: members.present("error")?,
             payload_error: members.present("payload_error")?,
+            rest: members.rest(),
         })
     }
 
     /// The terminal word, and the words on what went wrong.
-    fn outcome(&self) -> Result<(GenerationStatus, Option<String>), DecodeError> {
+    fn outcome(&self, media: &Media) -> Result<(GenerationStatus, Option<String>), DecodeError> {
         match self.status.as_deref() {
-            Some("OK") => Ok(self.delivered()),
-            Some("ERROR") => Ok((GenerationStatus::Failed, Some(self.failure()))),
+            Some("OK") => Ok(self.delivered(media)),
+            Some(FAILED) => Ok((GenerationStatus::Failed, Some(self.failure()))),
             Some(_) => Err(DecodeError::UnknownStatus { field: "status", known: "OK, ERROR" }),
-            None if self.has_result => Ok(self.delivered()),
+            None if self.has_result || media.is_told() => Ok(self.delivered(media)),
             None => Err(DecodeError::BadField("status")),
         }
     }
 
-    fn delivered(&self) -> (GenerationStatus, Option<String>) {
-        if self.media().is_some() {
+    fn delivered(&self, media: &Media) -> (GenerationStatus, Option<String>) {
+        if self.payload.is_some() || self.result.is_some() || media.is_told() {
             return (GenerationStatus::Completed, None);
         }
         let words = self.payload_error.as_ref().and_then(Node::text);
         (GenerationStatus::ResultMissing, Some(redact(words.unwrap_or("the webhook came without a result"))))
     }
 
-    /// Where media is looked for: `payload`, or `result` in the plain form.
-    fn media(&self) -> Option<&Node<'a>> {
-        if self.status.is_some() { self.payload.as_ref() } else { self.result.as_ref() }
+    /// What is in `payload`, or in `result` as in the plain form; if nothing is,
+    /// in the rest of the body, which has more to tell where there is no result.
+    fn media(&self, body: &Bytes) -> Media {
+        let read = |root, scope| payload::clips(root, scope, body, &self.request_id);
+        let is_failed = self.status.as_deref() == Some(FAILED);
+        let of_result = if is_failed { Scope::Sure } else { Scope::All };
+        let results = [self.payload.as_ref(), self.result.as_ref()].into_iter().flatten();
+        let mut results: Vec<Media> = results.map(|root| read(root, of_result)).collect();
+        if let Some(told) = results.iter().position(Media::is_told) {
+            return results.swap_remove(told);
+        }
+        let of_rest = if results.is_empty() { of_result } else { Scope::Sure };
+        let seed = results.iter().find_map(|media| media.seed);
+        let media = read(&self.rest, of_rest);
+        Media { seed: seed.or(media.seed), ..media }
     }
 
     /// `error`, the first detail's `msg` and `type`, `payload_error`: what is there.

@@ -179,3 +179,39 @@ fn the_body_must_speak_of_the_signed_request() {
     let refused = decode(&traversal, None, &HookQuery::default(), Timestamp::from_secs(1));
     assert!(matches!(refused, Err(DecodeError::BadRequestId(_))));
 }
+
+#[test]
+fn d07_a_result_that_stands_elsewhere_in_the_body_is_read() {
+    for fields in [
+        r#""status": "OK", "video": {"url": "https://h.example/x.mp4"}"#,
+        r#""status": "OK", "payload": null, "output": "https://h.example/x.mp4""#,
+        r#""status": "OK", "payload": {}, "data": {"video": {"url": "https://h.example/x.mp4"}}"#,
+        r#""status": "OK", "result": {"video": {"url": "https://h.example/x.mp4"}}"#,
+        r#""video": {"url": "https://h.example/x.mp4"}"#,
+    ] {
+        let record = fal(fields);
+        assert_eq!((record.status, keys(&record)), (GenerationStatus::Completed, vec![".mp4"]), "{fields}");
+    }
+    let record = fal(r#""status": "OK", "output": "gs://bucket/a.mp4""#);
+    assert_eq!(record.unread.unwrap().why, "/output has a URL that is not http or https");
+    // Where there is nothing at all, the queue is asked.
+    for fields in [
+        r#""status": "OK", "metrics": {"inference_time": 1.5}, "logs": null"#,
+        r#""status": "OK", "payload": null, "input": {"image_url": "https://h.example/in.png"}"#,
+    ] {
+        assert_eq!(fal(fields).status, GenerationStatus::ResultMissing, "{fields}");
+    }
+    // Beside a result of words, only what is surely media is one.
+    let record = fal(r#""status": "OK", "payload": {"output": "a fox", "seed": 7}, "more": "https://fal.example/x""#);
+    assert_eq!((record.status, record.clips.len()), (GenerationStatus::Completed, 0));
+    assert_eq!(record.facts.seed, Some(7_i64.into()));
+}
+
+#[test]
+fn d18_what_was_made_before_a_failure_is_kept() {
+    let record =
+        fal(r#""status": "ERROR", "error": "no more", "payload": {"video": {"url": "https://h.example/x.mp4"},
+        "detail": [{"msg": "no", "url": "https://docs.fal.ai/errors", "input": "https://h.example/in.png"}]}"#);
+    assert_eq!((record.status, keys(&record)), (GenerationStatus::Failed, vec![".mp4"]));
+    assert_eq!(record.error.as_deref(), Some("no more: no"));
+}

@@ -1,3 +1,6 @@
+mod data;
+mod shapes;
+
 use data_encoding::BASE64;
 
 use super::{
@@ -7,7 +10,7 @@ use super::{
 
 fn walk(payload: &str) -> Media {
     let body = Bytes::copy_from_slice(payload.as_bytes());
-    clips(&Node::read(&body).unwrap(), &body, &"r".parse().unwrap())
+    clips(&Node::read(&body).unwrap(), Scope::All, &body, &"r".parse().unwrap())
 }
 
 /// Each clip as `key slot`.
@@ -65,8 +68,8 @@ fn case_32_files_are_found_wherever_they_stand() {
 #[test]
 fn what_was_put_in_is_not_output() {
     check(
-        r#"{"input": {"image": {"url": "https://h/in.png"}}, "inputs": [{"url": "https://h/i.png"}], "prompt": {"url": "https://h/p.png"},
-            "logs": [{"url": "https://h/l.png"}], "description": "see https://h/d.png", "video": {"url": "https://h/v.mp4"}}"#,
+        r#"{"input": {"image": {"url": "https://h/in.png"}}, "inputs": [{"url": "https://h/i.png"}], "prompt": "https://h/p.png",
+            "logs": [{"url": "https://h/l"}], "description": "see https://h/d.png", "video": {"url": "https://h/v.mp4"}}"#,
         &["r.mp4 /video"],
     );
 }
@@ -183,7 +186,7 @@ fn k08_links_to_something_else_are_no_outputs() {
     let media = walk(
         r#"{"status_url": "https://queue.fal.run/x/requests/r/status", "response_url": "https://queue.fal.run/x/requests/r",
             "webhook": {"url": "https://app.example/hook"}, "docs": "https://docs.example/models", "license": "https://h/l",
-            "notice": "https://h/terms.html", "text": "see https://h/a.mp4", "logs": ["https://h/log.mp4"],
+            "notice": "https://h/terms.html", "text": "see https://h/a.mp4", "logs": ["https://h/log"],
             "description": "https://h/x is a fox that runs", "rating": "// none", "more": "mailto:a@b.example", "uri": "urn:x"}"#,
     );
     assert_eq!(media.clips, []);
@@ -208,6 +211,7 @@ fn k12_the_main_output_has_the_first_name_whatever_the_others_are_called() {
         (r#"{"a_preview_video": {"url": "https://h/a.mp4"}, "image": {"url": "https://h/i.png"}}"#, "/image"),
         (r#"{"coverVideo": {"url": "https://h/a.mp4"}, "final": {"url": "https://h/i.mp4"}}"#, "/final"),
         (r#"{"depth": {"url": "https://h/d.mp4"}, "video_url": "https://h/v.mp4"}"#, "/video_url"),
+        (r#"{"audio": {"url": "https://h/a.mp4"}, "video": {"url": "https://h/v.mp4"}}"#, "/video"),
         (r#"{"original": {"video": "https://h/o.mp4"}, "video": "https://h/v.mp4"}"#, "/video"),
     ] {
         let media = walk(payload);
@@ -246,7 +250,9 @@ fn what_lies_too_deep_is_told() {
     assert!(media.unread.unwrap().ends_with("is nested too deeply, or stands behind too much"));
     let nested =
         (0..6).fold(r#"{"url": "https://h/a.mp4"}"#.to_owned(), |json, _| serde_json::json!({"x": json}).to_string());
-    assert_eq!(walk(&nested).clips.len(), 0, "JSON in JSON has an end");
+    let nested = walk(&nested);
+    assert_eq!(nested.clips.len(), 0, "JSON in JSON has an end");
+    assert!(nested.unread.unwrap().ends_with("is nested too deeply, or stands behind too much"));
 }
 
 #[test]
@@ -295,7 +301,7 @@ fn k15_the_seed_is_a_whole_number_of_64_bits() {
 /// Each clip of a plain output as `key slot`.
 fn plain(output: &str, input: &str) -> Vec<String> {
     let (body, input) = (Bytes::copy_from_slice(output.as_bytes()), serde_json::from_str(input).unwrap());
-    let media = output_clips(&Node::read(&body).unwrap(), Some(&input), &body, &"r".parse().unwrap());
+    let media = output_clips(&Node::read(&body).unwrap(), Scope::All, Some(&input), &body, &"r".parse().unwrap());
     media.clips.iter().map(|clip| format!("{} {}", clip.key, clip.slot)).collect()
 }
 
