@@ -53,6 +53,8 @@ pub use crate::final_urls::FinalUrls;
 const SHELF_MEMORY: u64 = 64 * 1024 * 1024;
 /// The same for what was only looked at.
 const PEEK_MEMORY: u64 = 4 * 1024 * 1024;
+/// How much memory the bodies of calls to the API may take, all together.
+const API_MEMORY: u64 = 128 * 1024 * 1024;
 /// How often the node asks what changed, here or on another.
 const HEAR_INTERVAL: Duration = Duration::from_secs(1);
 /// How many changes it asks for at once.
@@ -112,6 +114,8 @@ pub struct App {
     pub vitals: Vitals,
     /// The memory that webhooks share which are not verified yet.
     pub hook_memory: Arc<HookMemory>,
+    /// The memory that bodies of calls to the API share.
+    pub bodies: Arc<Shares>,
     /// Who may call.
     pub callers: Callers,
     outbox: Arc<OutboxParts>,
@@ -216,6 +220,7 @@ impl App {
             feed: Feed::new(told_before),
             vitals: Vitals::new(&config),
             hook_memory: HookMemory::new(config.hook_memory.max(config.hook_max_body)),
+            bodies: Shares::new(API_MEMORY),
             outbox: Arc::new(outbox),
             told_before,
             config,

@@ -8,6 +8,7 @@ mod clips;
 mod document;
 mod error;
 mod framing;
+mod gather;
 mod hooks;
 mod internal;
 mod json;

@@ -150,6 +150,10 @@ async fn the_api_answers_problems_and_pages() {
     ] {
         assert_eq!(link(body.clone()).await.unwrap().status().as_u16(), status, "{body}");
     }
+    for odd in [json!(-1), json!([]), json!(1.5)] {
+        let said: Value = link(json!({ "expires_in": odd })).await.unwrap().json().await.unwrap();
+        assert!(said["detail"].as_str().unwrap().contains("a number of seconds, or text such as 24h"), "{said}");
+    }
     for path in ["/healthz", "/readyz", "/metrics", "/openapi.json"] {
         assert_eq!(get(path, "").await.unwrap().status(), 200, "{path}");
     }

@@ -39,7 +39,7 @@ pub(crate) struct LinkRequest {
 
 /// Seconds, or text such as `24h`.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expires_in must be a number of seconds, or text such as 24h")]
 enum Span {
     /// Seconds.
     Secs(u64),
@@ -74,7 +74,7 @@ pub(crate) async fn create_link(
     Path(key): Path<String>,
     body: Option<JsonObject<LinkRequest>>,
 ) -> Result<(StatusCode, Json<LinkRow>), ApiError> {
-    let wanted = body.map(|JsonObject(body)| body).unwrap_or_default();
+    let wanted = body.map(|JsonObject { body, .. }| body).unwrap_or_default();
     let (audience, span) = wanted.read(&app)?;
     if audience == Audience::Internal && caller != Caller::Admin {
         // It leads to the source, which a tenant's row withholds.
