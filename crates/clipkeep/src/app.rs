@@ -2,14 +2,13 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use anyhow::Context as _;
 use clipkeep_core::{
     config::{Config, StoreUrl},
     cost::PriceList,
     event::{Event, EventType, Position},
-    generation::Clip,
     id::ClipKey,
     receipt::ReceiptKey,
-    state::ClipState,
     time::Clock,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -24,9 +23,10 @@ use crate::{
     },
     clock::SystemClock,
     costs::{BudgetWatch, price_lists},
-    custody, descriptors,
+    custody::Custody,
+    descriptors,
     ffmpeg::Ffmpeg,
-    fill::{self, FillEngine, FillParts, FillSettings, Inbox, local},
+    fill::{self, FillEngine, FillParts, FillSettings, Inbox},
     hook_memory::HookMemory,
     intake::Intake,
     keys,
@@ -72,6 +72,8 @@ pub struct App {
     pub intake: Arc<Intake>,
     /// The canonical copies.
     pub store: Arc<Store>,
+    /// Whose they are: the way to them for who writes or removes any.
+    pub custody: Arc<Custody>,
     /// What brings clips there.
     pub engine: FillEngine,
     /// What looks after the rest in the background.
@@ -140,8 +142,9 @@ impl App {
         let metrics = Arc::new(Metrics::new());
         let catalog = open_configured(&config).await?;
         let store = Arc::new(store_at(&config)?);
-        custody::take_or_start(&*catalog, &store).await?;
-        sweep_spool(&*catalog, scratch.spool()).await?;
+        let custody = Arc::new(Custody::new(Arc::clone(&catalog), Arc::clone(&store)));
+        custody.begin().await?;
+        fill::clear_spool(&*catalog, scratch.spool()).await.context("clearing the spool folder")?;
         if scratch.role() == Role::Node {
             store.clear_staging().await?;
         }
@@ -153,6 +156,7 @@ impl App {
             settings: fill_settings(&config, &scratch),
             catalog: Arc::clone(&catalog),
             store: Arc::clone(&store),
+            custody: Arc::clone(&custody),
             source: SourceClient::new(SourceSettings::of(&config), Arc::clone(&clock))?,
             providers: Arc::clone(&providers),
             clock: Arc::clone(&clock),
@@ -161,13 +165,14 @@ impl App {
             ffmpeg: config.ffmpeg.as_deref().and_then(Ffmpeg::find),
         });
         let hooks = HookWriter::start(Arc::clone(&catalog), HookLimits::default());
-        let inbox = Inbox::new(Arc::clone(&store), scratch.spool());
+        let inbox = Inbox::new(Arc::clone(&custody), scratch.spool());
         let intake = Arc::new(Intake::new(hooks, inbox, Arc::clone(&metrics)));
         let price_lists = price_lists(&config)?;
         let budgets = Arc::new(BudgetWatch::new(&config, &price_lists)?);
         let sweep = Sweep::new(SweepParts {
             settings: sweep_settings(&config),
             store: Arc::clone(&store),
+            custody: Arc::clone(&custody),
             spool: scratch.spool(),
             catalog: Arc::clone(&catalog),
             intake: Arc::clone(&intake),
@@ -183,9 +188,9 @@ impl App {
             let (usage, stopping) = (Arc::clone(&usage), stopping.clone());
             async move { usage.run(&stopping).await }
         });
-        let news = (Arc::clone(&catalog), Arc::clone(&clock));
+        let news = (Arc::clone(&catalog), Arc::clone(&custody), Arc::clone(&clock));
         let cache = DiskCache::new(scratch.cache(), config.cache_size, Arc::clone(&store), news, tasks.clone());
-        cache.take_over().await?;
+        cache.take_over().await.context("taking over the cache folder")?;
         let told_before = catalog.last_event().await?;
         links.hear(catalog.revocations(clock.now()).await?, clock.now());
         let outbox = OutboxParts {
@@ -227,6 +232,7 @@ impl App {
             clock,
             catalog,
             store,
+            custody,
             engine,
             links,
             metrics,
@@ -290,7 +296,7 @@ impl App {
         let (app, key) = (Arc::clone(self), key.clone());
         let deleting = self.tasks.spawn(async move {
             let (now, lease) = (app.clock.now(), app.config.lease);
-            let told = fill::delete(&*app.catalog, &app.store, &key, now, lease, why).await;
+            let told = fill::delete(&*app.catalog, &app.custody, &key, now, lease, why).await;
             app.shelf.hear([&key]);
             app.peeks.hear([&key]);
             app.forget(&key);
@@ -381,17 +387,4 @@ fn sweep_settings(config: &Config) -> SweepSettings {
         endpoints: config.event_endpoints.iter().map(|endpoint| endpoint.name().to_owned()).collect(),
         sources: source_rules(config),
     }
-}
-
-/// Removes what earlier runs left in the spool, except copies that their clips'
-/// next fill can go on with.
-async fn sweep_spool(catalog: &dyn Catalog, dir: PathBuf) -> anyhow::Result<()> {
-    for (key, path, epoch) in local::kept_clips(dir).await? {
-        let open = |clip: &Clip| matches!(clip.state, ClipState::Waiting | ClipState::Filling) && clip.epoch == epoch;
-        let clip = catalog.clip(&key).await?.filter(|clip| *clip.first_key() == key);
-        if !clip.as_ref().is_some_and(open) {
-            local::remove(&path)?;
-        }
-    }
-    Ok(())
 }

@@ -53,11 +53,12 @@ pub(crate) use self::{fetch::random, inbox::name as inline_name};
 pub use self::{
     inbox::{Inbox, InboxError},
     registry::{FillEnd, FillHandle},
-    remove::{Stays, delete, objects as remove_objects},
+    remove::{Stays, clear_spool, delete, objects as remove_objects},
     through::Through,
 };
 use crate::{
     catalog::{Catalog, CatalogError, Claim, NodeId},
+    custody::Custody,
     ffmpeg::Ffmpeg,
     provider::Providers,
     source::SourceClient,
@@ -117,6 +118,8 @@ pub struct FillParts {
     pub catalog: Arc<dyn Catalog>,
     /// Where clips go.
     pub store: Arc<Store>,
+    /// Whose that is.
+    pub custody: Arc<Custody>,
     /// Where clips come from.
     pub source: SourceClient,
     /// Who generates: some sign their own files' URLs for us.

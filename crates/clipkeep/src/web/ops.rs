@@ -20,7 +20,7 @@ pub(super) async fn healthz() -> impl IntoResponse {
 }
 
 /// The node can do its work: the catalogue answers, webhooks can be kept, the
-/// disk has room, and it is not about to stop. Looked at once a second at most.
+/// store is not another catalogue's, the disk has room, and it is not about to stop. Looked at once a second at most.
 #[utoipa::path(get, path = "/readyz", tag = "ops", responses(
     (status = 200, description = "Ready", content_type = "application/json", body = Object),
     (status = 503, description = "Not ready, and why", content_type = "application/json", body = Object),
@@ -28,7 +28,7 @@ pub(super) async fn healthz() -> impl IntoResponse {
 pub(super) async fn readyz(State(app): State<AppState>) -> Response {
     let why = match app.stopping.is_cancelled() {
         true => Some("stopping"),
-        false => app.vitals.trouble(&app.catalog, &app.intake).await,
+        false => app.vitals.trouble(&app.catalog, &app.intake, &app.custody).await,
     };
     match why {
         None => axum::Json(json!({"status": "ready"})).into_response(),
