@@ -330,7 +330,8 @@ async fn a_clip_at_risk_is_told_of_once_and_listed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn h14_made_up_ids_of_one_tenant_leave_the_polls_to_others() {
     const MADE_UP: usize = 200;
-    let settings = [("sweep_interval", "1h".to_owned()), ("poll_after", "0s".to_owned())];
+    let settings = [("sweep_interval", "1h"), ("poll_after", "0s"), ("retry_base", "10s"), ("retry_max", "10m")];
+    let settings = settings.map(|(name, value)| (name, value.to_owned()));
     let t = node(SimOptions::default(), &settings).await;
     let token = async |tenant: &str| {
         let body = json!({"name": tenant, "tenant": tenant});
