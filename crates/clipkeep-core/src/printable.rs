@@ -28,9 +28,38 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// A JSON text of the same meaning in which nothing is hidden: what is stands in
+/// its strings, and as `\u202e` there.
+pub fn printable_json(json: &str) -> Cow<'_, str> {
+    if !json.chars().any(is_hidden) {
+        return Cow::Borrowed(json);
+    }
+    let mut shown = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        match is_hidden(c) && !c.is_ascii_whitespace() {
+            true => shown.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}"))),
+            false => shown.push(c),
+        }
+    }
+    Cow::Owned(shown)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn h04_json_says_the_same_with_nothing_hidden_in_it() {
+        for text in ["a red fox, 狐", "\u{9b}2J\u{7f}", "mp4.\u{202e}gnp\u{2066}", "\u{e0041}\u{1f98a}", "a\nb\"\\"] {
+            let json = serde_json::json!({ text: [text] });
+            for written in [serde_json::to_string(&json).unwrap(), serde_json::to_string_pretty(&json).unwrap()] {
+                let shown = printable_json(&written);
+                assert!(!shown.chars().any(|c| is_hidden(c) && c != '\n'), "{shown}");
+                assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), json);
+            }
+        }
+        assert_eq!(printable_json("\"\u{e0041}\u{9b}\""), "\"\\udb40\\udc41\\u009b\"");
+    }
 
     #[test]
     fn h04_what_a_terminal_would_obey_is_written_out() {

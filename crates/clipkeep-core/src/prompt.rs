@@ -4,6 +4,12 @@ use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
 use unicode_normalization::UnicodeNormalization;
 
+use crate::input::MAX_INPUT;
+
+/// The longest prompt whose text is kept: as long as an input may be that holds
+/// it. Of a longer one the hash is kept alone.
+pub const MAX_PROMPT: usize = MAX_INPUT;
+
 /// The lower-case hex SHA-256 of the UTF-8 prompt after Unicode NFC and
 /// trimming outer white space (Unicode `White_Space`). Inner white space and
 /// case count. An app can compute it without asking.

@@ -8,7 +8,10 @@ use clipkeep::cli::{Cli, Failure};
 fn main() -> ExitCode {
     tame_the_allocator();
     clipkeep::umask::keep_private();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(told) => return answer(&told),
+    };
     match clipkeep::cli::run(cli) {
         Ok(code) => code,
         Err(failure) => {
@@ -18,11 +21,25 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the one place that speaks of errors")]
 fn report(failure: &Failure) {
-    let words = failure.to_string();
+    complain(&format!("error: {failure}"));
+}
+
+/// Help and version as they are asked for; or what is wrong with the command line,
+/// which quotes it.
+fn answer(told: &clap::Error) -> ExitCode {
+    if !told.use_stderr() {
+        told.exit();
+    }
+    complain(told.render().to_string().trim_end());
+    ExitCode::from(u8::try_from(told.exit_code()).unwrap_or(1))
+}
+
+/// Whoever wrote what is in it, the terminal obeys none of it.
+#[expect(clippy::print_stderr, reason = "the one place that speaks of errors")]
+fn complain(words: &str) {
     let lines: Vec<_> = words.lines().map(clipkeep_core::printable::printable).collect();
-    eprintln!("error: {}", lines.join("\n"));
+    eprintln!("{}", lines.join("\n"));
 }
 
 /// Many threads that each hold a few megabytes for a moment make glibc's arenas

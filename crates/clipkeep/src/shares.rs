@@ -26,6 +26,16 @@ impl Shares {
         self.taken.lock().values().sum()
     }
 
+    /// Whether somebody who has nothing could have so much of it.
+    pub fn ever_has(&self, of: Option<&Tenant>, much: u64) -> bool {
+        much <= if of.is_some() { self.of_one() } else { self.most }
+    }
+
+    /// What one tenant has at most.
+    fn of_one(&self) -> u64 {
+        (self.most / 4).max(1)
+    }
+
     /// A share of this tenant, or of the admins, with nothing in it.
     pub fn enter(self: &Arc<Self>, of: Option<&Tenant>) -> Share {
         Share { shares: Arc::clone(self), of: of.cloned(), held: 0 }
@@ -42,7 +52,7 @@ impl Shares {
         let held = |of: &Option<Tenant>| taken.get(of).copied().unwrap_or_default();
         let all: u64 = taken.values().sum();
         let fits = |used: u64, most: u64| used.checked_add(by).is_some_and(|wanted| wanted <= most);
-        let one = (self.most / 4).max(1);
+        let one = self.of_one();
         fits(all, self.most)
             && of.is_none_or(|tenant| {
                 fits(all - held(&None), one.saturating_mul(3).min(self.most)) && fits(held(&Some(tenant.clone())), one)

@@ -113,6 +113,7 @@ pub struct Metrics {
     connections: Gauge<i64>,
     shed: Family<Outcome, Counter>,
     hook_memory: Gauge<i64>,
+    api_memory: Gauge<i64>,
     proxy_disk: Gauge<i64>,
     up: Gauge<u64, AtomicU64>,
 }
@@ -149,6 +150,7 @@ impl Metrics {
             connections: Gauge::default(),
             shed: Family::default(),
             hook_memory: Gauge::default(),
+            api_memory: Gauge::default(),
             proxy_disk: Gauge::default(),
             up: Gauge::default(),
         };
@@ -191,6 +193,8 @@ impl Metrics {
         r.register("connections_shed", help, self.shed.clone());
         let help = "Memory that bodies of webhooks take which are not verified yet";
         r.register_with_unit("hook_memory", help, Unit::Bytes, self.hook_memory.clone());
+        let help = "Memory that bodies of calls to the API take";
+        r.register_with_unit("api_memory", help, Unit::Bytes, self.api_memory.clone());
         let help = "Disk that bodies of calls to fal take while they pass";
         r.register_with_unit("proxy_disk", help, Unit::Bytes, self.proxy_disk.clone());
         r.register("up", "1 while the node runs", self.up.clone());
@@ -338,11 +342,13 @@ impl Metrics {
         self.shed.get_or_create(&Outcome { outcome }).inc();
     }
 
-    /// Takes over how much bodies take: memory those of webhooks, disk those of
-    /// calls to fal.
-    pub fn observe_bodies(&self, hook_memory: u64, proxy_disk: u64) {
-        self.hook_memory.set(i64::try_from(hook_memory).unwrap_or(i64::MAX));
-        self.proxy_disk.set(i64::try_from(proxy_disk).unwrap_or(i64::MAX));
+    /// Takes over how much bodies take: memory those of webhooks and of calls to
+    /// the API, disk those of calls to fal.
+    pub fn observe_bodies(&self, hook_memory: u64, api_memory: u64, proxy_disk: u64) {
+        let takes = [(&self.hook_memory, hook_memory), (&self.api_memory, api_memory), (&self.proxy_disk, proxy_disk)];
+        for (gauge, much) in takes {
+            gauge.set(i64::try_from(much).unwrap_or(i64::MAX));
+        }
     }
 
     /// The OpenMetrics text; with what budgets are and come to, if an admin asks.

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     catalog::{Catalog, outbox::Backlog},
+    custody::Custody,
     glance::Glance,
     intake::Intake,
 };
@@ -72,17 +73,26 @@ impl Vitals {
     }
 
     /// Why the node cannot do its work, if it cannot, as of the last second.
-    pub async fn trouble(&self, catalog: &Arc<dyn Catalog>, intake: &Arc<Intake>) -> Option<&'static str> {
+    pub async fn trouble(
+        &self,
+        catalog: &Arc<dyn Catalog>,
+        intake: &Arc<Intake>,
+        custody: &Arc<Custody>,
+    ) -> Option<&'static str> {
         if self.draining.is_cancelled() {
             return Some("stopping");
         }
-        let (catalog, intake, folders) = (Arc::clone(catalog), Arc::clone(intake), self.folders.clone());
+        let (catalog, intake, custody) = (Arc::clone(catalog), Arc::clone(intake), Arc::clone(custody));
+        let folders = self.folders.clone();
         let look = async move {
             if !matches!(timeout(PATIENCE, catalog.answers()).await, Ok(Ok(()))) {
                 return Some("the catalogue does not answer");
             }
             if intake.is_failing() {
                 return Some("webhooks cannot be kept: see the log");
+            }
+            if let Some(not_ours) = custody.trouble().await {
+                return Some(not_ours);
             }
             let is_full = spawn_blocking(move || folders.iter().any(is_full)).await;
             is_full.unwrap_or(false).then_some("the disk is full")

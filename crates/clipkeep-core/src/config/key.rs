@@ -217,8 +217,8 @@ keys! {
     /// Judged by the address that connects: behind a proxy of your own that is the proxy's.
     proxy_networks: List("`ADDRESS` or `ADDRESS/BITS`"), "", "10.1.0.0/16, fd00:1::/64";
     /// Hosts under which clients of `proxy_networks` call, beside `public_url`'s, addresses and names without a dot or of a
-    /// local zone. A call without a token to any other host, or from a page of another origin, is refused: a browser may
-    /// have been made to send it.
+    /// local zone. A call without a token to any other host is refused, and so is one from a page whose origin is neither
+    /// the host and port that it calls, nor `public_url`'s, nor of one of these: a browser may have been made to send it.
     proxy_hosts: List("host patterns"), "", "*.fal.example.com";
     /// Whether results that pass through `/fal/proxy` or the gateway hold our URLs in place of the provider's.
     rewrite_results: Bool, "true", "false";

@@ -11,6 +11,7 @@ use crate::{
     endpoint::Endpoint,
     id::{Provider, Tenant},
     lifetime::LifetimeRule,
+    link::{Audience, LinkKeys},
     policy::{Policy, PolicyRule},
     receipt::ReceiptKey,
     retention::RetentionRule,
@@ -114,6 +115,13 @@ pub(super) fn event_secret(text: &str) -> Result<Option<Secret<String>>, Problem
 pub(super) fn receipt_key(text: &str) -> Result<Option<Secret<String>>, Problem> {
     let secret = secret(text, 1)?;
     let checked = secret.as_ref().map(|secret| secret.expose().parse::<ReceiptKey>()).transpose();
+    checked.map(|_| secret).map_err(|error| error.to_string())
+}
+
+/// The keys that sign an audience's links; empty is none.
+pub(super) fn link_keys(text: &str, audience: Audience) -> Result<Option<Secret<String>>, Problem> {
+    let secret = Some(text.trim()).filter(|text| !text.is_empty()).map(|text| Secret::new(text.to_owned()));
+    let checked = secret.as_ref().map(|secret| LinkKeys::parse(secret.expose(), audience)).transpose();
     checked.map(|_| secret).map_err(|error| error.to_string())
 }
 

@@ -8,7 +8,9 @@ use super::{
     parse::{self, Problem},
     raw::Given,
 };
-use crate::{cost::GenerationPrices, lifetime::SourceLifetimes, policy::Policies, retention::Retention};
+use crate::{
+    cost::GenerationPrices, lifetime::SourceLifetimes, link::Audience, policy::Policies, retention::Retention,
+};
 
 pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
     let mut read = Reader { layers };
@@ -34,8 +36,8 @@ pub(super) fn config(layers: Layers) -> Result<Config, ConfigErrors> {
         prompts: read.value("prompts", parsed),
         public: read.value("public", parse::boolean),
         admin_token: read.value("admin_token", |text| parse::secret(text, 16)),
-        link_keys: read.value("link_keys", |text| parse::secret(text, 1)),
-        internal_link_keys: read.value("internal_link_keys", |text| parse::secret(text, 1)),
+        link_keys: read.value("link_keys", |text| parse::link_keys(text, Audience::Public)),
+        internal_link_keys: read.value("internal_link_keys", |text| parse::link_keys(text, Audience::Internal)),
         link_window: read.duration("link_window"),
         link_ttl: read.duration("link_ttl"),
         link_max_ttl: read.duration("link_max_ttl"),

@@ -145,7 +145,7 @@ fn a_broken_file_is_told_by_line_and_counts_for_nothing() {
 fn secrets_are_in_no_error_and_no_debug() {
     let secrets = [
         ("CLIPKEEP_ADMIN_TOKEN", "hunter2-admin-token"),
-        ("CLIPKEEP_LINK_KEYS", "k1:hunter2"),
+        ("CLIPKEEP_LINK_KEYS", "k1:hunter2hunter2hunter2hunter2hunter2hunter2hu"),
         ("CLIPKEEP_FAL_KEY", "id:hunter2"),
         ("CLIPKEEP_EVENT_ENDPOINTS", "https://app.example.com/hunter2"),
         ("CLIPKEEP_DATABASE", "postgres://u:hunter2@db/keep"),
@@ -166,10 +166,34 @@ fn secrets_are_in_no_error_and_no_debug() {
         ("CLIPKEEP_STORE", "s3://id:hunter2@bucket"),
         ("CLIPKEEP_EVENT_ENDPOINTS", "https://u:hunter2@app.example.com"),
         ("CLIPKEEP_EVENT_SECRET", "whsec_hunter2"),
+        ("CLIPKEEP_LINK_KEYS", "k1:hunter2"),
+        ("CLIPKEEP_INTERNAL_LINK_KEYS", "hunter2"),
     ];
     let errors = read(env(&wrong)).unwrap_err();
     assert_eq!(errors.len(), wrong.len());
     assert!(!errors.join(" ").contains("hunter2"), "{errors:?}");
+}
+
+#[test]
+fn h42_link_keys_are_judged_with_all_other_keys() {
+    let wrong = [
+        ("CLIPKEEP_LINK_KEYS", "k1:AAECAwQFBgc="),
+        ("CLIPKEEP_INTERNAL_LINK_KEYS", "k1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="),
+        ("CLIPKEEP_LISTEN", "nowhere"),
+    ];
+    let errors = read(env(&wrong)).unwrap_err().join("\n");
+    for told in ["CLIPKEEP_LISTEN", "link key number 1 must be at least", "link key number 1: "] {
+        assert!(errors.contains(told), "{told}: {errors}");
+    }
+    let given = |text| read(env(&[("CLIPKEEP_LINK_KEYS", text)]));
+    for bad in
+        ["k1", "k1:", ":AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "k1:%%", "k 1:AAECAwQFBgcICQoLDA0ODxAREhMU"]
+    {
+        assert!(given(bad).is_err(), "{bad}");
+    }
+    assert!(given(" ").unwrap().link_keys.is_none(), "then they are made");
+    let two = "k2:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=, k1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+    assert!(given(two).unwrap().link_keys.is_some());
 }
 
 #[test]
@@ -262,11 +286,14 @@ fn what_is_probably_not_meant_is_warned_of() {
     assert_eq!(warnings(&[("admin_token", example)]), [Warning::ExampleSecret]);
     let app = ("event_endpoints", "https://app.example.com, http://localhost:1");
     assert_eq!(warnings(&[app]), []);
-    let nodes = [("database", "postgres://db/keep"), ("link_keys", "k1:AA=="), ("admin_token", "sixteen-letters!")];
+    let (public, internal) =
+        ("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", "i-1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=");
+    let public = format!("k1:{public}");
+    let nodes = [("database", "postgres://db/keep"), ("link_keys", &*public), ("admin_token", "sixteen-letters!")];
     assert_eq!(warnings(&nodes), [Warning::SecretsPerNode]);
     let key = ("receipt_key", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
     assert_eq!(
-        warnings(&[&nodes[..], &[app, key, ("internal_link_keys", "i-1:AA==")]].concat()),
+        warnings(&[&nodes[..], &[app, key, ("internal_link_keys", internal)]].concat()),
         [Warning::EventSecretPerNode]
     );
     assert_eq!(warnings(&[("event_endpoints", "http://app.example.com/x")]), [Warning::EventsOverPlainHttp]);

@@ -8,11 +8,9 @@ use crate::{
     percent,
     policy::Policy,
     printable::is_hidden,
-    prompt::prompt_hash,
+    prompt::{MAX_PROMPT, prompt_hash},
 };
 
-/// The most bytes of prompt that are kept.
-const MAX_PROMPT: usize = 64 * 1024;
 const MAX_MODEL: usize = 256;
 
 /// The query of a webhook URL, checked.
@@ -20,9 +18,9 @@ const MAX_MODEL: usize = 256;
 pub struct HookQuery {
     /// The model's endpoint id.
     pub model: Option<String>,
-    /// The prompt's text.
+    /// The prompt's text, unless it is longer than [`MAX_PROMPT`].
     pub prompt: Option<String>,
-    /// The prompt's hash: as given, or of `prompt`.
+    /// The prompt's hash: as given, or of the whole prompt.
     pub prompt_hash: Option<String>,
     /// Whose generation it is.
     pub tenant: Option<Tenant>,
@@ -62,13 +60,11 @@ impl HookQuery {
     /// The same from wherever `take` finds what stands under a name.
     pub fn of(take: impl Fn(&'static str) -> Result<Option<String>, QueryError>) -> Result<Self, QueryError> {
         let prompt = take("prompt")?;
-        if prompt.as_ref().is_some_and(|prompt| prompt.len() > MAX_PROMPT) {
-            return Err(QueryError::new("prompt", "must not be longer than 64 KiB"));
-        }
         Ok(Self {
             model: take("model")?.map(check_model).transpose()?,
             prompt_hash: hash(prompt.as_deref(), take("prompt_hash")?)?,
-            prompt,
+            // No clip is lost for it: its hash tells which prompt it was.
+            prompt: prompt.filter(|prompt| prompt.len() <= MAX_PROMPT),
             tenant: parsed("tenant", take("tenant")?)?,
             policy: parsed("policy", take("policy")?)?,
             public: take("public")?.map(|text| check_public(&text)).transpose()?,
@@ -248,10 +244,18 @@ mod tests {
         }
         assert_eq!(refused("prompt=%FF"), "prompt");
         assert_eq!(refused("model=a&model=b"), "model");
-        assert_eq!(refused(&format!("prompt={}", "x".repeat(MAX_PROMPT + 1))), "prompt");
-        assert!(HookQuery::parse(&format!("prompt={}", "x".repeat(MAX_PROMPT))).is_ok());
         let error = HookQuery::parse("policy=never").unwrap_err();
         assert_eq!(error.to_string(), "query parameter policy: must be one of: eager, deferred, on_demand");
+    }
+
+    #[test]
+    fn h07_of_a_prompt_that_is_too_long_to_be_kept_the_hash_is() {
+        for (len, is_kept) in [(100_000, true), (MAX_PROMPT, true), (MAX_PROMPT + 1, false)] {
+            let prompt = "x".repeat(len);
+            let query = HookQuery::parse(&format!("prompt={prompt}")).unwrap();
+            assert_eq!(query.prompt_hash, Some(prompt_hash(&prompt)));
+            assert_eq!(query.prompt, Some(prompt).filter(|_| is_kept), "{len}");
+        }
     }
 
     #[test]

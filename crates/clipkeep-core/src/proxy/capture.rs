@@ -6,10 +6,8 @@ use super::{
     copy::Written,
     scan::{Piece, Place, Scanner},
 };
-use crate::{input::MAX_INPUT, seed::Seed};
+use crate::{input::MAX_INPUT, prompt::MAX_PROMPT, seed::Seed};
 
-/// How long a prompt is kept.
-const MAX_PROMPT: usize = 256 * 1024;
 /// A seed is a number of up to 20 characters; some may be white space.
 const MAX_SEED: usize = 64;
 

@@ -5,6 +5,7 @@ mod settings;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use anyhow::Context as _;
 use clipkeep_core::{
     config::{Config, StoreUrl},
     cost::PriceList,
@@ -16,7 +17,7 @@ use clipkeep_core::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    left::{clear, sweep_spool},
+    left::clear,
     settings::{fill_settings, sweep_settings},
 };
 use crate::{
@@ -29,7 +30,8 @@ use crate::{
     },
     clock::SystemClock,
     costs::{BudgetWatch, price_lists},
-    custody, descriptors,
+    custody::Custody,
+    descriptors,
     doctor::Check,
     ffmpeg::Ffmpeg,
     fill::{self, Arrivals, FillEngine, FillParts, Inbox},
@@ -66,6 +68,8 @@ const PEEK_MEMORY: u64 = 4 * 1024 * 1024;
 const POSTER_MEMORY: u64 = 32 * 1024 * 1024;
 /// How often everything is looked at that doctor looks at.
 const HEALTH_EVERY: Duration = Duration::from_secs(30);
+/// How much memory the bodies of calls to the API may take, all together.
+const API_MEMORY: u64 = 128 * 1024 * 1024;
 /// How often the node asks what changed, here or on another.
 const HEAR_INTERVAL: Duration = Duration::from_secs(1);
 /// How many changes it asks for at once.
@@ -83,6 +87,8 @@ pub struct App {
     pub intake: Arc<Intake>,
     /// The canonical copies.
     pub store: Arc<Store>,
+    /// Whose they are: the way to them for who writes or removes any.
+    pub custody: Arc<Custody>,
     /// What brings clips there.
     pub engine: FillEngine,
     /// What looks after the rest in the background.
@@ -129,6 +135,8 @@ pub struct App {
     pub vitals: Vitals,
     /// The memory that webhooks share which are not verified yet.
     pub hook_memory: Arc<HookMemory>,
+    /// The memory that bodies of calls to the API share.
+    pub bodies: Arc<Shares>,
     /// Who may call.
     pub callers: Arc<Callers>,
     /// Who is logged in.
@@ -157,8 +165,9 @@ impl App {
         let metrics = Arc::new(Metrics::new());
         let catalog = open_configured(&config).await?;
         let store = Arc::new(store_at(&config)?);
-        custody::take_or_start(&*catalog, &store).await?;
-        sweep_spool(&*catalog, scratch.spool()).await?;
+        let custody = Arc::new(Custody::new(Arc::clone(&catalog), Arc::clone(&store)));
+        custody.begin().await?;
+        fill::clear_spool(&*catalog, scratch.spool()).await.context("clearing the spool folder")?;
         if scratch.role() == Role::Node {
             clear(scratch.stills()).await?;
             store.clear_staging().await?;
@@ -175,6 +184,7 @@ impl App {
             settings: fill_settings(&config, &scratch),
             catalog: Arc::clone(&catalog),
             store: Arc::clone(&store),
+            custody: Arc::clone(&custody),
             source: SourceClient::new(SourceSettings::of(&config), Arc::clone(&clock))?,
             providers: Arc::clone(&providers),
             clock: Arc::clone(&clock),
@@ -186,6 +196,7 @@ impl App {
         let posters = PosterParts {
             catalog: Arc::clone(&catalog),
             store: Arc::clone(&store),
+            custody: Arc::clone(&custody),
             engine: engine.clone(),
             ffmpeg,
             clock: Arc::clone(&clock),
@@ -194,13 +205,14 @@ impl App {
         };
         let posters = Arc::new(Posters::new(posters, arrived));
         let hooks = HookWriter::start(Arc::clone(&catalog), HookLimits::default());
-        let inbox = Inbox::new(Arc::clone(&store), scratch.spool());
+        let inbox = Inbox::new(Arc::clone(&custody), scratch.spool());
         let intake = Arc::new(Intake::new(hooks, inbox, Arc::clone(&metrics)));
         let price_lists = price_lists(&config)?;
         let budgets = Arc::new(BudgetWatch::new(&config, &price_lists)?);
         let sweep = Sweep::new(SweepParts {
             settings: sweep_settings(&config),
             store: Arc::clone(&store),
+            custody: Arc::clone(&custody),
             spool: scratch.spool(),
             catalog: Arc::clone(&catalog),
             intake: Arc::clone(&intake),
@@ -217,9 +229,9 @@ impl App {
             let (usage, stopping) = (Arc::clone(&usage), stopping.clone());
             async move { usage.run(&stopping).await }
         });
-        let news = (Arc::clone(&catalog), Arc::clone(&clock));
+        let news = (Arc::clone(&catalog), Arc::clone(&custody), Arc::clone(&clock));
         let cache = DiskCache::new(scratch.cache(), config.cache_size, Arc::clone(&store), news, tasks.clone());
-        cache.take_over().await?;
+        cache.take_over().await.context("taking over the cache folder")?;
         let callers = Arc::new(Callers::new(keys.admin_token, Arc::clone(&catalog), Arc::clone(&clock)));
         let told_before = catalog.last_event().await?;
         links.hear(catalog.revocations(clock.now()).await?, clock.now());
@@ -259,12 +271,14 @@ impl App {
             feed: Feed::new(told_before),
             vitals: Vitals::new(&config),
             hook_memory: HookMemory::new(config.hook_memory.max(config.hook_max_body)),
+            bodies: Shares::new(API_MEMORY),
             outbox: Arc::new(outbox),
             told_before,
             config,
             clock,
             catalog,
             store,
+            custody,
             engine,
             links,
             metrics,
@@ -327,7 +341,7 @@ impl App {
         let (app, key) = (Arc::clone(self), key.clone());
         let deleting = self.tasks.spawn(async move {
             let (now, lease) = (app.clock.now(), app.config.lease);
-            let told = fill::delete(&*app.catalog, &app.store, &key, now, lease, why).await;
+            let told = fill::delete(&*app.catalog, &app.custody, &key, now, lease, why).await;
             app.changed([&key]);
             app.forget(&key);
             told

@@ -22,6 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::read_through::read_through;
 use crate::{
     catalog::{Catalog, HEARD},
+    custody::Custody,
     descriptors,
     fill::local::{self, LocalCopy, Opened},
     store::Store,
@@ -102,6 +103,7 @@ pub struct DiskCache {
 /// Whom to tell of objects that are no longer what they were.
 struct News {
     catalog: Arc<dyn Catalog>,
+    custody: Arc<Custody>,
     clock: Arc<dyn Clock>,
 }
 
@@ -110,6 +112,10 @@ impl News {
     /// What the provider itself wrote is read again, all else is fetched again.
     async fn changed(&self, object: &Object) {
         const WHY: &str = "its object was written anew in the store";
+        // Another's store holds other objects: nothing happened to ours.
+        if self.custody.ours().await.is_err() {
+            return;
+        }
         let now = self.clock.now();
         match self.catalog.object_lost(&object.key, object.epoch, now, now.plus(HEARD), WHY).await {
             Ok(true) => tracing::error!(clip = %object.key, "stored no more: {WHY}"),
@@ -127,7 +133,7 @@ impl DiskCache {
         dir: PathBuf,
         limit: u64,
         store: Arc<Store>,
-        (catalog, clock): (Arc<dyn Catalog>, Arc<dyn Clock>),
+        (catalog, custody, clock): (Arc<dyn Catalog>, Arc<Custody>, Arc<dyn Clock>),
         tasks: TaskTracker,
     ) -> Self {
         let by_size = BySize { least: (limit / descriptors::share(16) as u64).max(1) };
@@ -140,7 +146,7 @@ impl DiskCache {
             Err(_) => Cache::with_weighter(CLIPS, limit, by_size),
         };
         let requests = Arc::new(Semaphore::new(REQUESTS));
-        let news = Arc::new(News { catalog, clock });
+        let news = Arc::new(News { catalog, custody, clock });
         Self { dir, limit, held: Arc::new(held), store, news, requests, tasks, stop: CancellationToken::new() }
     }
 

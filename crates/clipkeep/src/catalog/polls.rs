@@ -17,6 +17,8 @@ pub struct Poll {
     pub misses: u32,
     /// Why the last time brought nothing.
     pub error: Option<String>,
+    /// Whether a tenant's word is all that says that it exists.
+    pub is_claim: bool,
 }
 
 /// Asking for generations. `poll_at` is set by what is told of a generation, and

@@ -149,8 +149,11 @@ pub(crate) fn name(row: &impl Columns) -> Result<(RequestId, Provider)> {
 /// Reads a generation's columns, `polls`, `poll_misses` and `poll_error`.
 pub(crate) fn poll(row: &impl Columns) -> Result<Poll> {
     let cells = Cells::of(row, "generations", "request_id")?;
+    let generation = generation(row)?;
+    let names: u32 = cells.must("named", cells.number("named"))?;
     Ok(Poll {
-        generation: generation(row)?,
+        is_claim: names == 0 && generation.facts.tenant.is_some(),
+        generation,
         polls: cells.must("polls", cells.number("polls"))?,
         misses: cells.must("poll_misses", cells.number("poll_misses"))?,
         error: cells.text("poll_error")?,

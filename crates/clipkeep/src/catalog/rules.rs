@@ -5,10 +5,11 @@ use std::time::Duration;
 use clipkeep_core::{
     generation::{Facts, Generation},
     hook::profile,
-    input::{Input, MAX_INPUT},
+    input::Input,
     lifetime::SourceLifetimes,
     lineage::OwnUrls,
     policy::{Policies, Policy},
+    prompt::MAX_PROMPT,
     state::GenerationStatus,
     time::Timestamp,
 };
@@ -76,7 +77,7 @@ impl Rules {
         let keep = self.prompts == Prompts::Keep;
         Facts {
             model: facts.model.as_deref().map(indexable),
-            prompt: facts.prompt.as_deref().filter(|text| keep && text.len() <= MAX_INPUT).map(without_nul),
+            prompt: facts.prompt.as_deref().filter(|text| keep && text.len() <= MAX_PROMPT).map(without_nul),
             prompt_hash: facts.prompt_hash.as_deref().map(indexable),
             input: facts.input.as_ref().filter(|_| keep).map(Input::bounded),
             ..facts.clone()

@@ -8,7 +8,10 @@ use std::{
 pub(super) use clipkeep_core::human::{size, span};
 
 use anyhow::anyhow;
-use clipkeep_core::{printable::printable, usage::Moment};
+use clipkeep_core::{
+    printable::{printable, printable_json},
+    usage::Moment,
+};
 use serde::Serialize;
 
 /// Whether logs go to a person.
@@ -30,9 +33,10 @@ pub(super) fn note(text: impl AsRef<str>) {
     let _ = writeln!(io::stderr(), "note: {}", printable(text.as_ref()));
 }
 
-/// Prints one JSON value as a line, as it is.
+/// Prints one JSON value as a line; what a terminal would obey is escaped in it,
+/// which says the same.
 pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    print(&serde_json::to_string(value)?);
+    print(&printable_json(&serde_json::to_string(value)?));
     finish()
 }
 

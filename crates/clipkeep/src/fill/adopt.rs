@@ -22,7 +22,6 @@ use super::{
 };
 use crate::{
     catalog::Claim,
-    custody,
     store::{Digest, Hasher, Pin, StoreError},
 };
 
@@ -30,12 +29,12 @@ use crate::{
 /// leaves the object as it is, and the next fill begins anew.
 pub(super) async fn fill(inner: &Inner, ongoing: &Ongoing, running: &Running) -> Result<(), FillError> {
     let claim = &ongoing.claim;
-    let object = inner.parts.store.head(&claim.lease.key).await?;
+    // Another's store says nothing of the provider: neither what is there, nor
+    // that nothing is.
+    let object = inner.parts.custody.ours().await?.head(&claim.lease.key).await?;
     // An empty one is no clip yet.
     let size = object.map_or(0, |object| object.size);
     if size == 0 {
-        // An absent store holds nothing either, and says nothing of the provider.
-        custody::take(&*inner.parts.catalog, &inner.parts.store).await?;
         return Err(FillError::NotLanded);
     }
     let max = inner.parts.settings.max_clip_size;

@@ -31,7 +31,8 @@ use super::{
 };
 use crate::{
     catalog::Claim,
-    store::{Digest, Hasher, Store, StoreError},
+    custody::{Custody, Doubt},
+    store::{Digest, Hasher, StoreError},
 };
 
 /// Tells apart what is decoded at the same time.
@@ -39,7 +40,7 @@ static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// Where outputs that came as data wait.
 pub struct Inbox {
-    store: Arc<Store>,
+    custody: Arc<Custody>,
     /// Where they are decoded to.
     spool: PathBuf,
 }
@@ -53,12 +54,15 @@ pub enum InboxError {
     /// The store did not take it.
     #[error("putting an inline output into the store")]
     Store(#[from] StoreError),
+    /// The store is another's, or that cannot be told.
+    #[error("putting an inline output into the store")]
+    NotOurs(#[from] Doubt),
 }
 
 impl Inbox {
     /// One that decodes to `spool`.
-    pub const fn new(store: Arc<Store>, spool: PathBuf) -> Self {
-        Self { store, spool }
+    pub const fn new(custody: Arc<Custody>, spool: PathBuf) -> Self {
+        Self { custody, spool }
     }
 
     /// Puts an output of a generation into the store, durably. It goes through a
@@ -69,7 +73,7 @@ impl Inbox {
     /// If disk or store do not take it.
     pub async fn keep(&self, provider: &Provider, request_id: &RequestId, inline: &Inline) -> Result<(), InboxError> {
         let name = name(provider, request_id, inline.sha256());
-        if self.store.inline_size(&name).await? == Some(inline.len()) {
+        if self.custody.ours().await?.inline_size(&name).await? == Some(inline.len()) {
             return Ok(());
         }
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -88,7 +92,7 @@ impl Inbox {
         }
         writer.flush().await?;
         file.complete(inline.len()).await?;
-        Ok(self.store.keep_inline(name, file).await?)
+        Ok(self.custody.ours().await?.keep_inline(name, file).await?)
     }
 }
 
@@ -108,7 +112,8 @@ fn name_of(clip: &Clip) -> Option<String> {
 
 /// Brings the claimed clip's bytes from there into the local copy.
 pub(super) async fn bring(inner: &Inner, claim: &Claim, file: &Arc<LocalCopy>, sha256: &str) -> Result<(), FillError> {
-    let (store, clip) = (&inner.parts.store, &claim.clip);
+    // Another's holds nothing of it, and says nothing of ours.
+    let (store, clip) = (inner.parts.custody.ours().await?, &claim.clip);
     let name = name(&clip.provider, &clip.request_id, sha256);
     let size = store.inline_size(&name).await?.ok_or(FillError::InlineGone)?;
     let version = SourceVersion { etag: None, last_modified: None, len: Some(size) };

@@ -49,7 +49,7 @@ pub use self::{
     arrival::{Arrival, Arrivals},
     inbox::{Inbox, InboxError},
     registry::{FillEnd, FillHandle, Progress},
-    remove::{Stays, delete, objects as remove_objects},
+    remove::{Stays, clear_spool, delete, objects as remove_objects},
     through::Through,
 };
 use self::{
@@ -61,6 +61,7 @@ use self::{
 pub(crate) use self::{fetch::random, inbox::name as inline_name};
 use crate::{
     catalog::{Catalog, CatalogError, Claim, NodeId},
+    custody::Custody,
     ffmpeg::Ffmpeg,
     provider::Providers,
     source::SourceClient,
@@ -120,6 +121,8 @@ pub struct FillParts {
     pub catalog: Arc<dyn Catalog>,
     /// Where clips go.
     pub store: Arc<Store>,
+    /// Whose that is.
+    pub custody: Arc<Custody>,
     /// Where clips come from.
     pub source: SourceClient,
     /// Who generates: some sign their own files' URLs for us.

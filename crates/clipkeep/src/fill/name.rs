@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use clipkeep_core::{generation::Sealed, id::ClipKey, media_type::MediaType, name};
 
-use super::{Inner, attempt::Ongoing, local::LocalCopy, registry::Running, settle::still_held, task::FillError};
+use super::{Inner, attempt::Ongoing, local::LocalCopy, registry::Running, settle::still_ours, task::FillError};
 use crate::{
     catalog::{CatalogError, Claim},
     store::Staged,
@@ -46,9 +46,9 @@ pub(super) async fn clear(
     if let Some(staged) = staged {
         staged.abort().await;
     }
-    let (store, key) = (&inner.parts.store, &claim.lease.key);
-    let is_there = store.head(key).await?.is_some();
-    still_held(inner, claim).await?;
+    let key = &claim.lease.key;
+    let is_there = inner.parts.custody.ours().await?.head(key).await?.is_some();
+    let store = still_ours(inner, claim).await?;
     if is_there {
         store.delete(key).await?;
     }

@@ -1,11 +1,13 @@
 //! The end of a clip: its row first, then its object, unless others refer to it.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use clipkeep_core::{id::ClipKey, time::Timestamp};
+use clipkeep_core::{generation::Clip, id::ClipKey, state::ClipState, time::Timestamp};
 
+use super::local;
 use crate::{
     catalog::{Catalog, CatalogError, Deletion},
+    custody::{Custody, Doubt},
     store::{Store, StoreError},
 };
 
@@ -19,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// a tombstone or nothing.
 pub async fn delete(
     catalog: &dyn Catalog,
-    store: &Store,
+    custody: &Custody,
     key: &ClipKey,
     now: Timestamp,
     lease: Duration,
@@ -29,7 +31,7 @@ pub async fn delete(
     if told == Deletion::Unknown {
         return Ok(told);
     }
-    match tokio::time::timeout(PATIENCE, objects(catalog, store, key)).await {
+    match tokio::time::timeout(PATIENCE, remove(catalog, custody, key)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
             let error = &error as &dyn std::error::Error;
@@ -49,6 +51,13 @@ pub enum Stays {
     /// The store did not remove it.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The store is another's, or that cannot be told.
+    #[error(transparent)]
+    NotOurs(#[from] Doubt),
+}
+
+async fn remove(catalog: &dyn Catalog, custody: &Custody, key: &ClipKey) -> Result<(), Stays> {
+    objects(catalog, custody.ours().await?, key).await
 }
 
 /// Removes a deleted clip's poster, and its objects that no other clip refers to.
@@ -58,4 +67,31 @@ pub async fn objects(catalog: &dyn Catalog, store: &Store, key: &ClipKey) -> Res
         store.delete(&object).await?;
     }
     Ok(store.delete_poster(key).await?)
+}
+
+/// Removes what earlier runs left in the spool, except copies that their clips'
+/// next fill can go on with.
+///
+/// # Errors
+/// If the catalogue or the disk does not do it.
+pub async fn clear_spool(catalog: &dyn Catalog, dir: PathBuf) -> Result<(), NotCleared> {
+    for (key, path, epoch) in local::kept_clips(dir).await? {
+        let open = |clip: &Clip| matches!(clip.state, ClipState::Waiting | ClipState::Filling) && clip.epoch == epoch;
+        let clip = catalog.clip(&key).await?.filter(|clip| *clip.first_key() == key);
+        if !clip.as_ref().is_some_and(open) {
+            local::remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Why the spool was not cleared.
+#[derive(Debug, thiserror::Error)]
+pub enum NotCleared {
+    /// The catalogue did not say what its clips are.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The node's own disk.
+    #[error(transparent)]
+    Disk(#[from] std::io::Error),
 }

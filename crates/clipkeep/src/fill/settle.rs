@@ -26,7 +26,7 @@ use crate::{
     catalog::{Attempt, CatalogError, Claim, Fault, Lease},
     chain::chain,
     faststart,
-    store::{Staged, StoreError},
+    store::{Staged, Store, StoreError},
 };
 
 /// What an earlier fill of this clip left behind: its uploads are aborted; if
@@ -39,7 +39,7 @@ pub(super) async fn recover(inner: &Inner, ongoing: &Ongoing) -> Result<bool, Fi
     if claim.lease.fence <= 1 {
         return Ok(false);
     }
-    parts.store.abort_stale(key).await?;
+    parts.custody.ours().await?.abort_stale(key).await?;
     let Some(sealed) = &claim.clip.sealed else { return share::with_twin(inner, ongoing).await };
     let there = parts.store.head(key).await?.is_some_and(|object| object.size == sealed.size);
     if !there || !matches(inner, claim, sealed).await? {
@@ -125,18 +125,22 @@ pub(super) async fn publish(
     }
     let staged = match staged {
         Some(staged) => staged,
-        None => parts.store.stage(key, &sealed.media.content_type, file).await?,
+        None => parts.custody.ours().await?.stage(key, &sealed.media.content_type, file).await?,
     };
+    // Looked at now, not when the fill began: the bytes may have taken hours.
+    if let Err(doubt) = parts.custody.ours().await {
+        staged.abort().await;
+        return Err(doubt.into());
+    }
     match staged.publish().await {
         Ok(_) => {}
         // Other bytes stand in the way, under the name of a clip that is not
         // stored: damaged ones, a zombie's, or a stranger's. They go only now
         // that all of the right ones are here, which are staged once more.
         Err(StoreError::Exists { .. }) => {
-            still_held(inner, claim).await?;
-            parts.store.delete(key).await?;
+            still_ours(inner, claim).await?.delete(key).await?;
             let again = parts.store.stage(key, &sealed.media.content_type, file).await?;
-            if let Err(error) = still_held(inner, claim).await {
+            if let Err(error) = still_ours(inner, claim).await {
                 again.abort().await;
                 return Err(error);
             }
@@ -148,10 +152,14 @@ pub(super) async fn publish(
     Ok(())
 }
 
-/// Whoever lost the lease must not touch what its successor may have put there.
-pub(super) async fn still_held(inner: &Inner, claim: &Claim) -> Result<(), FillError> {
+/// The store, for who removes or writes over what may be there: whoever lost the
+/// lease must not touch what its successor may have put there, and nobody what is
+/// another catalogue's.
+pub(super) async fn still_ours<'a>(inner: &'a Inner, claim: &Claim) -> Result<&'a Store, FillError> {
     let parts = &inner.parts;
-    Ok(parts.catalog.renew(&claim.lease, parts.clock.now().plus(parts.settings.lease), 0).await?)
+    let store = parts.custody.ours().await?;
+    parts.catalog.renew(&claim.lease, parts.clock.now().plus(parts.settings.lease), 0).await?;
+    Ok(store)
 }
 
 /// Looks how the clip is best served, unless a viewer's request decided that.

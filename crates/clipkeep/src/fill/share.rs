@@ -22,15 +22,14 @@ pub(super) async fn find(inner: &Inner, ongoing: &Ongoing) -> Result<Option<Twin
         return Ok(None);
     }
     // What is dropped for its sake must be there: read, not believed.
-    match parts.store.hash(&twin.object).await {
+    match parts.custody.ours().await?.hash(&twin.object).await {
         Ok(object) if (object.size, &object.sha256) == (twin.size, &twin.sha256) => {}
         Ok(_) | Err(StoreError::NotFound { .. }) => return Ok(None),
         Err(error) => return Err(error.into()),
     }
     // Damaged bytes of its own, or a stranger's: nobody will ask for them.
     if parts.store.head(key).await?.is_some() {
-        settle::still_held(inner, claim).await?;
-        parts.store.delete(key).await?;
+        settle::still_ours(inner, claim).await?.delete(key).await?;
     }
     Ok(Some(twin))
 }

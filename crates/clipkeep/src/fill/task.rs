@@ -23,7 +23,7 @@ use super::{
 use crate::{
     catalog::{CatalogError, Claim},
     content,
-    custody::NotOurs,
+    custody::Doubt,
     source::SourceError,
     store::{Digest, Staged, StoreError},
 };
@@ -43,9 +43,9 @@ pub(super) enum FillError {
     /// The store did not take it.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The store is not the one that it was.
+    /// The store is another's, or that cannot be told.
     #[error(transparent)]
-    NotOurs(#[from] NotOurs),
+    NotOurs(#[from] Doubt),
     /// The catalogue did not take it, or the lease is gone.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -139,6 +139,8 @@ async fn fill(inner: &Inner, ongoing: &mut Ongoing, running: &Running) -> Result
     if claim.clip.source_url.is_own_store() {
         return adopt::fill(inner, ongoing, running).await;
     }
+    // Not a byte is asked of a source that could not be kept.
+    inner.parts.custody.not_anothers().await?;
     if settle::recover(inner, ongoing).await? {
         return Ok(());
     }
@@ -285,6 +287,7 @@ async fn stage(
             Err(Ended::Aborted) => std::future::pending().await,
             Err(Ended::Unreadable(error)) => return Err(FillError::Disk(error)),
         };
+        inner.parts.custody.not_anothers().await?;
         let (store, key, growing) = (Arc::clone(&inner.parts.store), claim.lease.key.clone(), Arc::clone(file));
         let task = inner.tasks.spawn(async move { store.stage(&key, media.name, &growing).await });
         let ended = staging.insert(task).await;

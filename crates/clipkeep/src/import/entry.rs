@@ -307,6 +307,14 @@ mod tests {
     }
 
     #[test]
+    fn i12_a_prompt_that_is_too_long_to_be_kept_costs_no_line() {
+        let prompt = "x".repeat(300_000);
+        let entry = read(&[URL, (Field::Prompt, &prompt)]).unwrap();
+        let facts = entry.record(&Provider::fal(), None, Timestamp::from_secs(0)).facts;
+        assert_eq!((facts.prompt, facts.prompt_hash), (None, Some(clipkeep_core::prompt::prompt_hash(&prompt))));
+    }
+
+    #[test]
     fn a_bad_line_names_the_field_and_repeats_no_url() {
         let long = format!("https://v3.fal.media/{}", "x".repeat(MAX_URL));
         for (fields, why) in [

@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use self::excerpt::Media;
 use crate::{
     catalog::{Catalog, CatalogError},
+    custody::{Custody, Doubt},
     ffmpeg::{Ffmpeg, NoStill},
     fill::{Arrival, FillEngine},
     store::{Store, StoreError},
@@ -69,6 +70,9 @@ pub enum PosterError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The store is another's, or that cannot be told.
+    #[error(transparent)]
+    NotOurs(#[from] Doubt),
     /// This node's disk.
     #[error("keeping a clip's beginning on the local disk")]
     Disk(#[from] std::io::Error),
@@ -80,6 +84,8 @@ pub struct PosterParts {
     pub catalog: Arc<dyn Catalog>,
     /// Clips and posters.
     pub store: Arc<Store>,
+    /// Whose that is: the way to it for who writes.
+    pub custody: Arc<Custody>,
     /// Who has the bytes of clips that are not stored yet.
     pub engine: FillEngine,
     /// What draws; none, and there are no posters.
@@ -218,9 +224,10 @@ impl Posters {
 
     /// Keeps what was drawn, or that nothing could be; of a stored clip alone.
     async fn keep(&self, clip: &Clip, drawn: Option<jpeg::Still>) -> Result<Bytes, PosterError> {
-        let PosterParts { catalog, store, metrics, .. } = &self.parts;
+        let PosterParts { catalog, custody, metrics, .. } = &self.parts;
         metrics.poster(if drawn.is_some() { "made" } else { "nothing" });
         if clip.state == ClipState::Stored {
+            let store = custody.ours().await?;
             if let Some(still) = &drawn {
                 store.put_poster(&clip.key, &still.bytes).await?;
             }

@@ -33,6 +33,14 @@ pub enum StoreError {
         /// The store's short word for it.
         why: String,
     },
+    /// There is no such bucket. No retry makes one.
+    #[error(
+        "there is no such bucket ({why}): is `store` right? hint: make it, or see `store`, AWS_ENDPOINT_URL and AWS_REGION"
+    )]
+    NoBucket {
+        /// The store's short word for it.
+        why: String,
+    },
     /// The store did not do it this time. Worth a retry.
     #[error("{doing} {key} failed: {why}")]
     Unavailable {
@@ -89,7 +97,7 @@ pub(super) fn from_client(doing: &'static str, key: &ObjectKey, error: &object_s
     let key = key.clone();
     let why = reason(error);
     match error {
-        Error::NotFound { .. } if why.contains("NoSuchBucket") => StoreError::Denied { doing, key, why },
+        Error::NotFound { .. } if why.contains("NoSuchBucket") => StoreError::NoBucket { why },
         Error::NotFound { .. } => StoreError::NotFound { key },
         Error::AlreadyExists { .. } | Error::Precondition { .. } => StoreError::Exists { key },
         Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => StoreError::Denied { doing, key, why },

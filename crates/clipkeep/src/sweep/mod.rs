@@ -42,7 +42,7 @@ use self::{
 use crate::{
     catalog::{Catalog, CatalogError},
     costs::BudgetWatch,
-    custody,
+    custody::Custody,
     fill::FillEngine,
     intake::Intake,
     poster::Posters,
@@ -101,6 +101,8 @@ pub struct SweepParts {
     pub catalog: Arc<dyn Catalog>,
     /// Objects.
     pub store: Arc<Store>,
+    /// Whose they are.
+    pub custody: Arc<Custody>,
     /// Where this process keeps clips that are on their way.
     pub spool: PathBuf,
     /// The way in for what a poll brings: the same as for webhooks.
@@ -228,7 +230,7 @@ impl Sweep {
     /// removed, so they wait for a store that is away.
     async fn remove(&self, report: &mut Report) {
         let unfinished = &mut report.unfinished;
-        if let Err(error) = custody::take(&*self.parts.catalog, &self.parts.store).await {
+        if let Err(error) = self.parts.custody.ours().await {
             tracing::warn!(error = &error as &dyn Error, "nothing is removed");
             return unfinished.push("removals");
         }
@@ -266,10 +268,10 @@ impl Sweep {
     }
 
     async fn retain(&self, report: &mut RetentionReport) -> Result<(), CatalogError> {
-        let SweepParts { settings, catalog, store, clock, .. } = &self.parts;
+        let SweepParts { settings, catalog, custody, clock, .. } = &self.parts;
         let mut walk = self.old.lock().await;
         let step =
-            walk.step(&**catalog, store, &settings.retention, clock.now(), settings.lease, RETENTION_PAGES).await;
+            walk.step(&**catalog, custody, &settings.retention, clock.now(), settings.lease, RETENTION_PAGES).await;
         *report = step?;
         retention::erase_unread(&**catalog, &settings.retention, clock.now()).await
     }

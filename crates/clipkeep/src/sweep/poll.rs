@@ -1,13 +1,16 @@
 //! Webhooks that never came: the provider is asked for generations that are
 //! without an end for too long.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use clipkeep_core::{
     backoff,
     generation::{Bringer, Facts, Hearsay, HookRecord},
     hook::{Decoded, profile},
-    id::Provider,
+    id::{Provider, Tenant},
     state::GenerationStatus,
 };
 use futures_util::future::join_all;
@@ -28,6 +31,16 @@ const MOST: u64 = 5_000;
 /// How old a generation is, at least, when it is given up as unknown: a submit
 /// and its registration may be quicker than fal's own books.
 const UNKNOWN_FOR: Duration = Duration::from_secs(600);
+
+/// How many of a tenant's claims may turn out in a round to be of nothing, before
+/// its others wait for the next ones: all share the key that is asked with, and
+/// ids are quickly made up.
+const UNKNOWN_A_ROUND: u32 = 32;
+/// How many claims may be put behind in a round.
+const MOST_BEHIND: u64 = 50_000;
+/// How many doublings of the pause a claim begins with that the provider does not
+/// know: it is a submit's race with the provider's books, or made up.
+const UNKNOWN_STEPS: u32 = 5;
 
 /// The longest that a `Retry-After` is followed.
 const LONGEST_AFTER: Duration = Duration::from_secs(3600);
@@ -51,6 +64,8 @@ pub struct PollReport {
     pub later: u64,
     /// New clips among their results.
     pub clips: u64,
+    /// Claims that wait, since too many of their tenants' were of nothing.
+    pub behind: u64,
     /// Generations that cannot be asked for: no model is known that leads to
     /// them. Counted once a round.
     pub unasked: u64,
@@ -63,9 +78,10 @@ pub(super) async fn run(sweep: &Sweep, report: &mut PollReport) -> Result<(), Ca
     let (mut done, mut why) = (Ok(()), None);
     // Providers that refuse our key, and their words: they would refuse all others, too.
     let mut refusals = BTreeMap::new();
+    let mut claims = Claims::default();
     // What is put off is for a later round, however soon it is due.
     let began = parts.clock.now();
-    while report.asked < MOST && done.is_ok() {
+    while report.asked < MOST && report.behind < MOST_BEHIND && done.is_ok() {
         let now = parts.clock.now();
         // A node that is killed here must not keep them from the others for long.
         // One that is only slow is asked beside, which changes nothing.
@@ -74,11 +90,18 @@ pub(super) async fn run(sweep: &Sweep, report: &mut PollReport) -> Result<(), Ca
         if polls.is_empty() {
             break;
         }
+        let (polls, behind): (Vec<_>, Vec<_>) = polls.into_iter().partition(|poll| claims.has_room(poll));
+        for poll in &behind {
+            let pause = parts.settings.interval.saturating_mul(claims.put_behind(poll));
+            parts.catalog.poll_later(poll, parts.clock.now().plus(pause), None, poll.error.as_deref()).await?;
+            report.behind += 1;
+        }
         let ends = join_all(polls.iter().map(|poll| one(sweep, poll, &refusals))).await;
         for (poll, end) in polls.iter().zip(ends) {
             match end {
                 Ok(end) => {
                     report.count(sweep, &end);
+                    claims.note(poll, &end);
                     if let Some(words) = end.why.clone().filter(|_| end.is_refused) {
                         refusals.insert(poll.generation.provider.clone(), words);
                     }
@@ -97,12 +120,51 @@ pub(super) async fn run(sweep: &Sweep, report: &mut PollReport) -> Result<(), Ca
     done
 }
 
+/// What a round found of tenants' bare claims.
+#[derive(Default)]
+struct Claims(HashMap<Tenant, Found>);
+
+/// Of one tenant's: how many were of nothing, and how many wait for that.
+#[derive(Default)]
+struct Found {
+    unknown: u32,
+    behind: u32,
+}
+
+impl Claims {
+    fn of(&mut self, poll: &Poll) -> Option<&mut Found> {
+        let tenant = poll.generation.facts.tenant.clone().filter(|_| poll.is_claim)?;
+        Some(self.0.entry(tenant).or_default())
+    }
+
+    fn has_room(&mut self, poll: &Poll) -> bool {
+        self.of(poll).is_none_or(|found| found.unknown < UNKNOWN_A_ROUND)
+    }
+
+    fn note(&mut self, poll: &Poll, end: &End) {
+        if let Some(found) = self.of(poll).filter(|_| end.is_unknown) {
+            found.unknown += 1;
+        }
+    }
+
+    /// In how many rounds it is this one's turn, one share after the other.
+    fn put_behind(&mut self, poll: &Poll) -> u32 {
+        let behind = self.of(poll).map_or(0, |found| {
+            found.behind += 1;
+            found.behind
+        });
+        behind.div_ceil(UNKNOWN_A_ROUND)
+    }
+}
+
 /// What asking for one generation brought.
 #[derive(Default)]
 struct End {
     word: &'static str,
     clips: u64,
     is_refused: bool,
+    /// The provider does not know it.
+    is_unknown: bool,
     /// Why it was put off.
     why: Option<String>,
 }
@@ -174,7 +236,8 @@ async fn one(sweep: &Sweep, poll: &Poll, refusals: &Refusals) -> Result<End, Cat
     };
     if let Some(record) = give_up(sweep, poll, &not_yet) {
         let decoded = Decoded { record, inlines: Vec::new(), notes: Vec::new() };
-        return commit(sweep, decoded, GIVEN_UP).await;
+        let is_unknown = not_yet.fault == Some(Fault::Source);
+        return commit(sweep, decoded, GIVEN_UP).await.map(|end| End { is_unknown, ..end });
     }
     put_off(sweep, poll, not_yet).await
 }
@@ -265,9 +328,14 @@ async fn put_off(sweep: &Sweep, poll: &Poll, not_yet: NotYet) -> Result<End, Cat
     let NotYet { fault, why, after, is_refused, .. } = not_yet;
     let within = profile(&poll.generation.provider).and_then(|profile| profile.ask_within);
     let longest = settings.retry_max.min(within.unwrap_or(Duration::MAX));
-    let pause = backoff::delay(poll.polls, settings.retry_base.min(longest), longest, random());
+    let is_unknown = fault == Some(Fault::Source);
+    let tries = match poll.is_claim && is_unknown {
+        true => poll.polls.saturating_mul(2).saturating_add(UNKNOWN_STEPS),
+        false => poll.polls,
+    };
+    let pause = backoff::delay(tries, settings.retry_base.min(longest), longest, random());
     let due = parts.clock.now().plus(pause.max(after.unwrap_or_default().min(LONGEST_AFTER)));
     tracing::debug!(request_id = %poll.generation.request_id, why, polls = poll.polls, "no end yet");
     parts.catalog.poll_later(poll, due, fault, why.as_deref()).await?;
-    Ok(End { word: if why.is_some() { LATER } else { RUNNING }, clips: 0, is_refused, why })
+    Ok(End { word: if why.is_some() { LATER } else { RUNNING }, clips: 0, is_refused, is_unknown, why })
 }

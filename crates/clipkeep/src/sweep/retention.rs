@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use crate::{
     catalog::{AgedClip, Catalog, CatalogError, Cursor, Deletion, unreads::UnreadRow},
+    custody::Custody,
     fill,
-    store::Store,
 };
 
 const PAGE: u32 = 500;
@@ -40,7 +40,7 @@ impl RetentionWalk {
     pub async fn step(
         &mut self,
         catalog: &dyn Catalog,
-        store: &Store,
+        custody: &Custody,
         rules: &Retention,
         now: Timestamp,
         lease: Duration,
@@ -52,7 +52,7 @@ impl RetentionWalk {
         for _ in 0..pages {
             let page = catalog.aged(self.after.as_ref(), before, PAGE).await?;
             report.looked_at += page.len() as u64;
-            report.deleted += delete_old(catalog, store, rules, now, lease, &page).await?;
+            report.deleted += delete_old(catalog, custody, rules, now, lease, &page).await?;
             let more = page.len() == PAGE as usize;
             self.after = page.into_iter().next_back().map(|clip| clip.at).filter(|_| more);
             if !more {
@@ -126,7 +126,7 @@ fn over_age(rules: &Retention, now: Timestamp, clip: &AgedClip) -> Option<Durati
 
 async fn delete_old(
     catalog: &dyn Catalog,
-    store: &Store,
+    custody: &Custody,
     rules: &Retention,
     now: Timestamp,
     lease: Duration,
@@ -136,7 +136,7 @@ async fn delete_old(
     let old: Vec<_> = old.collect();
     let deleting = stream::iter(old).map(|(key, age)| async move {
         let why = format!("retention: older than {}", DurationText(age));
-        fill::delete(catalog, store, &key, now, lease, &why).await
+        fill::delete(catalog, custody, &key, now, lease, &why).await
     });
     let count = |count: u64, told| std::future::ready(Ok(count + u64::from(told == Deletion::Deleted)));
     deleting.buffer_unordered(AT_ONCE).try_fold(0, count).await

@@ -39,7 +39,7 @@ pub async fn run(catalog: &dyn Catalog, store: &Store, now: Timestamp) -> Result
         let removals = page.iter().map(async |key| match timeout(PATIENCE, remove(catalog, store, key)).await {
             Ok(Ok(())) => catalog.removed(key, now).await.map(|()| true),
             Ok(Err(Stays::Catalog(error))) => Err(error),
-            Ok(Err(Stays::Store(error))) => put_off(catalog, key, now, &chain(&error)).await,
+            Ok(Err(stays)) => put_off(catalog, key, now, &chain(&stays)).await,
             Err(_) => put_off(catalog, key, now, "the store is slow").await,
         });
         let mut removals = stream::iter(removals.collect::<Vec<_>>()).buffer_unordered(AT_ONCE);

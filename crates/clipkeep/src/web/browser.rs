@@ -28,7 +28,7 @@ pub(super) fn refuse(headers: &HeaderMap, config: &Config) -> Result<(), ApiErro
     if !is_ours(&format!("http://{}", one(header::HOST)), config) {
         return forbidden("Host is not known here");
     }
-    if headers.contains_key(header::ORIGIN) && !is_ours(one(header::ORIGIN), config) {
+    if headers.contains_key(header::ORIGIN) && !is_same(one(header::ORIGIN), one(header::HOST), config) {
         return forbidden("Origin is not known here");
     }
     match headers.contains_key("sec-fetch-site")
@@ -42,14 +42,31 @@ pub(super) fn refuse(headers: &HeaderMap, config: &Config) -> Result<(), ApiErro
 /// Whether a URL's host is this node's: by an address, which no name server
 /// can turn, by a name of ours, or by one that is configured.
 fn is_ours(url: &str, config: &Config) -> bool {
-    let Ok(url) = Url::parse(url) else { return false };
-    let is_bare = url.username().is_empty() && url.password().is_none() && url.path() == "/" && url.query().is_none();
-    let Some(host) = url.host().filter(|_| is_bare) else { return false };
-    let Host::Domain(name) = host else { return true };
+    let Some(url) = bare(url) else { return false };
+    let Some(Host::Domain(name)) = url.host() else { return true };
     let is_local =
         !name.contains('.') || OURS.iter().any(|end| name.strip_suffix(end).is_some_and(|rest| rest.ends_with('.')));
     let is_public = config.public_url.to_url().host_str() == Some(name);
     is_local || is_public || config.proxy_hosts.iter().any(|pattern| pattern.matches(name))
+}
+
+/// Whether a page of this origin is of what was called, under the host that it was
+/// called by, port and all; or of what is configured. A page of any other may be
+/// anybody's, at whatever address or name it is.
+fn is_same(origin: &str, host: &str, config: &Config) -> bool {
+    let (Some(page), public) = (bare(origin), config.public_url.to_url()) else { return false };
+    // In front of us somebody may speak TLS.
+    let called = ["http", public.scheme()].map(|scheme| bare(&format!("{scheme}://{host}")));
+    let is_called = called.iter().flatten().any(|called| called.origin() == page.origin());
+    let name = page.host_str().unwrap_or_default();
+    is_called || page.origin() == public.origin() || config.proxy_hosts.iter().any(|pattern| pattern.matches(name))
+}
+
+/// A URL that is a host, and perhaps a port, alone.
+fn bare(url: &str) -> Option<Url> {
+    let is_bare =
+        |url: &Url| url.username().is_empty() && url.password().is_none() && url.path() == "/" && url.query().is_none();
+    Url::parse(url).ok().filter(is_bare).filter(Url::has_host)
 }
 
 #[cfg(test)]
@@ -100,6 +117,36 @@ mod tests {
         for origin in ["https://evil.com", "null", "", "http://evil.com:8787", "https://example.com"] {
             assert!(!with("origin", origin), "{origin}");
         }
+        // No more than a host is a page's origin ours for being an address, a name
+        // without a dot, or one of a zone that nobody sells.
+        for origin in [
+            "http://203.0.113.5",
+            "http://203.0.113.5:8787",
+            "http://10.0.0.5",
+            "http://10.0.0.5:8788",
+            "http://[::1]:8787",
+            "http://localhost:8787",
+            "http://evil",
+            "http://evil.local",
+            "http://evil.test",
+            "http://a.svc.cluster.local",
+            "ftp://10.0.0.5:8787",
+            "http://10.0.0.5:8787/x",
+            "http://clips.example.com",
+        ] {
+            assert!(!with("origin", origin), "{origin}");
+        }
+        for origin in [
+            "http://10.0.0.5:8787",
+            "https://10.0.0.5:8787",
+            "https://clips.example.com",
+            "https://clips.example.com:443",
+            "http://queue.fal.example.com:3000",
+        ] {
+            assert!(with("origin", origin), "{origin}");
+        }
+        assert!(passes(&[("host", "localhost"), ("origin", "http://localhost")]));
+        assert!(!passes(&[("host", "localhost"), ("origin", "http://localhost:3000")]));
         for site in ["cross-site", "same-site", "", "odd"] {
             assert!(!with("sec-fetch-site", site), "{site}");
         }

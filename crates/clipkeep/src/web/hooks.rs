@@ -4,24 +4,24 @@
 use axum::{
     body::Body,
     extract::{Path, RawQuery, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use clipkeep_core::problem::Code;
-use http_body_util::BodyExt;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{AppState, error::ApiError};
+use super::{
+    AppState,
+    error::ApiError,
+    gather::{content_length, gather},
+};
 use crate::{
     catalog::{CatalogError, HookOutcome},
     hook_memory::{Crowded, Room},
     provider::{Dialect, Envelope, HookRefused},
 };
-
-/// How much room a body gets before anybody knows how long it is.
-const FIRST_ROOM: u64 = 4 * 1024;
 
 /// Receives a provider's signed webhook: `fal`, `replicate`, or `standard` for
 /// any other that signs as Standard Webhooks lay down.
@@ -97,16 +97,12 @@ async fn receive(
     Ok(kept?)
 }
 
-fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
 /// All of the body, within its limits of length, time and memory.
 async fn read(app: &AppState, room: &mut Room, body: Body, length: Option<u64>) -> Result<Bytes, ApiError> {
     let (max, patience) = (app.config.hook_max_body, app.config.body_timeout);
     let crowded_out = room.crowded_out();
     let gathered = tokio::select! {
-        gathered = tokio::time::timeout(patience, gather(room, body, max, length)) => gathered,
+        gathered = tokio::time::timeout(patience, gather(room, body, (max, "hook_max_body"), length)) => gathered,
         () = crowded_out => return Err(Crowded.into()),
     };
     let body = gathered.unwrap_or_else(|_| {
@@ -115,38 +111,6 @@ async fn read(app: &AppState, room: &mut Room, body: Body, length: Option<u64>) 
     })?;
     room.is_here();
     Ok(body.into())
-}
-
-async fn gather(room: &mut Room, mut body: Body, max: u64, length: Option<u64>) -> Result<Vec<u8>, ApiError> {
-    let too_large = || ApiError::new(Code::TooLarge, "the body is larger than hook_max_body");
-    if length.is_some_and(|length| length > max) {
-        return Err(too_large());
-    }
-    let mut gathered = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| ApiError::new(Code::InvalidRequest, "the body broke off"))?;
-        let Ok(data) = frame.into_data() else { continue };
-        let needed = (gathered.len() + data.len()) as u64;
-        if needed > max {
-            return Err(too_large());
-        }
-        let held = gathered.capacity() as u64;
-        if needed > held {
-            // Room for what came, and as much again; never for what is only said to come.
-            let whole = length.unwrap_or(max).max(needed);
-            let wanted = (2 * held).max(FIRST_ROOM).max(needed).min(whole);
-            room.grow(wanted - held).await?;
-            gathered.reserve_exact((wanted - gathered.len() as u64) as usize);
-        }
-        gathered.extend_from_slice(&data);
-    }
-    Ok(gathered)
-}
-
-impl From<Crowded> for ApiError {
-    fn from(crowded: Crowded) -> Self {
-        Self::new(Code::Unavailable, format!("{crowded}; send it again")).retry_after(5)
-    }
 }
 
 impl From<HookRefused> for ApiError {

@@ -6,8 +6,9 @@ use std::fmt;
 
 use axum::{
     Json,
+    body::Body,
     extract::{FromRequest, OptionalFromRequest, Request, rejection::JsonRejection},
-    http::StatusCode,
+    http::{StatusCode, header},
 };
 use clipkeep_core::problem::Code;
 use serde::{
@@ -16,7 +17,16 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
-use super::{AppState, error::ApiError};
+use super::{
+    AppState,
+    auth::{self, Schemes},
+    error::ApiError,
+    gather::{Grow as _, content_length, gather},
+};
+use crate::shares::Share;
+
+/// The longest body.
+const MAX_BODY: u64 = 2 * 1024 * 1024;
 
 /// An object's fields. One that is there twice is refused: readers would differ
 /// on which counts.
@@ -46,16 +56,21 @@ impl<'de> Deserialize<'de> for Fields {
     }
 }
 
-/// A body that is a JSON object with these fields.
-pub(super) struct JsonObject<T>(pub(super) T);
+/// A body that is a JSON object with these fields, and the room that it takes
+/// until it goes.
+pub(super) struct JsonObject<T> {
+    pub(super) body: T,
+    _room: Share,
+}
 
 impl<T: DeserializeOwned> FromRequest<AppState> for JsonObject<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &AppState) -> Result<Self, ApiError> {
+        let (request, room) = gathered(request, app).await?;
         let body = <Json<Fields> as FromRequest<_>>::from_request(request, app);
-        let Json(fields) = in_time(app, body).await?.map_err(refused)?;
-        read(fields)
+        let Json(fields) = body.await.map_err(refused)?;
+        read(fields, room)
     }
 }
 
@@ -63,17 +78,55 @@ impl<T: DeserializeOwned> OptionalFromRequest<AppState> for JsonObject<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &AppState) -> Result<Option<Self>, ApiError> {
+        let (request, room) = gathered(request, app).await?;
         let body = <Json<Option<Fields>> as OptionalFromRequest<_>>::from_request(request, app);
-        in_time(app, body).await?.map_err(refused)?.and_then(|Json(fields)| fields).map(read).transpose()
+        let fields = body.await.map_err(refused)?.and_then(|Json(fields)| fields);
+        fields.map(|fields| read(fields, room)).transpose()
     }
 }
 
-/// What comes of reading a body, if it comes within `body_timeout`.
-async fn in_time<T>(app: &AppState, reading: impl Future<Output = T>) -> Result<T, ApiError> {
+/// The request with all of its body, as its caller has room for that and for what
+/// is read of it, and if it comes within `body_timeout`. What says that it is no
+/// JSON is not read at all.
+async fn gathered(request: Request, app: &AppState) -> Result<(Request, Share), ApiError> {
+    let caller = auth::caller(app, request.headers(), Schemes::Bearer).await?;
+    let mut room = app.bodies.enter(caller.tenant());
+    let (parts, body) = request.into_parts();
+    let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if !kind.to_ascii_lowercase().contains("json") {
+        return Ok((Request::from_parts(parts, Body::empty()), room));
+    }
     let patience = app.config.body_timeout;
-    tokio::time::timeout(patience, reading).await.map_err(|_| {
+    let text = gather(&mut room, body, (MAX_BODY, "2 MiB"), content_length(&parts.headers));
+    let text = tokio::time::timeout(patience, text).await.map_err(|_| {
         ApiError::new(Code::RequestTimeout, format!("the body did not arrive within {patience:?} (body_timeout)"))
-    })
+    })??;
+    let weight = weight(&text);
+    if !app.bodies.ever_has(caller.tenant(), weight + text.len() as u64) {
+        return Err(ApiError::new(Code::TooLarge, "the body holds too many values"));
+    }
+    room.more(weight).await?;
+    Ok((Request::from_parts(parts, Body::from(text)), room))
+}
+
+/// About how much memory a JSON text takes once it is read, beside itself: a map
+/// with one member takes more than half a KiB.
+fn weight(json: &[u8]) -> u64 {
+    const VALUE: u64 = 64;
+    const MAP: u64 = 640;
+    let (mut in_text, mut is_escaped, mut weight) = (false, false, 0);
+    for byte in json {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_text => is_escaped = true,
+            b'"' => in_text = !in_text,
+            _ if in_text => {}
+            b',' | b'[' => weight += VALUE,
+            b'{' => weight += MAP,
+            _ => {}
+        }
+    }
+    weight
 }
 
 fn refused(rejection: JsonRejection) -> ApiError {
@@ -85,7 +138,21 @@ fn refused(rejection: JsonRejection) -> ApiError {
     ApiError::new(code, rejection.body_text())
 }
 
-fn read<T: DeserializeOwned>(Fields(fields): Fields) -> Result<JsonObject<T>, ApiError> {
+fn read<T: DeserializeOwned>(Fields(fields): Fields, room: Share) -> Result<JsonObject<T>, ApiError> {
     let read = serde_json::from_value(Value::Object(fields));
-    read.map(JsonObject).map_err(|error| ApiError::new(Code::InvalidRequest, format!("the body: {error}")))
+    read.map(|body| JsonObject { body, _room: room })
+        .map_err(|error| ApiError::new(Code::InvalidRequest, format!("the body: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h07_what_a_text_weighs_goes_by_its_values_and_not_by_what_it_quotes() {
+        assert_eq!(weight(br#""[[[,,,{{{""#), 0);
+        assert_eq!(weight(br#"{"a\\": [1, 2], "b\"[,": {}}"#), 2 * 640 + 3 * 64);
+        let many = "{\"a\":".repeat(100_000);
+        assert_eq!(weight(many.as_bytes()), 64_000_000);
+    }
 }

@@ -9,6 +9,7 @@ mod console;
 mod document;
 mod error;
 mod framing;
+mod gather;
 mod hooks;
 mod internal;
 mod json;

@@ -20,7 +20,7 @@ pub(super) async fn healthz() -> impl IntoResponse {
 }
 
 /// The node can do its work: the catalogue answers, webhooks can be kept, the
-/// disk has room, and it is not about to stop. Looked at once a second at most.
+/// store is not another catalogue's, the disk has room, and it is not about to stop. Looked at once a second at most.
 #[utoipa::path(get, path = "/readyz", tag = "ops", responses(
     (status = 200, description = "Ready", content_type = "application/json", body = Object),
     (status = 503, description = "Not ready, and why", content_type = "application/json", body = Object),
@@ -28,7 +28,7 @@ pub(super) async fn healthz() -> impl IntoResponse {
 pub(super) async fn readyz(State(app): State<AppState>) -> Response {
     let why = match app.stopping.is_cancelled() {
         true => Some("stopping"),
-        false => app.vitals.trouble(&app.catalog, &app.intake).await,
+        false => app.vitals.trouble(&app.catalog, &app.intake, &app.custody).await,
     };
     match why {
         None => axum::Json(json!({"status": "ready"})).into_response(),
@@ -45,7 +45,7 @@ pub(super) async fn readyz(State(app): State<AppState>) -> Response {
 pub(super) async fn metrics(State(app): State<AppState>, headers: HeaderMap) -> Response {
     let rows = app.vitals.rows(&app.catalog).await;
     app.metrics.observe(rows.clips.as_deref(), app.engine.running());
-    app.metrics.observe_bodies(app.hook_memory.used(), app.spool.used());
+    app.metrics.observe_bodies(app.hook_memory.used(), app.bodies.used(), app.spool.used());
     for endpoint in &app.config.event_endpoints {
         let of_it = |backlogs: &Vec<Backlog>| {
             let backlog = backlogs.iter().find(|backlog| backlog.endpoint == endpoint.name());

@@ -31,8 +31,10 @@ use crate::{
     responses(
         (status = 200, description = "fal's answer; its status and headers are fal's, too"),
         (status = 400, description = "No target, or none that passes"), (status = 401, description = "No token"),
+        (status = 403, description = "Without a token, from another site's page; or fal forbids it"),
         (status = 404, description = "Not the tenant's own, or fal does not know it"),
         (status = 405, description = "Not a method of the target's"), (status = 412, description = "The target is not fal's"),
+        (status = 422, description = "fal refuses the input"), (status = 429, description = "fal wants to be left alone for a while"),
         (status = 502, description = "fal cannot be reached"), (status = 503, description = "Not now"),
         (status = 504, description = "fal did not answer in time"),
     )
@@ -59,8 +61,10 @@ pub(super) async fn ask_fal(
     responses(
         (status = 200, description = "fal's answer; its status and headers are fal's, too"),
         (status = 400, description = "No target, or none that passes"), (status = 401, description = "No token"),
+        (status = 403, description = "Without a token, from another site's page; or fal forbids it"),
         (status = 405, description = "Not a method of the target's"), (status = 412, description = "The target is not fal's"),
         (status = 413, description = "Larger than 1 GiB"), (status = 415, description = "Not JSON"),
+        (status = 422, description = "fal refuses the input"), (status = 429, description = "fal wants to be left alone for a while"),
         (status = 502, description = "fal cannot be reached"), (status = 503, description = "Not now"),
         (status = 504, description = "fal did not answer in time"),
     )
@@ -80,8 +84,10 @@ pub(super) async fn call_fal(
     responses(
         (status = 202, description = "fal's answer; its status and headers are fal's, too"),
         (status = 400, description = "No target, or none that passes"), (status = 401, description = "No token"),
+        (status = 403, description = "Without a token, from another site's page; or fal forbids it"),
         (status = 404, description = "Not the tenant's own, or fal does not know it"),
         (status = 405, description = "Not a method of the target's"), (status = 412, description = "The target is not fal's"),
+        (status = 422, description = "fal refuses the input"), (status = 429, description = "fal wants to be left alone for a while"),
         (status = 502, description = "fal cannot be reached"), (status = 503, description = "Not now"),
         (status = 504, description = "fal did not answer in time"),
     )

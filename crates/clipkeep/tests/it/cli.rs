@@ -150,6 +150,10 @@ async fn the_api_answers_problems_and_pages() {
     ] {
         assert_eq!(link(body.clone()).await.unwrap().status().as_u16(), status, "{body}");
     }
+    for odd in [json!(-1), json!([]), json!(1.5)] {
+        let said: Value = link(json!({ "expires_in": odd })).await.unwrap().json().await.unwrap();
+        assert!(said["detail"].as_str().unwrap().contains("a number of seconds, or text such as 24h"), "{said}");
+    }
     for path in ["/healthz", "/readyz", "/metrics", "/openapi.json"] {
         assert_eq!(get(path, "").await.unwrap().status(), 200, "{path}");
     }
@@ -209,9 +213,16 @@ async fn a_link_makes_no_catalogue_in_an_empty_database() {
 }
 
 #[test]
-fn files_that_are_not_there_are_named_with_the_reason() {
+fn h42_what_is_wrong_or_not_there_is_named_with_the_reason() {
     let (code, errors, _) = in_a_wrong_place(&["find", "--config", "nope.toml"], &[]);
     assert_eq!((code, errors.as_str()), (64, "error: reading nope.toml: No such file or directory (os error 2)\n"));
+    // Whoever needs them or not: a wrong key is a wrong configuration.
+    let keys = [("CLIPKEEP_LINK_KEYS", "k1:c2VjcmV0"), ("CLIPKEEP_POLICY", "never")];
+    for args in [&["serve"][..], &["find"], &["link", "a.mp4"]] {
+        let (code, errors, _) = in_a_wrong_place(args, &keys);
+        let told = errors.contains("link key number 1 must be at least") && errors.contains("CLIPKEEP_POLICY");
+        assert!(code == 64 && told && !errors.contains("c2VjcmV0"), "{args:?}: {errors}");
+    }
     let (code, errors, _) = in_a_wrong_place(&["find", "--database", "sqlite:///proc/nope/x.db"], &[]);
     assert!(code == 1 && errors.contains("/proc/nope/x.db: No such file"), "{errors}");
     let (code, errors, _) = in_a_wrong_place(&["find", "--database", "sqlite:///proc/x.db"], &[]);

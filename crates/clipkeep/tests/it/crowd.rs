@@ -235,3 +235,64 @@ async fn h40_a_node_that_is_told_to_stop_takes_requests_until_others_know() {
     }
     assert!(began.elapsed() >= Duration::from_secs(3));
 }
+
+/// A POST of `len` bytes of JSON to register a generation, all but the last byte.
+async fn all_but_the_last(t: &TestApp, token: &str, len: usize) -> TcpStream {
+    let mut stream = connect(&t.url).await;
+    let head = format!(
+        "POST /api/v1/generations HTTP/1.1\r\nHost: c\r\nContent-Type: application/json\r\n\
+         Authorization: Bearer {token}\r\nContent-Length: {len}\r\n\r\n"
+    );
+    let start = "{\"request_id\": \"x\", \"prompt\": \"";
+    let body = format!("{start}{}", "x".repeat(len - start.len() - 1));
+    let (_, mut write) = stream.split();
+    let _ = tokio::time::timeout(Duration::from_secs(5), async {
+        write.write_all(head.as_bytes()).await?;
+        write.write_all(body.as_bytes()).await
+    })
+    .await;
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h05_h07_i13_bodies_of_one_tenants_calls_leave_room_for_others() {
+    const MIB: u64 = 1 << 20;
+    let t = TestApp::start().await;
+    let token = async |tenant: &str| {
+        let body = json!({"name": tenant, "tenant": tenant});
+        let made = t.client.post(format!("{}/api/v1/tokens", t.url)).bearer_auth(&t.token).json(&body).send().await;
+        made.unwrap().json::<Value>().await.unwrap()["token"].as_str().unwrap().to_owned()
+    };
+    let (eve, acme) = (token("eve").await, token("acme").await);
+    let mut held = Vec::new();
+    for _ in 0..80 {
+        held.push(all_but_the_last(&t, &eve, 2 << 20).await);
+        assert!(t.app.bodies.used() <= 32 * MIB, "{}", t.app.bodies.used());
+    }
+    assert!(t.app.bodies.used() >= 30 * MIB, "{}", t.app.bodies.used());
+    let register = async |token: &str, body: Value| {
+        let call = t.client.post(format!("{}/api/v1/generations", t.url)).bearer_auth(token).json(&body);
+        call.send().await.unwrap().status().as_u16()
+    };
+    for (n, token) in [&acme, &t.token, &acme].into_iter().enumerate() {
+        let began = Instant::now();
+        let body = json!({"request_id": format!("r{n}"), "prompt": "p".repeat(1_500_000)});
+        assert_eq!(register(token, body).await, 200);
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    }
+    // Its own wait, and are told so.
+    assert_eq!(register(&eve, json!({"request_id": "r", "prompt": "p".repeat(2_000_000)})).await, 503);
+    let text = t.client.get(format!("{}/metrics", t.url)).send().await.unwrap().text().await.unwrap();
+    assert!(metric(&text, "clipkeep_api_memory_bytes ") >= 30e6, "{text}");
+    drop(held);
+    let began = Instant::now();
+    while t.app.bodies.used() > 0 {
+        assert!(began.elapsed() < Duration::from_secs(35), "{} bytes are kept", t.app.bodies.used());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // A text that a hundred times its length would be made of is none of ours.
+    let maps = format!("{{\"request_id\": \"m\", \"input\": [{}0]}}", "{},".repeat(500_000));
+    let call = t.client.post(format!("{}/api/v1/generations", t.url)).bearer_auth(&eve).body(maps);
+    assert_eq!(call.header("content-type", "application/json").send().await.unwrap().status(), 413);
+    assert_eq!(register(&eve, json!({"request_id": "n", "input": {"mask": vec![0.25; 200_000]}})).await, 200);
+}

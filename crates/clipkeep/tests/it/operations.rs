@@ -74,7 +74,28 @@ async fn h04_no_command_lets_a_row_speak_to_the_terminal() {
     }
     let (_, out, _) = run(&["find", "a.mp4"]);
     assert!(out.contains("m\\u{1b}]0;owned\\u{7}"), "{out}");
-    // Programs get it as it is.
+    // What clap says of a wrong command line quotes it.
+    for args in [
+        &["find", "--state", odd][..],
+        &["usage", "--by", odd],
+        &[odd],
+        &["find", "--limit", odd],
+        &["serve", "--nothing", odd],
+        &["link"],
+    ] {
+        let (code, _, errors) = run(args);
+        assert!(code == 2 && errors.starts_with("error: ") && !errors.chars().any(is_obeyed), "{args:?}: {errors:?}");
+    }
+    let (code, help, _) = run(&["find", "--help"]);
+    assert!(code == 0 && help.contains("Usage: "), "{help}");
+    // Programs get the same, in other letters.
+    for args in [&["find", "a.mp4", "--json"][..], &["find", "a.mp4", "--tree", "--json"], &["events", "--json"]] {
+        let (_, out, _) = run(args);
+        assert!(!out.chars().any(is_obeyed), "{args:?}: {out:?}");
+        for line in out.lines() {
+            serde_json::from_str::<Value>(line).unwrap();
+        }
+    }
     let found: Value = serde_json::from_str(&run(&["find", "a.mp4", "--json"]).1).unwrap();
     assert_eq!(found["clips"][0]["model"], odd);
     t.stop().await;

@@ -9,9 +9,10 @@ use std::{
 
 use clipkeep::catalog::open::{Database, OpenError, Rules, open};
 use clipkeep_core::secret::Secret;
+use fal_sim::{Sim, SimOptions};
 use tempfile::TempDir;
 
-use crate::support::postgres;
+use crate::support::{node::NodeConfig, postgres};
 
 /// A pooler; ends when dropped.
 struct Pooler {
@@ -97,5 +98,28 @@ async fn h37_the_command_says_so_and_ends_as_with_any_wrong_configuration() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(64), "{command:?} {said}");
         assert!(said.contains("pool_mode=session"), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h32_why_a_connection_ended_is_told() {
+    let sim = Sim::start(SimOptions::default()).await.unwrap();
+    let (dir, url) = (tempfile::tempdir().unwrap(), postgres::database().await);
+    let node = NodeConfig::new(dir.path()).set("database", &*url).start(&sim).await;
+    node.api("/api/v1/clips").await.unwrap();
+    let others = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    assert!(postgres::connect(&url).await.query_one(others, &[]).await.unwrap().get::<_, i64>(0) > 0);
+    let began = Instant::now();
+    loop {
+        let log = fs::read_to_string(&node.log).unwrap();
+        let told = log.lines().find(|line| line.contains("a connection to PostgreSQL ended"));
+        if let Some(line) = told {
+            assert!(line.contains("terminating connection due to administrator command (57P01)"), "{line}");
+            assert!(!log.contains("Connection error: db error"), "{log}");
+            return;
+        }
+        assert!(began.elapsed() < crate::support::eventually::PATIENCE, "{log}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -324,3 +324,41 @@ async fn a_clip_at_risk_is_told_of_once_and_listed() {
     let metrics = t.client.get(format!("{}/metrics", t.url)).send().await.unwrap().text().await.unwrap();
     assert!(metrics.contains("clipkeep_clips_at_risk 2"), "{metrics}");
 }
+
+/// Made up by one who has a token; the key that they are asked for with is all
+/// tenants'.
+#[tokio::test(flavor = "multi_thread")]
+async fn h14_made_up_ids_of_one_tenant_leave_the_polls_to_others() {
+    const MADE_UP: usize = 200;
+    let settings = [("sweep_interval", "1h"), ("poll_after", "0s"), ("retry_base", "10s"), ("retry_max", "10m")];
+    let settings = settings.map(|(name, value)| (name, value.to_owned()));
+    let t = node(SimOptions::default(), &settings).await;
+    let token = async |tenant: &str| {
+        let body = json!({"name": tenant, "tenant": tenant});
+        let made = t.client.post(format!("{}/api/v1/tokens", t.url)).bearer_auth(&t.token).json(&body).send().await;
+        made.unwrap().json::<Value>().await.unwrap()["token"].as_str().unwrap().to_owned()
+    };
+    let (eve, acme) = (token("eve").await, token("acme").await);
+    let register = async |token: &str, id: &str| {
+        let body = json!({"request_id": id, "model": MODEL});
+        let told = t.client.post(format!("{}/api/v1/generations", t.url)).bearer_auth(token).json(&body).send().await;
+        assert_eq!(told.unwrap().status(), 200);
+    };
+    for n in 0..MADE_UP {
+        register(&eve, &format!("made-up-{n}")).await;
+    }
+    let genuine = submit(&t, false).await;
+    result(&t, &genuine).await;
+    register(&acme, &genuine).await;
+    let asked = || t.sim.calls().iter().filter(|call| call.path.contains("/requests/made-up-")).count();
+    let polls = t.app.sweep.round().await.polls;
+    assert_eq!(polls.completed, 1);
+    t.until(&format!("{genuine}.mp4"), ClipState::Stored).await;
+    let first = asked();
+    assert!((32..48).contains(&first) && polls.behind as usize >= MADE_UP - 48, "{first} {polls:?}");
+    // Neither they nor the others are due again soon.
+    for _ in 0..5 {
+        t.app.sweep.round().await;
+    }
+    assert!(asked() < first + 10, "{} after {first}", asked());
+}

@@ -4,9 +4,16 @@
 use std::{future::Future, time::Duration};
 
 use clipkeep_core::secret::Secret;
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
-use tokio::time::timeout;
-use tokio_postgres::{NoTls, SimpleQueryMessage, error::SqlState};
+use deadpool_postgres::{
+    Connect, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
+};
+use futures_util::future::BoxFuture;
+use tokio::{task::JoinHandle, time::timeout};
+use tokio_postgres::{
+    Client, Config, NoTls, SimpleQueryMessage, Socket,
+    error::SqlState,
+    tls::{MakeTlsConnect, TlsConnect},
+};
 
 use super::{
     super::{CatalogError, Result, open::OpenError},
@@ -39,8 +46,8 @@ pub(super) fn pool(url: &Secret<String>) -> Result<Pool, OpenError> {
     }
     let how = ManagerConfig { recycling_method: RecyclingMethod::Verified };
     let manager = match tls {
-        Some(files) => Manager::from_config(config, Tls::by(&files)?, how),
-        None => Manager::from_config(config, NoTls, how),
+        Some(files) => Manager::from_connect(config, Dialled(Tls::by(&files)?), how),
+        None => Manager::from_connect(config, Dialled(NoTls), how),
     };
     let prepare = Hook::async_fn(|client, _| {
         Box::pin(async move { client.batch_execute(SESSION).await.map_err(HookError::Backend) })
@@ -50,6 +57,30 @@ pub(super) fn pool(url: &Secret<String>) -> Result<Pool, OpenError> {
         pool.wait_timeout(Some(CONNECT)).create_timeout(Some(connect.max(CONNECT))).recycle_timeout(Some(CONNECT));
     let pool = pool.post_create(prepare).build();
     Ok(pool.map_err(|error| CatalogError::unavailable("setting up the connection pool", error))?)
+}
+
+/// How connections are made: as the pool itself would, but the log is told why one
+/// ended.
+struct Dialled<T>(T);
+
+impl<T> Connect for Dialled<T>
+where
+    T: MakeTlsConnect<Socket, Stream: Send + Sync, TlsConnect: TlsConnect<Socket, Future: Send> + Send + Sync>,
+    T: Clone + Send + Sync + 'static,
+{
+    fn connect(&self, config: &Config) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), tokio_postgres::Error>> {
+        let (config, tls) = (config.clone(), self.0.clone());
+        Box::pin(async move {
+            let (client, connection) = config.connect(tls).await?;
+            let serving = tokio::spawn(async move {
+                if let Err(error) = connection.await.map_err(CatalogError::from) {
+                    let error = &error.while_doing("keeping a connection") as &dyn std::error::Error;
+                    tracing::warn!(error, "a connection to PostgreSQL ended");
+                }
+            });
+            Ok((client, serving))
+        })
+    }
 }
 
 /// Refuses a pooler that hands out the server's connections per transaction, as

@@ -174,11 +174,19 @@ pub(super) fn remove_map(path: &Path) -> io::Result<()> {
     remove_file(&map_path(path))
 }
 
+/// A folder is none of ours and stays: `lost+found` is in each that is a disk of
+/// its own.
 fn remove_file(path: &Path) -> io::Result<()> {
+    use io::ErrorKind::{IsADirectory, NotFound};
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Err(error) if !matches!(error.kind(), NotFound | IsADirectory) => Err(at(path, &error)),
         _ => Ok(()),
     }
+}
+
+/// The error, with the path that it is about.
+fn at(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// What a killed process left in its spool folder, which is made if it is not
@@ -186,9 +194,9 @@ fn remove_file(path: &Path) -> io::Result<()> {
 /// else is removed. For the one process that owns the folder, before it fills.
 pub async fn kept_clips(dir: PathBuf) -> io::Result<Vec<(ClipKey, PathBuf, i64)>> {
     blocking(move || {
-        fs::create_dir_all(&dir)?;
+        fs::create_dir_all(&dir).map_err(|error| at(&dir, &error))?;
         let mut kept = Vec::new();
-        for entry in fs::read_dir(&dir)? {
+        for entry in fs::read_dir(&dir).map_err(|error| at(&dir, &error))? {
             let path = entry?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let copy = name.strip_suffix(".map").map(|name| dir.join(name));

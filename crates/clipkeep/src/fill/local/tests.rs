@@ -199,8 +199,11 @@ async fn case_39_a_kept_copy_is_gone_on_with_and_leftovers_are_swept() {
     drop(copy);
     std::fs::write(dir.path().join("left.mp4"), "no map").unwrap();
     std::fs::write(dir.path().join("lone.mp4.map"), "no copy").unwrap();
+    // A disk of its own has one; nobody's business here.
+    std::fs::create_dir(dir.path().join("lost+found")).unwrap();
     let kept = kept_clips(dir.path().to_owned()).await.unwrap();
     assert_eq!(kept, [("clip.mp4".parse().unwrap(), path.clone(), 1)]);
+    std::fs::remove_dir(dir.path().join("lost+found")).unwrap();
     assert_eq!(dir.path().read_dir().unwrap().count(), 2);
     assert!(LocalCopy::resume(path.clone(), 2).await.is_none(), "another version");
     let copy = LocalCopy::resume(path.clone(), 1).await.unwrap();

@@ -326,6 +326,7 @@ fn stale(entry: &fs::DirEntry) -> io::Result<Option<StaleUpload>> {
     let upload_id = entry.file_name().to_string_lossy().into_owned();
     let key = upload_id.split(MARK).next().unwrap_or_default().to_owned();
     match entry.metadata() {
+        Ok(meta) if meta.is_dir() => Ok(None),
         Ok(meta) => Ok(Some(StaleUpload { key, upload_id, initiated: since_epoch(meta.modified()?) })),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),
@@ -340,8 +341,10 @@ fn remove_where(staging: &Path, goes: impl Fn(&str) -> bool) -> io::Result<usize
             continue;
         }
         match fs::remove_file(entry.path()) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => removed += 1,
+            Ok(()) => removed += 1,
+            // Gone meanwhile; or a folder, which is none of ours.
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::IsADirectory) => {}
+            Err(e) => return Err(e),
         }
     }
     Ok(removed)

@@ -23,6 +23,7 @@ impl Drift<'_> {
     pub(super) async fn uploads(&self, report: &mut DriftReport) -> Result<()> {
         let mut pages = self.store.stale();
         while let Some(page) = pages.try_next().await? {
+            self.is_ours().await?;
             let now = self.clock.now();
             let mut of_clips = Vec::new();
             for upload in page.iter().filter(|upload| now.since(upload.initiated) >= self.settings.orphan_age) {
@@ -66,6 +67,7 @@ impl Drift<'_> {
         if kept.is_empty() {
             return Ok(());
         }
+        self.is_ours().await?;
         let waiting = self.catalog.inlines().await?;
         let name = |(provider, request_id, source): &(Provider, RequestId, String)| {
             let source = SourceUrl::new(source.as_str());

@@ -161,7 +161,8 @@ impl Drift<'_> {
         Ok(report)
     }
 
-    /// Nothing is concluded from a store that is away, or another's.
+    /// Nothing is concluded from a store that is away, or another's; nor removed
+    /// there. Asked again for each page: a run takes hours.
     async fn is_ours(&self) -> Result<(), NotOurs> {
         if self.settings.look_only {
             return custody::look(self.catalog, self.store).await;

@@ -42,6 +42,7 @@ impl Drift<'_> {
     }
 
     async fn batch(&self, batch: &[Listed], report: &mut DriftReport) -> Result<()> {
+        self.is_ours().await?;
         let ours: Vec<Object<'_>> = batch.iter().filter_map(Object::of).collect();
         report.objects += batch.len() as u64;
         report.strangers += (batch.len() - ours.len()) as u64;

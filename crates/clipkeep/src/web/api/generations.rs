@@ -108,7 +108,7 @@ pub(crate) async fn register_generation(
     By(caller): By,
     State(app): State<AppState>,
     headers: HeaderMap,
-    JsonObject(body): JsonObject<RegisterRequest>,
+    JsonObject { body, .. }: JsonObject<RegisterRequest>,
 ) -> Result<(StatusCode, Json<GenerationRow>), ApiError> {
     if body.submit {
         let key = submit::idempotency_key(&headers)?;

@@ -48,7 +48,7 @@ pub(crate) struct LinkRequest {
 
 /// Seconds, or text such as `24h`.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expires_in must be a number of seconds, or text such as 24h")]
 enum Span {
     /// Seconds.
     Secs(u64),
@@ -86,7 +86,7 @@ pub(crate) async fn create_link(
     Path(key): Path<String>,
     body: Option<JsonObject<LinkRequest>>,
 ) -> Result<(StatusCode, Json<LinkRow>), ApiError> {
-    let wanted = body.map(|JsonObject(body)| body).unwrap_or_default();
+    let wanted = body.map(|JsonObject { body, .. }| body).unwrap_or_default();
     let (audience, span) = wanted.read(&app)?;
     let target = if wanted.page { LinkTarget::Page } else { LinkTarget::of(audience) };
     if target.audience() != audience {

@@ -68,7 +68,7 @@ pub(crate) struct RevokedAnswer {
 pub(crate) async fn revoke(
     By(caller): By,
     State(app): State<AppState>,
-    JsonObject(wanted): JsonObject<RevokeRequest>,
+    JsonObject { body: wanted, .. }: JsonObject<RevokeRequest>,
 ) -> Result<Json<RevokedAnswer>, ApiError> {
     let (revocation, answer) = match wanted {
         RevokeRequest::Link(OneLink { url }) => one_link(&app, &caller, &url).await?,

@@ -110,7 +110,7 @@ pub(crate) struct TokenQuery {
 pub(crate) async fn create_token(
     _: Admin,
     State(app): State<AppState>,
-    JsonObject(TokenRequest { name, tenant, admin }): JsonObject<TokenRequest>,
+    JsonObject { body: TokenRequest { name, tenant, admin }, .. }: JsonObject<TokenRequest>,
 ) -> Result<(StatusCode, Json<NewTokenRow>), ApiError> {
     let bad = |text: String| ApiError::new(Code::InvalidRequest, text);
     check_token_name(&name).map_err(|problem| bad(format!("name: {problem}")))?;

@@ -20,7 +20,7 @@ pub(super) async fn show(visitor: Visitor, State(app): State<AppState>) -> Resul
     let looking = Arc::clone(&app);
     let look = async move { doctor::look(&looking.config, Ok(Arc::clone(&looking.catalog))).await };
     let checks = app.health.at(look).await.unwrap_or_default();
-    let trouble = app.vitals.trouble(&app.catalog, &app.intake).await;
+    let trouble = app.vitals.trouble(&app.catalog, &app.intake, &app.custody).await;
     let rows = app.vitals.rows(&app.catalog).await;
     let body = html! {
         h1 { "Health" }

@@ -18,6 +18,7 @@ on_both![
     h02_a_delivery_that_ends_nothing_adds_nothing,
     h02_a_registration_is_stronger_than_a_query,
     h02_what_was_found_in_the_store_learns_from_its_first_webhook,
+    h02_one_more_delivery_opens_no_clip_that_is_there,
 ];
 
 fn saying(tenant: &str, public: bool) -> Facts {
@@ -103,4 +104,38 @@ async fn h02_what_was_found_in_the_store_learns_from_its_first_webhook(bed: Bed)
     catalog.record_hooks(&[heard(hook("found"), saying("eve", true))]).await.unwrap();
     let row = clip(&*catalog, "found").await;
     assert_eq!((row.provider, row.facts), (Provider::fal(), saying("acme", false)));
+}
+
+/// Signed itself, not said by a query.
+async fn h02_one_more_delivery_opens_no_clip_that_is_there(bed: Bed) {
+    let catalog = bed.open().await;
+    let opens = Facts { public: Some(true), seed: Some(7_u64.into()), ..Facts::default() };
+    let started = HookRecord { status: GenerationStatus::Pending, clips: Vec::new(), ..hook("r") };
+    for (request_id, started) in [("r", Some(started)), ("s", None)] {
+        catalog.record_hooks(&started.into_iter().collect::<Vec<_>>()).await.unwrap();
+        catalog.record_hooks(&[hook(request_id)]).await.unwrap();
+        let mut again = HookRecord { facts: opens.clone(), ..hook(request_id) };
+        again.clips.push(clipkeep_core::generation::NewClip {
+            key: format!("{request_id}.1.mp4").parse().unwrap(),
+            index: 1,
+            slot: "/more".to_owned(),
+            ..again.clips[0].clone()
+        });
+        catalog.record_hooks(&[again]).await.unwrap();
+        for key in [format!("{request_id}.mp4"), format!("{request_id}.1.mp4")] {
+            let facts = catalog.clip(&key.parse().unwrap()).await.unwrap().unwrap().facts;
+            // What opens nothing counts.
+            assert_eq!((facts.public, facts.seed), (None, Some(7_u64.into())), "{key}");
+        }
+        // A registration says what nobody said.
+        catalog.register(&registration(request_id, opens.clone())).await.unwrap();
+        assert_eq!(clip(&*catalog, request_id).await.facts.public, Some(true));
+    }
+    // The delivery that ends it may; and one may close.
+    let started = HookRecord { status: GenerationStatus::Pending, clips: Vec::new(), ..hook("t") };
+    catalog.record_hooks(&[started, HookRecord { facts: opens.clone(), ..hook("t") }]).await.unwrap();
+    assert_eq!(clip(&*catalog, "t").await.facts.public, Some(true));
+    let closes = Facts { public: Some(false), ..Facts::default() };
+    catalog.record_hooks(&[hook("u"), HookRecord { facts: closes, ..hook("u") }]).await.unwrap();
+    assert_eq!(clip(&*catalog, "u").await.facts.public, Some(false));
 }

@@ -126,6 +126,7 @@ const MANY: &str = "
         array_to_tsvector(ARRAY['common', 'w' || created_at % 700]) FROM clips;
     INSERT INTO parents (provider, request_id, parent)
     SELECT 'fal', 'r' || n, 'r' || n % 5000 || '.mp4' FROM generate_series(1, 20000) n;
+    INSERT INTO names (request_id, provider) SELECT 'r' || n, 'fal' FROM generate_series(1, 20000) n;
     ANALYZE;";
 
 pub(super) async fn postgres_plan(

@@ -41,6 +41,32 @@ async fn tell(t: &TestApp, kind: &str, data: Value) -> (u16, Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn i11_i12_a_prompt_that_is_too_long_to_be_kept_costs_no_clip() {
+    let t = node(SimOptions::default(), &[]).await;
+    let source = t.sim.add_file("a.mp4", Media::named("silent.mp4"));
+    for (id, len, is_kept) in [("a", 100_000, true), ("b", 300_000, false)] {
+        let prompt = "a fox ".repeat(len / 6);
+        let hash = clipkeep_core::prompt::prompt_hash(&prompt);
+        let data = json!({"provider": "luma", "request_id": id, "prompt": prompt, "outputs": [source]});
+        assert_eq!(tell(&t, "generation.completed", data).await.0, 200, "{id}");
+        t.until(&format!("{id}.mp4"), ClipState::Stored).await;
+        let kept = if is_kept { json!(prompt) } else { Value::Null };
+        let input = json!({"prompt": prompt});
+        t.register(&json!({"request_id": format!("{id}-told"), "prompt": prompt, "input": input})).await;
+        for path in [format!("clips/{id}.mp4"), format!("generations/{id}-told")] {
+            let row = t.api(&format!("/api/v1/{path}")).await;
+            assert!(row["prompt"] == kept, "{path}");
+            assert_eq!(row["prompt_hash"], hash, "{path}");
+            if !is_kept && path.starts_with("gen") {
+                assert_eq!(row["input"], json!({"prompt": {"$omitted_bytes": prompt.len()}}));
+            }
+        }
+        let found = t.api(&format!("/api/v1/clips?prompt_hash={hash}")).await;
+        assert_eq!(found["clips"][0]["key"], format!("{id}.mp4"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_generation_of_any_provider_is_kept_and_plays() {
     let t = node(SimOptions::default(), &[]).await;
     let (video, still) =

@@ -227,5 +227,7 @@ async fn a_bucket_that_is_not_there_is_not_a_missing_object() {
     let elsewhere = clipkeep::store::StoreTarget::S3 { bucket: "nowhere".to_owned(), prefix, settings };
     let store: Store = open(elsewhere).await;
     let failure = store.probe().await.unwrap_err();
-    assert!(failure.source.to_string().ends_with("404 Not Found, NoSuchBucket"), "{}", failure.source);
+    assert!(matches!(failure.source, StoreError::NoBucket { .. }), "{}", failure.source);
+    assert!(failure.source.to_string().contains("(404 Not Found, NoSuchBucket)"), "{}", failure.source);
+    assert!(matches!(store.marker().await, Err(StoreError::NoBucket { .. })));
 }

@@ -124,7 +124,7 @@ impl Bed {
 }
 
 /// Waits until `what` holds.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let began = std::time::Instant::now();
     while !holds().await {
         assert!(began.elapsed() < crate::support::eventually::PATIENCE, "never: {what}");

@@ -15,7 +15,7 @@ const DAY: u64 = 24 * 3600;
 async fn step(bed: &Bed, days: u64) -> RetentionReport {
     let (app, now) = (&bed.t.app, bed.t.app.clock.now().plus(Duration::from_secs(days * DAY)));
     let mut walk = RetentionWalk::default();
-    walk.step(&*app.catalog, &app.store, &app.config.retention, now, app.config.lease, 10).await.unwrap()
+    walk.step(&*app.catalog, &app.custody, &app.config.retention, now, app.config.lease, 10).await.unwrap()
 }
 
 async fn clips_over_their_age_are_deleted_by_tenant_and_model(bed: Bed) {
@@ -77,7 +77,7 @@ async fn a_walk_goes_on_from_step_to_step() {
     for (looked_at, deleted, done) in [(500, 0, false), (500, 0, false), (101, 1, true), (500, 0, false)] {
         let (app, now) = (&bed.t.app, bed.t.app.clock.now());
         let report =
-            walk.step(&*app.catalog, &app.store, &app.config.retention, now, app.config.lease, 1).await.unwrap();
+            walk.step(&*app.catalog, &app.custody, &app.config.retention, now, app.config.lease, 1).await.unwrap();
         assert_eq!(report, RetentionReport { looked_at, deleted, done });
     }
 }
