@@ -303,13 +303,13 @@ mod tests {
         let receipt = ReceiptKey::text(&[7; 32]);
         let given = [
             ("admin_token", "a-token-of-our-own"),
-            ("link_keys", "k1:AAAA"),
-            ("internal_link_keys", "i-1:AAAA"),
+            ("link_keys", "k1:AAECAwQFBgcICQoLDA0ODw=="),
+            ("internal_link_keys", "i-1:AAECAwQFBgcICQoLDA0ODw=="),
             ("event_secret", &secret),
             ("receipt_key", &receipt),
         ];
         let keys = load_or_create(&config(folder.path(), &given)).unwrap();
-        assert_eq!(exposed(&keys), ("a-token-of-our-own".to_owned(), "k1:AAAA".to_owned()));
+        assert_eq!(exposed(&keys), ("a-token-of-our-own".to_owned(), "k1:AAECAwQFBgcICQoLDA0ODw==".to_owned()));
         assert!(names(folder.path()).is_empty());
     }
 
