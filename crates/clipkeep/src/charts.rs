@@ -222,11 +222,8 @@ mod tests {
         let columns = vec![column(&[5, 5]), column(&[0, 0]), column(&[10, 0])];
         let series = vec!["a".to_owned(), "b".to_owned()];
         let drawn = Columns { title: "t".to_owned(), series, columns, scale: PLAIN }.draw().into_string();
-        let heights: Vec<f64> = drawn
-            .split("height=\"")
-            .skip(1)
-            .filter_map(|rest| rest.split('"').next()?.parse().ok())
-            .collect();
+        let heights: Vec<f64> =
+            drawn.split("height=\"").skip(1).filter_map(|rest| rest.split('"').next()?.parse().ok()).collect();
         assert_eq!(heights.len(), 3, "{drawn}");
         assert!((heights[0] + heights[1] - heights[2]).abs() < 0.01, "{heights:?}");
         assert!(drawn.contains(">11-28<") && drawn.contains("class=\"key s1\""), "{drawn}");

@@ -74,7 +74,10 @@ pub(crate) fn costs(report: &CostReport, budgets: &[BudgetUse]) -> Vec<Markup> {
         };
         drawn.push(beside(format!("So far, on each price list, in {currency}"), &report.total.costs));
         if !report.forecast.is_empty() {
-            drawn.push(beside(format!("At the end of the time, if the last days go on, in {currency}"), &report.forecast));
+            drawn.push(beside(
+                format!("At the end of the time, if the last days go on, in {currency}"),
+                &report.forecast,
+            ));
         }
     }
     if let Some(first) = budgets.first() {
@@ -99,6 +102,17 @@ pub(crate) fn whose(one: &BudgetUse) -> String {
     one.tenant.as_ref().map_or_else(|| "all".to_owned(), ToString::to_string)
 }
 
+/// A part of a cost, by the name it is shown under.
+pub(crate) type CostPart = (&'static str, fn(&Cost) -> Money);
+
+/// What a cost is made of, in the order it is shown.
+pub(crate) const PARTS: [CostPart; 4] = [
+    ("Storage", |cost| cost.storage),
+    ("Egress", |cost| cost.egress),
+    ("Operations", |cost| cost.operations),
+    ("Generation", |cost| cost.generation),
+];
+
 /// One list's costs by what the report is by; over time, by what they are for.
 fn on_list(report: &CostReport, at: usize) -> Markup {
     let on = &report.total.costs[at];
@@ -108,23 +122,18 @@ fn on_list(report: &CostReport, at: usize) -> Markup {
         "day" => UsageGroup::Day,
         "month" => UsageGroup::Month,
         _ => {
-            let bar = |(row, on): (&CostRow, &CostOnList)| bar(&row.name, on.cost.total().attos(), amount(on, Cost::total));
+            let bar =
+                |(row, on): (&CostRow, &CostOnList)| bar(&row.name, on.cost.total().attos(), amount(on, Cost::total));
             return Bars { title, bars: rows().map(bar).collect() }.draw();
         }
     };
     let known: BTreeMap<String, &Cost> = rows().map(|(row, on)| (row.name.clone(), &on.cost)).collect();
-    let parts: [(&str, fn(&Cost) -> Money); 4] = [
-        ("Storage", |cost| cost.storage),
-        ("Egress", |cost| cost.egress),
-        ("Operations", |cost| cost.operations),
-        ("Generation", |cost| cost.generation),
-    ];
     let column = |name: &String| Column {
         name: name.clone(),
-        amounts: parts.iter().map(|(_, of)| known.get(name).map_or(0, |cost| of(cost).attos())).collect(),
+        amounts: PARTS.iter().map(|(_, of)| known.get(name).map_or(0, |cost| of(cost).attos())).collect(),
     };
     let names = moments(by, known.keys().cloned().collect(), Some((report.from, report.to)));
-    let (series, columns) = (parts.map(|(name, _)| name.to_owned()).to_vec(), names.iter().map(column).collect());
+    let (series, columns) = (PARTS.map(|(name, _)| name.to_owned()).to_vec(), names.iter().map(column).collect());
     Columns { title, series, columns, scale: MONEY }.draw()
 }
 

@@ -88,7 +88,8 @@ async fn invite(stage: &Stage) -> anyhow::Result<()> {
     let payload = json!({"video": {"url": source, "content_type": "video/mp4"}});
     let delivery = stage.sim.sign("demo-slow", stage.sim.webhook_body("demo-slow", &payload));
     let query = "model=fal-ai/veo3&prompt=a+very+long+take+of+a+glacier&tenant=demo";
-    let hook = tls::client_builder().no_proxy().build()?.post(format!("{}/hooks/fal?{query}", stage.app.config.public_url));
+    let hook =
+        tls::client_builder().no_proxy().build()?.post(format!("{}/hooks/fal?{query}", stage.app.config.public_url));
     let hook = delivery.headers.into_iter().fold(hook, |hook, (name, value)| hook.header(name, value));
     hook.body(delivery.body).send().await?.error_for_status()?;
     let code = stage.app.sessions.once().context("the system gives no random bytes")?;

@@ -47,4 +47,3 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
     }
     Ok(if all_ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
-

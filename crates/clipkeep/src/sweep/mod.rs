@@ -31,7 +31,8 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
-    budgets::BudgetReport, expiry::ExpiryReport, poll::PollReport, report::Report, reread::RereadReport, risk::RiskReport,
+    budgets::BudgetReport, expiry::ExpiryReport, poll::PollReport, report::Report, reread::RereadReport,
+    risk::RiskReport,
 };
 use self::{
     drift::{Drift, DriftError, DriftReport, DriftSettings},

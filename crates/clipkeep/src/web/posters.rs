@@ -155,6 +155,8 @@ fn unmade(key: &ClipKey, error: PosterError) -> ApiError {
         PosterError::Off | PosterError::Nothing => ApiError::new(Code::NotFound, format!("{key}: {error}")),
         PosterError::Later => come_again(key),
         PosterError::Catalog(error) => error.into(),
-        PosterError::Store(_) | PosterError::NotOurs(_) | PosterError::Disk(_) => ApiError::unavailable("the poster cannot be had", error),
+        PosterError::Store(_) | PosterError::NotOurs(_) | PosterError::Disk(_) => {
+            ApiError::unavailable("the poster cannot be had", error)
+        }
     }
 }

@@ -299,7 +299,8 @@ pub(super) async fn embed(
 
 /// A size of the same shape that is no wider and no higher.
 fn fitted((width, height): (u32, u32), widest: Option<u32>, highest: Option<u32>) -> (u32, u32) {
-    let fits = |most: Option<u32>, side: u32| most.map_or(1.0, |most| f64::from(most.max(1)) / f64::from(side)).min(1.0);
+    let fits =
+        |most: Option<u32>, side: u32| most.map_or(1.0, |most| f64::from(most.max(1)) / f64::from(side)).min(1.0);
     let scale = fits(widest, width).min(fits(highest, height));
     let scaled = |side: u32| ((f64::from(side) * scale) as u32).max(1);
     (scaled(width), scaled(height))

@@ -172,11 +172,7 @@ pub(crate) async fn fill_clip(
 
 /// Starts the fill of the clip of that name, if the caller may; answers its name,
 /// and what happened, as [`FillStarted`] has it.
-pub(crate) async fn fill_for(
-    caller: &Caller,
-    app: &AppState,
-    key: &str,
-) -> Result<(ClipKey, &'static str), ApiError> {
+pub(crate) async fn fill_for(caller: &Caller, app: &AppState, key: &str) -> Result<(ClipKey, &'static str), ApiError> {
     let Clip { key, state, .. } = clip_for(caller, app, key).await?;
     let fill = match state {
         ClipState::Waiting | ClipState::Filling => "started",

@@ -175,4 +175,3 @@ pub(super) async fn delete(
     let key = delete_for(&visitor.caller, &app, clip.key.as_str()).await?;
     Ok(redirect(&format!("{}?done=deleted", clip_path(&key))))
 }
-

@@ -4,10 +4,7 @@ use axum::{
     extract::{RawQuery, State},
     response::Response,
 };
-use clipkeep_core::{
-    cost::{Cost, Money, calendar::month_of},
-    human,
-};
+use clipkeep_core::{cost::calendar::month_of, human};
 use maud::{Markup, html};
 
 use super::{
@@ -82,8 +79,8 @@ async fn look(app: &App, caller: &Caller, query: &Fields) -> Result<Markup, ApiE
 
 /// Each list's parts, and what the time will end with.
 fn side_by_side(report: &CostReport) -> Markup {
-    let parts: [(&str, fn(&Cost) -> Money); 3] =
-        [("Storage", |cost| cost.storage), ("Egress", |cost| cost.egress), ("Operations", |cost| cost.operations)];
+    // Generation has a currency of its own, so it is written apart.
+    let parts = &pictures::PARTS[..3];
     html! {
         section.card {
             h2 { "Price lists side by side" }
@@ -103,7 +100,7 @@ fn side_by_side(report: &CostReport) -> Markup {
                             tr {
                                 th scope="row" { (on.list) }
                                 @for (name, of) in parts {
-                                    td.num { @if name == "Operations" && on.operations.is_none() { "–" } @else { (of(&on.cost).rounded()) } }
+                                    td.num { @if *name == "Operations" && on.operations.is_none() { "–" } @else { (of(&on.cost).rounded()) } }
                                 }
                                 td.num { (on.generated.rounded()) " " (on.generation_currency) }
                                 td.num { b { (on.cost.total().rounded()) " " (on.currency) } }

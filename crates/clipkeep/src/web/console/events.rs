@@ -184,7 +184,10 @@ async fn waiting(app: &App) -> Result<Markup, CatalogError> {
     })
 }
 
-pub(super) async fn replay(State(app): State<AppState>, Posted { visitor, fields }: Posted) -> Result<Response, Trouble> {
+pub(super) async fn replay(
+    State(app): State<AppState>,
+    Posted { visitor, fields }: Posted,
+) -> Result<Response, Trouble> {
     visitor.must_be_admin()?;
     let name = fields.get("endpoint").unwrap_or_default();
     if !app.config.event_endpoints.iter().any(|endpoint| endpoint.name() == name) {

@@ -39,7 +39,9 @@ pub(super) async fn show(
     let query = Fields::of(query.unwrap_or_default().as_bytes());
     let found = match find(&app, &visitor.caller, &query).await {
         Ok(found) => found,
-        Err(error) if error.code().status().is_client_error() => Found { wrong: Some(error.detail().to_owned()), ..Found::default() },
+        Err(error) if error.code().status().is_client_error() => {
+            Found { wrong: Some(error.detail().to_owned()), ..Found::default() }
+        }
         Err(error) => return Err(error.into()),
     };
     let wall = wall(&app, &query, &found);

@@ -27,11 +27,7 @@ const EVERY: Duration = Duration::from_secs(1);
 /// for ever, and one that somebody looks at comes again by itself.
 const LONGEST: u32 = 600;
 
-pub(super) async fn stream(
-    by: Visitor,
-    State(app): State<AppState>,
-    headers: HeaderMap,
-) -> Result<Response, Trouble> {
+pub(super) async fn stream(by: Visitor, State(app): State<AppState>, headers: HeaderMap) -> Result<Response, Trouble> {
     let full = || ApiError::new(Code::Unavailable, "too many streams on this node").retry_after(5);
     let place = app.feed.enter(by.caller.tenant()).ok_or_else(full)?;
     let watcher = Watcher { app, by, headers, before: String::new(), told: 0, _place: place };

@@ -97,7 +97,8 @@ pub(super) fn tiles(app: &App, clips: &[Clip], from: usize) -> Markup {
 
 /// Why words find nothing, where that is so.
 pub(super) fn no_words(config: &Config) -> Option<&'static str> {
-    (config.prompts == Prompts::HashOnly).then_some("Only hashes of prompts are kept here, so no words are found in them.")
+    (config.prompts == Prompts::HashOnly)
+        .then_some("Only hashes of prompts are kept here, so no words are found in them.")
 }
 
 /// Whether a row's source may be shown.

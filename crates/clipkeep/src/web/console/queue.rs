@@ -4,12 +4,7 @@ use axum::{
     extract::{RawQuery, State},
     response::Response,
 };
-use clipkeep_core::{
-    generation::Clip,
-    human,
-    state::ClipState,
-    time::Timestamp,
-};
+use clipkeep_core::{generation::Clip, human, state::ClipState, time::Timestamp};
 use maud::{Markup, html};
 
 use super::{
@@ -43,7 +38,8 @@ pub(super) async fn show(
     let waiting = in_state(&app, caller, ClipState::Waiting).await?;
     let failing: Vec<&Clip> = waiting.iter().filter(|clip| clip.last_error.is_some()).collect();
     let fresh: Vec<&Clip> = waiting.iter().filter(|clip| clip.last_error.is_none()).collect();
-    let over = [in_state(&app, caller, ClipState::Lost).await?, in_state(&app, caller, ClipState::Rejected).await?].concat();
+    let over =
+        [in_state(&app, caller, ClipState::Lost).await?, in_state(&app, caller, ClipState::Rejected).await?].concat();
     let body = html! {
         h1 { "Queue" }
         @if query.get("done").is_some() {

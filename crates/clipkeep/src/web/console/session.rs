@@ -121,7 +121,10 @@ impl FromRequest<AppState> for Posted {
         let fields = Fields::of(&read(body, app).await?);
         match fields.get("csrf").is_some_and(|given| same(given, &visitor.csrf)) {
             true => Ok(Self { visitor, fields }),
-            false => Err(ApiError::new(Code::Forbidden, "this form is too old: go back, reload the page, and send it again").into()),
+            false => {
+                Err(ApiError::new(Code::Forbidden, "this form is too old: go back, reload the page, and send it again")
+                    .into())
+            }
         }
     }
 }
@@ -129,7 +132,9 @@ impl FromRequest<AppState> for Posted {
 /// A form's bytes.
 pub(super) async fn read(body: axum::body::Body, app: &App) -> Result<Bytes, ApiError> {
     let read = tokio::time::timeout(app.config.body_timeout, axum::body::to_bytes(body, LONGEST)).await;
-    read.ok().and_then(Result::ok).ok_or_else(|| ApiError::new(Code::InvalidRequest, "the form did not come, or is too long"))
+    read.ok()
+        .and_then(Result::ok)
+        .ok_or_else(|| ApiError::new(Code::InvalidRequest, "the form did not come, or is too long"))
 }
 
 /// Refuses what another site's page sends, as browsers tell.
@@ -163,7 +168,9 @@ pub(super) fn redirect(to: &str) -> Response {
 pub(super) fn place(text: Option<&str>) -> &str {
     let is_path = |text: &&str| {
         let mut bytes = text.bytes();
-        bytes.next() == Some(b'/') && !matches!(bytes.next(), Some(b'/' | b'\\')) && text.bytes().all(|b| b.is_ascii_graphic())
+        bytes.next() == Some(b'/')
+            && !matches!(bytes.next(), Some(b'/' | b'\\'))
+            && text.bytes().all(|b| b.is_ascii_graphic())
     };
     text.filter(is_path).unwrap_or("/")
 }

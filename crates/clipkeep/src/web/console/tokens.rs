@@ -31,7 +31,9 @@ pub(super) async fn show(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Trouble> {
     let query = Fields::of(query.unwrap_or_default().as_bytes());
-    let note = query.get("done").map(|_| html! { p.note role="status" { "It is revoked: it opens nothing any more, within seconds on all nodes." } });
+    let note = query.get("done").map(
+        |_| html! { p.note role="status" { "It is revoked: it opens nothing any more, within seconds on all nodes." } },
+    );
     page(&app, &visitor, &note.unwrap_or_default()).await
 }
 
@@ -92,7 +94,10 @@ fn table(visitor: &Visitor, tokens: &[TokenInfo]) -> Markup {
     }
 }
 
-pub(super) async fn create(State(app): State<AppState>, Posted { visitor, fields }: Posted) -> Result<Response, Trouble> {
+pub(super) async fn create(
+    State(app): State<AppState>,
+    Posted { visitor, fields }: Posted,
+) -> Result<Response, Trouble> {
     visitor.must_be_admin()?;
     let told = match wanted(&fields) {
         Err(wrong) => html! { p.bad role="alert" { (wrong) } },

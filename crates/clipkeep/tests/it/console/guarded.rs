@@ -11,7 +11,8 @@ async fn two_tenants(more: &[(&'static str, String)]) -> (TestApp, String) {
         t.until(&format!("{id}.mp4"), ClipState::Stored).await;
     }
     let answer = t.client.post(format!("{}/api/v1/tokens", t.url)).bearer_auth(&t.token);
-    let answer: Value = answer.json(&json!({"name": "a", "tenant": "alpha"})).send().await.unwrap().json().await.unwrap();
+    let answer: Value =
+        answer.json(&json!({"name": "a", "tenant": "alpha"})).send().await.unwrap().json().await.unwrap();
     let token = answer["token"].as_str().unwrap().to_owned();
     (t, token)
 }
@@ -128,7 +129,8 @@ async fn no_other_site_can_send_a_form() {
             assert_eq!(post(&client, &url(path), Some(&cookie), &fields).await.status(), 403, "{path}");
         }
         // With the right field, but from another site's page.
-        for (name, value) in [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site"), ("origin", "null")] {
+        for (name, value) in [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site"), ("origin", "null")]
+        {
             let request = client.post(url(path)).header("cookie", &cookie).header(name, value);
             let request = request.header("content-type", "application/x-www-form-urlencoded");
             let answer = request.body(format!("csrf={form}&confirm=mine.mp4&name=x&admin=1")).send().await.unwrap();
@@ -163,7 +165,9 @@ async fn a_tenant_sees_its_own_in_every_room() {
         let text = answer.text().await.unwrap();
         assert!(!text.contains("beta") && !text.contains("theirs") && !text.contains("/files/"), "{room}: {text}");
     }
-    for narrowed in ["/?tenant=beta", "/?q=theirs.mp4", "/?q=beta", "/console/usage?tenant=beta", "/console/costs?tenant=beta"] {
+    for narrowed in
+        ["/?tenant=beta", "/?q=theirs.mp4", "/?q=beta", "/console/usage?tenant=beta", "/console/costs?tenant=beta"]
+    {
         let text = page(&client, &format!("{}{narrowed}", t.url), &cookie).await.text().await.unwrap();
         assert!(!text.contains("secret of beta") && !text.contains("model-of-beta"), "{narrowed}");
     }
@@ -186,7 +190,11 @@ async fn a_tenant_sees_its_own_in_every_room() {
     }
     // An internal link would tell a source.
     let fields = [("csrf", form.as_str()), ("target", "internal"), ("expires_in", "10m")];
-    let text = post(&client, &format!("{}/console/clips/mine.mp4/link", t.url), Some(&cookie), &fields).await.text().await.unwrap();
+    let text = post(&client, &format!("{}/console/clips/mine.mp4/link", t.url), Some(&cookie), &fields)
+        .await
+        .text()
+        .await
+        .unwrap();
     assert!(!text.contains("/i/mine.mp4"), "{text}");
     let clip = t.app.catalog.clip(&"theirs.mp4".parse().unwrap()).await.unwrap().unwrap();
     assert_eq!((clip.state, clip.link_generation), (ClipState::Stored, 0));
@@ -222,7 +230,8 @@ async fn what_others_wrote_is_text_on_every_page() {
     t.until("mine.mp4", ClipState::Stored).await;
     let input = json!({"provider": "fal", "request_id": "mine", "input": {"prompt": EVIL, EVIL: EVIL}});
     t.register(&input).await;
-    let page_of = t.sim.add_faulty_file("b.mp4", Media::named("silent.mp4"), Faults::always(Fault::page("text/html", EVIL)));
+    let page_of =
+        t.sim.add_faulty_file("b.mp4", Media::named("silent.mp4"), Faults::always(Fault::page("text/html", EVIL)));
     t.hook("bad", &page_of, &format!("?{query}")).await;
     t.until("bad.mp4", ClipState::Rejected).await;
     t.client.get(t.link("mine.mp4")).send().await.unwrap();

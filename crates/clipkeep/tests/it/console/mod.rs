@@ -28,7 +28,10 @@ const EVIL: &str = "</title><script>window.evil=1</script>\"'><img/src=x/onerror
 
 fn tools() -> PathBuf {
     let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/console");
-    assert!(tools.join("node_modules/axe-core").exists(), "Playwright and axe are missing: run ./test once, it installs them");
+    assert!(
+        tools.join("node_modules/axe-core").exists(),
+        "Playwright and axe are missing: run ./test once, it installs them"
+    );
     tools.canonicalize().unwrap()
 }
 
@@ -41,7 +44,8 @@ async fn run(script: &str, url: &str, told: &Value) {
     let ran = node.stdin(Stdio::null()).kill_on_drop(true).output();
     let ran = tokio::time::timeout(PATIENCE * 3, ran).await.expect("the script ends").unwrap();
     let said = String::from_utf8_lossy(&ran.stdout).into_owned();
-    let found: Value = serde_json::from_str(said.trim()).unwrap_or_else(|_| panic!("{said}{}", String::from_utf8_lossy(&ran.stderr)));
+    let found: Value =
+        serde_json::from_str(said.trim()).unwrap_or_else(|_| panic!("{said}{}", String::from_utf8_lossy(&ran.stderr)));
     let wrong: Vec<_> = found["wrong"].as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
     assert!(wrong.is_empty(), "{script}:\n{}", wrong.join("\n"));
 }
@@ -105,7 +109,9 @@ impl Furnished {
         let began = tokio::time::Instant::now();
         loop {
             let clips = self.t.app.catalog.clips(&Default::default(), None, 1000).await.unwrap().clips;
-            let is_open = |clip: &&clipkeep_core::generation::Clip| clip.state == ClipState::Stored && clip.poster == Poster::Untried;
+            let is_open = |clip: &&clipkeep_core::generation::Clip| {
+                clip.state == ClipState::Stored && clip.poster == Poster::Untried
+            };
             if !clips.iter().any(|clip| is_open(&clip)) {
                 return;
             }

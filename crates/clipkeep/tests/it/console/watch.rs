@@ -51,18 +51,30 @@ async fn chats_unfurl_a_page_and_learn_nothing_else() {
     let tags = tags(&page);
     let tag = |name: &str| tags.get(name).unwrap_or_else(|| panic!("no {name} in {page}")).clone();
     // Slack and Facebook: Open Graph with absolute addresses; Discord plays og:video of a known type and size.
-    assert_eq!((tag("og:type"), tag("og:title"), tag("og:url")), ("video.other".into(), "Holiday <2026>".into(), link.clone()));
+    assert_eq!(
+        (tag("og:type"), tag("og:title"), tag("og:url")),
+        ("video.other".into(), "Holiday <2026>".into(), link.clone())
+    );
     assert_eq!((tag("og:video:type"), tag("og:site_name")), ("video/mp4".into(), "clipkeep".into()));
     let row = t.api("/api/v1/clips/g1.mp4").await;
     assert_eq!((tag("og:video:width"), tag("og:video:height")), (row["width"].to_string(), row["height"].to_string()));
     // Twitter: a player card needs player, its size, an image and a title.
     assert_eq!((tag("twitter:card"), tag("twitter:title")), ("player".into(), "Holiday <2026>".into()));
-    assert_eq!((tag("twitter:player:width"), tag("twitter:player:height")), (tag("og:video:width"), tag("og:video:height")));
+    assert_eq!(
+        (tag("twitter:player:width"), tag("twitter:player:height")),
+        (tag("og:video:width"), tag("og:video:height"))
+    );
     assert_eq!(tag("twitter:image"), tag("og:image"));
     // What is named can be fetched, by whoever has the page alone.
-    for (name, content_type) in [("og:video", "video/mp4"), ("og:image", "image/jpeg"), ("twitter:player:stream", "video/mp4")] {
+    for (name, content_type) in
+        [("og:video", "video/mp4"), ("og:image", "image/jpeg"), ("twitter:player:stream", "video/mp4")]
+    {
         let got = visitor().get(tag(name)).send().await.unwrap();
-        assert_eq!((got.status().as_u16(), got.headers()["content-type"].to_str().unwrap()), (200, content_type), "{name}");
+        assert_eq!(
+            (got.status().as_u16(), got.headers()["content-type"].to_str().unwrap()),
+            (200, content_type),
+            "{name}"
+        );
         assert!(!got.headers().contains_key("content-disposition"), "{name}");
     }
     let embed = visitor().get(tag("twitter:player")).send().await.unwrap();
