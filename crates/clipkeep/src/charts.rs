@@ -15,7 +15,7 @@ const ABOVE: f64 = 10.0;
 const NAMED: usize = 7;
 /// How high a bar's line is, and how long the longest bar.
 const LINE: usize = 26;
-const BAR: f64 = 280.0;
+const BAR: f64 = 230.0;
 /// How many colours there are: what is stacked beyond shares the last one.
 const COLOURS: usize = 7;
 
@@ -69,6 +69,8 @@ pub struct Bars {
     pub title: String,
     /// From top to bottom.
     pub bars: Vec<Bar>,
+    /// The amount that a whole bar stands for, unless one of them is more.
+    pub whole: u128,
 }
 
 impl Columns {
@@ -136,7 +138,7 @@ impl Columns {
 impl Bars {
     /// The picture.
     pub fn draw(&self) -> Markup {
-        let most = self.bars.iter().map(|bar| bar.amount).max().unwrap_or(0).max(1);
+        let most = self.bars.iter().map(|bar| bar.amount).fold(self.whole.max(1), u128::max);
         html! {
             figure.chart {
                 figcaption { (self.title) }
@@ -210,7 +212,7 @@ mod tests {
         let series = vec![evil.to_owned(), "other".to_owned()];
         let columns = Columns { title: evil.to_owned(), series, columns: vec![column], scale: PLAIN };
         let bar = Bar { name: evil.to_owned(), amount: 1, text: evil.to_owned(), exceeds: false };
-        let bars = Bars { title: evil.to_owned(), bars: vec![bar] };
+        let bars = Bars { title: evil.to_owned(), bars: vec![bar], whole: 0 };
         for text in [columns.draw().into_string(), bars.draw().into_string()] {
             assert!(!text.contains("<script") && text.contains("&lt;script&gt;"), "{text}");
         }

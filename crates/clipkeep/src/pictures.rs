@@ -38,7 +38,7 @@ pub(crate) fn usage(by: UsageGroup, lines: &Stacked, span: Option<(Timestamp, Ti
         let all = lines.series.iter().flat_map(|(_, lines)| lines);
         let bars = |title: &str, amount: &dyn Fn(&UsageLine) -> u128, scale: Scale| {
             let bar = |line: &UsageLine| bar(&line.name, amount(line), (scale.text)(amount(line)));
-            Bars { title: title.to_owned(), bars: all.clone().map(bar).collect() }.draw()
+            Bars { title: title.to_owned(), bars: all.clone().map(bar).collect(), whole: 0 }.draw()
         };
         return vec![bars("Sent to viewers", &sent, BYTES), bars("Plays", &plays, COUNT)];
     }
@@ -70,7 +70,7 @@ pub(crate) fn costs(report: &CostReport, budgets: &[BudgetUse]) -> Vec<Markup> {
         let beside = |title: String, on: &[CostOnList]| {
             let of_it = on.iter().filter(|one| one.currency == currency);
             let bar = |one: &CostOnList| bar(&one.list, one.cost.total().attos(), amount(one, Cost::total));
-            Bars { title, bars: of_it.map(bar).collect() }.draw()
+            Bars { title, bars: of_it.map(bar).collect(), whole: 0 }.draw()
         };
         drawn.push(beside(format!("So far, on each price list, in {currency}"), &report.total.costs));
         if !report.forecast.is_empty() {
@@ -82,7 +82,7 @@ pub(crate) fn costs(report: &CostReport, budgets: &[BudgetUse]) -> Vec<Markup> {
     }
     if let Some(first) = budgets.first() {
         let title = format!("Budgets of {}: how much is used up", first.month);
-        drawn.push(Bars { title, bars: budgets.iter().map(budget).collect() }.draw());
+        drawn.push(Bars { title, bars: budgets.iter().map(budget).collect(), whole: 100 }.draw());
     }
     drawn.extend((0..report.total.costs.len()).map(|at| on_list(report, at)));
     drawn
@@ -92,7 +92,7 @@ fn budget(one: &BudgetUse) -> Bar {
     Bar {
         name: format!("{} on {}", whose(one), one.price_list),
         amount: one.percent.into(),
-        text: format!("{} % ({} of {} {})", one.percent, one.spent.rounded(), one.budget.rounded(), one.currency),
+        text: format!("{} %: {} of {} {}", one.percent, one.spent.rounded(), one.budget.rounded(), one.currency),
         exceeds: one.percent >= 100,
     }
 }
@@ -124,7 +124,7 @@ fn on_list(report: &CostReport, at: usize) -> Markup {
         _ => {
             let bar =
                 |(row, on): (&CostRow, &CostOnList)| bar(&row.name, on.cost.total().attos(), amount(on, Cost::total));
-            return Bars { title, bars: rows().map(bar).collect() }.draw();
+            return Bars { title, bars: rows().map(bar).collect(), whole: 0 }.draw();
         }
     };
     let known: BTreeMap<String, &Cost> = rows().map(|(row, on)| (row.name.clone(), &on.cost)).collect();

@@ -183,7 +183,11 @@ fn print_budgets(budgets: &[BudgetUse]) {
 fn charts(report: &CostReport) -> Vec<Bars> {
     let chart = |(at, on): (usize, &CostOnList)| {
         let bar = |row: &CostRow| row.costs.get(at).map(|on| bar(named(row), on));
-        Bars { title: format!("{} by {}", on.list, report.by), bars: report.costs.iter().filter_map(bar).collect() }
+        Bars {
+            title: format!("{} by {}", on.list, report.by),
+            bars: report.costs.iter().filter_map(bar).collect(),
+            whole: 0,
+        }
     };
     report.total.costs.iter().enumerate().map(chart).collect()
 }

@@ -10,7 +10,7 @@
 use std::{
     ffi::{OsStr, OsString},
     io,
-    path::Path,
+    path::{self, Path},
     process::Stdio,
     time::Duration,
 };
@@ -30,8 +30,9 @@ const SHARED_PROCESSES: &str = "4096";
 
 /// A root folder of its own, which holds programs, their libraries and the one
 /// file `$1`, as `/clip/` and its name; `$2` is where the program stands. It is
-/// put up over `/proc`, since that is everywhere and holds nothing of ours.
-const OWN_ROOT: &str = "set -e; mount -t tmpfs -o mode=755 none /proc; cd /proc; \
+/// put up over `/proc`, since that is everywhere and holds nothing of ours. If it
+/// cannot be, the status says so, and not what the program would have said.
+const OWN_ROOT: &str = "set -e; trap 'exit 113' EXIT; mount -t tmpfs -o mode=755 none /proc; cd /proc; \
     for d in bin sbin lib lib32 lib64 usr etc/alternatives etc/ld.so.cache dev/null dev/urandom; do \
     if [ -L /$d ]; then ln -s \"$(readlink /$d)\" $d; \
     elif [ -d /$d ]; then mkdir -p $d; mount --rbind /$d $d; \
@@ -39,6 +40,8 @@ const OWN_ROOT: &str = "set -e; mount -t tmpfs -o mode=755 none /proc; cd /proc;
     mkdir clip; f=\"clip/${1##*/}\"; : > \"$f\"; mount --bind \"$1\" \"$f\"; \
     case \"$2\" in /usr/*) ;; *) mkdir -p \".$2\"; mount --bind \"$2\" \".$2\" ;; esac; \
     shift 2; exec chroot . \"$@\"";
+
+const NO_ROOT: i32 = 113;
 
 /// Namespaces of its own, all of which end with their first process. The first
 /// two allow for a root folder of its own; the second and the last are for those
@@ -138,18 +141,24 @@ impl Jail {
     }
 
     /// What the program is to call its input.
-    pub(super) fn url(&self, input: &Path) -> OsString {
+    pub(super) fn url(&self, input: &Path) -> io::Result<OsString> {
         let mut url = OsString::from("file:");
         match input.file_name().filter(|_| self.isolation.own_root) {
             Some(name) => url.push(Path::new("/clip").join(name)),
-            None => url.push(input),
+            None => url.push(path::absolute(input)?),
         }
-        url
+        Ok(url)
     }
 
     /// Runs a program and answers what it wrote. Dropping the future kills it and
     /// its group; in spaces of its own, all that it started.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`] if the jail could not be built around it;
+    /// else what became of the program.
     pub(super) async fn run(&self, job: &Job<'_>) -> io::Result<Vec<u8>> {
+        // It runs in another folder than we do.
+        let (input, program) = (path::absolute(job.input)?, path::absolute(job.program)?);
         let mut words: Vec<&OsStr> = Vec::new();
         if job.is_at_leisure {
             words.extend(AT_LEISURE.map(OsStr::new));
@@ -157,14 +166,14 @@ impl Jail {
         words.extend(self.spaces.iter().map(OsStr::new));
         if self.isolation.own_root {
             words.extend(["/bin/sh", "-c", OWN_ROOT, "sh"].map(OsStr::new));
-            words.push(job.input.as_os_str());
-            words.push(job.program.parent().unwrap_or(Path::new("/usr")).as_os_str());
+            words.push(input.as_os_str());
+            words.push(program.parent().unwrap_or(Path::new("/usr")).as_os_str());
         }
         words.extend(self.unprivileged.iter().map(OsStr::new));
         let processes = if self.shares_processes { SHARED_PROCESSES } else { PROCESSES };
         words.extend(["/bin/sh", "-c", LIMITS, "sh", processes].map(OsStr::new));
         let mut command = Command::new(words[0]);
-        command.args(&words[1..]).arg(job.program).args(job.args);
+        command.args(&words[1..]).arg(&program).args(job.args);
         command.env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin").env("LC_ALL", "C").current_dir("/");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
         let mut child = command.spawn()?;
@@ -177,7 +186,11 @@ impl Jail {
             return Err(io::Error::other("it wrote too much"));
         }
         let status = child.wait().await?;
-        if status.success() { Ok(bytes) } else { Err(io::Error::other(format!("it ended with {status}"))) }
+        match status.code() {
+            Some(0) => Ok(bytes),
+            Some(NO_ROOT) => Err(io::Error::new(io::ErrorKind::Unsupported, "no root folder could be put up for it")),
+            _ => Err(io::Error::other(format!("it ended with {status}"))),
+        }
     }
 }
 

@@ -91,6 +91,9 @@ impl Ffmpeg {
                 self.late.lock().in_a_row = 0;
                 facts::add(info, &output);
             }
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::Unsupported => {
+                tracing::warn!(%error, "ffprobe could not be asked what a clip is");
+            }
             Ok(Err(error)) => tracing::debug!(%error, "ffprobe did not tell what a clip is"),
             Err(_) => self.was_late(),
         }
@@ -102,7 +105,7 @@ impl Ffmpeg {
         let _turn = self.turns.acquire().await.map_err(std::io::Error::other)?;
         let jail = self.jail().await;
         let args = ["-v", "error", "-protocol_whitelist", "file,pipe", "-of", "json", "-show_entries", WANTED, "-i"];
-        let args: Vec<_> = args.iter().map(Into::into).chain([jail.url(path)]).collect();
+        let args: Vec<_> = args.iter().map(Into::into).chain([jail.url(path)?]).collect();
         let program = &self.ffprobe;
         jail.run(&Job { program, args: &args, input: path, most: MOST_FACTS, is_at_leisure: false }).await
     }

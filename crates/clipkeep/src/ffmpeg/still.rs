@@ -39,6 +39,9 @@ pub enum NoStill {
     /// Too many others wait.
     #[error("too many posters are being made")]
     Busy,
+    /// ffmpeg never saw it.
+    #[error("ffmpeg's jail could not be built")]
+    NoJail(#[source] io::Error),
 }
 
 impl Ffmpeg {
@@ -61,6 +64,7 @@ impl Ffmpeg {
             match tokio::time::timeout(PATIENCE, self.draw(path, kind, &filters)).await {
                 Ok(Ok(jpeg)) if !jpeg.is_empty() => return Ok(jpeg),
                 Ok(Ok(_)) => {}
+                Ok(Err(error)) if error.kind() == io::ErrorKind::Unsupported => return Err(NoStill::NoJail(error)),
                 Ok(Err(error)) => why = Some(error),
                 // A second way would hang as well.
                 Err(late) => return Err(NoStill::Nothing(Some(io::Error::other(late)))),
@@ -77,7 +81,7 @@ impl Ffmpeg {
             .chain(["-protocol_whitelist", "file,pipe", "-t", span, "-i"])
             .map(Into::into)
             .collect();
-        args.push(jail.url(path));
+        args.push(jail.url(path)?);
         let filter = if kind == Kind::Audio { "-filter_complex" } else { "-vf" };
         let output = ["-frames:v", "1", "-c:v", "mjpeg", "-q:v", "4", "-threads", "1", "-f", "image2pipe", "pipe:1"];
         args.extend([filter, filters].into_iter().chain(["-an", "-sn", "-dn"]).chain(output).map(Into::into));

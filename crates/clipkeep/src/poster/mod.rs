@@ -214,6 +214,10 @@ impl Posters {
         let drawn = match ffmpeg.still(path, kind(clip)).await {
             Ok(drawn) => tokio::task::spawn_blocking(|| jpeg::read(drawn)).await.ok().flatten(),
             Err(NoStill::Busy) => return Err(PosterError::Later),
+            Err(error @ NoStill::NoJail(_)) => {
+                tracing::warn!(clip = %clip.key, error = &error as &dyn std::error::Error, "no poster for now");
+                return Err(PosterError::Later);
+            }
             Err(error) => {
                 tracing::debug!(clip = %clip.key, error = &error as &dyn std::error::Error, "no poster");
                 None

@@ -33,7 +33,10 @@ impl SourceError {
 
     /// The source serves another version than the one begun.
     pub fn changed() -> Self {
-        Self::new("the source became another version", Verdict::Changed)
+        Self::new(
+            "what the source gave before could not be gone on with: it names another version now, or none",
+            Verdict::Changed,
+        )
     }
 
     /// No answer came while another one ran.

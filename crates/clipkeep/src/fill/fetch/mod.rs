@@ -29,6 +29,7 @@ use std::{
 
 use clipkeep_core::{
     backoff,
+    ladder::Rung,
     secret::SourceUrl,
     verdict::{Verdict, Why},
     version::SourceVersion,
@@ -44,8 +45,11 @@ use super::{
 };
 use crate::{catalog::Claim, source::SourceError};
 
-/// Requests in a row that may bring no byte before the attempt gives up.
+/// Requests in a row that may bring no byte before the attempt gives up. Where
+/// each brings all from the start again, the first ends it: the next one waits as
+/// long as attempts do.
 const FRUITLESS: u32 = 3;
+const FRUITLESS_WHOLES: u32 = 1;
 /// Versions in a row before the attempt gives up on a source that keeps changing.
 const VERSIONS: u32 = 3;
 /// So many pieces that came show that the URL can be asked again and again.
@@ -171,9 +175,10 @@ impl Fetch<'_> {
     /// After a failure: waits for the next try, starts over, or gives up.
     async fn failed(&mut self, error: SourceError, progress: bool) -> Result<(), FillError> {
         self.fruitless = if progress { 0 } else { self.fruitless + 1 };
+        let most = if self.copy.rung() == Rung::Stream { FRUITLESS_WHOLES } else { FRUITLESS };
         match error.verdict() {
             Verdict::Changed => self.start_over(error).await,
-            Verdict::Retry { after, .. } if self.copy.sum() > 0 && self.fruitless < FRUITLESS => {
+            Verdict::Retry { after, .. } if self.copy.sum() > 0 && self.fruitless < most => {
                 self.copy.persist().await?;
                 let settings = &self.inner.parts.settings;
                 let pause = backoff::delay(self.fruitless, settings.retry_base, settings.retry_max, random());

@@ -175,6 +175,23 @@ async fn a_clip_of_another_name_leads_to_its_poster() {
     t.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_folder_named_from_where_one_stands_does_as_well() {
+    let data = std::sync::Arc::new(tempfile::tempdir().unwrap());
+    let here = std::env::current_dir().unwrap();
+    let up = "../".repeat(here.components().count() - 1);
+    let named = format!("{up}{}", data.path().strip_prefix("/").unwrap().display());
+    let settings = [("ffmpeg", "ffmpeg".to_owned()), ("data", named)];
+    let t = TestApp::on(Sim::start(SimOptions::default()).await.unwrap(), data, &settings, &[]).await;
+    let stream = ["-f", "lavfi", "-i", "testsrc2=s=320x180:r=24:d=1", "-c:v", "mpeg2video"];
+    told(&t, "g1", "video", "video/mp2t", made("ts", &stream), "").await;
+    let clip = tried(&t, "g1.mp4").await;
+    assert!(matches!(clip.poster, Poster::Made { .. }));
+    // Which ffprobe alone can tell of such a file.
+    assert!(clip.sealed.unwrap().media.duration.is_some());
+    t.stop().await;
+}
+
 /// A node without ffmpeg on this data, which has stored one video.
 async fn without_posters() -> (Sim, std::sync::Arc<TempDir>) {
     let sim = Sim::start(SimOptions::default()).await.unwrap();
