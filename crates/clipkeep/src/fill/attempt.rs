@@ -41,8 +41,13 @@ impl Ongoing {
         self.account.source_read(bytes);
     }
 
+    /// How many bytes came from the source, kept or not.
+    pub(super) fn read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
     /// The attempt, if it ends now.
     pub(super) fn ended(&self, inner: &Inner) -> Attempt {
-        Attempt { at: inner.parts.clock.now(), bytes: self.read.load(Ordering::Relaxed) }
+        Attempt { at: inner.parts.clock.now(), bytes: self.read() }
     }
 }

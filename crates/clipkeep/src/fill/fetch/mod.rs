@@ -29,7 +29,6 @@ use std::{
 
 use clipkeep_core::{
     backoff,
-    ladder::Rung,
     secret::SourceUrl,
     verdict::{Verdict, Why},
     version::SourceVersion,
@@ -45,15 +44,24 @@ use super::{
 };
 use crate::{catalog::Claim, source::SourceError};
 
-/// Requests in a row that may bring no byte before the attempt gives up. Where
-/// each brings all from the start again, the first ends it: the next one waits as
-/// long as attempts do.
+/// Requests in a row that may bring no byte before the attempt gives up.
 const FRUITLESS: u32 = 3;
-const FRUITLESS_WHOLES: u32 = 1;
+/// Of so many bytes that are read one must be new.
+const WORTH: u64 = 8;
 /// Versions in a row before the attempt gives up on a source that keeps changing.
 const VERSIONS: u32 = 3;
 /// So many pieces that came show that the URL can be asked again and again.
 const PROVEN: u32 = 3;
+
+/// What requests brought before they failed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Came {
+    Nothing,
+    New,
+    /// Little but what was here: each request reads all of it again, so the next one
+    /// waits as long as the next attempt does.
+    Known,
+}
 
 /// One fill's download.
 struct Fetch<'a> {
@@ -106,7 +114,7 @@ pub(super) async fn fetch(inner: &Inner, ongoing: &Ongoing, copy: &Arc<LocalCopy
             failed = &mut show => failed,
         };
         match failed {
-            FillError::Source(error) => fetch.failed(error, false).await?,
+            FillError::Source(error) => fetch.failed(error, Came::Nothing).await?,
             error => return Err(error),
         }
     }
@@ -116,13 +124,14 @@ impl Fetch<'_> {
     /// Brings all of it, whatever fails for now; answers how much that is.
     async fn all(&mut self) -> Result<u64, FillError> {
         loop {
-            let before = self.copy.sum();
+            let (before, read) = (self.copy.sum(), self.ongoing.read());
             let error = match self.go_on().await {
                 Ok(total) => return Ok(total),
                 Err(FillError::Source(error)) => error,
                 Err(error) => return Err(error),
             };
-            self.failed(error, self.copy.sum() > before).await?;
+            let came = self.came(before, read);
+            self.failed(error, came).await?;
         }
     }
 
@@ -135,17 +144,27 @@ impl Fetch<'_> {
             return Ok(total);
         }
         loop {
-            let (before, rung) = (self.copy.sum(), self.copy.rung());
+            let (before, read, rung) = (self.copy.sum(), self.ongoing.read(), self.copy.rung());
             let (main, opened) = self.main().await?;
             match self.fly(&opened, main).await? {
                 Flown::All => {
                     return Ok(opened.total.unwrap_or_else(|| self.copy.len()));
                 }
-                Flown::Part(error) if self.copy.sum() <= before && self.copy.rung() == rung => {
+                Flown::Part(error) if self.copy.rung() == rung && self.came(before, read) != Came::New => {
                     return Err(error.unwrap_or_else(SourceError::late).into());
                 }
                 Flown::Part(_) => {}
             }
+        }
+    }
+
+    /// What came since `read` bytes were read and `before` of them were here.
+    fn came(&self, before: u64, read: u64) -> Came {
+        let (read, new) = (self.ongoing.read() - read, self.copy.sum().saturating_sub(before));
+        match read {
+            0 => Came::Nothing,
+            _ if new > 0 && new >= read / WORTH => Came::New,
+            _ => Came::Known,
         }
     }
 
@@ -173,12 +192,15 @@ impl Fetch<'_> {
     }
 
     /// After a failure: waits for the next try, starts over, or gives up.
-    async fn failed(&mut self, error: SourceError, progress: bool) -> Result<(), FillError> {
-        self.fruitless = if progress { 0 } else { self.fruitless + 1 };
-        let most = if self.copy.rung() == Rung::Stream { FRUITLESS_WHOLES } else { FRUITLESS };
+    async fn failed(&mut self, error: SourceError, came: Came) -> Result<(), FillError> {
+        self.fruitless = match came {
+            Came::New => 0,
+            Came::Nothing => self.fruitless + 1,
+            Came::Known => FRUITLESS,
+        };
         match error.verdict() {
             Verdict::Changed => self.start_over(error).await,
-            Verdict::Retry { after, .. } if self.copy.sum() > 0 && self.fruitless < most => {
+            Verdict::Retry { after, .. } if self.copy.sum() > 0 && self.fruitless < FRUITLESS => {
                 self.copy.persist().await?;
                 let settings = &self.inner.parts.settings;
                 let pause = backoff::delay(self.fruitless, settings.retry_base, settings.retry_max, random());
