@@ -1,7 +1,7 @@
 //! Clips whose only copy is their source, and whose source's time runs out.
 
 use async_trait::async_trait;
-use clipkeep_core::{generation::Clip, time::Timestamp};
+use clipkeep_core::{generation::Clip, id::Tenant, time::Timestamp};
 
 use super::Result;
 
@@ -17,6 +17,10 @@ pub trait AtRisk {
     /// told of or not.
     async fn at_risk(&self, until: Timestamp, limit: u32) -> Result<Vec<Clip>>;
 
-    /// How many there are.
+    /// Up to `limit` clips that wait after an attempt that failed, newest first; of
+    /// this tenant, or of all.
+    async fn failing(&self, tenant: Option<&Tenant>, limit: u32) -> Result<Vec<Clip>>;
+
+    /// How many there are whose source vanishes before `until`.
     async fn count_at_risk(&self, until: Timestamp) -> Result<u64>;
 }

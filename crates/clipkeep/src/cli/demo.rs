@@ -100,7 +100,7 @@ async fn invite(stage: &Stage) -> anyhow::Result<()> {
     output::line("Try next:");
     output::line("  type «fox» into the search, open a clip, and make a link to a page that plays it");
     output::line("  look into the queue: one long clip is still being filled, and can be watched meanwhile");
-    output::line("  press Ctrl-C, which ends the demo, and read on in README.md: «Which way in do I want?»");
+    output::line("  press Ctrl-C, which ends the demo, and read on in README.md: «Run it»");
     Ok(())
 }
 

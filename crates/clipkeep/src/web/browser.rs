@@ -53,7 +53,7 @@ fn is_ours(url: &str, config: &Config) -> bool {
 /// Whether a page of this origin is of what was called, under the host that it was
 /// called by, port and all; or of what is configured. A page of any other may be
 /// anybody's, at whatever address or name it is.
-fn is_same(origin: &str, host: &str, config: &Config) -> bool {
+pub(super) fn is_same(origin: &str, host: &str, config: &Config) -> bool {
     let (Some(page), public) = (bare(origin), config.public_url.to_url()) else { return false };
     // In front of us somebody may speak TLS.
     let called = ["http", public.scheme()].map(|scheme| bare(&format!("{scheme}://{host}")));

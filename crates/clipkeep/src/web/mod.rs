@@ -32,9 +32,8 @@ use axum::{
     Router,
     body::Body,
     extract::{MatchedPath, Request},
-    http::{HeaderValue, Response, header},
+    http::{HeaderValue, Response, Uri, header},
     middleware::{Next, from_fn},
-    response::IntoResponse as _,
     routing::get,
 };
 use clipkeep_core::problem::Code;
@@ -107,9 +106,10 @@ fn router(app: AppState) -> Router {
         )
         .merge(console::asset_routes())
         .merge(console)
-        .fallback(|| std::future::ready(ApiError::new(Code::NotFound, "there is nothing at this path")))
-        .method_not_allowed_fallback(|| {
-            std::future::ready(ApiError::new(Code::MethodNotAllowed, "this path does not take that method"))
+        .fallback(async |uri: Uri| nowhere(&uri))
+        .method_not_allowed_fallback(async |uri: Uri| {
+            let error = ApiError::new(Code::MethodNotAllowed, "this path does not take that method");
+            console::nothing_at(uri.path(), error)
         })
         .layer(from_fn(readable))
         .layer(from_fn(framing::measured))
@@ -120,9 +120,13 @@ fn router(app: AppState) -> Router {
 /// What a path names is text: one that is none names nothing here.
 async fn readable(request: Request, next: Next) -> Response<Body> {
     if percent_encoding::percent_decode_str(request.uri().path()).decode_utf8().is_err() {
-        return ApiError::new(Code::NotFound, "there is nothing at this path").into_response();
+        return nowhere(request.uri());
     }
     next.run(request).await
+}
+
+fn nowhere(uri: &Uri) -> Response<Body> {
+    console::nothing_at(uri.path(), ApiError::new(Code::NotFound, "there is nothing at this path"))
 }
 
 /// Gives each request an id, and the log a line for it: method, route pattern,

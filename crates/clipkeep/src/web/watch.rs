@@ -106,9 +106,10 @@ async fn find(app: &App, path: &str, query: Option<&str>) -> Result<Watched, Api
         return Err(ApiError::new(Code::Gone, format!("This clip is {}.", clip.state)));
     }
     let file = link.as_ref().and_then(|link| link.download.as_deref());
-    let title = file.map_or(TITLE, |name| name.rsplit_once('.').map_or(name, |(stem, _)| stem)).to_owned();
+    let title = file.map_or_else(|| TITLE.to_owned(), titled);
     let media = clip.sealed.as_ref().map(|sealed| &sealed.media);
-    let size = media.and_then(|media| media.width.zip(media.height)).filter(|(width, height)| width * height > 0);
+    let size =
+        media.and_then(|media| media.width.zip(media.height)).filter(|(width, height)| *width > 0 && *height > 0);
     let (width, height) = size.unwrap_or(USUAL);
     let for_watching = link.as_ref().map(VerifiedLink::without_download);
     let of = |target| promised::url(app, target, &clip, for_watching.as_ref());
@@ -119,6 +120,18 @@ async fn find(app: &App, path: &str, query: Option<&str>) -> Result<Watched, Api
     let page = promised::url(app, LinkTarget::Page, &clip, link.as_ref())?;
     let (video, is_public) = (of(LinkTarget::Clip)?, shelve::is_public(app, &clip));
     Ok(Watched { title, is_public, page, video, poster, width, height, clip })
+}
+
+/// A file's name for people: without its ending, and without what would turn or
+/// hide the words around it.
+fn titled(file: &str) -> String {
+    let is_ending = |end: &str| {
+        end.len() <= 5 && end.bytes().all(|b| b.is_ascii_alphanumeric()) && end.bytes().any(|b| b.is_ascii_alphabetic())
+    };
+    let stem = file.rsplit_once('.').filter(|(_, end)| is_ending(end)).map_or(file, |(stem, _)| stem);
+    let turns = |c: &char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let shown: String = stem.chars().filter(|c| !c.is_control() && !turns(c)).collect();
+    if shown.trim().is_empty() { TITLE.to_owned() } else { shown.trim().to_owned() }
 }
 
 /// What of ours a page names is asked for from where the page is, whatever host
@@ -179,7 +192,10 @@ fn page(app: &App, watched: &Watched, is_embedded: bool) -> Markup {
                 main {
                     @match kind {
                         Kind::Video => video.media src=(src) poster=[still] width=(width) height=(height) controls playsinline preload="metadata" aria-label=(title) {},
-                        Kind::Audio => audio.media src=(src) controls preload="metadata" aria-label=(title) {},
+                        Kind::Audio => {
+                            @if let Some(still) = still { img.wave src=(still) alt="" width="640" height="240"; }
+                            audio.media src=(src) controls preload="metadata" aria-label=(title) {}
+                        },
                         Kind::Image => img.media src=(src) alt=(title);,
                         Kind::Model | Kind::Archive => p { a href=(src) { "Download it" } },
                     }
@@ -264,19 +280,21 @@ pub(super) async fn embed(
     query: Result<Query<EmbedQuery>, QueryRejection>,
 ) -> Result<(HeaderMap, Json<Embed>), ApiError> {
     let Query(query) = query.map_err(|error| ApiError::new(Code::InvalidRequest, error.body_text()))?;
-    if query.format.is_some_and(|format| format != "json") {
+    if query.format.is_some_and(|format| !matches!(format.as_str(), "" | "json")) {
         return Err(ApiError::new(Code::NotImplemented, "format: only json is spoken"));
     }
     let url = Url::parse(&query.url).map_err(|_| ApiError::new(Code::NotFound, "url: no page is there"))?;
     let watched = find(&app, url.path(), url.query()).await?;
     let Watched { title, page, poster, width, height, clip, .. } = watched;
+    let kind = clip.sealed.as_ref().map_or(clip.kind, |sealed| sealed.media.kind);
+    // As stills are drawn.
+    let drawn = if kind == Kind::Audio { (640, 240) } else { fitted((width, height), Some(640), Some(1280)) };
+    let still = poster.map(|poster| (poster, drawn));
     let (width, height) = fitted((width, height), query.maxwidth, query.maxheight);
     let src = format!("{page}{}embed=1", if page.contains('?') { '&' } else { '?' });
     let frame = html! {
         iframe src=(src) width=(width) height=(height) title=(title) frameborder="0" allow="autoplay; fullscreen" allowfullscreen {}
     };
-    let still = poster.map(|poster| (poster, fitted((width, height), Some(640), None)));
-    let kind = clip.sealed.as_ref().map_or(clip.kind, |sealed| sealed.media.kind);
     let mut headers = HeaderMap::new();
     strict(&mut headers);
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
@@ -309,6 +327,21 @@ fn fitted((width, height): (u32, u32), widest: Option<u32>, highest: Option<u32>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_files_name_is_a_title_without_its_ending_and_without_tricks() {
+        for (file, title) in [
+            ("holiday.mp4", "holiday"),
+            ("v1.2 final", "v1.2 final"),
+            ("v1.2", "v1.2"),
+            (".mp4", "Clip"),
+            (" ", "Clip"),
+            ("a\u{202e}4pm.exe", "a4pm"),
+            ("\u{200f}", "Clip"),
+        ] {
+            assert_eq!(titled(file), title, "{file:?}");
+        }
+    }
 
     #[test]
     fn a_player_keeps_its_shape_where_it_must_be_smaller() {

@@ -27,6 +27,12 @@ const BEYOND_SCHEMAS: &str = r#"
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", "3xx", "401", "403", "404", "409", "410"]
 
+# oEmbed wants this for a format that is not spoken.
+[[operations]]
+include-name = "GET /oembed"
+checks.not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "501"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "403", "404", "410", "501"]
+
 # What is passed on is fal's to judge.
 [[operations]]
 include-name = ["GET /fal/proxy", "POST /fal/proxy", "PUT /fal/proxy"]

@@ -1,7 +1,7 @@
 //! Clips at risk.
 
 use async_trait::async_trait;
-use clipkeep_core::{event::EventType, generation::Clip, time::Timestamp};
+use clipkeep_core::{event::EventType, generation::Clip, id::Tenant, time::Timestamp};
 use deadpool_postgres::{GenericClient, Object};
 
 use super::{
@@ -25,6 +25,12 @@ pub const AT_RISK: &str = select_clips!(
 pub const UNTOLD: &str = select_clips!(
     "WHERE c.state NOT IN ('stored', 'lost', 'rejected', 'deleted') AND c.source_expires_at IS NOT NULL AND NOT c.at_risk_told \
     AND c.source_expires_at <= $1 ORDER BY c.source_expires_at, c.key LIMIT $2 FOR NO KEY UPDATE OF c SKIP LOCKED"
+);
+
+/// Lists clips whose last attempt failed.
+pub const FAILING: &str = select_clips!(
+    "WHERE c.state = 'waiting' AND c.last_error IS NOT NULL AND ($1::TEXT IS NULL OR c.tenant = $1) \
+    ORDER BY c.created_at DESC, c.key DESC LIMIT $2"
 );
 
 async fn tell_of(mut client: Object, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<Clip>> {
@@ -63,6 +69,12 @@ impl AtRisk for PostgresCatalog {
         let limit = i64::from(page::size(limit));
         let list = async |client| all(&client, AT_RISK, &[&until.millis(), &limit], row::clip).await;
         on(&self.pool, "listing clips at risk", list).await
+    }
+
+    async fn failing(&self, tenant: Option<&Tenant>, limit: u32) -> Result<Vec<Clip>> {
+        let (tenant, limit) = (tenant.map(Tenant::as_str), i64::from(page::size(limit)));
+        let list = async |client| all(&client, FAILING, &[&tenant, &limit], row::clip).await;
+        on(&self.pool, "listing clips that fail", list).await
     }
 
     async fn count_at_risk(&self, until: Timestamp) -> Result<u64> {

@@ -1,7 +1,7 @@
 //! Clips at risk.
 
 use async_trait::async_trait;
-use clipkeep_core::{event::EventType, generation::Clip, time::Timestamp};
+use clipkeep_core::{event::EventType, generation::Clip, id::Tenant, time::Timestamp};
 use rusqlite::Connection;
 
 use super::{
@@ -27,6 +27,12 @@ pub const AT_RISK: &str = select_clips!(
 pub const UNTOLD: &str = select_clips!(
     "WHERE c.state NOT IN ('stored', 'lost', 'rejected', 'deleted') AND c.source_expires_at IS NOT NULL AND c.at_risk_told = 0 \
     AND c.source_expires_at <= ?1 ORDER BY c.source_expires_at, c.key LIMIT ?2"
+);
+
+/// Lists clips whose last attempt failed.
+pub const FAILING: &str = select_clips!(
+    "WHERE c.state = 'waiting' AND c.last_error IS NOT NULL AND (?1 IS NULL OR c.tenant = ?1) \
+    ORDER BY c.created_at DESC, c.key DESC LIMIT ?2"
 );
 
 fn tell_of(tx: &Connection, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<Clip>> {
@@ -60,6 +66,12 @@ impl AtRisk for SqliteCatalog {
     async fn at_risk(&self, until: Timestamp, limit: u32) -> Result<Vec<Clip>> {
         let list = move |db: &Connection| all(db, AT_RISK, (until.millis(), page::size(limit)), |row| row::clip(row));
         self.readers.read("listing clips at risk", list).await
+    }
+
+    async fn failing(&self, tenant: Option<&Tenant>, limit: u32) -> Result<Vec<Clip>> {
+        let params = (tenant.map(ToString::to_string), page::size(limit));
+        let list = move |db: &Connection| all(db, FAILING, params, |row| row::clip(row));
+        self.readers.read("listing clips that fail", list).await
     }
 
     async fn count_at_risk(&self, until: Timestamp) -> Result<u64> {

@@ -48,10 +48,9 @@ pub(super) async fn show(
     }
     let query = Fields::of(query.unwrap_or_default().as_bytes());
     let note = match query.get("done") {
-        Some("filled") => Some("Its fill was started, or is running."),
         Some("revoked") => Some("All links to it were revoked. Links made from now on work."),
         Some("deleted") => Some("It is deleted: its object is removed, and its links answer 410."),
-        _ => None,
+        done => done.and_then(super::queue::filled),
     };
     page(&app, &visitor, clip, note, &Told { link: None, wrong: None }).await
 }

@@ -2,6 +2,7 @@
 
 use axum::{
     extract::{Path, State},
+    http::Uri,
     response::Response,
 };
 use clipkeep_core::{
@@ -17,7 +18,7 @@ use super::{
     Trouble,
     clip::{Told, longest, page},
     parts::{clip_path, copy, time},
-    session::{Posted, Visitor, redirect},
+    session::{Posted, Visitor, page_of, redirect},
 };
 use crate::{
     app::App,
@@ -136,9 +137,17 @@ fn link(app: &App, caller: &Caller, clip: &Clip, fields: &super::session::Fields
     if matches!(clip.state, ClipState::Lost | ClipState::Rejected | ClipState::Deleted) {
         return Err(format!("It is {}: no link to it works", clip.state));
     }
-    let download = fields.get("download").filter(|name| name.len() <= 255);
+    let download = fields.get("download");
+    if download.is_some_and(|name| name.len() > 255 || name.chars().any(char::is_control)) {
+        return Err("Saved as: at most 255 bytes, without control characters".to_owned());
+    }
     let signed = app.sign_link(target, (&clip.key, clip.link_generation), span, download);
     signed.map(|link| (link.url, link.expires.to_string())).map_err(|error| error.to_string())
+}
+
+/// A form's address that is asked for as a page: reloaded, say, or pasted.
+pub(super) async fn back(uri: Uri) -> Response {
+    redirect(&page_of(uri.path()))
 }
 
 pub(super) async fn revoke_links(
@@ -156,10 +165,11 @@ pub(super) async fn fill(
     Path(key): Path<String>,
     Posted { visitor, fields }: Posted,
 ) -> Result<Response, Trouble> {
-    let (key, _) = fill_for(&visitor.caller, &app, &key).await?;
+    let (key, fill) = fill_for(&visitor.caller, &app, &key).await?;
+    let done = if fill == "nothing_to_do" { "nothing" } else { "filled" };
     // From the queue one goes back there.
     let to = if fields.get("from") == Some("queue") { "/console/queue".to_owned() } else { clip_path(&key) };
-    Ok(redirect(&format!("{to}?done=filled")))
+    Ok(redirect(&format!("{to}?done={done}")))
 }
 
 pub(super) async fn delete(

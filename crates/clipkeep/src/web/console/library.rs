@@ -83,7 +83,7 @@ async fn find(app: &App, caller: &Caller, query: &Fields) -> Result<Found, ApiEr
         tenant: text("tenant"),
         state: text("state"),
         created_after: text("after"),
-        created_before: text("before"),
+        created_before: query.until("before"),
         cursor: text("cursor"),
         limit: Some(PAGE),
         ..ClipQuery::default()

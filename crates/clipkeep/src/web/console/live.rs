@@ -63,8 +63,28 @@ impl Watcher {
         self.told += 1;
         let text = queue::filling(&self.app, &self.by.caller).await.ok()?.into_string();
         // A silent stream shows that it lives.
-        let event = if text == self.before { ":\n\n".to_owned() } else { format!("data: {text}\n\n") };
+        let event = if text == self.before { ":\n\n".to_owned() } else { event(&text) };
         self.before = text;
         Some((Ok(event.into()), self))
+    }
+}
+
+/// A text as one event. What others wrote may hold line ends, and each line needs
+/// a name of its own: else the rest would be events of theirs.
+fn event(text: &str) -> String {
+    let lines = text.split(['\r', '\n']).map(|line| format!("data: {line}\n"));
+    lines.chain(["\n".to_owned()]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_wrote_is_no_event_of_its_own() {
+        assert_eq!(event("a"), "data: a\n\n");
+        let said = event("line\n\ndata: injected\r\nevent: x\rid: 1");
+        assert!(said.ends_with("\n\n") && !said.contains('\r'));
+        assert!(said.trim_end().split('\n').all(|line| line.starts_with("data: ")), "{said:?}");
     }
 }

@@ -12,7 +12,7 @@ use maud::html;
 
 use super::{
     Trouble, layout,
-    session::{Fields, Posted, cookie, place, read, redirect, refuse_others, secret, visitor},
+    session::{Fields, Posted, cookie, place, read, redirect, refuse_others, secrets, visitor},
 };
 use crate::web::{AppState, Peer};
 
@@ -60,20 +60,23 @@ fn form(status: StatusCode, to: &str, note: Option<&str>) -> Response {
 
 pub(super) async fn log_in(State(app): State<AppState>, request: Request) -> Result<Response, Trouble> {
     let (parts, body) = request.into_parts();
-    refuse_others(&parts.headers)?;
+    refuse_others(&parts.headers, &app.config)?;
     let Some(&Peer(from)) = parts.extensions.get::<Peer>() else { return Ok(redirect("/login")) };
     let fields = Fields::of(&read(body, &app).await?);
     let to = place(fields.get("to"));
-    if let Some(left) = app.sessions.must_wait(from) {
-        return Ok(too_many(to, left));
-    }
     let token = fields.get("token").unwrap_or_default();
+    // First whether it is right: behind a proxy all visitors have one address, and a
+    // stranger's wrong tokens must keep nobody out. Who looks them up is held back
+    // by itself, as for any call.
     if app.callers.who(token).await?.is_none() {
+        if let Some(left) = app.sessions.must_wait(from) {
+            return Ok(too_many(to, left));
+        }
         app.sessions.failed(from);
         return Ok(form(StatusCode::FORBIDDEN, to, Some("That token opens nothing here.")));
     }
     // One session at a time from one browser, and never one that somebody else chose.
-    if let Some(before) = secret(&app, &parts.headers) {
+    for before in secrets(&app, &parts.headers) {
         app.sessions.close(before).await?;
     }
     let secret = app.sessions.open(token_hash(token)).await?;
@@ -91,7 +94,7 @@ fn too_many(to: &str, left: Duration) -> Response {
 }
 
 pub(super) async fn log_out(State(app): State<AppState>, headers: HeaderMap, _: Posted) -> Result<Response, Trouble> {
-    if let Some(secret) = secret(&app, &headers) {
+    for secret in secrets(&app, &headers) {
         app.sessions.close(secret).await?;
     }
     let mut response = redirect("/login");

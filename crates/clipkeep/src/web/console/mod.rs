@@ -35,13 +35,15 @@ use crate::{callers::IssueError, catalog::CatalogError};
 pub(super) fn routes() -> Router<AppState> {
     Router::new()
         .route("/", get(library::show))
+        .route("/console", get(home))
+        .route("/console/", get(home))
         .route("/login", get(login::show).post(login::log_in))
         .route("/logout", post(login::log_out))
         .route("/console/clips/{key}", get(clip::show))
-        .route("/console/clips/{key}/link", post(clip_forms::make_link))
-        .route("/console/clips/{key}/revoke", post(clip_forms::revoke_links))
-        .route("/console/clips/{key}/fill", post(clip_forms::fill))
-        .route("/console/clips/{key}/delete", post(clip_forms::delete))
+        .route("/console/clips/{key}/link", post(clip_forms::make_link).get(clip_forms::back))
+        .route("/console/clips/{key}/revoke", post(clip_forms::revoke_links).get(clip_forms::back))
+        .route("/console/clips/{key}/fill", post(clip_forms::fill).get(clip_forms::back))
+        .route("/console/clips/{key}/delete", post(clip_forms::delete).get(clip_forms::back))
         .route("/console/queue", get(queue::show))
         .route("/console/queue/live", get(live::stream))
         .route("/console/events", get(events::show))
@@ -51,6 +53,16 @@ pub(super) fn routes() -> Router<AppState> {
         .route("/console/tokens", get(tokens::show).post(tokens::create))
         .route("/console/tokens/{id}/revoke", post(tokens::revoke))
         .route("/console/health", get(health::show))
+}
+
+async fn home() -> Response {
+    session::redirect("/")
+}
+
+/// Why there is no page at an address of the console's or of a shared page.
+pub(super) fn nothing_at(path: &str, error: ApiError) -> Response {
+    let is_page = ["/console", "/login", "/logout", "/w/"].iter().any(|start| path.starts_with(start));
+    if is_page { layout::trouble(&error) } else { error.into_response() }
 }
 
 /// What a node without a console serves, too: pages that are shared need it.

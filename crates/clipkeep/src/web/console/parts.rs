@@ -49,9 +49,14 @@ pub(super) fn signed(app: &App, target: LinkTarget, clip: &Clip) -> Option<Strin
     link.url.strip_prefix(app.config.public_url.as_str()).map(str::to_owned)
 }
 
-/// A clip in few words: its prompt, or else its name.
+/// A clip in few words: its prompt's first ones, or else its name.
 pub(super) fn title(clip: &Clip) -> String {
-    clip.facts.prompt.clone().unwrap_or_else(|| clip.key.to_string())
+    const LONGEST: usize = 160;
+    let Some(prompt) = &clip.facts.prompt else { return clip.key.to_string() };
+    match prompt.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", prompt[..end].trim_end()),
+        None => prompt.clone(),
+    }
 }
 
 /// A clip's still in a frame of its own, or what stands for it; `first` ones are

@@ -36,14 +36,14 @@ pub(super) async fn show(
         Some(tenant) => app.catalog.own_at_risk(tenant, until, SHOWN).await?,
     };
     let waiting = in_state(&app, caller, ClipState::Waiting).await?;
-    let failing: Vec<&Clip> = waiting.iter().filter(|clip| clip.last_error.is_some()).collect();
+    let failing = app.catalog.failing(caller.tenant(), SHOWN).await?;
     let fresh: Vec<&Clip> = waiting.iter().filter(|clip| clip.last_error.is_none()).collect();
     let over =
         [in_state(&app, caller, ClipState::Lost).await?, in_state(&app, caller, ClipState::Rejected).await?].concat();
     let body = html! {
         h1 { "Queue" }
-        @if query.get("done").is_some() {
-            p.note role="status" { "Its fill was started, or is running." }
+        @if let Some(note) = query.get("done").and_then(filled) {
+            p.note role="status" { (note) }
         }
         section.card {
             h2 { "At risk" }
@@ -56,7 +56,7 @@ pub(super) async fn show(
         }
         section.card {
             h2 { "Failing" }
-            (table(&visitor, "Failing", &failing, "Nothing fails.", &|clip| reason(clip)))
+            (table(&visitor, "Failing", &failing.iter().collect::<Vec<_>>(), "Nothing fails.", &|clip| reason(clip)))
         }
         section.card {
             h2 { "Waiting" }
@@ -68,6 +68,15 @@ pub(super) async fn show(
         }
     };
     Ok(layout::page(&visitor, Room::Queue, "Queue", &body))
+}
+
+/// What came of «Try now».
+pub(super) fn filled(done: &str) -> Option<&'static str> {
+    match done {
+        "filled" => Some("Its fill was started, or is running."),
+        "nothing" => Some("Nothing was done: it is stored or deleted already."),
+        _ => None,
+    }
 }
 
 /// The newest clips of the caller's in this state.
@@ -166,6 +175,7 @@ fn table(visitor: &Visitor, name: &str, clips: &[&Clip], none: &str, why: &dyn F
                     }
                 }
             }
+            @if clips.len() >= SHOWN as usize { p.quiet { "These are the first " (SHOWN) "; there may be more." } }
         }
     }
 }

@@ -1,22 +1,22 @@
 //! Who looks at a page, by the cookie; and forms that no other site can send.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Request},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts, uri::PathAndQuery},
     response::{IntoResponse, Response},
 };
-use clipkeep_core::problem::Code;
-use url::{Url, form_urlencoded};
+use clipkeep_core::{config::Config, problem::Code, usage::Moment};
+use url::form_urlencoded;
 
 use super::{Trouble, layout};
 use crate::{
     app::App,
     callers::{Caller, same},
     sessions::{SPAN, Visit},
-    web::{AppState, error::ApiError},
+    web::{AppState, browser::is_same, error::ApiError},
 };
 
 /// The longest form.
@@ -56,19 +56,27 @@ pub(super) fn cookie(app: &App, secret: Option<&str>) -> HeaderValue {
     HeaderValue::try_from(text).expect("a secret is letters and digits")
 }
 
-/// The secret that a request's cookies hold.
-pub(super) fn secret<'a>(app: &App, headers: &'a HeaderMap) -> Option<&'a str> {
+/// The most cookies of our name that are looked at. Others on this host may set
+/// some, too.
+const MOST: usize = 4;
+
+/// The secrets that a request's cookies hold. What others put beside them may be
+/// any bytes.
+pub(super) fn secrets<'a>(app: &App, headers: &'a HeaderMap) -> impl Iterator<Item = &'a str> {
     let name = cookie_name(app);
-    let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = all.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find_map(|(key, value)| (key == name).then_some(value))
+    let all = headers.get_all(header::COOKIE).iter().flat_map(|value| value.as_bytes().split(|b| *b == b';'));
+    let pairs = all.filter_map(|pair| str::from_utf8(pair).ok()?.trim().split_once('='));
+    pairs.filter_map(move |(key, value)| (key == name).then_some(value)).take(MOST)
 }
 
 /// The visitor, if somebody is logged in.
 pub(super) async fn visitor(app: &App, headers: &HeaderMap) -> Result<Option<Visitor>, ApiError> {
-    let Some(secret) = secret(app, headers) else { return Ok(None) };
-    let found = app.sessions.find(secret).await?;
-    Ok(found.map(|Visit { caller, csrf }| Visitor { caller, csrf }))
+    for secret in secrets(app, headers) {
+        if let Some(Visit { caller, csrf }) = app.sessions.find(secret).await? {
+            return Ok(Some(Visitor { caller, csrf }));
+        }
+    }
+    Ok(None)
 }
 
 impl FromRequestParts<AppState> for Visitor {
@@ -84,9 +92,28 @@ impl FromRequestParts<AppState> for Visitor {
         if parts.method == Method::GET && from_elsewhere {
             return Err(Trouble::Elsewhere(Box::new(layout::once_more())));
         }
-        let to = parts.uri.path_and_query().map_or("/", |to| to.as_str());
+        let to = match parts.uri.path_and_query() {
+            Some(to) if parts.method == Method::GET && !is_piece(to) => to.as_str().to_owned(),
+            _ => page_of(parts.uri.path()),
+        };
         let to: String = form_urlencoded::byte_serialize(to.as_bytes()).collect();
         Err(Trouble::Elsewhere(Box::new(redirect(&format!("/login?to={to}")))))
+    }
+}
+
+/// Whether it is asked for by a page's script, and is no page itself.
+fn is_piece(to: &PathAndQuery) -> bool {
+    to.path().ends_with("/live")
+        || to.query().is_some_and(|query| Fields::of(query.as_bytes()).get("partial").is_some())
+}
+
+/// The page that a form stands on.
+pub(super) fn page_of(path: &str) -> String {
+    let mut parts = path.split('/').skip(1);
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some("console"), Some("clips"), Some(key)) => format!("/console/clips/{key}"),
+        (Some("console"), Some(room), Some(_)) => format!("/console/{room}"),
+        _ => "/".to_owned(),
     }
 }
 
@@ -105,6 +132,14 @@ impl Fields {
         Self(form_urlencoded::parse(bytes).into_owned().collect())
     }
 
+    /// The end of the time that a field names: a day is meant to its end.
+    pub(super) fn until(&self, name: &str) -> Option<String> {
+        const DAY: Duration = Duration::from_secs(24 * 3600);
+        let text = self.get(name)?;
+        let day = text.parse::<Moment>().ok().filter(|_| text.len() == "2026-11-28".len());
+        Some(day.map_or_else(|| text.to_owned(), |day| day.0.plus(DAY).to_string()))
+    }
+
     /// A field's text, if something stands in it.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
@@ -116,7 +151,7 @@ impl FromRequest<AppState> for Posted {
 
     async fn from_request(request: Request, app: &AppState) -> Result<Self, Trouble> {
         let (mut parts, body) = request.into_parts();
-        refuse_others(&parts.headers)?;
+        refuse_others(&parts.headers, &app.config)?;
         let visitor = Visitor::from_request_parts(&mut parts, app).await?;
         let fields = Fields::of(&read(body, app).await?);
         match fields.get("csrf").is_some_and(|given| same(given, &visitor.csrf)) {
@@ -138,18 +173,11 @@ pub(super) async fn read(body: axum::body::Body, app: &App) -> Result<Bytes, Api
 }
 
 /// Refuses what another site's page sends, as browsers tell.
-pub(super) fn refuse_others(headers: &HeaderMap) -> Result<(), ApiError> {
+pub(super) fn refuse_others(headers: &HeaderMap, config: &Config) -> Result<(), ApiError> {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let is_ours = match (text("sec-fetch-site"), text("origin")) {
         (Some(site), _) => matches!(site, "same-origin" | "none"),
-        (None, Some(origin)) => {
-            let of = Url::parse(origin).ok();
-            let authority = of.as_ref().map(|url| match (url.host_str(), url.port()) {
-                (Some(host), Some(port)) => format!("{host}:{port}"),
-                (host, _) => host.unwrap_or_default().to_owned(),
-            });
-            authority.as_deref() == text("host") && authority.is_some()
-        }
+        (None, Some(origin)) => is_same(origin, text("host").unwrap_or_default(), config),
         (None, None) => true,
     };
     let refused = || ApiError::new(Code::Forbidden, "another site's page sent this: nothing was done");
@@ -177,7 +205,21 @@ pub(super) fn place(text: Option<&str>) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use clipkeep_core::config::Layers;
+
     use super::*;
+
+    #[test]
+    fn a_form_leads_back_to_its_page() {
+        for (form, page) in [
+            ("/console/clips/a.mp4/delete", "/console/clips/a.mp4"),
+            ("/console/tokens/1/revoke", "/console/tokens"),
+            ("/console/queue/live", "/console/queue"),
+            ("/logout", "/"),
+        ] {
+            assert_eq!(page_of(form), page);
+        }
+    }
 
     #[test]
     fn nobody_is_led_to_another_host() {
@@ -192,12 +234,17 @@ mod tests {
 
     #[test]
     fn another_sites_page_sends_nothing() {
+        let flags = [("public_url", "https://clips.example.com".to_owned())];
+        let config = Config::from_layers(Layers::new().with_flags(flags)).unwrap();
         let passes = |pairs: &[(&'static str, &'static str)]| {
             let headers = pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-            refuse_others(&headers).is_ok()
+            refuse_others(&headers, &config).is_ok()
         };
         assert!(passes(&[("host", "a:1")]) && passes(&[("host", "a:1"), ("origin", "http://a:1")]));
         assert!(passes(&[("sec-fetch-site", "same-origin")]) && passes(&[("sec-fetch-site", "none")]));
+        // A proxy may call it by another name, and spell it as it likes.
+        assert!(passes(&[("host", "127.0.0.1:9"), ("origin", "https://clips.example.com")]));
+        assert!(passes(&[("host", "Clips.Example.com:443"), ("origin", "https://clips.example.com")]));
         for (name, value) in [
             ("origin", "http://b:1"),
             ("origin", "null"),

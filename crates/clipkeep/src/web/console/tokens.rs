@@ -57,6 +57,9 @@ async fn page(app: &App, visitor: &Visitor, told: &Markup) -> Result<Response, T
         section.card {
             h2 { "All" }
             @if tokens.is_empty() { p.empty { "None but the node's own admin token." } } @else { (table(visitor, &tokens)) }
+            @if tokens.len() >= SHOWN as usize {
+                p.quiet { "The newest " (SHOWN) " are shown; " code { "clipkeep token list" } " has all of them." }
+            }
         }
     };
     Ok(layout::page(visitor, Room::Tokens, "Tokens", &body))

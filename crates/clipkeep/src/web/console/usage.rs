@@ -94,10 +94,10 @@ pub(super) fn asked(
     query: &Fields,
     span: std::time::Duration,
 ) -> Result<UsageFilter, ApiError> {
-    let moment = |name: &str| -> Result<Option<Timestamp>, ApiError> {
-        Ok(parse::<Moment>(name, query.get(name).map(str::to_owned))?.map(|moment| moment.0))
+    let moment = |name: &str, text: Option<&str>| -> Result<Option<Timestamp>, ApiError> {
+        Ok(parse::<Moment>(name, text.map(str::to_owned))?.map(|moment| moment.0))
     };
-    let (from, to) = (moment("from")?, moment("to")?);
+    let (from, to) = (moment("from", query.get("from"))?, moment("to", query.until("to").as_deref())?);
     in_order(("from", from), ("to", to))?;
     let now = app.clock.now();
     let filter = UsageFilter {

@@ -89,7 +89,7 @@ impl Furnished {
         t.hook("lost-1", &gone, "?tenant=alpha&prompt=what+was+lost").await;
         let failing = t.sim.add_faulty_file("f.mp4", Media::named("silent.mp4"), Faults::always(Fault::status(500)));
         t.hook("failing", &failing, "?tenant=alpha&prompt=what+fails").await;
-        let slow = Faults::always(Fault::rate(150_000));
+        let slow = Faults::always(Fault { no_ranges: true, ..Fault::rate(40_000) });
         let slow = t.sim.add_faulty_file("slow.mp4", Media::padded_slow_start(60_000_000, 1), slow);
         t.hook("slow", &slow, "?tenant=alpha&prompt=what+takes+long").await;
         for nth in 0..CLIPS {

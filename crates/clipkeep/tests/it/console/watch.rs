@@ -156,6 +156,28 @@ async fn a_page_plays_what_is_still_coming() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_picture_of_any_size_that_it_claims_has_a_page() {
+    let t = TestApp::start().await;
+    for (nth, (width, height)) in [(65_536_u32, 65_536_u32), (0x7fff_ffff, 0x7fff_ffff), (0, 0)].into_iter().enumerate()
+    {
+        let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".to_vec();
+        png.extend([width.to_be_bytes(), height.to_be_bytes()].concat());
+        png.extend(b"\x08\x02\0\0\0\0\0\0\0\0\0\0\0IEND\xae\x42\x60\x82");
+        let source = t.sim.add_file(&format!("{nth}.png"), Media::new("image/png", png));
+        let payload = json!({"image": {"url": source, "content_type": "image/png"}});
+        assert_eq!(t.hook_payload(&format!("p{nth}"), &payload, "").await.status(), 200);
+        let key = format!("p{nth}.png");
+        t.until(&key, ClipState::Stored).await;
+        let link = page_link(&t, &key, None);
+        assert_eq!(visitor().get(&link).send().await.unwrap().status(), 200, "{width}");
+        let address: String = url::form_urlencoded::byte_serialize(link.as_bytes()).collect();
+        let embed = visitor().get(format!("{}/oembed?format=&url={address}", t.url)).send().await.unwrap();
+        assert_eq!(embed.status(), 200, "{width}");
+    }
+    t.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn other_sites_embed_a_page_by_oembed() {
     let t = shared("").await;
     let link = page_link(&t, "g1.mp4", Some("Holiday.mp4"));
