@@ -13,7 +13,8 @@ UPDATE clips SET poster_due = 0 WHERE state = 'stored';
 CREATE INDEX clips_poster_due ON clips (poster_due) WHERE state = 'stored' AND poster_due IS NOT NULL;
 
 -- What the queue's page shows of what fails.
-CREATE INDEX clips_failing ON clips (created_at, key) WHERE state = 'waiting' AND last_error IS NOT NULL;
+CREATE INDEX clips_failing ON clips (created_at, key)
+    WHERE state NOT IN ('filling', 'stored', 'lost', 'rejected', 'deleted') AND last_error IS NOT NULL;
 
 -- Sessions by the hash of their secret. They end with the token they were opened
 -- with.

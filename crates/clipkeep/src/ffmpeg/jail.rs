@@ -55,7 +55,7 @@ const OWN_SPACES: [(&[&str], bool); 4] = [
 
 /// Root becomes nobody, who may read the clip all the same and nothing else that
 /// root may do. Who is root in its own namespace alone gives up what it may there.
-const UNPRIVILEGED: [&[&str]; 3] = [
+const UNPRIVILEGED: [&[&str]; 4] = [
     &[
         "setpriv",
         "--reuid=65534",
@@ -68,6 +68,7 @@ const UNPRIVILEGED: [&[&str]; 3] = [
     ],
     &["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"],
     &["setpriv", "--no-new-privs"],
+    &[],
 ];
 
 /// Behind all who have work to do.
@@ -107,25 +108,29 @@ pub(super) struct Job<'a> {
 impl Jail {
     /// Finds out what works here for `program`.
     pub(super) async fn build(program: &Path) -> Self {
-        let mut jail = Self { shares_processes: true, ..Self::default() };
-        for (spaces, has_root) in OWN_SPACES {
-            let isolation = Isolation { own_root: has_root, own_spaces: true, unprivileged: false };
-            let walled = Self { spaces, isolation, shares_processes: false, ..Self::default() };
-            // Whether it finds its libraries there, only the program itself can tell.
-            if walled.holds(if has_root { program } else { Path::new("/bin/true") }).await {
-                jail = walled;
+        let none: (&[&str], bool) = (&[], false);
+        // Whom root is within its own space is root outside: nothing counts its processes.
+        let is_root = rustix::process::geteuid().is_root();
+        let may = |spaces: &[&str]| !(is_root && spaces.contains(&"--user"));
+        for (spaces, own_root) in OWN_SPACES.into_iter().filter(|(spaces, _)| may(spaces)).chain([none]) {
+            for (nth, unprivileged) in UNPRIVILEGED.into_iter().enumerate() {
+                let isolation =
+                    Isolation { own_root, own_spaces: !spaces.is_empty(), unprivileged: !unprivileged.is_empty() };
+                // Root's processes are limited by nobody, those of nobody are counted apart.
+                let shares_processes = spaces.is_empty() && nth > 0;
+                let walled = Self { spaces, unprivileged, isolation, shares_processes };
+                if !walled.holds(Path::new("/bin/true")).await {
+                    continue;
+                }
+                // Whether it finds its libraries there, only the program itself can
+                // tell; it runs behind all the walls already.
+                if !own_root || walled.holds(program).await {
+                    return walled;
+                }
                 break;
             }
         }
-        for (nth, unprivileged) in UNPRIVILEGED.into_iter().enumerate() {
-            let isolation = Isolation { unprivileged: true, ..jail.isolation };
-            let shares_processes = jail.shares_processes && nth > 0;
-            let walled = Self { spaces: jail.spaces, unprivileged, isolation, shares_processes };
-            if walled.holds(Path::new("/bin/true")).await {
-                return walled;
-            }
-        }
-        jail
+        Self { shares_processes: true, ..Self::default() }
     }
 
     pub(super) const fn isolation(&self) -> Isolation {

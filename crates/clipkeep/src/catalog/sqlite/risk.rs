@@ -31,7 +31,7 @@ pub const UNTOLD: &str = select_clips!(
 
 /// Lists clips whose last attempt failed.
 pub const FAILING: &str = select_clips!(
-    "WHERE c.state = 'waiting' AND c.last_error IS NOT NULL AND (?1 IS NULL OR c.tenant = ?1) \
+    "WHERE c.state NOT IN ('filling', 'stored', 'lost', 'rejected', 'deleted') AND c.last_error IS NOT NULL AND (?1 IS NULL OR c.tenant = ?1) \
     ORDER BY c.created_at DESC, c.key DESC LIMIT ?2"
 );
 

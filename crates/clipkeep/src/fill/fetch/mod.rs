@@ -39,7 +39,7 @@ use self::flight::Flown;
 use super::{
     Inner,
     attempt::Ongoing,
-    local::{LocalCopy, Writer},
+    local::{LocalCopy, Opened, Writer},
     task::FillError,
 };
 use crate::{catalog::Claim, source::SourceError};
@@ -123,20 +123,6 @@ pub(super) async fn fetch(inner: &Inner, ongoing: &Ongoing, copy: &Arc<LocalCopy
 impl Fetch<'_> {
     /// Brings all of it, whatever fails for now; answers how much that is.
     async fn all(&mut self) -> Result<u64, FillError> {
-        loop {
-            let (before, read) = (self.copy.sum(), self.ongoing.read());
-            let error = match self.go_on().await {
-                Ok(total) => return Ok(total),
-                Err(FillError::Source(error)) => error,
-                Err(error) => return Err(error),
-            };
-            let came = self.came(before, read);
-            self.failed(error, came).await?;
-        }
-    }
-
-    /// Goes on from where the copy is, to the end or to the next failure.
-    async fn go_on(&mut self) -> Result<u64, FillError> {
         // An attempt that was cut off later left all of it: there is nothing to ask for.
         if let Some(total) = self.copy.opened().and_then(|opened| opened.total.filter(|total| *total > 0))
             && self.copy.gap(0..total).is_none()
@@ -145,17 +131,25 @@ impl Fetch<'_> {
         }
         loop {
             let (before, read, rung) = (self.copy.sum(), self.ongoing.read(), self.copy.rung());
-            let (main, opened) = self.main().await?;
-            match self.fly(&opened, main).await? {
-                Flown::All => {
-                    return Ok(opened.total.unwrap_or_else(|| self.copy.len()));
-                }
-                Flown::Part(error) if self.copy.rung() == rung && self.came(before, read) != Came::New => {
-                    return Err(error.unwrap_or_else(SourceError::late).into());
-                }
-                Flown::Part(_) => {}
-            }
+            let flown = self.go_on().await;
+            let came = self.came(before, read);
+            let error = match flown {
+                Ok((Flown::All, opened)) => return Ok(opened.total.unwrap_or_else(|| self.copy.len())),
+                Ok((Flown::Part(_), _)) if came == Came::New => continue,
+                // What was refused is asked for in another way.
+                Ok((Flown::Part(_), _)) if came == Came::Nothing && self.copy.rung() != rung => continue,
+                Ok((Flown::Part(error), _)) => error.unwrap_or_else(SourceError::late),
+                Err(FillError::Source(error)) => error,
+                Err(error) => return Err(error),
+            };
+            self.failed(error, came).await?;
         }
+    }
+
+    /// Goes on from where the copy is, to the end or to the next failure.
+    async fn go_on(&mut self) -> Result<(Flown, Opened), FillError> {
+        let (main, opened) = self.main().await?;
+        Ok((self.fly(&opened, main).await?, opened))
     }
 
     /// What came since `read` bytes were read and `before` of them were here.

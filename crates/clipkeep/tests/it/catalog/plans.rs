@@ -172,7 +172,7 @@ async fn postgres_picks_by_an_index_that_is_in_order() {
     let client = postgres_with_many().await;
     let (now, limit, node, long_ago) = (1_000_000_i64, 16_i64, "node", -1_i64);
     let (since, key) = (1_800_000_100_000_i64, "r15000.mp4");
-    let cases: [(&str, &[&(dyn ToSql + Sync)], &str); 20] = [
+    let cases: [(&str, &[&(dyn ToSql + Sync)], &str); 21] = [
         (postgres::queue::PROMOTE, &[&now, &now, &limit], "clips_deferred"),
         (postgres::queue::PROMOTE, &[&now, &now, &limit], "clips_fresh"),
         (postgres::queue::CLAIM_NEWEST, &[&now, &limit, &node, &now, &long_ago], "clips_fresh"),

@@ -198,6 +198,8 @@ async fn a_retry_waits_until_it_is_due(bed: Bed) {
     let row = clip(&*catalog, "r").await;
     assert_eq!((row.state, row.attempts, row.due_at), (ClipState::Waiting, 1, Some(at(30))));
     assert_eq!(row.last_error.as_deref(), Some("answered 503"));
+    let failing = async |tenant| catalog.failing(tenant, 9).await.unwrap().len();
+    assert_eq!((failing(None).await, failing(Some(&"nobody".parse().unwrap())).await), (1, 0));
     assert!(due(&*catalog, at(29)).await.is_empty());
     assert_eq!(due(&*catalog, at(30)).await, ["r"]);
     assert_eq!(clip(&*catalog, "r").await.attempts, 2);

@@ -163,7 +163,7 @@ async fn a_picture_of_any_size_that_it_claims_has_a_page() {
         let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".to_vec();
         png.extend([width.to_be_bytes(), height.to_be_bytes()].concat());
         png.extend(b"\x08\x02\0\0\0\0\0\0\0\0\0\0\0IEND\xae\x42\x60\x82");
-        let source = t.sim.add_file(&format!("{nth}.png"), Media::new("image/png", png));
+        let source = t.sim.add_file(&format!("{nth}.png"), Media::new("image/png", png.into()));
         let payload = json!({"image": {"url": source, "content_type": "image/png"}});
         assert_eq!(t.hook_payload(&format!("p{nth}"), &payload, "").await.status(), 200);
         let key = format!("p{nth}.png");

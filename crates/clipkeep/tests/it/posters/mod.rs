@@ -185,7 +185,7 @@ async fn a_data_folder_named_from_where_one_stands_does_as_well() {
     let t = TestApp::on(Sim::start(SimOptions::default()).await.unwrap(), data, &settings, &[]).await;
     let stream = ["-f", "lavfi", "-i", "testsrc2=s=320x180:r=24:d=1", "-c:v", "mpeg2video"];
     told(&t, "g1", "video", "video/mp2t", made("ts", &stream), "").await;
-    let clip = tried(&t, "g1.mp4").await;
+    let clip = tried(&t, "g1.ts").await;
     assert!(matches!(clip.poster, Poster::Made { .. }));
     // Which ffprobe alone can tell of such a file.
     assert!(clip.sealed.unwrap().media.duration.is_some());
