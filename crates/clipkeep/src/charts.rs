@@ -136,6 +136,11 @@ impl Columns {
 }
 
 impl Bars {
+    /// Bars beside one another: the longest is a whole one.
+    pub fn new(title: impl Into<String>, bars: Vec<Bar>) -> Self {
+        Self { title: title.into(), bars, whole: 0 }
+    }
+
     /// The picture.
     pub fn draw(&self) -> Markup {
         let most = self.bars.iter().map(|bar| bar.amount).fold(self.whole.max(1), u128::max);
@@ -212,7 +217,7 @@ mod tests {
         let series = vec![evil.to_owned(), "other".to_owned()];
         let columns = Columns { title: evil.to_owned(), series, columns: vec![column], scale: PLAIN };
         let bar = Bar { name: evil.to_owned(), amount: 1, text: evil.to_owned(), exceeds: false };
-        let bars = Bars { title: evil.to_owned(), bars: vec![bar], whole: 0 };
+        let bars = Bars::new(evil, vec![bar]);
         for text in [columns.draw().into_string(), bars.draw().into_string()] {
             assert!(!text.contains("<script") && text.contains("&lt;script&gt;"), "{text}");
         }

@@ -38,7 +38,7 @@ pub(crate) fn usage(by: UsageGroup, lines: &Stacked, span: Option<(Timestamp, Ti
         let all = lines.series.iter().flat_map(|(_, lines)| lines);
         let bars = |title: &str, amount: &dyn Fn(&UsageLine) -> u128, scale: Scale| {
             let bar = |line: &UsageLine| bar(&line.name, amount(line), (scale.text)(amount(line)));
-            Bars { title: title.to_owned(), bars: all.clone().map(bar).collect(), whole: 0 }.draw()
+            Bars::new(title, all.clone().map(bar).collect()).draw()
         };
         return vec![bars("Sent to viewers", &sent, BYTES), bars("Plays", &plays, COUNT)];
     }
@@ -69,8 +69,8 @@ pub(crate) fn costs(report: &CostReport, budgets: &[BudgetUse]) -> Vec<Markup> {
     for currency in currencies {
         let beside = |title: String, on: &[CostOnList]| {
             let of_it = on.iter().filter(|one| one.currency == currency);
-            let bar = |one: &CostOnList| bar(&one.list, one.cost.total().attos(), amount(one, Cost::total));
-            Bars { title, bars: of_it.map(bar).collect(), whole: 0 }.draw()
+            let bar = |one: &CostOnList| bar(&one.list, one.cost.total().attos(), one.amount(Cost::total));
+            Bars::new(title, of_it.map(bar).collect()).draw()
         };
         drawn.push(beside(format!("So far, on each price list, in {currency}"), &report.total.costs));
         if !report.forecast.is_empty() {
@@ -123,8 +123,8 @@ fn on_list(report: &CostReport, at: usize) -> Markup {
         "month" => UsageGroup::Month,
         _ => {
             let bar =
-                |(row, on): (&CostRow, &CostOnList)| bar(&row.name, on.cost.total().attos(), amount(on, Cost::total));
-            return Bars { title, bars: rows().map(bar).collect(), whole: 0 }.draw();
+                |(row, on): (&CostRow, &CostOnList)| bar(&row.name, on.cost.total().attos(), on.amount(Cost::total));
+            return Bars::new(title, rows().map(bar).collect()).draw();
         }
     };
     let known: BTreeMap<String, &Cost> = rows().map(|(row, on)| (row.name.clone(), &on.cost)).collect();
@@ -135,10 +135,6 @@ fn on_list(report: &CostReport, at: usize) -> Markup {
     let names = moments(by, known.keys().cloned().collect(), Some((report.from, report.to)));
     let (series, columns) = (PARTS.map(|(name, _)| name.to_owned()).to_vec(), names.iter().map(column).collect());
     Columns { title, series, columns, scale: MONEY }.draw()
-}
-
-fn amount(on: &CostOnList, of: fn(&Cost) -> Money) -> String {
-    format!("{} {}", of(&on.cost).rounded(), on.currency)
 }
 
 fn bar(name: &str, amount: u128, text: String) -> Bar {

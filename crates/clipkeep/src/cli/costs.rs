@@ -108,10 +108,6 @@ fn named(row: &CostRow) -> String {
     if row.name.is_empty() { "-".to_owned() } else { output::shorten(&row.name, 60) }
 }
 
-fn amount(on: &CostOnList, of: fn(&Cost) -> Money) -> String {
-    format!("{} {}", of(&on.cost).rounded(), on.currency)
-}
-
 fn headings(report: &CostReport) -> Vec<String> {
     let lists = report.total.costs.iter().map(|on| on.list.to_uppercase());
     [report.by.to_uppercase(), "SENT".to_owned()].into_iter().chain(lists).collect()
@@ -119,7 +115,7 @@ fn headings(report: &CostReport) -> Vec<String> {
 
 fn rows(report: &CostReport) -> Vec<Vec<String>> {
     let row = |name: String, row: &CostRow| {
-        let lists = row.costs.iter().map(|on| amount(on, Cost::total));
+        let lists = row.costs.iter().map(|on| on.amount(Cost::total));
         [name, output::size(row.viewer_bytes)].into_iter().chain(lists).collect()
     };
     let mut rows: Vec<Vec<String>> = report.costs.iter().map(|one| row(named(one), one)).collect();
@@ -133,11 +129,11 @@ fn print(report: &CostReport) {
     let headings = headings(report);
     output::table(&headings.iter().map(String::as_str).collect::<Vec<_>>(), &rows(report));
     let row = |(at, on): (usize, &CostOnList)| {
-        let operations = on.operations.as_ref().map_or_else(unknown, |_| amount(on, |cost| cost.operations));
+        let operations = on.operations.as_ref().map_or_else(unknown, |_| on.amount(|cost| cost.operations));
         let generation = format!("{} {}", on.generated.rounded(), on.generation_currency);
-        let end = report.forecast.get(at).map_or_else(unknown, |end| amount(end, Cost::total));
-        let (storage, egress) = (amount(on, |cost| cost.storage), amount(on, |cost| cost.egress));
-        vec![on.list.clone(), storage, egress, operations, generation, amount(on, Cost::total), end]
+        let end = report.forecast.get(at).map_or_else(unknown, |end| end.amount(Cost::total));
+        let (storage, egress) = (on.amount(|cost| cost.storage), on.amount(|cost| cost.egress));
+        vec![on.list.clone(), storage, egress, operations, generation, on.amount(Cost::total), end]
     };
     let lists: Vec<Vec<String>> = report.total.costs.iter().enumerate().map(row).collect();
     output::line("");
@@ -183,17 +179,13 @@ fn print_budgets(budgets: &[BudgetUse]) {
 fn charts(report: &CostReport) -> Vec<Bars> {
     let chart = |(at, on): (usize, &CostOnList)| {
         let bar = |row: &CostRow| row.costs.get(at).map(|on| bar(named(row), on));
-        Bars {
-            title: format!("{} by {}", on.list, report.by),
-            bars: report.costs.iter().filter_map(bar).collect(),
-            whole: 0,
-        }
+        Bars::new(format!("{} by {}", on.list, report.by), report.costs.iter().filter_map(bar).collect())
     };
     report.total.costs.iter().enumerate().map(chart).collect()
 }
 
 fn bar(name: String, on: &CostOnList) -> Bar {
-    Bar { name, amount: on.cost.total().attos(), text: amount(on, Cost::total), exceeds: false }
+    Bar { name, amount: on.cost.total().attos(), text: on.amount(Cost::total), exceeds: false }
 }
 
 fn page(report: &CostReport, budgets: &[BudgetUse]) -> Page {

@@ -163,6 +163,13 @@ pub struct CostOnList {
     pub generated: Money,
 }
 
+impl CostOnList {
+    /// A part of it, rounded for people, and what that is in.
+    pub fn amount(&self, of: fn(&Cost) -> Money) -> String {
+        format!("{} {}", of(&self.cost).rounded(), self.currency)
+    }
+}
+
 /// What one clip, tenant, model, prompt, day or month costs.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct CostRow {

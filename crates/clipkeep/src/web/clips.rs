@@ -77,18 +77,23 @@ pub(super) async fn deliver(
 
 /// The answer to any request whose path starts with `/v/`.
 pub(super) async fn answer(app: &Arc<App>, request: &Parts, from: IpAddr) -> (Response<Body>, Option<Answer>) {
-    let mut counted = None;
     let asked = Asked { from, headers: &request.headers, link: None, began: Instant::now() };
-    let mut response = match request.method {
-        Method::GET | Method::HEAD => match clip_response(app, request, asked).await {
-            Ok((response, answer)) => {
-                counted = answer;
-                response
-            }
-            Err(error) => without_body_for_head(&request.method, error.into_response()),
-        },
-        Method::OPTIONS => preflight(),
-        _ => method_not_allowed(),
+    delivered(app, &request.method, clip_response(app, request, asked)).await
+}
+
+/// The answer to any method: `made` for those that get something, and nothing is
+/// asked for the others.
+pub(super) async fn delivered(
+    app: &App,
+    method: &Method,
+    made: impl Future<Output = Result<(Response<Body>, Option<Answer>), ApiError>>,
+) -> (Response<Body>, Option<Answer>) {
+    let (mut response, counted) = match *method {
+        Method::GET | Method::HEAD => {
+            made.await.unwrap_or_else(|error| (without_body_for_head(method, error.into_response()), None))
+        }
+        Method::OPTIONS => (preflight(), None),
+        _ => (method_not_allowed(), None),
     };
     write_common(response.headers_mut());
     app.metrics.delivered(response.status().as_u16());

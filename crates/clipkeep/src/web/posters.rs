@@ -4,13 +4,12 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderValue, Method, Response, header, request::Parts},
-    response::IntoResponse as _,
+    http::{HeaderMap, HeaderValue, Response, header, request::Parts},
 };
 use clipkeep_core::{
     delivery::{
         self, Representation, RequestHead,
-        header::{CacheStatus, ETag, server_timing, write_common},
+        header::{CacheStatus, ETag, server_timing},
         version_time,
     },
     generation::Clip,
@@ -23,10 +22,7 @@ use tokio::time::Instant;
 
 use super::{
     body,
-    clips::{
-        come_again, link_of, may_have, may_see, method_not_allowed, preflight, unknown, without_body_for_head,
-        write_headers,
-    },
+    clips::{come_again, delivered, link_of, may_have, may_see, unknown, write_headers},
     error::ApiError,
     metered::{Asked, take_down},
     promised, shelve,
@@ -67,28 +63,14 @@ const OF_A_COLD_CLIP: HeaderValue = HeaderValue::from_static("private, max-age=6
         (status = 503, description = "Not at hand yet: come again after Retry-After"),
     ))]
 pub(super) async fn answer(app: &Arc<App>, request: &Parts, from: IpAddr) -> (Response<Body>, Option<Answer>) {
-    let mut counted = None;
     let asked = Asked { from, headers: &request.headers, link: None, began: Instant::now() };
-    let mut response = match request.method {
-        Method::GET | Method::HEAD => match poster_response(app, request, &asked).await {
-            Ok((response, answer)) => {
-                counted = answer;
-                response
-            }
-            Err(error) => without_body_for_head(&request.method, error.into_response()),
-        },
-        Method::OPTIONS => preflight(),
-        _ => method_not_allowed(),
-    };
-    write_common(response.headers_mut());
-    app.metrics.delivered(response.status().as_u16());
-    (response, counted)
+    delivered(app, &request.method, poster_response(app, request, asked)).await
 }
 
 async fn poster_response(
     app: &Arc<App>,
     request: &Parts,
-    asked: &Asked<'_>,
+    asked: Asked<'_>,
 ) -> Result<(Response<Body>, Option<Answer>), ApiError> {
     let Some((LinkTarget::Poster, key)) = LinkTarget::of_path(request.uri.path()) else { return Err(unknown()) };
     let link = link_of(app, request)?;
@@ -120,7 +102,7 @@ async fn poster_response(
     let planned = plan.into_body();
     let counted = match &planned {
         delivery::Body::Empty => None,
-        _ => take_down(app, &shelved, came, (Place::Beside, None), asked),
+        _ => take_down(app, &shelved, came, (Place::Beside, None), &asked),
     };
     *response.body_mut() = body::open(app, &key, &shelved, planned).await.map_err(|_| come_again(&key))?;
     response.headers_mut().insert("server-timing", server_timing(&[("total", asked.began.elapsed())]));

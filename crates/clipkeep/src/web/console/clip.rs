@@ -1,11 +1,12 @@
 //! One clip: its player, and everything that is known of it.
 
 use axum::{
-    extract::{Path, RawQuery, State},
+    extract::{Path, State},
     response::Response,
 };
 use clipkeep_core::{
     config::DurationText,
+    cost::Cost,
     generation::{Clip, Kind},
     human,
     link::LinkTarget,
@@ -40,13 +41,12 @@ pub(super) async fn show(
     visitor: Visitor,
     State(app): State<AppState>,
     Path(key): Path<String>,
-    RawQuery(query): RawQuery,
+    query: Fields,
 ) -> Result<Response, Trouble> {
     let clip = clip_for(&visitor.caller, &app, &key).await?;
     if clip.key.as_str() != key {
         return Ok(redirect(&clip_path(&clip.key)));
     }
-    let query = Fields::of(query.unwrap_or_default().as_bytes());
     let note = match query.get("done") {
         Some("revoked") => Some("All links to it were revoked. Links made from now on work."),
         Some("deleted") => Some("It is deleted: its object is removed, and its links answer 410."),
@@ -267,7 +267,7 @@ async fn costs(app: &App, clip: &Clip) -> Markup {
                                 td.num { (on.cost.storage.rounded()) }
                                 td.num { (on.cost.egress.rounded()) }
                                 td.num { (on.generated.rounded()) }
-                                td.num { (on.cost.total().rounded()) " " (on.currency) }
+                                td.num { (on.amount(Cost::total)) }
                                 td.num { (forecast.get(at).map_or_else(|| "–".to_owned(), |end| end.cost.total().rounded())) }
                             }
                         }

@@ -1,15 +1,16 @@
 //! Costs: price lists side by side, with a forecast and budgets.
 
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
+use axum::{extract::State, response::Response};
+use clipkeep_core::{
+    cost::{Cost, calendar::month_of},
+    human,
 };
-use clipkeep_core::{cost::calendar::month_of, human};
 use maud::{Markup, html};
 
 use super::{
     Trouble,
     layout::{self, Room},
+    parts::or_alert,
     session::{Fields, Visitor},
     usage::{asked, time_form},
 };
@@ -31,17 +32,8 @@ const LINES: u32 = 200;
 const GROUPS: [UsageGroup; 6] =
     [UsageGroup::Day, UsageGroup::Month, UsageGroup::Clip, UsageGroup::Model, UsageGroup::Tenant, UsageGroup::Prompt];
 
-pub(super) async fn show(
-    visitor: Visitor,
-    State(app): State<AppState>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Trouble> {
-    let query = Fields::of(query.unwrap_or_default().as_bytes());
-    let shown = match look(&app, &visitor.caller, &query).await {
-        Ok(shown) => shown,
-        Err(error) if error.code().status().is_client_error() => html! { p.bad role="alert" { (error.detail()) } },
-        Err(error) => return Err(error.into()),
-    };
+pub(super) async fn show(visitor: Visitor, State(app): State<AppState>, query: Fields) -> Result<Response, Trouble> {
+    let shown = or_alert(look(&app, &visitor.caller, &query).await)?;
     let body = html! {
         h1 { "Costs" }
         (time_form(&visitor, &query, &GROUPS, false))
@@ -103,8 +95,8 @@ fn side_by_side(report: &CostReport) -> Markup {
                                     td.num { @if *name == "Operations" && on.operations.is_none() { "–" } @else { (of(&on.cost).rounded()) } }
                                 }
                                 td.num { (on.generated.rounded()) " " (on.generation_currency) }
-                                td.num { b { (on.cost.total().rounded()) " " (on.currency) } }
-                                td.num { (report.forecast.get(at).map_or_else(|| "–".to_owned(), |end| format!("{} {}", end.cost.total().rounded(), end.currency))) }
+                                td.num { b { (on.amount(Cost::total)) } }
+                                td.num { (report.forecast.get(at).map_or_else(|| "–".to_owned(), |end| end.amount(Cost::total))) }
                             }
                         }
                     }
@@ -151,7 +143,7 @@ fn table(report: &CostReport) -> Markup {
                         tr {
                             th scope="row" { (if row.name.is_empty() { "(none)" } else { &row.name }) }
                             td.num { (human::size(row.viewer_bytes)) }
-                            @for on in &row.costs { td.num { (on.cost.total().rounded()) " " (on.currency) } }
+                            @for on in &row.costs { td.num { (on.amount(Cost::total)) } }
                         }
                     }
                 }
@@ -159,7 +151,7 @@ fn table(report: &CostReport) -> Markup {
                     tr {
                         th scope="row" { "Total" }
                         td.num { (human::size(report.total.viewer_bytes)) }
-                        @for on in lists { td.num { (on.cost.total().rounded()) " " (on.currency) } }
+                        @for on in lists { td.num { (on.amount(Cost::total)) } }
                     }
                 }
             }

@@ -1,9 +1,6 @@
 //! Events: what endpoints did not take, to be told once more; and the newest.
 
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use clipkeep_core::{event::Event, id::ClipKey, problem::Code};
 use maud::{Markup, html};
 
@@ -27,12 +24,7 @@ use crate::{
 const SHOWN: u32 = 100;
 const LOOKED_AT: u32 = 1000;
 
-pub(super) async fn show(
-    visitor: Visitor,
-    State(app): State<AppState>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Trouble> {
-    let query = Fields::of(query.unwrap_or_default().as_bytes());
+pub(super) async fn show(visitor: Visitor, State(app): State<AppState>, query: Fields) -> Result<Response, Trouble> {
     let newest = newest(&app, &visitor.caller).await?;
     let body = html! {
         h1 { "Events" }

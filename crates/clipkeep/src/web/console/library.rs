@@ -1,10 +1,7 @@
 //! The library: a wall of posters, found by words, model, tenant, state and time.
 //! What is looked for stands in the address, so a view can be sent to somebody.
 
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use clipkeep_core::{generation::Clip, id::ClipKey, state::ClipState};
 use maud::{Markup, html};
 use url::form_urlencoded;
@@ -31,12 +28,7 @@ const PAGE: u32 = 60;
 /// What is looked for, by the names that the address has for it.
 const NAMES: [&str; 6] = ["q", "model", "tenant", "state", "after", "before"];
 
-pub(super) async fn show(
-    visitor: Visitor,
-    State(app): State<AppState>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Trouble> {
-    let query = Fields::of(query.unwrap_or_default().as_bytes());
+pub(super) async fn show(visitor: Visitor, State(app): State<AppState>, query: Fields) -> Result<Response, Trouble> {
     let found = match find(&app, &visitor.caller, &query).await {
         Ok(found) => found,
         Err(error) if error.code().status().is_client_error() => {

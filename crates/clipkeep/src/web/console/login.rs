@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::{
-    extract::{RawQuery, Request, State},
+    extract::{Request, State},
     http::{HeaderMap, StatusCode, header},
     response::Response,
 };
@@ -17,12 +17,7 @@ use super::{
 use crate::web::{AppState, Peer};
 
 /// The form; or, with a code that was made for who sits at this machine, in.
-pub(super) async fn show(
-    State(app): State<AppState>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, Trouble> {
-    let query = Fields::of(query.unwrap_or_default().as_bytes());
+pub(super) async fn show(State(app): State<AppState>, query: Fields, headers: HeaderMap) -> Result<Response, Trouble> {
     let to = place(query.get("to"));
     if query.get("once").is_some_and(|code| app.sessions.take_once(code)) {
         let secret = app.sessions.open(app.callers.admin_hash()).await?;

@@ -1,9 +1,6 @@
 //! The queue: what runs out of time, what is being filled, what fails and why.
 
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use clipkeep_core::{generation::Clip, human, state::ClipState, time::Timestamp};
 use maud::{Markup, html};
 
@@ -23,12 +20,7 @@ use crate::{
 /// How many of each sort are shown.
 const SHOWN: u32 = 50;
 
-pub(super) async fn show(
-    visitor: Visitor,
-    State(app): State<AppState>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Trouble> {
-    let query = Fields::of(query.unwrap_or_default().as_bytes());
+pub(super) async fn show(visitor: Visitor, State(app): State<AppState>, query: Fields) -> Result<Response, Trouble> {
     let (now, caller) = (app.clock.now(), &visitor.caller);
     let until = now.plus(app.config.at_risk_before);
     let at_risk = match caller.tenant() {

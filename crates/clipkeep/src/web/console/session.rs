@@ -1,6 +1,6 @@
 //! Who looks at a page, by the cookie; and forms that no other site can send.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, time::Duration};
 
 use axum::{
     body::Bytes,
@@ -123,7 +123,8 @@ pub(super) struct Posted {
     pub(super) fields: Fields,
 }
 
-/// A form's fields; of several with one name, the last.
+/// The fields of a form, or of a page's address; of several with one name, the
+/// last.
 #[derive(Default)]
 pub(super) struct Fields(BTreeMap<String, String>);
 
@@ -143,6 +144,14 @@ impl Fields {
     /// A field's text, if something stands in it.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Fields {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(parts.uri.query().unwrap_or_default().as_bytes()))
     }
 }
 

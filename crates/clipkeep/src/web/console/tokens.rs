@@ -1,7 +1,7 @@
 //! Tokens: made, listed, revoked. For admins.
 
 use axum::{
-    extract::{Path, RawQuery, State},
+    extract::{Path, State},
     response::Response,
 };
 use clipkeep_core::{
@@ -25,12 +25,7 @@ use crate::{
 
 const SHOWN: u32 = 200;
 
-pub(super) async fn show(
-    visitor: Visitor,
-    State(app): State<AppState>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Trouble> {
-    let query = Fields::of(query.unwrap_or_default().as_bytes());
+pub(super) async fn show(visitor: Visitor, State(app): State<AppState>, query: Fields) -> Result<Response, Trouble> {
     let note = query.get("done").map(
         |_| html! { p.note role="status" { "It is revoked: it opens nothing any more, within seconds on all nodes." } },
     );

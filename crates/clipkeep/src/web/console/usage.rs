@@ -1,15 +1,13 @@
 //! Usage: what was delivered, as charts over time and as a table.
 
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use clipkeep_core::{human, time::Timestamp, usage::Moment};
 use maud::{Markup, html};
 
 use super::{
     Trouble,
     layout::{self, Room},
+    parts::or_alert,
     session::{Fields, Visitor},
 };
 use crate::{
@@ -35,17 +33,8 @@ const STACKED: usize = 6;
 const GROUPS: [UsageGroup; 6] =
     [UsageGroup::Hour, UsageGroup::Day, UsageGroup::Month, UsageGroup::Clip, UsageGroup::Model, UsageGroup::Tenant];
 
-pub(super) async fn show(
-    visitor: Visitor,
-    State(app): State<AppState>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Trouble> {
-    let query = Fields::of(query.unwrap_or_default().as_bytes());
-    let shown = match look(&app, &visitor.caller, &query).await {
-        Ok(shown) => shown,
-        Err(error) if error.code().status().is_client_error() => html! { p.bad role="alert" { (error.detail()) } },
-        Err(error) => return Err(error.into()),
-    };
+pub(super) async fn show(visitor: Visitor, State(app): State<AppState>, query: Fields) -> Result<Response, Trouble> {
+    let shown = or_alert(look(&app, &visitor.caller, &query).await)?;
     let body = html! {
         h1 { "Usage" }
         (time_form(&visitor, &query, &GROUPS, true))

@@ -3,6 +3,7 @@
 mod drawn;
 mod held;
 mod hostile;
+mod killed;
 
 use std::{fs, path::Path, process::Command};
 
