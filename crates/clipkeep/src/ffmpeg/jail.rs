@@ -71,8 +71,8 @@ const UNPRIVILEGED: [&[&str]; 4] = [
     &[],
 ];
 
-/// Behind all who have work to do.
-const AT_LEISURE: [&str; 3] = ["nice", "-n", "19"];
+/// Behind all who have work to do, with a tenth of what they get.
+const AT_LEISURE: [&str; 3] = ["nice", "-n", "10"];
 
 /// What the machine allows beside the limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

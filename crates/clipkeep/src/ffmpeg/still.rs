@@ -7,8 +7,9 @@ use clipkeep_core::generation::Kind;
 
 use super::{Ffmpeg, jail::Job};
 
-/// How long one may take once it is its turn, however much CPU time is left.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long one may take once it is its turn, however much CPU time is left. What
+/// works at its leisure may get little of that on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a still waits for its turn.
 const TURN: Duration = Duration::from_secs(60);
 /// The largest JPEG that is taken. 640 pixels a side of noise are less.
@@ -39,6 +40,9 @@ pub enum NoStill {
     /// Too many others wait.
     #[error("too many posters are being made")]
     Busy,
+    /// It hangs, or the machine has no time for it.
+    #[error("ffmpeg took longer than {PATIENCE:?}")]
+    Late,
     /// ffmpeg never saw it.
     #[error("ffmpeg's jail could not be built")]
     NoJail(#[source] io::Error),
@@ -49,7 +53,8 @@ impl Ffmpeg {
     /// the clip's. Dropping the future ends the program.
     ///
     /// # Errors
-    /// Why there is none. What hangs, floods or crashes counts as nothing to show.
+    /// Why there is none. What floods, crashes or uses up its CPU time counts as
+    /// nothing to show.
     pub async fn still(&self, path: &Path, kind: Kind) -> Result<Vec<u8>, NoStill> {
         let ways = match kind {
             Kind::Video => vec![format!("{GOOD},{SCALED}"), format!("{SCALED},{TYPICAL}")],
@@ -66,8 +71,7 @@ impl Ffmpeg {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) if error.kind() == io::ErrorKind::Unsupported => return Err(NoStill::NoJail(error)),
                 Ok(Err(error)) => why = Some(error),
-                // A second way would hang as well.
-                Err(late) => return Err(NoStill::Nothing(Some(io::Error::other(late)))),
+                Err(_) => return Err(NoStill::Late),
             }
         }
         Err(NoStill::Nothing(why))

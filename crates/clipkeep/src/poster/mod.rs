@@ -46,8 +46,8 @@ const CLAIM: Duration = Duration::from_secs(600);
 pub const GRACE: Duration = Duration::from_secs(60);
 /// How many clips the sweep takes up at once.
 const BATCH: u32 = 32;
-/// How long a clip that is not stored, and of which nothing could be shown, is
-/// left alone.
+/// How long a clip of which nothing could be shown, or not in time, is left alone
+/// by those who ask, if its row does not say so.
 const LEFT_ALONE: Duration = Duration::from_secs(60);
 /// How many such clips are remembered.
 const REMEMBERED: usize = 4096;
@@ -102,14 +102,15 @@ pub struct PosterParts {
 pub struct Posters {
     parts: PosterParts,
     arrivals: Mutex<Option<mpsc::Receiver<Arrival>>>,
-    /// Of what is not stored the row says nothing.
+    /// Those which are left alone.
     empty: Cache<ClipKey, Instant>,
+    late: Cache<ClipKey, Instant>,
 }
 
 impl Posters {
     /// Nothing is made before [`Posters::run`], or before somebody asks.
     pub fn new(parts: PosterParts, arrivals: Option<mpsc::Receiver<Arrival>>) -> Self {
-        Self { parts, arrivals: Mutex::new(arrivals), empty: Cache::new(REMEMBERED) }
+        Self { parts, arrivals: Mutex::new(arrivals), empty: Cache::new(REMEMBERED), late: Cache::new(REMEMBERED) }
     }
 
     /// Makes the posters of what is stored on this node, until `stop`.
@@ -184,8 +185,13 @@ impl Posters {
             }
             Poster::Untried => {}
         }
-        if self.empty.get(&clip.key).is_some_and(|since| since.elapsed() < LEFT_ALONE) {
+        let is_left =
+            |of: &Cache<ClipKey, Instant>| of.get(&clip.key).is_some_and(|since| since.elapsed() < LEFT_ALONE);
+        if is_left(&self.empty) {
             return Err(PosterError::Nothing);
+        }
+        if is_left(&self.late) {
+            return Err(PosterError::Later);
         }
         let made = self.make(clip).await;
         if clip.state != ClipState::Stored && matches!(made, Err(PosterError::Nothing)) {
@@ -214,6 +220,10 @@ impl Posters {
         let drawn = match ffmpeg.still(path, kind(clip)).await {
             Ok(drawn) => tokio::task::spawn_blocking(|| jpeg::read(drawn)).await.ok().flatten(),
             Err(NoStill::Busy) => return Err(PosterError::Later),
+            Err(NoStill::Late) => {
+                self.late.insert(clip.key.clone(), Instant::now());
+                return Err(PosterError::Later);
+            }
             Err(error @ NoStill::NoJail(_)) => {
                 tracing::warn!(clip = %clip.key, error = &error as &dyn std::error::Error, "no poster for now");
                 return Err(PosterError::Later);

@@ -14,7 +14,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-use crate::support::app::TestApp;
+use crate::support::{app::TestApp, eventually::eventually, processes::processes};
 
 /// A short MPEG transport stream, of which we read nothing ourselves.
 fn transport_stream(dir: &Path) -> Bytes {
@@ -95,18 +95,7 @@ async fn k22_a_program_that_hangs_holds_up_a_fill_for_seconds_only() {
 async fn k22_a_program_that_forks_without_end_is_ended_with_all_of_its_kind() {
     let marker = format!("{}", 7_000_000 + std::process::id());
     check_left_empty(&format!("#!/bin/bash\nbomb() {{ sleep {marker} & bomb & bomb; }}\nbomb\n")).await;
-    let left = || {
-        let all = fs::read_dir("/proc").unwrap().flatten();
-        all.filter(|process| {
-            fs::read_to_string(process.path().join("cmdline")).is_ok_and(|line| line.contains(&marker))
-        })
-        .count()
-    };
-    let began = Instant::now();
-    while left() > 0 {
-        assert!(began.elapsed() < crate::support::eventually::PATIENCE, "{} processes are left", left());
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    eventually("all are ended", || async { (processes(&marker) == 0).then_some(()) }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

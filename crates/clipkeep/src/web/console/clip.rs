@@ -32,9 +32,12 @@ use crate::{
 };
 
 /// What a page says above all else: what a form did.
+#[derive(Default)]
 pub(super) struct Told {
     pub(super) link: Option<(String, String)>,
     pub(super) wrong: Option<String>,
+    /// What stood in the form.
+    pub(super) asked: Fields,
 }
 
 pub(super) async fn show(
@@ -52,7 +55,7 @@ pub(super) async fn show(
         Some("deleted") => Some("It is deleted: its object is removed, and its links answer 410."),
         done => done.and_then(super::queue::filled),
     };
-    page(&app, &visitor, clip, note, &Told { link: None, wrong: None }).await
+    page(&app, &visitor, clip, note, &Told::default()).await
 }
 
 /// The page, with what a form did.

@@ -29,12 +29,21 @@ use crate::{
     },
 };
 
+/// What a link may lead to.
+const TARGETS: [(&str, &str); 4] = [
+    ("clip", "the clip"),
+    ("page", "a page that plays it"),
+    ("poster", "its poster"),
+    ("internal", "internal: its source, while it is not stored"),
+];
+
 /// The forms below the player.
 pub(super) fn forms(app: &App, visitor: &Visitor, clip: &Clip, told: &Told) -> Markup {
     let csrf = || html! { input type="hidden" name="csrf" value=(visitor.csrf); };
     let path = clip_path(&clip.key);
     let is_over = matches!(clip.state, ClipState::Lost | ClipState::Rejected | ClipState::Deleted);
     let (longest, is_admin) = longest(app, &visitor.caller);
+    let usual = DurationText(app.config.link_ttl).to_string();
     html! {
         @if !is_over {
             section.card #link {
@@ -49,15 +58,16 @@ pub(super) fn forms(app: &App, visitor: &Visitor, clip: &Clip, told: &Told) -> M
                     (csrf())
                     label { "Leads to"
                         select name="target" {
-                            option value="clip" { "the clip" }
-                            option value="page" { "a page that plays it" }
-                            option value="poster" { "its poster" }
-                            @if is_admin { option value="internal" { "internal: its source, while it is not stored" } }
+                            @for (value, words) in TARGETS {
+                                @if is_admin || value != "internal" {
+                                    option value=(value) selected[told.asked.get("target") == Some(value)] { (words) }
+                                }
+                            }
                         }
                     }
-                    label { "Holds for" input name="expires_in" value=(DurationText(app.config.link_ttl)) required
+                    label { "Holds for" input name="expires_in" value=(told.asked.get("expires_in").unwrap_or(&usual)) required
                         aria-describedby="longest"; }
-                    label { "Saved as" input name="download" maxlength="255" placeholder="(played, not saved)"; }
+                    label { "Saved as" input name="download" maxlength="255" value=[told.asked.get("download")] placeholder="(played, not saved)"; }
                     button.main type="submit" { "Make a link" }
                     span.quiet #longest { "such as 24h; " (longest) " at most" }
                 }
@@ -117,7 +127,7 @@ pub(super) async fn make_link(
         Ok(link) => (Some(link), None),
         Err(wrong) => (None, Some(wrong)),
     };
-    page(&app, &visitor, clip, None, &Told { link, wrong }).await
+    page(&app, &visitor, clip, None, &Told { link, wrong, asked: fields }).await
 }
 
 /// The link that is asked for and when it ends, or what is wrong with that.
@@ -180,7 +190,7 @@ pub(super) async fn delete(
     let clip = clip_for(&visitor.caller, &app, &key).await?;
     if fields.get("confirm") != Some(clip.key.as_str()) {
         let wrong = format!("Nothing was deleted: type {} to confirm", clip.key);
-        return page(&app, &visitor, clip, None, &Told { link: None, wrong: Some(wrong) }).await;
+        return page(&app, &visitor, clip, None, &Told { wrong: Some(wrong), ..Told::default() }).await;
     }
     let key = delete_for(&visitor.caller, &app, clip.key.as_str()).await?;
     Ok(redirect(&format!("{}?done=deleted", clip_path(&key))))

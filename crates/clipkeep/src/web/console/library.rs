@@ -32,7 +32,7 @@ pub(super) async fn show(visitor: Visitor, State(app): State<AppState>, query: F
     let found = match find(&app, &visitor.caller, &query).await {
         Ok(found) => found,
         Err(error) if error.code().status().is_client_error() => {
-            Found { wrong: Some(error.detail().to_owned()), ..Found::default() }
+            Found { wrong: Some(in_words(error.detail())), ..Found::default() }
         }
         Err(error) => return Err(error.into()),
     };
@@ -86,6 +86,11 @@ async fn find(app: &App, caller: &Caller, query: &Fields) -> Result<Found, ApiEr
     }
     let found = app.catalog.clips(&page.filter, page.after.as_ref(), page.limit).await?;
     Ok(Found { clips: found.clips, next: found.next.as_ref().map(write_cursor), wrong: None })
+}
+
+/// What is wrong, by the names that the form has.
+fn in_words(detail: &str) -> String {
+    detail.replace("created_before", "Until").replace("created_after", "From")
 }
 
 fn search(visitor: &Visitor, query: &Fields) -> Markup {

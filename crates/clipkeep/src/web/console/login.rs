@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, Method, StatusCode, header},
     response::Response,
 };
 use clipkeep_core::token::token_hash;
@@ -17,9 +17,15 @@ use super::{
 use crate::web::{AppState, Peer};
 
 /// The form; or, with a code that was made for who sits at this machine, in.
-pub(super) async fn show(State(app): State<AppState>, query: Fields, headers: HeaderMap) -> Result<Response, Trouble> {
+pub(super) async fn show(
+    State(app): State<AppState>,
+    method: Method,
+    query: Fields,
+    headers: HeaderMap,
+) -> Result<Response, Trouble> {
     let to = place(query.get("to"));
-    if query.get("once").is_some_and(|code| app.sessions.take_once(code)) {
+    // To look at the link's head is not to use it.
+    if method == Method::GET && query.get("once").is_some_and(|code| app.sessions.take_once(code)) {
         let secret = app.sessions.open(app.callers.admin_hash()).await?;
         let mut response = redirect(to);
         response.headers_mut().insert(header::SET_COOKIE, cookie(&app, Some(secret.expose())));

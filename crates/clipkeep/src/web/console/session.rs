@@ -137,8 +137,12 @@ impl Fields {
     pub(super) fn until(&self, name: &str) -> Option<String> {
         const DAY: Duration = Duration::from_secs(24 * 3600);
         let text = self.get(name)?;
-        let day = text.parse::<Moment>().ok().filter(|_| text.len() == "2026-11-28".len());
-        Some(day.map_or_else(|| text.to_owned(), |day| day.0.plus(DAY).to_string()))
+        let Some(day) = text.parse::<Moment>().ok().filter(|_| text.len() == "2026-11-28".len()) else {
+            return Some(text.to_owned());
+        };
+        // After the last day that can be written there is none.
+        let next = day.0.plus(DAY).to_string();
+        Some(if next.parse::<Moment>().is_ok() { next } else { format!("{text}T23:59:59.999Z") })
     }
 
     /// A field's text, if something stands in it.
@@ -217,6 +221,17 @@ mod tests {
     use clipkeep_core::config::Layers;
 
     use super::*;
+
+    #[test]
+    fn a_day_is_meant_to_its_end() {
+        let until = |text: &str| Fields::of(format!("to={text}").as_bytes()).until("to");
+        assert_eq!(until("2026-02-28").unwrap(), "2026-03-01T00:00:00.000Z");
+        for text in ["9999-12-31", "2026-11-28T12:00:00Z", "0001-01-01"] {
+            assert!(until(text).unwrap().parse::<Moment>().is_ok(), "{text}");
+        }
+        assert_eq!(until("2026-02-30").as_deref(), Some("2026-02-30"));
+        assert_eq!(until(""), None);
+    }
 
     #[test]
     fn a_form_leads_back_to_its_page() {

@@ -86,8 +86,8 @@ pub(super) fn asked(
     let moment = |name: &str, text: Option<&str>| -> Result<Option<Timestamp>, ApiError> {
         Ok(parse::<Moment>(name, text.map(str::to_owned))?.map(|moment| moment.0))
     };
-    let (from, to) = (moment("from", query.get("from"))?, moment("to", query.until("to").as_deref())?);
-    in_order(("from", from), ("to", to))?;
+    let (from, to) = (moment("From", query.get("from"))?, moment("Until", query.until("to").as_deref())?);
+    in_order(("From", from), ("Until", to))?;
     let now = app.clock.now();
     let filter = UsageFilter {
         from: from.or_else(|| Some(to.unwrap_or(now).minus(span))),

@@ -294,6 +294,22 @@ async fn other_cookies_on_the_host_lock_nobody_out_and_forms_lead_back_to_pages(
     t.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_logs_in_once_and_is_not_used_by_who_looks_at_its_head() {
+    let t = TestApp::start().await;
+    let link = format!("{}/login?once={}&to=/console/queue", t.url, t.app.sessions.once().unwrap());
+    let client = visitor();
+    assert_eq!(client.head(&link).send().await.unwrap().status(), 200);
+    let first = client.get(&link).send().await.unwrap();
+    assert_eq!((first.status().as_u16(), &first.headers()["location"]), (303, &"/console/queue".parse().unwrap()));
+    let cookie = cookie_of(&first);
+    assert_eq!(page(&client, &format!("{}/console/tokens", t.url), &cookie).await.status(), 200);
+    let second = client.get(&link).send().await.unwrap();
+    assert!(second.status() == 200 && !second.headers().contains_key("set-cookie"));
+    assert!(second.text().await.unwrap().contains("was used already"));
+    t.stop().await;
+}
+
 /// What is newer and only waits must not hide it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_fails_is_in_the_queue_however_much_waits() {

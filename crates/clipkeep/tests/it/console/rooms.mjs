@@ -69,6 +69,12 @@ await drive(async (browser) => {
   // A link to a page that plays it, which works for whoever has it; until it is revoked.
   await page.getByLabel('Leads to').selectOption('page');
   await page.getByLabel('Saved as').fill('At the concert.mp4');
+  await page.getByLabel('Holds for').fill('999d');
+  await page.getByRole('button', { name: 'Make a link' }).click();
+  await page.getByText('Holds for: more than nothing').waitFor();
+  check((await page.getByLabel('Leads to').inputValue()) === 'page', 'the form forgets where a link leads');
+  check((await page.getByLabel('Holds for').inputValue()) === '999d', 'the form forgets how long a link holds');
+  await page.getByLabel('Holds for').fill('1h');
   await page.getByRole('button', { name: 'Make a link' }).click();
   const link = await page.getByRole('textbox', { name: 'The link' }).inputValue();
   check(link.startsWith(`${base}/w/`), link);

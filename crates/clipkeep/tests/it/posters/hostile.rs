@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
+use crate::support::{eventually::eventually, processes::processes};
 
 /// A folder with an ffmpeg that is this script, beside the machine's ffprobe.
 fn program(script: &str) -> (TempDir, String) {
@@ -42,14 +43,36 @@ async fn a_decoder_that_crashes_floods_or_lies_makes_no_poster() {
     check_none("not a program").await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_decoder_that_hangs_is_ended() {
-    check_none("#!/bin/sh\nexec sleep 1000\n").await;
+/// It may be one that the machine had no time for.
+async fn check_ended_and_tried_again(seconds: u32, script: impl FnOnce(&str) -> String) {
+    let marker = format!("sleep\0{}", seconds + std::process::id());
+    let (_dir, ffmpeg) = program(&script(&marker.replace('\0', " ")));
+    let t = TestApp::with(&[("ffmpeg", ffmpeg)]).await;
+    told(&t, "g1", "video", "video/mp4", video(), "").await;
+    t.until("g1.mp4", ClipState::Stored).await;
+    eventually("it draws", || async { (processes(&marker) > 0).then_some(()) }).await;
+    eventually("it is ended", || async { (processes(&marker) == 0).then_some(()) }).await;
+    let clip = t.app.catalog.clip(&"g1.mp4".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(clip.poster, Poster::Untried);
+    assert_eq!(get(&t, &poster_link(&t, "g1.mp4")).await.status(), 503);
+    assert_eq!(processes(&marker), 0, "who asks starts the next one at once");
+    assert_eq!(get(&t, &t.link("g1.mp4")).await.status(), 200);
+    t.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_decoder_that_forks_or_fills_the_disk_is_held() {
-    check_none("#!/bin/bash\nbomb() { sleep 1000 & bomb & bomb; }\nbomb\n").await;
+async fn a_decoder_that_hangs_is_ended_and_tried_again() {
+    check_ended_and_tried_again(8_000_000, |sleep| format!("#!/bin/sh\nexec {sleep}\n")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decoder_that_forks_is_held() {
+    check_ended_and_tried_again(9_000_000, |sleep| format!("#!/bin/bash\nbomb() {{ {sleep} & bomb & bomb; }}\nbomb\n"))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decoder_that_fills_the_disk_is_held() {
     let shown = tempfile::tempdir().unwrap();
     fs::set_permissions(shown.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let file = shown.path().join("written");

@@ -20,8 +20,8 @@ use crate::support::{
 /// How many stories run side by side.
 const PARALLEL: usize = 4;
 
-/// Answers how many requests there were.
-async fn run(kill_at: Option<(u32, Side)>) -> u32 {
+/// Answers how many requests there were, and whether the node was killed.
+async fn run(kill_at: Option<(u32, Side)>) -> (u32, bool) {
     let what = format!("killed at {kill_at:?}");
     let (place, sim) = (garage::place(), Sim::start(SimOptions::default()).await.unwrap());
     let dir = tempfile::tempdir().unwrap();
@@ -34,7 +34,8 @@ async fn run(kill_at: Option<(u32, Side)>) -> u32 {
     config = config.set("store", place.url()).set("ffmpeg", ffmpeg.display().to_string());
     config.aws = place.aws_through(&format!("http://127.0.0.1:{}", bucket.port));
     let mut node = config.start(&sim).await;
-    bucket.arm(node.pid(), kill_at);
+    let first = node.pid();
+    bucket.arm(first, kill_at);
     let source = sim.add_file("a.mp4", Media::new("video/mp4", video()));
     let (mut is_sent, began) = (false, Instant::now());
     let row: Value = loop {
@@ -66,12 +67,12 @@ async fn run(kill_at: Option<(u32, Side)>) -> u32 {
     let stills = dir.path().join("data/stills");
     eventually("nothing is left on the disk", || async { (fs::read_dir(&stills).ok()?.count() == 0).then_some(()) })
         .await;
-    requests
+    (requests, bucket.has_killed(first))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_every_request_to_the_bucket_a_clip_has_its_poster() {
-    let requests = run(None).await;
+    let (requests, _) = run(None).await;
     assert!(requests > 3, "{requests}");
     let slots = Arc::new(Semaphore::new(PARALLEL));
     let mut stories = JoinSet::new();
@@ -84,7 +85,10 @@ async fn killed_at_every_request_to_the_bucket_a_clip_has_its_poster() {
             });
         }
     }
+    let mut killed = 0;
     while let Some(ended) = stories.join_next().await {
-        ended.unwrap();
+        killed += u32::from(ended.unwrap().1);
     }
+    // Some take one request less than the first one did.
+    assert!(killed >= requests, "{killed} kills at {requests} requests");
 }

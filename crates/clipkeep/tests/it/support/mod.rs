@@ -9,6 +9,7 @@ pub(crate) mod garage;
 pub(crate) mod nginx;
 pub(crate) mod node;
 pub(crate) mod postgres;
+pub(crate) mod processes;
 pub(crate) mod raw;
 pub(crate) mod receiver;
 pub(crate) mod tls;
