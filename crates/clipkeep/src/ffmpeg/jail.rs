@@ -12,6 +12,7 @@ use std::{
     io,
     path::{self, Path},
     process::Stdio,
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -53,13 +54,12 @@ const OWN_SPACES: [(&[&str], bool); 4] = [
     (&["unshare", "--user", "--map-current-user", "--net", "--ipc", "--pid", "--fork", "--kill-child"], false),
 ];
 
-/// Root becomes nobody, who may read the clip all the same and nothing else that
-/// root may do. Who is root in its own namespace alone gives up what it may there.
+/// Root becomes a user whom nobody else is, see [`own_user`], and who may read the
+/// clip all the same and nothing else that root may do. Who is root in its own
+/// namespace alone gives up what it may there.
 const UNPRIVILEGED: [&[&str]; 4] = [
     &[
         "setpriv",
-        "--reuid=65534",
-        "--regid=65534",
         "--clear-groups",
         "--bounding-set=-all,+dac_read_search",
         "--inh-caps=-all,+dac_read_search",
@@ -91,6 +91,7 @@ pub(super) struct Jail {
     spaces: &'static [&'static str],
     unprivileged: &'static [&'static str],
     isolation: Isolation,
+    has_own_user: bool,
     shares_processes: bool,
 }
 
@@ -116,9 +117,10 @@ impl Jail {
             for (nth, unprivileged) in UNPRIVILEGED.into_iter().enumerate() {
                 let isolation =
                     Isolation { own_root, own_spaces: !spaces.is_empty(), unprivileged: !unprivileged.is_empty() };
-                // Root's processes are limited by nobody, those of nobody are counted apart.
-                let shares_processes = spaces.is_empty() && nth > 0;
-                let walled = Self { spaces, unprivileged, isolation, shares_processes };
+                let has_own_user = nth == 0;
+                // Root's processes are not limited at all.
+                let shares_processes = spaces.is_empty() && !has_own_user;
+                let walled = Self { spaces, unprivileged, isolation, has_own_user, shares_processes };
                 if !walled.holds(Path::new("/bin/true")).await {
                     continue;
                 }
@@ -174,7 +176,11 @@ impl Jail {
             words.push(input.as_os_str());
             words.push(program.parent().unwrap_or(Path::new("/usr")).as_os_str());
         }
-        words.extend(self.unprivileged.iter().map(OsStr::new));
+        let own_user = if self.has_own_user { own_user() } else { Vec::new() };
+        let (setpriv, options) = self.unprivileged.split_at(self.unprivileged.len().min(1));
+        words.extend(setpriv.iter().map(OsStr::new));
+        words.extend(own_user.iter().map(OsStr::new));
+        words.extend(options.iter().map(OsStr::new));
         let processes = if self.shares_processes { SHARED_PROCESSES } else { PROCESSES };
         words.extend(["/bin/sh", "-c", LIMITS, "sh", processes].map(OsStr::new));
         let mut command = Command::new(words[0]);
@@ -197,6 +203,17 @@ impl Jail {
             _ => Err(io::Error::other(format!("it ended with {status}"))),
         }
     }
+}
+
+/// Options of `setpriv` that make it a user of which no other program is at the
+/// time, so that each has its processes counted apart, and may not touch another's.
+/// systemd takes the users of its services from the same range ("DynamicUser").
+fn own_user() -> Vec<String> {
+    const FIRST: u32 = 61_184;
+    const COUNT: u32 = 4_336;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let user = FIRST + NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(std::process::id()) % COUNT;
+    vec![format!("--reuid={user}"), format!("--regid={user}")]
 }
 
 /// A process group by its leader's id, killed when dropped: what the program

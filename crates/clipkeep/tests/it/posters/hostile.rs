@@ -51,6 +51,12 @@ async fn check_ended_and_tried_again(seconds: u32, script: impl FnOnce(&str) -> 
     told(&t, "g1", "video", "video/mp4", video(), "").await;
     t.until("g1.mp4", ClipState::Stored).await;
     eventually("it draws", || async { (processes(&marker) > 0).then_some(()) }).await;
+    // It takes nothing from those that draw meanwhile.
+    let other = drawing(&[]).await;
+    told(&other, "g2", "video", "video/mp4", video(), "").await;
+    assert!(matches!(tried(&other, "g2.mp4").await.poster, Poster::Made { .. }));
+    assert!(processes(&marker) > 0);
+    other.stop().await;
     eventually("it is ended", || async { (processes(&marker) == 0).then_some(()) }).await;
     let clip = t.app.catalog.clip(&"g1.mp4".parse().unwrap()).await.unwrap().unwrap();
     assert_eq!(clip.poster, Poster::Untried);
