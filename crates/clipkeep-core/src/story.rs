@@ -91,12 +91,23 @@ fn with(text: &str, detail: Option<&str>) -> String {
     detail.map_or_else(|| text.to_owned(), |detail| format!("{text} ({detail})"))
 }
 
-/// `node, attempt 3`, as the queue writes it.
+/// `node, attempt 3`, as the queue writes it; or what [`without_node`] left of that.
 fn began(detail: Option<&str>) -> String {
-    match detail.and_then(|detail| detail.rsplit_once(", attempt ")) {
-        Some((node, number)) => format!("attempt {number} began on {node}"),
+    match detail.and_then(|detail| detail.rsplit_once("attempt ")) {
+        Some(("", number)) => format!("attempt {number} began"),
+        Some((node, number)) => format!("attempt {number} began on {}", node.trim_end_matches(", ")),
         None => with("an attempt began", detail),
     }
+}
+
+/// The line as a tenant may read it: what our nodes are called is our affair.
+pub fn without_node(entry: HistoryEntry) -> HistoryEntry {
+    if entry.event != "claimed" {
+        return entry;
+    }
+    let number = entry.detail.as_deref().and_then(|detail| detail.rsplit_once(", attempt "));
+    let detail = number.map(|(_, number)| format!("attempt {number}"));
+    HistoryEntry { detail, ..entry }
 }
 
 /// How word of a clip in this slot came, as the end of a line's detail; `was` is
@@ -241,6 +252,25 @@ pub(crate) mod tests {
         assert!(told(ClipState::Filling, None, Some(("node7", at(0)))).starts_with("the lease ran out"));
         for over in [ClipState::Lost, ClipState::Rejected, ClipState::Deleted] {
             assert!(!told(over, None, None).contains("http"), "{over}");
+        }
+    }
+
+    #[test]
+    fn an_attempt_names_its_node_to_admins_alone() {
+        let entry = |detail: Option<&str>| HistoryEntry {
+            at: Timestamp::from_secs(1),
+            event: "claimed".to_owned(),
+            detail: detail.map(str::to_owned),
+            bytes: None,
+        };
+        for (detail, whole, tenants) in [
+            (Some("node-7, attempt 3"), "attempt 3 began on node-7", "attempt 3 began"),
+            (Some("a, attempt 9, attempt 3"), "attempt 3 began on a, attempt 9", "attempt 3 began"),
+            (Some("node-7"), "an attempt began (node-7)", "an attempt began"),
+            (None, "an attempt began", "an attempt began"),
+        ] {
+            assert_eq!(sentence(&entry(detail)), whole);
+            assert_eq!(sentence(&without_node(entry(detail))), tenants);
         }
     }
 

@@ -104,6 +104,13 @@ for (const [event, on] of [
   });
 }
 
+document.addEventListener('click', (e) => {
+  const close = e.target instanceof Element && e.target.closest('[data-close]');
+  if (!close || e.button || e.ctrlKey || e.metaKey || e.shiftKey) return;
+  e.preventDefault();
+  leave(close);
+});
+
 document.addEventListener('click', async (e) => {
   const button = e.target instanceof Element && e.target.closest('button.copy');
   if (!button) return;
@@ -159,26 +166,63 @@ function endless() {
     async (entries) => {
       if (!entries.some((entry) => entry.isIntersecting)) return;
       observer.disconnect();
-      const mine = asked;
-      let text;
-      try {
-        text = await fetched(more.getAttribute('href'));
-      } catch {
-        return;
-      }
-      if (mine !== asked) return;
-      const page = document.createElement('template');
-      page.innerHTML = text;
-      dress(page.content);
-      more.parentElement.remove();
-      wall.querySelector('.wall').append(...page.content.querySelectorAll('.wall > li'));
-      const next = page.content.querySelector('.more');
-      if (next) wall.append(next);
-      endless();
+      if (await lengthen()) endless();
     },
     { rootMargin: '800px' },
   );
   observer.observe(more);
+}
+
+// Adds the next page to the wall, if there is one.
+async function lengthen() {
+  const more = wall.querySelector('.more');
+  if (!more) return false;
+  const mine = asked;
+  let text;
+  try {
+    text = await fetched(more.querySelector('a').getAttribute('href'));
+  } catch {
+    return false;
+  }
+  if (mine !== asked) return false;
+  // Somebody else was quicker.
+  if (!more.isConnected) return true;
+  const page = document.createElement('template');
+  page.innerHTML = text;
+  dress(page.content);
+  more.remove();
+  wall.querySelector('.wall').append(...page.content.querySelectorAll('.wall > li'));
+  const next = page.content.querySelector('.more');
+  if (next) wall.append(next);
+  return true;
+}
+
+// Who comes back to the wall finds it as it was: as long, and at the same clip.
+const tileLinks = () => [...document.querySelectorAll('.wall .tile > a')];
+if (wall) {
+  const kept = 'wall';
+  addEventListener('pagehide', () => {
+    const at = document.activeElement && document.activeElement.getAttribute('href');
+    sessionStorage.setItem(kept, JSON.stringify([location.href, tileLinks().length, scrollY, at]));
+  });
+  const [entry] = performance.getEntriesByType('navigation');
+  const [address, count, top, at] = JSON.parse(sessionStorage.getItem(kept) || '[]');
+  if (entry && entry.type === 'back_forward' && address === location.href) {
+    (async () => {
+      while (tileLinks().length < count && (await lengthen()));
+      endless();
+      const tile = tileLinks().find((link) => link.getAttribute('href') === at);
+      if (tile) tile.focus({ preventScroll: true });
+      scrollTo(0, top);
+    })();
+  }
+}
+
+// Back to the wall that led here, if one did.
+function leave(close) {
+  const from = document.referrer && new URL(document.referrer);
+  if (from && from.origin === location.origin && from.pathname === '/') history.back();
+  else location.href = close.href;
 }
 
 // Live progress of what is being filled.
@@ -193,7 +237,7 @@ if (live && 'EventSource' in window) {
 
 // Keyboard: / searches, arrows walk the wall, Esc closes.
 function walk(step) {
-  const tiles = [...document.querySelectorAll('.wall .tile > a')];
+  const tiles = tileLinks();
   if (!tiles.length) return false;
   const here = tiles.indexOf(document.activeElement);
   const columns = tiles.filter((tile) => tile.offsetTop === tiles[0].offsetTop).length || 1;
@@ -208,7 +252,7 @@ document.addEventListener('keydown', (e) => {
   if (e.key === 'Escape') {
     const close = document.querySelector('[data-close]');
     if (typing) e.target.blur();
-    else if (close) location.href = close.href;
+    else if (close) leave(close);
   } else if (e.key === '/' && !typing) {
     const field = document.getElementById('q');
     e.preventDefault();

@@ -147,12 +147,14 @@ pub struct Promise {
     pub accepts_ranges: bool,
 }
 
-/// What a status means; `None` where it is a body to read (200, 206).
-/// Redirects are followed before this is asked.
+/// What a status means; `None` where it is a body to read. Redirects are followed
+/// before this is asked.
 pub fn judge_status(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Option<Verdict> {
     let retry = |why| Verdict::Retry { after: retry_after(headers, now), why };
     let verdict = match status.as_u16() {
-        200 | 206 => return None,
+        // A proxy on the way calls a 200 a 203; some upload gateways go on saying
+        // 201 of what they serve.
+        200 | 201 | 203 | 206 => return None,
         300..=399 => Verdict::Missing(Why::BadRedirect),
         401 => Verdict::Missing(Why::Http401),
         403 => Verdict::Missing(Why::Http403),
@@ -256,7 +258,8 @@ fn framing(headers: &HeaderMap) -> Option<(Framing, Option<u64>)> {
     match (lengths.as_slice(), codings.as_slice()) {
         ([], []) if headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING) => None,
         ([], []) => Some((Framing::Close, None)),
-        ([], [coding]) if coding.eq_ignore_ascii_case("chunked") => Some((Framing::Chunked, None)),
+        // A length beside it says nothing (RFC 9112, 6.3), and is not believed.
+        (_, [coding]) if coding.eq_ignore_ascii_case("chunked") => Some((Framing::Chunked, None)),
         ([first, rest @ ..], []) if rest.iter().all(|other| other == first) => {
             Some((Framing::Length, Some(digits(first)?)))
         }

@@ -67,8 +67,13 @@ fn a_whole_answer_promises_its_length() {
     let promise = head(200, &[("content-length", "9"), ("accept-ranges", "bytes")], None).unwrap();
     let expected = Promise { start: 0, total: Some(9), end: Some(9), framing: Framing::Length, accepts_ranges: true };
     assert_eq!(promise, expected);
+    for status in [201, 203] {
+        assert_eq!(head(status, &[("content-length", "9")], None).unwrap().total, Some(9), "{status}");
+    }
     let promise = head(200, &[("transfer-encoding", "Chunked"), ("accept-ranges", "none")], None).unwrap();
     assert_eq!((promise.framing, promise.total, promise.accepts_ranges), (Framing::Chunked, None, false));
+    let promise = head(200, &[("content-length", "9"), ("transfer-encoding", "chunked")], None).unwrap();
+    assert_eq!((promise.framing, promise.total, promise.end), (Framing::Chunked, None, None));
 }
 
 #[test]
@@ -90,8 +95,8 @@ fn case_20_a_head_that_contradicts_itself_is_no_answer() {
         vec![("content-length", "99999999999999999999999")],
         vec![("content-length", "9"), ("content-length", "8")],
         vec![("content-length", "9, 8")],
-        vec![("content-length", "9"), ("transfer-encoding", "chunked")],
         vec![("transfer-encoding", "gzip, chunked")],
+        vec![("content-length", "9"), ("transfer-encoding", "gzip, chunked")],
         vec![("transfer-encoding", "chunked, chunked")],
         vec![("transfer-encoding", "gzip")],
         vec![("transfer-encoding", "")],

@@ -35,6 +35,8 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 const KEEPALIVE_PROBES: u32 = 3;
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
+/// How many lines a head may have. CDNs in a row add up to dozens.
+const MAX_HEADERS: usize = 400;
 /// How many interim answers (1xx) may come before the answer, and how much
 /// their headers may hold. Honest sources send one or two.
 const MAX_INTERIM: usize = 16;
@@ -64,8 +66,12 @@ impl Connections {
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
-        // hyper bounds a head at 100 lines and about 400 KiB.
+        // hyper bounds a head at about 400 KiB.
         let client = Client::builder(TokioExecutor::new())
+            .http1_max_headers(MAX_HEADERS)
+            // Lines that are folded over the next one, as old servers do (RFC 9112, 5.2).
+            .http1_allow_obsolete_multiline_headers_in_responses(true)
+            .http1_allow_spaces_after_header_name_in_responses(true)
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(IDLE_PER_HOST)

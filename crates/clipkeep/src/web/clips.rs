@@ -78,23 +78,30 @@ pub(super) async fn deliver(
 /// The answer to any request whose path starts with `/v/`.
 pub(super) async fn answer(app: &Arc<App>, request: &Parts, from: IpAddr) -> (Response<Body>, Option<Answer>) {
     let asked = Asked { from, headers: &request.headers, link: None, began: Instant::now() };
-    delivered(app, &request.method, clip_response(app, request, asked)).await
+    let made = match other_method(&request.method) {
+        Some(other) => Ok((other, None)),
+        None => clip_response(app, request, asked).await,
+    };
+    delivered(app, &request.method, made)
 }
 
-/// The answer to any method: `made` for those that get something, and nothing is
-/// asked for the others.
-pub(super) async fn delivered(
+/// The answer to a method that gets nothing.
+pub(super) fn other_method(method: &Method) -> Option<Response<Body>> {
+    match *method {
+        Method::GET | Method::HEAD => None,
+        Method::OPTIONS => Some(preflight()),
+        _ => Some(method_not_allowed()),
+    }
+}
+
+/// What all answers have. Takes no future: it would be kept twice for each viewer.
+pub(super) fn delivered(
     app: &App,
     method: &Method,
-    made: impl Future<Output = Result<(Response<Body>, Option<Answer>), ApiError>>,
+    made: Result<(Response<Body>, Option<Answer>), ApiError>,
 ) -> (Response<Body>, Option<Answer>) {
-    let (mut response, counted) = match *method {
-        Method::GET | Method::HEAD => {
-            made.await.unwrap_or_else(|error| (without_body_for_head(method, error.into_response()), None))
-        }
-        Method::OPTIONS => (preflight(), None),
-        _ => (method_not_allowed(), None),
-    };
+    let refused = |error: ApiError| (without_body_for_head(method, error.into_response()), None);
+    let (mut response, counted) = made.unwrap_or_else(refused);
     write_common(response.headers_mut());
     app.metrics.delivered(response.status().as_u16());
     (response, counted)

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use super::{
     body,
-    clips::{come_again, delivered, link_of, may_have, may_see, unknown, write_headers},
+    clips::{come_again, delivered, link_of, may_have, may_see, other_method, unknown, write_headers},
     error::ApiError,
     metered::{Asked, take_down},
     promised, shelve,
@@ -64,7 +64,11 @@ const OF_A_COLD_CLIP: HeaderValue = HeaderValue::from_static("private, max-age=6
     ))]
 pub(super) async fn answer(app: &Arc<App>, request: &Parts, from: IpAddr) -> (Response<Body>, Option<Answer>) {
     let asked = Asked { from, headers: &request.headers, link: None, began: Instant::now() };
-    delivered(app, &request.method, poster_response(app, request, asked)).await
+    let made = match other_method(&request.method) {
+        Some(other) => Ok((other, None)),
+        None => poster_response(app, request, asked).await,
+    };
+    delivered(app, &request.method, made)
 }
 
 async fn poster_response(

@@ -1,48 +1,30 @@
 //! H26: the wall clock jumps under a running fill, in a real process under
 //! libfaketime. Leases are measured by the monotonic clock, so nobody notices.
 
-use std::path::PathBuf;
-
 use clipkeep::clock::SystemClock;
 use clipkeep_core::time::{Clock, Timestamp};
 use fal_sim::{Fault, Faults, Media, Sim, SimOptions};
 
 use crate::{
     matrix::{Whole, gets},
-    support::{eventually::eventually, node::NodeConfig, postgres},
+    support::{clock::Clock as WallClock, eventually::eventually, node::NodeConfig, postgres},
 };
 
 const LEN: u64 = 6_000_000;
 const RATE: u64 = 1_000_000;
 const HOUR: i64 = 3600;
 
-/// Debian keeps it in a folder of the machine's architecture.
-fn libfaketime() -> PathBuf {
-    let folders = std::fs::read_dir("/usr/lib").unwrap().filter_map(Result::ok);
-    let found = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1")).find(|path| path.exists());
-    found.expect("libfaketime is missing: run ./test once, it installs it")
-}
-
 async fn no_jump_cuts_a_viewer_off(database: Option<String>) {
     let (sim, dir) = (Sim::start(SimOptions::default()).await.unwrap(), tempfile::tempdir().unwrap());
-    let offset = dir.path().join("offset");
-    let jump = |seconds: i64| {
-        let new = dir.path().join("offset.new");
-        std::fs::write(&new, format!("{seconds:+}\n")).unwrap();
-        std::fs::rename(&new, &offset).unwrap();
-    };
-    jump(0);
+    let clock = WallClock::new(dir.path());
     let mut config = NodeConfig::new(&dir.path().join("data")).set("lease", "2s").set("public", "true");
     if let Some(url) = database {
         config = config.set("database", url);
     }
-    let (library, offset_file) = (libfaketime().display().to_string(), offset.display().to_string());
-    let faked = [("LD_PRELOAD", &*library), ("FAKETIME_TIMESTAMP_FILE", &offset_file), ("FAKETIME_NO_CACHE", "1")];
-    let faked = faked.into_iter().chain([("FAKETIME_DONT_FAKE_MONOTONIC", "1")]);
-    config.env = faked.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    config.env = clock.env();
     let node = config.start(&sim).await;
     for (id, seconds) in [("forward", HOUR), ("back", -HOUR), ("month", 30 * 24 * HOUR)] {
-        jump(0);
+        clock.jump(0);
         let media = Media::padded(LEN, seconds.unsigned_abs());
         let source = sim.add_faulty_file("a.mp4", media.clone(), Faults::always(Fault::rate(RATE)));
         assert_eq!(node.hook(&sim, id, &source).await, Some(200));
@@ -50,7 +32,7 @@ async fn no_jump_cuts_a_viewer_off(database: Option<String>) {
         let viewer = gets(node.client.get(&link).send().await.unwrap(), &media);
         let jumps = async {
             eventually("it is under way", async || (sim.bytes_served(&source) > LEN / 6).then_some(())).await;
-            jump(seconds);
+            clock.jump(seconds);
         };
         assert_eq!(tokio::join!(viewer, jumps).0, Whole, "{id}");
         let clip = eventually(id, async || {

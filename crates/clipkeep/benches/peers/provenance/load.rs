@@ -43,7 +43,7 @@ fn source(row: &Row) -> String {
 }
 
 /// Fills a SQLite file that has the schema.
-pub(super) fn sqlite(path: &Path, world: &Arc<World>) {
+pub(crate) fn sqlite(path: &Path, world: &Arc<World>) {
     let began = Instant::now();
     let db = Connection::open(path).unwrap();
     db.execute_batch("PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF; PRAGMA cache_size = -524288;").unwrap();

@@ -1,7 +1,7 @@
 //! Which prompt made this clip, out of ten million.
 
-mod load;
-mod rows;
+pub(crate) mod load;
+pub(crate) mod rows;
 
 use std::{
     sync::Arc,

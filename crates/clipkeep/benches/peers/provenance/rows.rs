@@ -120,7 +120,7 @@ impl Row {
 }
 
 /// All of them.
-pub(super) struct World {
+pub(crate) struct World {
     pub(super) rows: u64,
     vocabulary: Vec<String>,
     words: Zipf,
@@ -129,7 +129,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(rows: u64) -> Self {
+    pub(crate) fn new(rows: u64) -> Self {
         const SYLLABLES: [&str; 16] =
             ["ba", "ko", "ri", "te", "lu", "sha", "men", "vor", "qui", "dal", "zen", "pho", "gri", "nak", "sol", "wyr"];
         let made = |n: usize| -> String { [n, n / 16, n / 256, n / 4096].map(|part| SYLLABLES[part % 16]).concat() };

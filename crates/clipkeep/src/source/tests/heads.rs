@@ -79,12 +79,36 @@ async fn case_20_lengths_that_lie_are_no_answer() {
         "Content-Length: -9",
         "Content-Length: nine",
         "Content-Length: 9\r\nContent-Length: 8",
-        "Content-Length: 9\r\nTransfer-Encoding: chunked",
         "Transfer-Encoding: gzip, chunked",
     ] {
         let origin = Origin::sending(format!("HTTP/1.1 200 OK\r\n{lines}\r\n\r\n012345678")).await;
         assert_eq!(why(get(&origin, None).await), Some(Why::BadResponse), "{lines}");
     }
+}
+
+/// What browsers and curl read, too.
+#[tokio::test]
+async fn heads_that_are_odd_but_plain_are_read() {
+    let many: String = (0..300).map(|n| format!("X-{n}: 1\r\n")).collect();
+    for head in [
+        "HTTP/1.1 203 Non-Authoritative Information\r\nContent-Length: 9\r\n\r\n",
+        "HTTP/1.1 201 Created\r\nContent-Length: 9\r\n\r\n",
+        "HTTP/1.1 200\r\nContent-Length: 9\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Type: video/mp4;\r\n charset=binary\r\nContent-Length: 9\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX-Note: a\r\n\tb\r\nContent-Length: 9\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length : 9\r\n\r\n",
+        "HTTP/1.1 200 OK\nContent-Length: 9\n\n",
+        &format!("HTTP/1.1 200 OK\r\n{many}Content-Length: 9\r\n\r\n"),
+    ] {
+        let origin = Origin::sending(format!("{head}012345678")).await;
+        let response = get(&origin, None).await.unwrap_or_else(|error| panic!("{error}: {head}"));
+        assert_eq!(response.total, Some(9), "{head}");
+        assert_eq!(drain(response).await, (b"012345678".to_vec(), Ok(())), "{head}");
+    }
+    let both = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n012345678\r\n0\r\n\r\n";
+    let response = get(&Origin::sending(both).await, None).await.unwrap();
+    assert_eq!(response.total, None);
+    assert_eq!(drain(response).await, (b"012345678".to_vec(), Ok(())));
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use clipkeep_core::{
     id::ClipKey,
     problem::Code,
     state::ClipState,
+    story,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -22,7 +23,7 @@ use super::{
 use crate::{
     app::App,
     callers::Caller,
-    catalog::{Deletion, lookup::clip_named},
+    catalog::{CatalogError, Deletion, lookup::clip_named},
     web::{AppState, auth::By, error::ApiError},
 };
 
@@ -151,7 +152,7 @@ pub(crate) async fn get_history(
     Path(key): Path<String>,
 ) -> Result<Json<HistoryList>, ApiError> {
     let Clip { key, .. } = clip_for(&caller, &app, &key).await?;
-    let entries = app.catalog.history(&key).await?;
+    let entries = history_for(&caller, &app, &key).await?;
     Ok(Json(HistoryList { history: entries.into_iter().map(HistoryRow::from).collect() }))
 }
 
@@ -198,6 +199,15 @@ pub(crate) async fn clip_for(caller: &Caller, app: &App, key: &str) -> Result<Cl
     let key = parse_key(key)?;
     let clip = clip_named(&*app.catalog, &key).await?.filter(|clip| caller.sees_clip(clip));
     clip.ok_or_else(|| no_such_clip(&key))
+}
+
+/// What happened to a clip that the caller may know of, oldest first.
+pub(crate) async fn history_for(caller: &Caller, app: &App, key: &ClipKey) -> Result<Vec<HistoryEntry>, CatalogError> {
+    let entries = app.catalog.history(key).await?;
+    Ok(match caller.tenant() {
+        Some(_) => entries.into_iter().map(story::without_node).collect(),
+        None => entries,
+    })
 }
 
 /// The clip that has that name, or had it: what was never its name deletes nothing.

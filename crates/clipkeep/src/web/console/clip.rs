@@ -28,7 +28,10 @@ use crate::{
     costs::{CostQuery, CostReport, report},
     receipts::receipt,
     rows::{ClipRow, UsageRow},
-    web::{AppState, api::clips::clip_for},
+    web::{
+        AppState,
+        api::clips::{clip_for, history_for},
+    },
 };
 
 /// What a page says above all else: what a form did.
@@ -66,9 +69,12 @@ pub(super) async fn page(
     note: Option<&str>,
     told: &Told,
 ) -> Result<Response, Trouble> {
-    let history = app.catalog.history(&clip.key).await?;
+    let history = history_for(&visitor.caller, app, &clip.key).await?;
     let holder = app.catalog.holder(&clip.key).await?;
-    let held = holder.as_ref().map(|holder| (holder.node.as_str(), holder.until));
+    let held = holder.as_ref().map(|holder| match visitor.caller {
+        Caller::Admin => (holder.node.as_str(), holder.until),
+        Caller::Tenant(_) => ("a node", holder.until),
+    });
     let next = story::next(&clip, history.last(), held, &app.final_urls.of(&clip.key), app.clock.now());
     let body = html! {
         p.crumbs { a href="/" data-close { "Library" } " / " span { (clip.key) } }

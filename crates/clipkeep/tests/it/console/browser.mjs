@@ -38,7 +38,7 @@ export async function open(browser, options = {}) {
     });
   });
   const page = await context.newPage();
-  page.setDefaultTimeout(60_000);
+  page.setDefaultTimeout(300_000);
   page.on('pageerror', (error) => wrong.push(`${page.url()}: ${error}`));
   page.on('console', (message) => {
     // What a refusal's status makes Chromium say is no fault of the page.

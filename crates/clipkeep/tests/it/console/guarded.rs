@@ -188,6 +188,13 @@ async fn a_tenant_sees_its_own_in_every_room() {
         let fields = [&[("csrf", form.as_str())], fields].concat();
         assert_eq!(post(&client, &format!("{}{path}", t.url), Some(&cookie), &fields).await.status(), 403, "{path}");
     }
+    // Our nodes have names of ours.
+    let text = page(&client, &format!("{}/console/clips/mine.mp4", t.url), &cookie).await.text().await.unwrap();
+    assert!(text.contains("attempt 1 began") && !text.contains("began on"), "{text}");
+    let story = t.client.get(format!("{}/api/v1/clips/mine.mp4/history", t.url)).bearer_auth(&token);
+    let story: Value = story.send().await.unwrap().json().await.unwrap();
+    let claimed = story["history"].as_array().unwrap().iter().find(|line| line["event"] == "claimed").unwrap();
+    assert_eq!(claimed["detail"], "attempt 1");
     // An internal link would tell a source.
     let fields = [("csrf", form.as_str()), ("target", "internal"), ("expires_in", "10m")];
     let text = post(&client, &format!("{}/console/clips/mine.mp4/link", t.url), Some(&cookie), &fields)

@@ -42,6 +42,18 @@ await drive(async (browser) => {
   }
   check((await page.locator('.tile').count()) === told.clips, `${await page.locator('.tile').count()} tiles of ${told.clips}`);
 
+  // Who looks at a clip and closes it finds the wall as it was.
+  const last = page.locator('.tile > a').last();
+  const href = await last.getAttribute('href');
+  await last.click();
+  await page.waitForURL(base + href);
+  await page.getByRole('heading', { name: 'Row', exact: true }).waitFor();
+  await page.keyboard.press('Escape');
+  await page.waitForURL(`${base}/`);
+  await page.waitForFunction((many) => document.querySelectorAll('.tile').length === many, told.clips);
+  await page.waitForFunction((href) => document.activeElement.getAttribute('href') === href, href);
+  check((await page.evaluate(() => scrollY)) > 0, 'the wall is at its top again');
+
   // Arrows walk the wall; what one points at plays.
   await page.goto(`${base}/?state=stored`);
   await page.keyboard.press('ArrowRight');

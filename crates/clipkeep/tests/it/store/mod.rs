@@ -1,6 +1,7 @@
 //! The store's contract, on a folder and on a real Garage.
 
 mod bucket;
+mod virtual_host;
 
 use std::{path::Path, sync::Arc};
 

@@ -18,6 +18,8 @@ use std::{
 pub(crate) const ACCESS_KEY: &str = "GK31c2f218a2e44f485b94239e";
 pub(crate) const SECRET_KEY: &str = "b892c0665f0ada8a4755dae98baa3b133590e11dae3bcc1f9d769d67f16c3835";
 pub(crate) const BUCKET: &str = "clips";
+/// Behind a bucket's name, in the name of a server that has buckets' names in its.
+pub(crate) const ROOT_DOMAIN: &str = ".s3.test";
 
 const GUARD: &str = r#"
 trap '' INT
@@ -86,7 +88,7 @@ fn start() -> Server {
     let config = format!(
         "metadata_dir = \"{dir}/meta\"\ndata_dir = \"{dir}/data\"\ndb_engine = \"lmdb\"\nreplication_factor = 1\n\
          rpc_bind_addr = \"127.0.0.1:{rpc}\"\nrpc_public_addr = \"127.0.0.1:{rpc}\"\nrpc_secret = \"{secret}\"\n\
-         [s3_api]\ns3_region = \"garage\"\napi_bind_addr = \"127.0.0.1:{s3}\"\n\
+         [s3_api]\ns3_region = \"garage\"\napi_bind_addr = \"127.0.0.1:{s3}\"\nroot_domain = \"{ROOT_DOMAIN}\"\n\
          [admin]\napi_bind_addr = \"127.0.0.1:{admin}\"\nadmin_token = \"test\"\n",
         dir = dir.display(),
         secret = "5a".repeat(32),

@@ -4,6 +4,7 @@ pub(crate) mod app;
 pub(crate) mod browser;
 pub(crate) mod bucket_proxy;
 pub(crate) mod chaos;
+pub(crate) mod clock;
 pub(crate) mod eventually;
 pub(crate) mod garage;
 pub(crate) mod nginx;

@@ -28,6 +28,8 @@ pub(crate) struct NodeConfig {
     pub(crate) env: Vec<(String, String)>,
     /// How many files it may have open, if not as many as the tests.
     pub(crate) files: Option<u32>,
+    /// What it reads as `/etc/hosts`, if not the machine's.
+    pub(crate) hosts: Option<PathBuf>,
 }
 
 /// A running node. Killed when dropped.
@@ -40,7 +42,7 @@ pub(crate) struct Node {
 
 impl NodeConfig {
     pub(crate) fn new(data: &Path) -> Self {
-        Self { data: data.to_owned(), settings: Vec::new(), aws: Vec::new(), env: Vec::new(), files: None }
+        Self { data: data.to_owned(), settings: Vec::new(), aws: Vec::new(), env: Vec::new(), files: None, hosts: None }
     }
 
     pub(crate) fn set(mut self, key: &'static str, value: impl Into<String>) -> Self {
@@ -81,18 +83,35 @@ impl NodeConfig {
         fs::create_dir_all(&self.data).unwrap();
         let log = self.data.join("node.log");
         let to_log = fs::File::options().create(true).append(true).open(&log).unwrap();
+        let mut command = self.command(sim, &url);
+        command.arg("serve").stdin(Stdio::null()).stdout(Stdio::null()).stderr(to_log);
+        command.env("CLIPKEEP_LISTEN", format!("127.0.0.1:{port}"));
+        let child = command.spawn().unwrap();
+        Node { child, url, client: Client::builder().no_proxy().build().unwrap(), log }
+    }
+}
+
+impl NodeConfig {
+    /// The binary with these settings, for a node whose URL that is.
+    pub(crate) fn command(&self, sim: &Sim, url: &str) -> Command {
         let program = std::env::var_os("CLIPKEEP_BIN").unwrap_or(env!("CARGO_BIN_EXE_clipkeep").into());
         let limit = self.files.map_or(String::new(), |files| format!("ulimit -n {files}; "));
-        let mut command = Command::new("/bin/sh");
-        command.arg("-c").arg(format!("{limit}exec \"$0\" \"$@\"")).arg(program);
-        command.arg("serve").stdin(Stdio::null()).stdout(Stdio::null()).stderr(to_log);
-        command.env_clear().env("CLIPKEEP_LISTEN", format!("127.0.0.1:{port}")).env("CLIPKEEP_LOG", "info");
-        for (name, value) in own_settings(sim, &url, &self.data, TOKEN).into_iter().chain(self.settings.clone()) {
+        let hosts = self.hosts.as_ref().map(|hosts| format!("mount --bind {} /etc/hosts && ", hosts.display()));
+        let mut command = match &hosts {
+            // A world of its own, in which anybody may mount.
+            Some(_) => Command::new("unshare"),
+            None => Command::new("/bin/sh"),
+        };
+        if hosts.is_some() {
+            command.args(["--user", "--map-root-user", "--mount", "/bin/sh"]);
+        }
+        command.arg("-c").arg(format!("{limit}{}exec \"$0\" \"$@\"", hosts.unwrap_or_default())).arg(program);
+        command.env_clear().env("CLIPKEEP_LOG", "info");
+        for (name, value) in own_settings(sim, url, &self.data, TOKEN).into_iter().chain(self.settings.clone()) {
             command.env(format!("CLIPKEEP_{}", name.to_uppercase()), value);
         }
         command.envs(self.aws.iter().chain(&self.env).cloned());
-        let child = command.spawn().unwrap();
-        Node { child, url, client: Client::builder().no_proxy().build().unwrap(), log }
+        command
     }
 }
 

@@ -1,10 +1,12 @@
 //! Torture: real nodes under kills, pauses, failing sources and buckets, rotting
-//! copies, viewers; on both databases and stores. The oracle knows nothing of
-//! clipkeep's: what was acknowledged ends stored, once, with the source's bytes.
+//! copies, clocks that jump, viewers; on both databases and stores, and on a disk
+//! that fills and loses its power. The oracle knows nothing of clipkeep's: what was
+//! acknowledged ends stored, once, with the source's bytes.
 //!
 //! `TORTURE_MINUTES=60 cargo test -p clipkeep --test it torture:: -- --nocapture`
 //! is the long run; `TORTURE_SEED` repeats one.
 
+mod disk;
 mod oracle;
 mod world;
 
@@ -56,4 +58,10 @@ async fn nothing_acknowledged_is_lost_doubled_or_wrong_on_postgresql_and_a_folde
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_doubled_or_wrong_on_two_nodes() {
     torture(Database::Postgres, Place::Bucket).await;
+}
+
+/// As root alone: it mounts a disk.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_acknowledged_is_lost_doubled_or_wrong_on_a_disk_without_power_or_room() {
+    torture(Database::Sqlite, Place::Disk).await;
 }

@@ -18,6 +18,9 @@ pub(super) struct Oracle {
     pub(super) kills: u32,
     pub(super) pauses: u32,
     pub(super) rotten: u32,
+    pub(super) jumps: u32,
+    pub(super) power_cuts: u32,
+    pub(super) full_disks: u32,
     pub(super) bucket_faults: u32,
     pub(super) source_faults: u32,
     pub(super) views: u32,
@@ -32,11 +35,12 @@ impl Oracle {
 
 impl fmt::Display for Oracle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kills, pauses, rotten, bucket_faults, source_faults, views, .. } = self;
+        let Self { kills, pauses, rotten, jumps, power_cuts, full_disks, bucket_faults, source_faults, views, .. } =
+            self;
         write!(
             f,
-            "{} clips; {kills} kills, {pauses} pauses, {rotten} damaged copies, {bucket_faults} bucket faults, \
-             {source_faults} faulty sources, {views} views: nothing lost, doubled or wrong",
+            "{} clips; {kills} kills, {pauses} pauses, {rotten} damaged copies, {jumps} clock jumps, \
+             {power_cuts} power cuts, {full_disks} full disks, {bucket_faults} bucket faults, {source_faults} faulty sources, {views} views: nothing lost, doubled or wrong",
             self.told.len()
         )
     }

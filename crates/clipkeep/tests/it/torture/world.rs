@@ -15,14 +15,20 @@ use http::Method;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-use super::oracle::{Dice, Oracle, Told};
+use super::{
+    disk::Disk,
+    oracle::{Dice, Oracle, Told},
+};
 use crate::support::{
     bucket_proxy::{BucketProxy, Trouble},
+    clock::Clock,
     garage,
     node::{Node, NodeConfig, TOKEN},
     postgres,
 };
 
+/// How far the clock may be off, in seconds.
+const JUMP: i64 = 120;
 const BROKEN: &str = "<Error><Code>InternalError</Code></Error>";
 
 #[derive(Clone, Copy)]
@@ -35,6 +41,8 @@ pub(super) enum Database {
 pub(super) enum Place {
     Folder,
     Bucket,
+    /// A folder on a disk of its own.
+    Disk,
 }
 
 pub(super) struct World {
@@ -42,10 +50,13 @@ pub(super) struct World {
     configs: Vec<NodeConfig>,
     nodes: Vec<Node>,
     bucket: Option<BucketProxy>,
+    clock: Clock,
     store: StoreTarget,
     oracle: Oracle,
     dice: Dice,
     seed: u64,
+    // After the nodes that stand on it.
+    disk: Option<Disk>,
     _dir: TempDir,
 }
 
@@ -53,12 +64,17 @@ impl World {
     pub(super) async fn new(database: Database, place: Place, seed: u64) -> Self {
         let sim = Sim::start(SimOptions::default()).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let mut config = NodeConfig::new(&dir.path().join("one")).set("lease", "1s").set("public", "true");
+        let disk = || Disk::new(dir.path().join("image"), dir.path().join("disk"));
+        let disk = matches!(place, Place::Disk).then(disk);
+        let data = dir.path().join(if disk.is_some() { "disk/one" } else { "one" });
+        let mut config = NodeConfig::new(&data).set("lease", "1s").set("public", "true");
         config = config.set("sweep_interval", "500ms").set("lost_after", "1h").set("gone_attempts", "100");
         if matches!(database, Database::Postgres) {
             config = config.set("database", postgres::database().await);
         }
-        let (mut bucket, mut store) = (None, StoreTarget::Folder(dir.path().join("one/clips")));
+        let clock = Clock::new(dir.path());
+        config.env = clock.env();
+        let (mut bucket, mut store) = (None, StoreTarget::Folder(data.join("clips")));
         if matches!(place, Place::Bucket) {
             let place = garage::place();
             let proxy = BucketProxy::start(&place.endpoint).await;
@@ -78,18 +94,21 @@ impl World {
             nodes.push(config.start(&sim).await);
         }
         let (oracle, dice) = (Oracle::default(), Dice::new(seed));
-        Self { sim, configs, nodes, bucket, store, oracle, dice, seed, _dir: dir }
+        Self { sim, configs, nodes, bucket, clock, store, oracle, dice, seed, disk, _dir: dir }
     }
 
     /// Does one thing, and lets a moment pass.
     pub(super) async fn step(&mut self) {
-        match self.dice.roll(20) {
+        match self.dice.roll(22) {
             0..=5 => self.tell().await,
             6..=8 => self.tell_again().await,
             9..=12 => self.view().await,
             13 | 14 => self.kill(false).await,
             15 => self.kill(true).await,
             16 => self.pause().await,
+            17 => self.shift_the_clock(),
+            18 | 19 => self.cut_the_power().await,
+            20 => self.fill_the_disk().await,
             _ => self.trouble_the_bucket(),
         }
         sleep(Duration::from_millis(self.dice.roll(60))).await;
@@ -208,6 +227,34 @@ impl World {
         self.oracle.pauses += 1;
     }
 
+    /// By no more than a provider's signatures may be off.
+    fn shift_the_clock(&mut self) {
+        self.clock.jump(self.dice.roll(2 * JUMP.unsigned_abs()) as i64 - JUMP);
+        self.oracle.jumps += 1;
+    }
+
+    async fn cut_the_power(&mut self) {
+        let Some(disk) = &self.disk else { return self.trouble_the_bucket() };
+        disk.power_off();
+        self.nodes[0].kill();
+        disk.power_on().await;
+        self.nodes[0] = self.configs[0].start(&self.sim).await;
+        self.oracle.power_cuts += 1;
+    }
+
+    /// For a moment, in which more is told and looked at.
+    async fn fill_the_disk(&mut self) {
+        let Some(disk) = &self.disk else { return };
+        disk.fill();
+        for _ in 0..self.dice.roll(6) {
+            self.tell().await;
+            self.tell_again().await;
+            self.view().await;
+        }
+        self.disk.as_ref().inspect(|disk| disk.free());
+        self.oracle.full_disks += 1;
+    }
+
     fn trouble_the_bucket(&mut self) {
         let Some(bucket) = &self.bucket else { return };
         let troubles = [
@@ -227,6 +274,8 @@ impl World {
 
     /// All is well again, and the provider gets its last webhooks through.
     pub(super) async fn calm(&mut self) {
+        // What waits for its time waits no longer.
+        self.clock.jump(JUMP);
         for (id, told) in &self.oracle.told {
             self.sim.set_faults(&told.source, Faults::none());
             while self.nodes[0].hook(&self.sim, id, &told.source).await != Some(200) {
