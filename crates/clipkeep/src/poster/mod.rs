@@ -44,6 +44,10 @@ use crate::{
 const CLAIM: Duration = Duration::from_secs(600);
 /// How long a clip that was stored is left to the node that stored it.
 pub const GRACE: Duration = Duration::from_secs(60);
+/// How long the poster of a clip that was stored waits while other clips come, and
+/// how often it is looked whether they do.
+const COURTESY: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How many clips the sweep takes up at once.
 const BATCH: u32 = 32;
 /// How long a clip of which nothing could be shown, or not in time, is left alone
@@ -144,8 +148,18 @@ impl Posters {
     }
 
     async fn arrived(&self, arrival: Arrival) {
+        self.until_there_is_leisure().await;
         let copy = arrival.copy.as_ref().map(|copy| copy.path());
         self.note(&arrival.key, self.take_up(&arrival.key, copy).await);
+    }
+
+    /// Until fewer fills run than there are processors, which is what a poster
+    /// would take from them; but not for ever.
+    async fn until_there_is_leisure(&self) {
+        let began = Instant::now();
+        while self.parts.engine.running() >= cores() && began.elapsed() < COURTESY {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     async fn take_up(&self, key: &ClipKey, copy: Option<&Path>) -> Result<(), PosterError> {
