@@ -5,13 +5,15 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
 };
+
+use crate::support::eventually::eventually;
 
 /// `EXT4_IOC_SHUTDOWN` without a flush of the journal: from here on nothing reaches
 /// the disk, as when its power fails.
 const POWER_OFF: &str = "import fcntl, os, struct, sys; \
     fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))";
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// Sparse: it takes what is written.
 const SIZE: u64 = 6 << 30;
 
@@ -40,14 +42,18 @@ impl Disk {
         run("python3", &["-c".as_ref(), POWER_OFF.as_ref(), self.at.as_ref()]);
     }
 
-    /// What the disk has kept is there again.
+    /// What the disk has kept is there again. Until then nobody may hold on to it:
+    /// another test's program in a mount namespace of its own has it mounted, too.
     pub(super) async fn power_on(&self) {
-        let mut tries = 0;
-        while !Command::new("umount").arg(&self.at).status().unwrap().success() {
-            tries += 1;
-            assert!(tries < 100, "somebody holds on to {}", self.at.display());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        eventually("nobody holds on to the disk", async || {
+            Command::new("umount").arg(&self.at).output().unwrap().status.success().then_some(())
+        })
+        .await;
+        eventually("it is let go", async || {
+            let devices = Command::new("losetup").arg("-j").arg(&self.image).env("PATH", PATH).output().unwrap();
+            devices.stdout.is_empty().then_some(())
+        })
+        .await;
         self.mount();
     }
 
@@ -86,7 +92,7 @@ impl Drop for Disk {
 }
 
 fn run(program: &str, args: &[&Path]) {
-    let ended = Command::new(program).args(args).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").output();
+    let ended = Command::new(program).args(args).env("PATH", PATH).output();
     let ended = ended.unwrap_or_else(|error| panic!("{program}: {error}: run ./test, it installs what is missing"));
     assert!(ended.status.success(), "{program}: {}", String::from_utf8_lossy(&ended.stderr));
 }
