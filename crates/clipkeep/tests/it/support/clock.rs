@@ -28,6 +28,13 @@ impl Clock {
     }
 }
 
+/// Removes what libfaketime leaves of a process that was killed.
+pub(crate) fn forget(pid: u32) {
+    for left in [format!("faketime_shm_{pid}"), format!("sem.faketime_sem_{pid}")] {
+        let _ = std::fs::remove_file(Path::new("/dev/shm").join(left));
+    }
+}
+
 /// Debian keeps it in a folder of the machine's architecture.
 fn libfaketime() -> PathBuf {
     let folders = std::fs::read_dir("/usr/lib").unwrap().filter_map(Result::ok);

@@ -145,6 +145,7 @@ impl Node {
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        super::clock::forget(self.pid());
     }
 
     /// Whether it is dead already.
