@@ -36,7 +36,7 @@ pub const WORDS: &[&str] = &[
     "at_risk",
     "links_revoked",
     "shared",
-    "parted",
+    "unshared",
     "spared",
 ];
 
@@ -77,7 +77,7 @@ pub fn sentence(entry: &HistoryEntry) -> String {
         "damaged" => because("its stored bytes are damaged"),
         "links_revoked" => with("all links to it were revoked", detail),
         "shared" => "these bytes were stored before: one object serves both clips".to_owned(),
-        "parted" => "it has an object of its own from now on".to_owned(),
+        "unshared" => "it has an object of its own from now on".to_owned(),
         "spared" => "its object stays, other clips refer to it".to_owned(),
         "at_risk" => because("at risk, the time of its source runs out"),
         other => {

@@ -31,7 +31,7 @@ pub async fn look(config: &Config, catalog: &dyn Catalog) -> Vec<Advice> {
     add("disk", full(&config.data));
     add("fal", believing_all(config));
     add("fal", refused(config).await);
-    for what in catalog.shortcomings().await.unwrap_or_default() {
+    for what in catalog.warnings().await.unwrap_or_default() {
         add("database", Some(what));
     }
     found

@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    catalog::family::{Lineage, Relative},
+    catalog::lineage::{Lineage, Relative},
     final_urls::FinalUrls,
     rows::ClipRow,
 };

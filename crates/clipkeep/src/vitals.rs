@@ -85,7 +85,7 @@ impl Vitals {
         let (catalog, intake, custody) = (Arc::clone(catalog), Arc::clone(intake), Arc::clone(custody));
         let folders = self.folders.clone();
         let look = async move {
-            if !matches!(timeout(PATIENCE, catalog.answers()).await, Ok(Ok(()))) {
+            if !matches!(timeout(PATIENCE, catalog.ready()).await, Ok(Ok(()))) {
                 return Some("the catalogue does not answer");
             }
             if intake.is_failing() {

@@ -183,9 +183,9 @@ pub struct Config {
     /// The longest delay between two retries.
     pub retry_max: Duration,
     /// After how many answers «gone» in a row a clip is lost.
-    pub gone_attempts: u32,
+    pub not_found_attempts: u32,
     /// For how long a source may be missing before its clip is lost.
-    pub gone_after: Duration,
+    pub not_found_timeout: Duration,
     /// For how long a failing source is tried before its clip is lost.
     pub lost_after: Duration,
     /// How long what runs may take to end at shutdown.
@@ -205,7 +205,7 @@ pub struct Config {
     /// How long after its registration a generation without a webhook is asked for.
     pub poll_after: Duration,
     /// At which age a generation without an end is given up.
-    pub poll_give_up: Duration,
+    pub poll_timeout: Duration,
     /// How long before its source vanishes a clip is at risk.
     pub at_risk_before: Duration,
     /// How often the sweep compares all rows with all objects.

@@ -21,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::read_through::read_through;
 use crate::{
-    catalog::{Catalog, HEARD},
+    catalog::{Catalog, NOTICE_DELAY},
     custody::Custody,
     descriptors,
     fill::local::{self, LocalCopy, Opened},
@@ -117,7 +117,7 @@ impl News {
             return;
         }
         let now = self.clock.now();
-        match self.catalog.object_lost(&object.key, object.epoch, now, now.plus(HEARD), WHY).await {
+        match self.catalog.object_lost(&object.key, object.epoch, now, now.plus(NOTICE_DELAY), WHY).await {
             Ok(true) => tracing::error!(clip = %object.key, "stored no more: {WHY}"),
             Ok(false) => {}
             Err(error) => {

@@ -35,6 +35,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { version: 24, sql: include_str!("../../migrations/sqlite/0024_claims.sql") },
     Migration { version: 25, sql: include_str!("../../migrations/sqlite/0025_weighed.sql") },
     Migration { version: 26, sql: include_str!("../../migrations/sqlite/0026_face.sql") },
+    Migration { version: 27, sql: include_str!("../../migrations/sqlite/0027_terms.sql") },
 ];
 
 pub(crate) const POSTGRES: &[Migration] = &[
@@ -62,6 +63,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { version: 24, sql: include_str!("../../migrations/postgres/0024_claims.sql") },
     Migration { version: 25, sql: include_str!("../../migrations/postgres/0025_weighed.sql") },
     Migration { version: 26, sql: include_str!("../../migrations/postgres/0026_face.sql") },
+    Migration { version: 27, sql: include_str!("../../migrations/postgres/0027_terms.sql") },
 ];
 
 /// The database was made by a newer clipkeep; this one must not touch it.

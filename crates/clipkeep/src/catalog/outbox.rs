@@ -38,7 +38,7 @@ pub struct Delivery {
 
 /// What became of an event at an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum DeliveryOutcome {
     /// The endpoint took it.
     Delivered,
     /// It was not sent, and goes when its subject's earlier events are gone.
@@ -67,13 +67,13 @@ pub enum Fate {
 
 /// An event with what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settled {
+pub struct DeliveryResult {
     /// Which event.
     pub position: Position,
     /// What the event is about.
     pub subject: String,
     /// What became of it.
-    pub fate: Fate,
+    pub outcome: DeliveryOutcome,
 }
 
 /// An event that was given up.
@@ -126,7 +126,7 @@ pub struct Backlog {
 
 /// Whose an event of the table so named is, in SQL: its own tenant's, or its
 /// generation's.
-macro_rules! whose {
+macro_rules! event_tenant {
     ($events:literal) => {
         concat!(
             "coalesce(",
@@ -139,7 +139,7 @@ macro_rules! whose {
         )
     };
 }
-pub(super) use whose;
+pub(super) use event_tenant;
 
 /// The part of the catalogue that tells the world.
 #[async_trait]
@@ -153,7 +153,7 @@ pub trait Outbox {
 
     /// Whether anybody can have been told of this position. Nothing ever comes
     /// after one that this database has not reached, or not for long.
-    async fn may_be_known(&self, position: Position) -> Result<bool>;
+    async fn is_reached(&self, position: Position) -> Result<bool>;
 
     /// The newest events of this type, or of all that apps are told, in order;
     /// with `after`, the oldest after it.
@@ -191,16 +191,16 @@ pub trait Outbox {
     /// Writes down what became of events and, with `cursor`, up to where the
     /// endpoint was told; answers whether the lease was still held. Doing it
     /// again changes nothing.
-    async fn settle(
+    async fn ack(
         &self,
         lease: &EndpointLease,
         cursor: Option<Position>,
-        settled: &[Settled],
+        results: &[DeliveryResult],
         at: Timestamp,
     ) -> Result<bool>;
 
     /// The endpoint answers again: whatever waits there is due at `now`.
-    async fn hasten_deliveries(&self, endpoint: &str, now: Timestamp) -> Result<()>;
+    async fn retry_deliveries_now(&self, endpoint: &str, now: Timestamp) -> Result<()>;
 
     /// What was given up, by endpoint and in order.
     async fn parked_deliveries(&self, limit: u32) -> Result<Vec<ParkedDelivery>>;

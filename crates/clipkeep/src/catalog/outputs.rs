@@ -9,12 +9,12 @@ use clipkeep_core::{
 };
 
 use super::{
-    merge::{GenerationId, GenerationMark, Ledger, is_of},
+    merge::{GenerationChange, GenerationId, MergeBatch, is_of},
     rules::Prompts,
-    unreads::Kept,
+    unreads::UnreadResult,
 };
 
-impl Ledger<'_> {
+impl MergeBatch<'_> {
     /// The outputs of a result under their names, without those that were put in.
     /// What an import or the store tells of has its names already.
     pub(super) fn outputs(&self, id: &GenerationId, hook: &HookRecord) -> Vec<NewClip> {
@@ -45,8 +45,8 @@ impl Ledger<'_> {
         let is_unreadable = row.status == GenerationStatus::Unreadable;
         // Whoever asked has all that there is to be had.
         let was_asked = matches!(hook.by, Bringer::Poll | Bringer::Proxy | Bringer::Reread | Bringer::Nobody);
-        if is_unreadable && was_asked && row.poll_at.take().is_some() && *mark == GenerationMark::Known {
-            *mark = GenerationMark::Changed;
+        if is_unreadable && was_asked && row.poll_at.take().is_some() && *mark == GenerationChange::Unchanged {
+            *mark = GenerationChange::Changed;
         }
         match &hook.unread {
             Some(unread) if is_unreadable && (told || was_asked) => {
@@ -54,7 +54,7 @@ impl Ledger<'_> {
                 if is_forgotten {
                     unread.payload.clear();
                 }
-                self.unread.insert(id.clone(), Some(Kept { at: hook.received_at, unread }));
+                self.unread.insert(id.clone(), Some(UnreadResult { at: hook.received_at, unread }));
             }
             _ if was == Some(GenerationStatus::Unreadable) && !is_unreadable => {
                 drop(self.unread.insert(id.clone(), None))

@@ -14,7 +14,7 @@ use clipkeep_core::{
 
 use super::{
     CatalogError, Registration, Result,
-    merge::{GenerationMark, Ledger},
+    merge::{GenerationChange, MergeBatch},
     row::{self, Columns},
 };
 
@@ -70,7 +70,7 @@ impl Own {
 }
 
 /// Takes in a registration by a tenant.
-pub(super) fn register_own(ledger: &mut Ledger<'_>, tenant: &Tenant, registration: &Registration) -> Own {
+pub(super) fn register_own(batch: &mut MergeBatch<'_>, tenant: &Tenant, registration: &Registration) -> Own {
     let Registration { provider, request_id, facts, at } = registration;
     let id = (provider.clone(), request_id.clone());
     // What was found in the store would be taken over, so it is judged, too.
@@ -78,24 +78,24 @@ pub(super) fn register_own(ledger: &mut Ledger<'_>, tenant: &Tenant, registratio
         known.request_id == *request_id && (known.provider == *provider || known.provider == Provider::adopted())
     };
     let is_anothers = |known: &Generation| known.facts.tenant.as_ref() != Some(tenant);
-    let is_taken = ledger.generations(GenerationMark::Known).filter(is_it).any(is_anothers);
-    if !is_taken && ledger.other_holder(&id).is_none() {
+    let is_taken = batch.generations(GenerationChange::Unchanged).filter(is_it).any(is_anothers);
+    if !is_taken && batch.other_owner(&id).is_none() {
         let facts = Facts { tenant: Some(tenant.clone()), ..facts.clone() };
-        let row = ledger.tell_of(&Registration { facts, ..registration.clone() });
-        if ledger.is_confirmed(&id) {
+        let row = batch.merge_registration(&Registration { facts, ..registration.clone() });
+        if batch.is_confirmed(&id) {
             return Own::Confirmed(row);
         }
     }
-    Own::Claimed(ledger.claim(&id, tenant, facts, *at))
+    Own::Claimed(batch.claim(&id, tenant, facts, *at))
 }
 
-/// Reads an event and `whose` it is: its own tenant, or its generation's.
+/// Reads an event and `tenant`, whose it is: its own tenant, or its generation's.
 pub(super) fn own_event(row: &impl Columns, tenant: &Tenant) -> Result<(Position, Option<Event>)> {
     let (position, event) = row::event(row)?;
-    let whose = row.text("whose").map_err(|_| CatalogError::BadRow {
+    let event_tenant = row.text("event_tenant").map_err(|_| CatalogError::BadRow {
         table: "generations",
         key: event.subject().to_owned(),
         column: "tenant",
     })?;
-    Ok((position, (whose.as_deref() == Some(tenant.as_str())).then_some(event)))
+    Ok((position, (event_tenant.as_deref() == Some(tenant.as_str())).then_some(event)))
 }

@@ -52,7 +52,7 @@ pub struct UnreadCursor {
 
 /// What a generation's result is from now on.
 #[derive(Clone, Debug)]
-pub(crate) struct Kept {
+pub(crate) struct UnreadResult {
     pub(crate) at: Timestamp,
     pub(crate) unread: Unread,
 }

@@ -12,13 +12,13 @@ use clipkeep_core::{
 
 use super::{
     Catalog, OperationsRow, Result,
-    lookup::name_now,
+    lookup::current_key,
     page::{Statement, Value, size},
     row::{Columns, Unreadable},
 };
 
 /// How long a process's last batch is remembered.
-pub(super) const REMEMBERED: Duration = Duration::from_secs(7 * 24 * 3600);
+pub(super) const BATCH_ID_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// What a process counted since its last batch.
 #[derive(Clone, Debug)]
@@ -126,7 +126,7 @@ impl UsageFilter {
     /// The same, of the clip by the name that it has now.
     pub async fn by_names(mut self, catalog: &dyn Catalog) -> Result<Self> {
         if let Some(key) = &mut self.key {
-            *key = name_now(catalog, key).await?;
+            *key = current_key(catalog, key).await?;
         }
         Ok(self)
     }

@@ -18,7 +18,7 @@ use super::output;
 use crate::{
     catalog::{
         self, Catalog,
-        lookup::name_now,
+        lookup::current_key,
         outbox::{ParkedDelivery, Replay, WaitingDelivery},
     },
     clock::SystemClock,
@@ -118,7 +118,7 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
 /// after it.
 async fn must_be_known(catalog: &dyn Catalog, after: Option<Position>) -> anyhow::Result<()> {
     match after {
-        Some(position) if !catalog.may_be_known(position).await? => {
+        Some(position) if !catalog.is_reached(position).await? => {
             bail!("--after {position}: this event id was never given (was the database restored?)")
         }
         _ => Ok(()),
@@ -233,7 +233,7 @@ async fn replay(config: &Config, catalog: &dyn Catalog, args: &ReplayArgs, as_js
     must_be_known(catalog, args.which.after).await?;
     let what = match (args.which.after, &args.which.key) {
         (Some(position), _) => Replay::After(position),
-        (None, Some(key)) => Replay::Of(name_now(catalog, key).await?),
+        (None, Some(key)) => Replay::Of(current_key(catalog, key).await?),
         (None, None) => Replay::Parked,
     };
     let known: Vec<_> = config.event_endpoints.iter().map(Endpoint::name).collect();

@@ -17,7 +17,7 @@ use serde_json::json;
 use super::{output, wrong_usage};
 use crate::{
     app::FinalUrls,
-    catalog::{self, Catalog, ClipFilter, lookup::clip_named, page::every},
+    catalog::{self, Catalog, ClipFilter, lookup::clip_by_any_key, page::collect_clips},
     clock::SystemClock,
     web::{ClipRow, HistoryRow},
 };
@@ -87,7 +87,7 @@ async fn unreadable(catalog: &dyn Catalog, clip: &Clip) -> anyhow::Result<Option
 
 async fn find(catalog: &dyn Catalog, what: &str) -> anyhow::Result<Vec<Clip>> {
     if let Ok(key) = what.parse::<ClipKey>()
-        && let Some(clip) = clip_named(catalog, &key).await?
+        && let Some(clip) = clip_by_any_key(catalog, &key).await?
     {
         return Ok(vec![clip]);
     }
@@ -95,14 +95,14 @@ async fn find(catalog: &dyn Catalog, what: &str) -> anyhow::Result<Vec<Clip>> {
         return Err(wrong_usage(format!("{what:?} is neither a clip key nor a request id")));
     };
     let filter = ClipFilter { request_id: Some(request_id), ..ClipFilter::default() };
-    let mut clips = every(catalog, &filter, MOST).await?;
+    let mut clips = collect_clips(catalog, &filter, MOST).await?;
     clips.sort_by_key(|clip| clip.index);
     Ok(clips)
 }
 
 async fn story(catalog: &dyn Catalog, clip: Clip, urls: &FinalUrls, now: Timestamp) -> anyhow::Result<Story> {
     let history = catalog.history(&clip.key).await?;
-    let holder = catalog.holder(&clip.key).await?;
+    let holder = catalog.lease_holder(&clip.key).await?;
     let held = holder.as_ref().map(|holder| (holder.node.as_str(), holder.until));
     let next = story::next(&clip, history.last(), held, &urls.of(&clip.key), now);
     let shares = catalog.sharers(&clip.key).await?;

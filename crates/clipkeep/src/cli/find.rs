@@ -7,17 +7,17 @@ use clipkeep_core::{
     generation::Clip,
     id::{ClipKey, RequestId, Tenant},
     prompt::prompt_hash,
+    search::Words,
     seed::Seed,
     state::ClipState,
     usage::Moment,
-    words::Words,
 };
 use serde_json::json;
 
-use super::{export, output, tree, twice, unread, wrong_usage};
+use super::{duplicates, export, output, tree, unread, wrong_usage};
 use crate::{
     app::FinalUrls,
-    catalog::{self, Catalog, ClipFilter, ClipPage, lookup::clip_named},
+    catalog::{self, Catalog, ClipFilter, ClipPage, lookup::clip_by_any_key},
     web::ClipRow,
 };
 
@@ -68,10 +68,10 @@ pub(super) struct Args {
     /// What was generated more than once: bytes that one tenant has several
     /// times, newest first. `--tenant` and `--limit` go with it.
     #[arg(long, conflicts_with_all = ["what", "prompt", "prompt_hash", "model", "state", "words", "seed", "marked", "unmarked", "tree", "export"])]
-    twice: bool,
+    duplicates: bool,
     /// Results that were not understood, oldest first; with a request id, that
     /// one, as it came. `--tenant` and `--limit` go with it.
-    #[arg(long, conflicts_with_all = ["prompt", "prompt_hash", "model", "state", "words", "seed", "marked", "unmarked", "tree", "export", "twice"])]
+    #[arg(long, conflicts_with_all = ["prompt", "prompt_hash", "model", "state", "words", "seed", "marked", "unmarked", "tree", "export", "duplicates"])]
     unreadable: bool,
     /// At most this many.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -81,8 +81,8 @@ pub(super) struct Args {
 pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::Result<ExitCode> {
     output::in_order("--created-after", args.created_after, "--created-before", args.created_before)?;
     let catalog = catalog::open::open_configured(&config).await?;
-    if args.twice {
-        return twice::run(&*catalog, args.tenant.as_ref(), args.limit, as_json).await;
+    if args.duplicates {
+        return duplicates::run(&*catalog, args.tenant.as_ref(), args.limit, as_json).await;
     }
     if args.unreadable {
         return unread::run(&*catalog, args.what.as_deref(), args.tenant.as_ref(), args.limit, as_json).await;
@@ -142,7 +142,7 @@ impl Args {
         let filter = self.narrowed();
         let Some(text) = self.what.as_deref() else { return Ok(filter) };
         if let Ok(key) = text.parse::<ClipKey>()
-            && let Some(clip) = clip_named(catalog, &key).await?
+            && let Some(clip) = clip_by_any_key(catalog, &key).await?
         {
             return Ok(ClipFilter { key: Some(clip.key), ..filter });
         }

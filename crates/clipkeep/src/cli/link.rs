@@ -17,9 +17,9 @@ use super::{output, wrong_usage};
 use crate::{
     catalog::{
         Catalog,
-        lookup::{clip_named, name_now},
+        lookup::{clip_by_any_key, current_key},
         open::open_existing,
-        revocations::MOST,
+        revocations::MAX_REVOCATIONS,
     },
     clock::SystemClock,
     keys,
@@ -134,7 +134,8 @@ async fn outlook(config: &Config, key: &ClipKey) -> Outlook {
         Ok(None) => return Outlook::default(),
         Err(_) => return Outlook::unknown(),
     };
-    let (Ok(clip), Ok(told)) = (clip_named(&*catalog, key).await, catalog.revocations(SystemClock.now()).await) else {
+    let (Ok(clip), Ok(told)) = (clip_by_any_key(&*catalog, key).await, catalog.revocations(SystemClock.now()).await)
+    else {
         return Outlook::unknown();
     };
     let mut revoked = Revoked::default();
@@ -155,7 +156,7 @@ async fn revoke(config: &Config, args: &Args, as_json: bool) -> anyhow::Result<E
     let links = Links::new(config, &keys::link_keys_text(config)?, &keys::internal_link_keys_text(config)?)?;
     let catalog = open_existing(config).await?.context("there is no catalogue yet, so no clip has links")?;
     if args.revoke_all {
-        let key = name_now(&*catalog, &args.key()?).await?;
+        let key = current_key(&*catalog, &args.key()?).await?;
         let raised = catalog.revoke_links_of(&key, SystemClock.now()).await?;
         let generation = raised.ok_or_else(|| anyhow!("no clip is named {key}"))?;
         let told = json!({"revoked": "clip", "key": key, "link_generation": generation});
@@ -182,7 +183,7 @@ async fn remember(catalog: &dyn Catalog, revocation: Revocation) -> anyhow::Resu
     if catalog.revoke(&revocation, None, SystemClock.now()).await? {
         return Ok(());
     }
-    bail!("{MOST} links are revoked already; hint: --revoke-all revokes a clip's links in one")
+    bail!("{MAX_REVOCATIONS} links are revoked already; hint: --revoke-all revokes a clip's links in one")
 }
 
 fn told_of(text: &str, told: &serde_json::Value, as_json: bool) -> anyhow::Result<ExitCode> {

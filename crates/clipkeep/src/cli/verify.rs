@@ -21,11 +21,11 @@ use serde_json::json;
 use super::{output, receipt};
 use crate::{
     app,
-    catalog::{self, Catalog, StoredObject, lookup::name_now},
+    catalog::{self, Catalog, StoredObject, lookup::current_key},
     clock::SystemClock,
     custody,
     store::{Store, StoreError},
-    sweep::drift::{HEARD, is_too_much},
+    sweep::drift::{NOTICE_DELAY, is_too_much},
 };
 
 /// How many clips are read at once.
@@ -89,7 +89,7 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
     } else {
         let mut keys = Vec::with_capacity(args.keys.len());
         for key in &args.keys {
-            keys.push(name_now(&*run.catalog, key).await?);
+            keys.push(current_key(&*run.catalog, key).await?);
         }
         run.these(&keys, true).await?;
     }
@@ -206,7 +206,7 @@ impl Run {
         }
         let at = SystemClock.now().max(since);
         for (row, what) in found {
-            self.catalog.object_lost(&row.key, row.epoch, at, at.plus(HEARD), &what).await?;
+            self.catalog.object_lost(&row.key, row.epoch, at, at.plus(NOTICE_DELAY), &what).await?;
         }
         Ok(())
     }

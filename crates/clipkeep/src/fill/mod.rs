@@ -92,9 +92,9 @@ pub struct FillSettings {
     /// The longest delay between attempts.
     pub retry_max: Duration,
     /// After how many answers without the clip a source is gone.
-    pub gone_attempts: u32,
+    pub not_found_attempts: u32,
     /// How long a source may be missing, however often it was asked for.
-    pub gone_after: Duration,
+    pub not_found_timeout: Duration,
     /// After how long without success any source counts as gone.
     pub lost_after: Duration,
     /// How long a provider may take to write a clip into our own store.

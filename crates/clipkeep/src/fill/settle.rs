@@ -40,10 +40,10 @@ pub(super) async fn recover(inner: &Inner, ongoing: &Ongoing) -> Result<bool, Fi
         return Ok(false);
     }
     parts.custody.ours().await?.abort_stale(key).await?;
-    let Some(sealed) = &claim.clip.sealed else { return share::with_twin(inner, ongoing).await };
+    let Some(sealed) = &claim.clip.sealed else { return share::from_duplicate(inner, ongoing).await };
     let there = parts.store.head(key).await?.is_some_and(|object| object.size == sealed.size);
     if !there || !matches(inner, claim, sealed).await? {
-        return share::with_twin(inner, ongoing).await;
+        return share::from_duplicate(inner, ongoing).await;
     }
     if claim.clip.source_url.is_own_store() {
         adopt::complete(inner, claim).await?;
@@ -111,15 +111,15 @@ pub(super) async fn publish(
         decide_view(inner, claim, file).await?;
     }
     parts.catalog.seal(&claim.lease, sealed, parts.clock.now()).await?;
-    let twin = share::find(inner, ongoing).await;
-    if !matches!(twin, Ok(None))
+    let duplicate = share::find(inner, ongoing).await;
+    if !matches!(duplicate, Ok(None))
         && let Some(staged) = staged.take()
     {
         // First, so that a kill leaves no upload that nobody ends.
         staged.abort().await;
     }
-    if let Some(twin) = twin?
-        && share::refer(inner, ongoing, &twin).await?
+    if let Some(duplicate) = duplicate?
+        && share::refer(inner, ongoing, &duplicate).await?
     {
         return Ok(());
     }
@@ -210,9 +210,9 @@ fn judge(inner: &Inner, claim: &Claim, result: Result<(), FillError>) -> Outcome
     let Err(error) = result else { return Outcome::Stored };
     let why = chain(&error);
     let settings = &inner.parts.settings;
-    let last_miss = claim.clip.misses + 1 >= settings.gone_attempts;
+    let last_miss = claim.clip.misses + 1 >= settings.not_found_attempts;
     // A clip may be old when it is first tried: its source gets its chances, too.
-    let tried = claim.clip.attempts >= settings.gone_attempts;
+    let tried = claim.clip.attempts >= settings.not_found_attempts;
     let age = inner.parts.clock.now().since(claim.clip.sought_since());
     let verdict = match error {
         FillError::Source(error) => error.verdict(),
@@ -237,7 +237,7 @@ fn judge(inner: &Inner, claim: &Claim, result: Result<(), FillError>) -> Outcome
         Verdict::Gone(_) => Outcome::Lost(why),
         Verdict::Rejected(_) => Outcome::Rejected(why),
         // It may still be on its way there: providers announce what they upload.
-        Verdict::Missing(_) if last_miss && age >= settings.gone_after => Outcome::Lost(why),
+        Verdict::Missing(_) if last_miss && age >= settings.not_found_timeout => Outcome::Lost(why),
         Verdict::Retry { .. } | Verdict::Changed if age >= settings.lost_after && tried => Outcome::Lost(why),
         Verdict::Missing(_) => Outcome::Retry(Fault::Source, why, None),
         Verdict::Retry { after, .. } => Outcome::Retry(Fault::Elsewhere, why, after),

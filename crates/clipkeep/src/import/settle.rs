@@ -15,7 +15,7 @@ use super::{
     output::Map,
     report::{Outcome, Report, Told},
 };
-use crate::{app::App, catalog::Outline};
+use crate::{app::App, catalog::ClipSummary};
 
 /// How many batches are waited for at once: a clip that takes its time does
 /// not hide that those behind it are over.
@@ -173,7 +173,7 @@ impl Pass<'_> {
     }
 
     /// What became of a line's clip; `None` if it is worth waiting for.
-    fn outcome(&self, clip: &Outline, number: u64, now: Timestamp) -> Option<Outcome> {
+    fn outcome(&self, clip: &ClipSummary, number: u64, now: Timestamp) -> Option<Outcome> {
         match clip.state {
             ClipState::Stored if clip.slot == Import::slot(&self.summary.import, number) => Some(Outcome::Kept),
             ClipState::Stored => Some(Outcome::AlreadyKept),
@@ -213,7 +213,7 @@ impl Pass<'_> {
 }
 
 /// Whether a clip that failed is not worth waiting for now.
-fn is_put_off(clip: &Outline, now: Timestamp) -> bool {
+fn is_put_off(clip: &ClipSummary, now: Timestamp) -> bool {
     let (attempts, pause) = ENOUGH;
     let wait = clip.due_at.map_or(Duration::MAX, |due| due.since(now));
     let is_long = (clip.attempts >= attempts && wait > pause) || (clip.attempts > 0 && wait > AWAY);
@@ -239,7 +239,7 @@ mod tests {
             (11, 0, false),
             (12, 0, true),
         ] {
-            let clip = Outline {
+            let clip = ClipSummary {
                 key: "r.mp4".parse().unwrap(),
                 provider: Provider::fal(),
                 request_id: "r".parse().unwrap(),

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     catalog::{
         NodeId, Result,
-        outbox::{Delivery, EndpointLease, Fate, Settled},
+        outbox::{Delivery, DeliveryOutcome, DeliveryResult, EndpointLease},
     },
     fill::random,
 };
@@ -161,10 +161,10 @@ impl Pump {
             told.map(|(position, event)| Delivery { position, event, attempts: 0, first_at: None }).collect();
         let subjects: Vec<_> = new.iter().map(|delivery| delivery.event.subject().to_owned()).collect();
         let blocked = catalog.blocked_subjects(self.endpoint.name(), &subjects).await?;
-        let mut settled = self.attempt(new, &blocked, probing).await;
+        let mut results = self.attempt(new, &blocked, probing).await;
         // What was taken needs no row: the place moves on past it.
-        settled.retain(|one| one.fate != Fate::Delivered);
-        let held = self.settle(lease, Some(last), &settled).await;
+        results.retain(|one| one.outcome != DeliveryOutcome::Delivered);
+        let held = self.ack(lease, Some(last), &results).await;
         Ok(if held { Pass::Moved(last) } else { Pass::Lost })
     }
 
@@ -186,8 +186,8 @@ impl Pump {
                 rest(settings.poll, stop).await;
                 continue;
             }
-            let settled = self.attempt(due, &[], probing).await;
-            if !self.settle(lease, None, &settled).await {
+            let results = self.attempt(due, &[], probing).await;
+            if !self.ack(lease, None, &results).await {
                 return stop.cancel();
             }
         }
@@ -210,7 +210,7 @@ impl Pump {
     }
 
     /// Sends events, different subjects at once.
-    async fn attempt(&self, deliveries: Vec<Delivery>, blocked: &[String], probing: bool) -> Vec<Settled> {
+    async fn attempt(&self, deliveries: Vec<Delivery>, blocked: &[String], probing: bool) -> Vec<DeliveryResult> {
         let mut lines: Vec<Vec<Delivery>> = Vec::new();
         for delivery in deliveries {
             let of_it = |line: &&mut Vec<Delivery>| line[0].event.subject() == delivery.event.subject();
@@ -220,26 +220,26 @@ impl Pump {
             }
         }
         let send = lines.into_iter().map(|line| self.line(line, blocked, probing));
-        let settled: Vec<_> = stream::iter(send).buffer_unordered(self.parts.settings.concurrency).collect().await;
-        settled.into_iter().flatten().collect()
+        let results: Vec<_> = stream::iter(send).buffer_unordered(self.parts.settings.concurrency).collect().await;
+        results.into_iter().flatten().collect()
     }
 
     /// Sends one subject's events in order, as far as they are taken.
-    async fn line(&self, line: Vec<Delivery>, blocked: &[String], probing: bool) -> Vec<Settled> {
-        let mut settled = Vec::with_capacity(line.len());
+    async fn line(&self, line: Vec<Delivery>, blocked: &[String], probing: bool) -> Vec<DeliveryResult> {
+        let mut results = Vec::with_capacity(line.len());
         let mut stuck = line.first().is_some_and(|first| blocked.iter().any(|one| one == first.event.subject()));
         for delivery in line {
             let skip = stuck || (self.health.is_down() && !probing) || !self.holds();
-            let fate = if skip { Fate::Queued } else { self.tell(&delivery).await };
-            stuck = stuck || matches!(fate, Fate::Waiting { .. } | Fate::Queued);
+            let outcome = if skip { DeliveryOutcome::Queued } else { self.tell(&delivery).await };
+            stuck = stuck || matches!(outcome, DeliveryOutcome::Waiting { .. } | DeliveryOutcome::Queued);
             let subject = delivery.event.subject().to_owned();
-            settled.push(Settled { position: delivery.position, subject, fate });
+            results.push(DeliveryResult { position: delivery.position, subject, outcome });
         }
-        settled
+        results
     }
 
     /// One attempt, and what follows from it.
-    async fn tell(&self, delivery: &Delivery) -> Fate {
+    async fn tell(&self, delivery: &Delivery) -> DeliveryOutcome {
         let OutboxParts { settings, secret, http, urls, catalog, clock, .. } = &*self.parts;
         let body = match body::text(&**catalog, urls, &delivery.event).await {
             Ok(body) => body,
@@ -250,7 +250,7 @@ impl Pump {
             Answer::Taken => {
                 self.parts.metrics.event_sent("delivered");
                 self.answered().await;
-                Fate::Delivered
+                DeliveryOutcome::Delivered
             }
             Answer::Refused { why, after, gone } => {
                 if self.health.failed(delivery.event.subject(), after) {
@@ -267,12 +267,12 @@ impl Pump {
         }
         tracing::info!(endpoint = self.endpoint.name(), "the endpoint takes events again");
         let OutboxParts { catalog, clock, .. } = &*self.parts;
-        if let Err(error) = catalog.hasten_deliveries(self.endpoint.name(), clock.now()).await {
+        if let Err(error) = catalog.retry_deliveries_now(self.endpoint.name(), clock.now()).await {
             self.warn(&error, "cannot hasten what waits: it goes at its time");
         }
     }
 
-    fn refused(&self, delivery: &Delivery, why: String, after: Option<Duration>, gone: bool) -> Fate {
+    fn refused(&self, delivery: &Delivery, why: String, after: Option<Duration>, gone: bool) -> DeliveryOutcome {
         let OutboxParts { settings, clock, metrics, .. } = &*self.parts;
         let (now, attempts) = (clock.now(), delivery.attempts.saturating_add(1));
         let first_at = delivery.first_at.unwrap_or(now);
@@ -289,20 +289,20 @@ impl Pump {
                 why,
                 "an endpoint did not take an event: parked; `clipkeep events replay --parked` sends it again"
             );
-            return Fate::Parked { attempts, first_at, why };
+            return DeliveryOutcome::Parked { attempts, first_at, why };
         }
         metrics.event_sent("failed");
         let pause = backoff::delay(attempts, settings.retry_base, settings.retry_max, random());
         let pause = pause.max(after.unwrap_or_default());
         tracing::warn!(endpoint, event, kind, subject, attempts, why, retry_in = ?pause, "an event was not taken");
-        Fate::Waiting { attempts, first_at, next_at: now.plus(pause), why }
+        DeliveryOutcome::Waiting { attempts, first_at, next_at: now.plus(pause), why }
     }
 
     /// Writes down what became of events, however long the catalogue is away:
     /// only then are they told once. Answers whether the lease was held.
-    async fn settle(&self, lease: &EndpointLease, cursor: Option<Position>, settled: &[Settled]) -> bool {
+    async fn ack(&self, lease: &EndpointLease, cursor: Option<Position>, results: &[DeliveryResult]) -> bool {
         loop {
-            match self.parts.catalog.settle(lease, cursor, settled, self.parts.clock.now()).await {
+            match self.parts.catalog.ack(lease, cursor, results, self.parts.clock.now()).await {
                 Ok(held) => return held,
                 Err(error) => self.warn(&error, "cannot write down what an endpoint took"),
             }

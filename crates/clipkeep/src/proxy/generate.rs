@@ -39,7 +39,7 @@ pub(super) async fn submit(app: &App, model: String, mut call: Passing) -> Resul
         match whole.copy.as_deref().and_then(Submitted::read) {
             Some(Submitted { request_id }) => register(app, &request_id, &facts).await,
             None => {
-                app.metrics.passed_unkept("submit");
+                app.metrics.passed_unrecorded("submit");
                 tracing::error!(facts = told(&facts), "fal took a submit, but its answer names no generation");
             }
         }
@@ -49,7 +49,7 @@ pub(super) async fn submit(app: &App, model: String, mut call: Passing) -> Resul
 
 async fn register(app: &App, request_id: &RequestId, facts: &Facts) {
     let Err(error) = keep::register(app, request_id, facts).await else { return };
-    app.metrics.passed_unkept("submit");
+    app.metrics.passed_unrecorded("submit");
     tracing::error!(
         %request_id, facts = told(facts), error = &error as &dyn std::error::Error,
         "a generation that fal took could not be registered; its webhook will tell of it, or register it by hand"
@@ -99,7 +99,7 @@ impl Run {
         match keep::record(app, &Decoded { record, ..decoded }).await {
             Ok(replace) => replace.filter(|_| app.config.rewrite_results),
             Err(error) => {
-                app.metrics.passed_unkept("run");
+                app.metrics.passed_unrecorded("run");
                 tracing::error!(
                     request_id = %self.request_id, facts = told, error = &error as &dyn std::error::Error,
                     "a direct call's result could not be recorded; the app has it, with the source's URLs"

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     app::App,
-    catalog::{CatalogError, ClipFilter, HookOutcome, Registration, page::every},
+    catalog::{CatalogError, ClipFilter, HookOutcome, Registration, page::collect_clips},
 };
 
 /// How often a write is tried before the app's answer stops waiting for it.
@@ -61,7 +61,7 @@ pub(super) async fn read_whole(
     whole: &mut Whole,
 ) -> Result<Option<Decoded>, ProxyError> {
     let Some(body) = whole.body(app.config.hook_max_body).await? else {
-        app.metrics.passed_unkept(call);
+        app.metrics.passed_unrecorded(call);
         tracing::error!(%request_id, "a result that passed is larger than hook_max_body, and was not recorded");
         return Ok(None);
     };
@@ -89,7 +89,7 @@ pub(super) async fn record(app: &App, decoded: &Decoded) -> Result<Option<Replac
         return Ok(None);
     }
     let filter = ClipFilter { request_id: Some(record.request_id.clone()), ..ClipFilter::default() };
-    let clips = insist(|| every(&*app.catalog, &filter, MAX_CLIPS)).await?;
+    let clips = insist(|| collect_clips(&*app.catalog, &filter, MAX_CLIPS)).await?;
     Ok(Some(replacing(app, record, clips.into_iter().filter(|clip| clip.provider == record.provider))))
 }
 

@@ -26,7 +26,7 @@ pub(super) async fn fetch(app: &App, request_id: &RequestId, call: Passing) -> R
         Ok(replace) => replace,
         Err(error) if app.config.rewrite_results => return Err(ProxyError::Catalog(error)),
         Err(error) => {
-            app.metrics.passed_unkept("result");
+            app.metrics.passed_unrecorded("result");
             tracing::error!(%request_id, error = &error as &dyn std::error::Error, "a result was not recorded");
             None
         }

@@ -85,7 +85,7 @@ async fn read(app: &App, run: Run, coming: Coming, mut out: Out) {
         return out.send(Err(error)).await;
     }
     if passed_over && held.is_none() {
-        app.metrics.passed_unkept("run");
+        app.metrics.passed_unrecorded("run");
         tracing::error!(request_id = %run.request_id, "an event that passed is longer than 4 MiB, and was not recorded");
     }
     if let Some(Held { raw, decoded, behind }) = held {

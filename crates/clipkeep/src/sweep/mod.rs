@@ -9,7 +9,6 @@
 mod budgets;
 pub mod drift;
 mod expiry;
-pub mod parting;
 mod poll;
 mod refused;
 mod report;
@@ -17,6 +16,7 @@ mod reread;
 pub mod retention;
 mod risk;
 pub mod tombstones;
+pub mod unshare;
 
 use std::{
     error::Error,
@@ -36,9 +36,9 @@ pub use self::{
 };
 use self::{
     drift::{Drift, DriftError, DriftReport, DriftSettings},
-    parting::PartingReport,
     retention::{RetentionReport, RetentionWalk},
     tombstones::TombstoneReport,
+    unshare::UnshareReport,
 };
 use crate::{
     catalog::{Catalog, CatalogError},
@@ -71,12 +71,12 @@ pub struct SweepSettings {
     /// The longest delay between two polls.
     pub retry_max: Duration,
     /// After how many answers «unknown» a generation is given up.
-    pub gone_attempts: u32,
+    pub not_found_attempts: u32,
     /// At which age a generation without an end is given up.
-    pub poll_give_up: Duration,
+    pub poll_timeout: Duration,
     /// How long before its source vanishes a clip is at risk.
     pub at_risk_before: Duration,
-    /// Whether clips may share objects; if not, those that do part.
+    /// Whether clips may share objects; if not, those that do are unshared.
     pub share_objects: bool,
     /// How long events are kept.
     pub events_keep: Duration,
@@ -236,7 +236,7 @@ impl Sweep {
             return unfinished.push("removals");
         }
         step("retention", unfinished, self.retain(&mut report.retention)).await;
-        step("partings", unfinished, self.part(&mut report.partings)).await;
+        step("unsharing", unfinished, self.unshare(&mut report.unsharing)).await;
         step("tombstones", unfinished, self.bury(&mut report.tombstones)).await;
         step("expiry", unfinished, self.expire(&mut report.expired)).await;
     }
@@ -282,10 +282,10 @@ impl Sweep {
         self.records.lock().await.step(&**catalog, settings, clock.now(), report).await
     }
 
-    async fn part(&self, report: &mut PartingReport) -> Result<(), CatalogError> {
+    async fn unshare(&self, report: &mut UnshareReport) -> Result<(), CatalogError> {
         let SweepParts { settings, catalog, store, clock, .. } = &self.parts;
         let all = !settings.share_objects;
-        parting::run(&**catalog, store, all, &**clock, settings.lease).await.map(|done| *report = done)
+        unshare::run(&**catalog, store, all, &**clock, settings.lease).await.map(|done| *report = done)
     }
 
     async fn bury(&self, report: &mut TombstoneReport) -> Result<(), CatalogError> {

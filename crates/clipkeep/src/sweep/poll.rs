@@ -295,10 +295,10 @@ async fn commit(sweep: &Sweep, decoded: Decoded, word: &'static str) -> Result<E
 fn give_up(sweep: &Sweep, poll: &Poll, not_yet: &NotYet) -> Option<HookRecord> {
     let (settings, now) = (&sweep.parts.settings, sweep.parts.clock.now());
     let age = now.since(poll.generation.created_at);
-    let missed = not_yet.fault == Some(Fault::Source) && poll.misses + 1 >= settings.gone_attempts;
-    let is_unknown = missed && age >= UNKNOWN_FOR.min(settings.poll_give_up);
-    let was_asked = !not_yet.is_away || poll.polls >= settings.gone_attempts;
-    let is_too_old = age >= settings.poll_give_up && was_asked;
+    let missed = not_yet.fault == Some(Fault::Source) && poll.misses + 1 >= settings.not_found_attempts;
+    let is_unknown = missed && age >= UNKNOWN_FOR.min(settings.poll_timeout);
+    let was_asked = !not_yet.is_away || poll.polls >= settings.not_found_attempts;
+    let is_too_old = age >= settings.poll_timeout && was_asked;
     if not_yet.is_refused || !(is_unknown || is_too_old) {
         return None;
     }

@@ -44,7 +44,7 @@ use tower_service::Service;
 use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub use self::api::{HistoryRow, RepeatRow, TokenRow};
+pub use self::api::{DuplicateRow, HistoryRow, TokenRow};
 use self::{error::ApiError, listen::Manners};
 pub use crate::rows::{ClipRow, GenerationRow};
 use crate::{app::App, descriptors, usage::Answer};
@@ -67,7 +67,7 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(api::generations::get_generation))
         .routes(routes!(api::clips::list_clips))
         .routes(routes!(api::export::export_clips))
-        .routes(routes!(api::twice::list_twice))
+        .routes(routes!(api::duplicates::list_duplicates))
         .routes(routes!(api::clips::get_clip, api::clips::delete_clip))
         .routes(routes!(api::clips::get_history))
         .routes(routes!(api::lineage::get_lineage))

@@ -17,14 +17,14 @@ use super::{
     clips::{come_again, refused, unknown},
     error::ApiError,
 };
-use crate::{app::App, catalog::lookup::clip_named};
+use crate::{app::App, catalog::lookup::clip_by_any_key};
 
 /// The clip that is meant by `key`.
 ///
 /// # Errors
 /// If there is none: what is known of it, as far as who is not `signed` may know.
 pub(super) async fn clip(app: &App, key: &ClipKey, signed: bool) -> Result<Clip, ApiError> {
-    if let Some(clip) = clip_named(&*app.catalog, key).await? {
+    if let Some(clip) = clip_by_any_key(&*app.catalog, key).await? {
         return Ok(clip);
     }
     let Some((request_id, _)) = key.parts() else { return Err(unknown()) };

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     app::App,
     cache::{Coming, Object, Shelved, Where, mmap},
-    catalog::{CatalogError, HEARD, Pinned},
+    catalog::{CatalogError, NOTICE_DELAY, Pinned},
     content, descriptors,
     faststart::{Fast, find},
     fill::{
@@ -167,7 +167,7 @@ async fn mend(app: &App, clip: &Clip) -> Result<(), ApiError> {
         return Ok(());
     }
     let now = app.clock.now();
-    app.catalog.object_lost(&clip.key, clip.epoch, now, now.plus(HEARD), WHY).await?;
+    app.catalog.object_lost(&clip.key, clip.epoch, now, now.plus(NOTICE_DELAY), WHY).await?;
     app.engine.wake();
     tracing::error!(clip = %clip.key, "stored no more: {WHY}");
     Err(come_again(&clip.key).retry_after(MEND_SECS))

@@ -50,7 +50,7 @@ fn quoted(sql: &str) -> Option<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn explain_tells_what_happened_why_and_what_comes_next() {
-    let t = TestApp::with(&[("gone_attempts", "2".to_owned())]).await;
+    let t = TestApp::with(&[("not_found_attempts", "2".to_owned())]).await;
     let media = Media::named("moov-last.mp4");
     let shaky = t.sim.add_faulty_file("a.mp4", media.clone(), Faults::first(1, Fault::status(503)));
     let gone = t.sim.add_faulty_file("b.mp4", media.clone(), Faults::always(Fault::status(404)));

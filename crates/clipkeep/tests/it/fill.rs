@@ -20,7 +20,7 @@ struct Told {
 /// A clip behind these faults, once it is in `state`.
 async fn told(faults: Faults, state: ClipState) -> Told {
     let t = TestApp::with(&[
-        ("gone_attempts", "3".to_owned()),
+        ("not_found_attempts", "3".to_owned()),
         ("max_clip_size", "4MB".to_owned()),
         ("source_stall_timeout", "2s".to_owned()),
     ])
@@ -190,7 +190,7 @@ async fn case_24_slow_beginnings_are_waited_for_and_stalls_are_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn case_25_redirects_are_followed_only_to_where_requests_may_go() {
-    let t = TestApp::with(&[("gone_attempts", "1".to_owned())]).await;
+    let t = TestApp::with(&[("not_found_attempts", "1".to_owned())]).await;
     let good = t.sim.add_file("good.mp4", Media::named("silent.mp4"));
     let relative = good.replace(&t.sim.media_url(), "");
     let hop =

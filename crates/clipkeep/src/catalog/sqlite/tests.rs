@@ -154,7 +154,7 @@ fn lock(bed: &Bed, span: std::time::Duration) -> tokio::task::JoinHandle<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn h27_a_webhook_hears_soon_that_the_file_is_locked_and_all_else_waits() {
     let bed = bed().await;
-    let held = lock(&bed, BUSY + std::time::Duration::from_secs(2));
+    let held = lock(&bed, BUSY_TIMEOUT + std::time::Duration::from_secs(2));
     let hooks = [hook("a", "p")];
     let (webhook, other, also) = tokio::join!(
         bed.catalog.record_hooks(&hooks),
@@ -175,7 +175,7 @@ async fn h27_a_new_file_that_is_locked_is_opened_when_it_is_let_go() {
     let file = Connection::open(&path).unwrap();
     file.execute_batch("BEGIN IMMEDIATE; CREATE TABLE theirs (n)").unwrap();
     let held = tokio::spawn(async move {
-        tokio::time::sleep(BUSY + std::time::Duration::from_secs(1)).await;
+        tokio::time::sleep(BUSY_TIMEOUT + std::time::Duration::from_secs(1)).await;
         file.execute_batch("ROLLBACK").unwrap();
     });
     let catalog = SqliteCatalog::open(&path, Rules::default()).await.unwrap();

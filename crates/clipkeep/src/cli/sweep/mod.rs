@@ -22,7 +22,7 @@ use crate::{
     shutdown,
     sweep::{
         RereadReport,
-        drift::{DriftSettings, HEARD},
+        drift::{DriftSettings, NOTICE_DELAY},
     },
 };
 
@@ -107,12 +107,12 @@ async fn work(app: &Arc<App>, args: &Args, stop: &CancellationToken, as_json: bo
     if !summary.stopped && summary.has_drift() {
         // What drift found is due only when all nodes have heard of it.
         tokio::select! {
-            () = tokio::time::sleep(HEARD) => {}
+            () = tokio::time::sleep(NOTICE_DELAY) => {}
             () = stop.cancelled() => summary.stopped = true,
         }
     }
     if !summary.stopped {
-        let due = app.catalog.outstanding(app.clock.now()).await?.due;
+        let due = app.catalog.pending_counts(app.clock.now()).await?.due;
         let most = args.limit.map_or(usize::MAX, |limit| limit as usize);
         let bar = bar(due.min(most as u64), as_json)?;
         let filled = app.engine.fill_due(most, |end| {

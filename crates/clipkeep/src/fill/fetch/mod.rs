@@ -69,7 +69,7 @@ struct Fetch<'a> {
     ongoing: &'a Ongoing,
     claim: &'a Claim,
     copy: &'a Arc<LocalCopy>,
-    /// What is asked for: the clip's source, or a signed twin of it.
+    /// What is asked for: the clip's source, or the same URL, signed.
     url: SourceUrl,
     host: String,
     /// The epoch of the version that is copied.

@@ -14,7 +14,7 @@ use std::{path::PathBuf, time::Duration};
 use clipkeep_core::{id::ClipKey, media_type::MediaType, time::Clock};
 use serde::Serialize;
 
-pub use crate::catalog::HEARD;
+pub use crate::catalog::NOTICE_DELAY;
 use crate::{
     catalog::{Catalog, CatalogError},
     custody::{self, NotOurs},

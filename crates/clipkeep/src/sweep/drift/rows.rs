@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use clipkeep_core::state::ClipState;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::{Drift, DriftReport, HEARD, PAGE, Result, is_too_much};
+use super::{Drift, DriftReport, NOTICE_DELAY, PAGE, Result, is_too_much};
 use crate::catalog::StoredObject;
 
 /// How many objects are asked after at once.
@@ -93,7 +93,7 @@ impl Drift<'_> {
             return Ok(());
         }
         let now = self.clock.now();
-        if self.catalog.object_lost(&row.key, row.epoch, now, now.plus(HEARD), &why).await? {
+        if self.catalog.object_lost(&row.key, row.epoch, now, now.plus(NOTICE_DELAY), &why).await? {
             tracing::error!(clip = %row.key, why, "stored no more: it is filled again, if its source lives");
             *count += 1;
         }

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     app::App,
     callers::Caller,
-    catalog::{CatalogError, Deletion, lookup::clip_named},
+    catalog::{CatalogError, Deletion, lookup::clip_by_any_key},
     web::{AppState, auth::By, error::ApiError},
 };
 
@@ -197,7 +197,7 @@ fn parse_key(text: &str) -> Result<ClipKey, ApiError> {
 /// The clip that is meant by that name, if the caller may know of it.
 pub(crate) async fn clip_for(caller: &Caller, app: &App, key: &str) -> Result<Clip, ApiError> {
     let key = parse_key(key)?;
-    let clip = clip_named(&*app.catalog, &key).await?.filter(|clip| caller.sees_clip(clip));
+    let clip = clip_by_any_key(&*app.catalog, &key).await?.filter(|clip| caller.sees_clip(clip));
     clip.ok_or_else(|| no_such_clip(&key))
 }
 

@@ -77,7 +77,7 @@ pub(crate) async fn stream_events(
     let full = || ApiError::new(Code::Unavailable, "too many streams: close one, or ask another node").retry_after(5);
     let place = app.feed.enter(caller.tenant()).ok_or_else(full)?;
     let after = match given {
-        Some((position, _)) if app.catalog.may_be_known(position).await? => position,
+        Some((position, _)) if app.catalog.is_reached(position).await? => position,
         // It would be silent for ever.
         Some((_, id)) => return Err(never_given(&id)),
         None => app.catalog.last_event().await?,

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     callers::Caller,
-    catalog::{ClipFilter, Registration, page::every},
+    catalog::{ClipFilter, Registration, page::collect_clips},
     web::{AppState, auth::By, error::ApiError, json::JsonObject},
 };
 
@@ -137,7 +137,7 @@ pub(crate) async fn register_generation(
         return Err(ApiError::new(Code::InvalidRequest, "ending: is for adopt alone"));
     } else if let Some(tenant) = caller.tenant() {
         let own = app.catalog.register_own(tenant, &registration).await?;
-        own.told(app.clock.now(), app.config.poll_give_up)
+        own.told(app.clock.now(), app.config.poll_timeout)
     } else {
         app.catalog.register(&registration).await?
     };
@@ -193,7 +193,7 @@ pub(crate) async fn get_generation(
         None => app.catalog.generation(&request_id).await?,
         Some(tenant) => {
             let own = app.catalog.own_generation(tenant, &request_id).await?;
-            own.map(|own| own.told(app.clock.now(), app.config.poll_give_up))
+            own.map(|own| own.told(app.clock.now(), app.config.poll_timeout))
         }
     };
     Ok(Json(with_clips(&caller, &app, generation.ok_or_else(missing)?).await?))
@@ -201,7 +201,7 @@ pub(crate) async fn get_generation(
 
 async fn with_clips(caller: &Caller, app: &AppState, generation: Generation) -> Result<GenerationRow, ApiError> {
     let filter = ClipFilter { request_id: Some(generation.request_id.clone()), ..ClipFilter::default() };
-    let mut clips = every(&*app.catalog, &filter, super::query::MAX_LIMIT).await?;
+    let mut clips = collect_clips(&*app.catalog, &filter, super::query::MAX_LIMIT).await?;
     clips.retain(|clip| clip.provider == generation.provider && caller.sees_clip(clip));
     clips.sort_by_key(|clip| clip.index);
     let clips = clips.into_iter().map(|clip| ClipRow::seen_by(caller, clip, &app.final_urls)).collect();

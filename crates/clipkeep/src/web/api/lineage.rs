@@ -7,7 +7,7 @@ use axum::{
 
 use super::clips::clip_for;
 use crate::{
-    catalog::family,
+    catalog::lineage,
     lineage_rows::LineageRow,
     web::{AppState, auth::By, error::ApiError},
 };
@@ -24,6 +24,6 @@ pub(crate) async fn get_lineage(
     Path(key): Path<String>,
 ) -> Result<Json<LineageRow>, ApiError> {
     let clip = clip_for(&caller, &app, &key).await?;
-    let lineage = family::lineage(&*app.catalog, &clip.key, caller.tenant()).await?;
+    let lineage = lineage::lineage(&*app.catalog, &clip.key, caller.tenant()).await?;
     Ok(Json(LineageRow::new(clip, lineage, &app.final_urls)))
 }

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     app::App,
     callers::Caller,
-    catalog::{UsageFilter, UsageGroup, UsageLine, family},
+    catalog::{UsageFilter, UsageGroup, UsageLine, lineage},
     costs::{CostQuery, CostReport, report},
     receipts::receipt,
     rows::{ClipRow, UsageRow},
@@ -70,7 +70,7 @@ pub(super) async fn page(
     told: &Told,
 ) -> Result<Response, Trouble> {
     let history = history_for(&visitor.caller, app, &clip.key).await?;
-    let holder = app.catalog.holder(&clip.key).await?;
+    let holder = app.catalog.lease_holder(&clip.key).await?;
     let held = holder.as_ref().map(|holder| match visitor.caller {
         Caller::Admin => (holder.node.as_str(), holder.until),
         Caller::Tenant(_) => ("a node", holder.until),
@@ -197,8 +197,8 @@ fn input(clip: &Clip) -> Markup {
 }
 
 async fn lineage(app: &App, visitor: &Visitor, clip: &Clip) -> Result<Markup, Trouble> {
-    let found = family::lineage(&*app.catalog, &clip.key, visitor.caller.tenant()).await?;
-    let list = |name: &str, of: &[family::Relative]| {
+    let found = lineage::lineage(&*app.catalog, &clip.key, visitor.caller.tenant()).await?;
+    let list = |name: &str, of: &[lineage::Relative]| {
         html! {
             @if !of.is_empty() {
                 h3 { (name) }

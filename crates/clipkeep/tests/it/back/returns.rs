@@ -46,7 +46,7 @@ async fn ended(t: &TestApp) -> Vec<(&'static str, String, ClipState)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn k07_fill_brings_a_clip_back_and_says_so() {
-    let t = TestApp::with(&[("gone_attempts", "1".into())]).await;
+    let t = TestApp::with(&[("not_found_attempts", "1".into())]).await;
     for (id, source, state) in ended(&t).await {
         let key = format!("{id}.mp4");
         assert_eq!(fill(&t, &key).await, "restarted");
@@ -70,7 +70,7 @@ async fn k07_fill_brings_a_clip_back_and_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn k07_the_same_webhook_brings_a_clip_back_but_does_not_hammer_its_source() {
-    let t = TestApp::with(&[("gone_attempts", "1".into())]).await;
+    let t = TestApp::with(&[("not_found_attempts", "1".into())]).await;
     for (id, source, state) in ended(&t).await {
         let key = format!("{id}.mp4");
         // A provider that repeats itself has the source asked once more, and no more
@@ -98,7 +98,7 @@ async fn k07_the_same_webhook_brings_a_clip_back_but_does_not_hammer_its_source(
 async fn k07_a_clip_whose_host_is_allowed_now_comes_back_by_itself() {
     let sim = Sim::start(SimOptions::default()).await.unwrap();
     let data = Arc::new(tempfile::tempdir().unwrap());
-    let elsewhere = [("source_hosts", "media.example".to_owned()), ("gone_attempts", "1".to_owned())];
+    let elsewhere = [("source_hosts", "media.example".to_owned()), ("not_found_attempts", "1".to_owned())];
     let t = TestApp::on(sim, data, &elsewhere, &[]).await;
     let file = t.sim.add_file("a.mp4", Media::named("silent.mp4"));
     t.hook("host", &file, "").await;
@@ -128,7 +128,7 @@ async fn k07_so_does_one_whose_redirect_or_scheme_is_allowed_now() {
     let media = Media::named("silent.mp4");
     let there = sim.add_file("there.mp4", media.clone()).replace("127.0.0.1", "localhost");
     let from = sim.add_faulty_file("from.mp4", media.clone(), Faults::always(Fault::redirect(&there)));
-    let t = TestApp::on(sim, data, &[("gone_attempts", "1".to_owned())], &[]).await;
+    let t = TestApp::on(sim, data, &[("not_found_attempts", "1".to_owned())], &[]).await;
     t.hook("redirect", &from, "").await;
     t.until("redirect.mp4", ClipState::Lost).await;
     let (sim, data) = t.stop().await;
@@ -146,7 +146,7 @@ async fn k07_so_does_one_whose_redirect_or_scheme_is_allowed_now() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn k07_sweep_retries_what_its_filters_name() {
-    let t = TestApp::with(&[("gone_attempts", "1".into())]).await;
+    let t = TestApp::with(&[("not_found_attempts", "1".into())]).await;
     let all = ended(&t).await;
     let source = t.sim.add_faulty_file("a.mp4", Media::named("silent.mp4"), Faults::always(Fault::status(404)));
     t.hook("acme", &source, "?tenant=acme").await;
@@ -191,7 +191,7 @@ async fn k07_sweep_retries_what_its_filters_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn k07_an_import_brings_back_what_it_names() {
-    let t = TestApp::with(&[("gone_attempts", "1".into())]).await;
+    let t = TestApp::with(&[("not_found_attempts", "1".into())]).await;
     let all = ended(&t).await;
     let table = t.data.path().join("urls.csv");
     let lines: String = all.iter().map(|(id, source, _)| format!("{source},{id}\n")).collect();
@@ -213,7 +213,7 @@ async fn k07_an_import_brings_back_what_it_names() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn k24_a_source_that_is_missing_may_still_be_on_its_way() {
-    let settings = [("gone_attempts", "2".to_owned()), ("gone_after", "1h".to_owned())];
+    let settings = [("not_found_attempts", "2".to_owned()), ("not_found_timeout", "1h".to_owned())];
     let t = TestApp::with(&settings).await;
     let missing = [404, 403, 410].map(|status| {
         t.sim.add_faulty_file("a.mp4", Media::named("silent.mp4"), Faults::always(Fault::status(status)))

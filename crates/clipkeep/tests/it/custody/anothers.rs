@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
+    maintenance::until,
     support::{
         app::{TestApp, own_settings},
         bucket_proxy::BucketProxy,
         garage,
         raw::Raw,
     },
-    upkeep::until,
 };
 
 /// Why the node is not ready; none if it is.

@@ -13,11 +13,11 @@ use tempfile::TempDir;
 
 use crate::{
     cli::clipkeep,
+    maintenance::Bed,
     support::{
         app::{TestApp, own_settings},
         garage,
     },
-    upkeep::Bed,
 };
 
 const TOKEN: &str = "test-admin-token-0123456789";

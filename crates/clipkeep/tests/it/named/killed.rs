@@ -128,7 +128,7 @@ impl Story {
         let count = |word: &str| story.iter().filter(|line| line["event"] == word).count();
         assert_eq!((count("received"), count("renamed"), count("stored")), (1, 1, 1), "{what}: {story:?}");
         let books = "SELECT count(*), CAST(sum(size) AS BIGINT), count(to_at), \
-            (SELECT count(*) FROM clips WHERE was_key = 'gen.png') FROM stays WHERE key = 'gen.mp4'";
+            (SELECT count(*) FROM clips WHERE was_key = 'gen.png') FROM storage_periods WHERE key = 'gen.mp4'";
         assert_eq!(self.config.row(books).await, [1, LEN.cast_signed(), 0, 1], "{what}");
     }
 

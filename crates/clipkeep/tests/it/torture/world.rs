@@ -68,7 +68,7 @@ impl World {
         let disk = matches!(place, Place::Disk).then(disk);
         let data = dir.path().join(if disk.is_some() { "disk/one" } else { "one" });
         let mut config = NodeConfig::new(&data).set("lease", "1s").set("public", "true");
-        config = config.set("sweep_interval", "500ms").set("lost_after", "1h").set("gone_attempts", "100");
+        config = config.set("sweep_interval", "500ms").set("lost_after", "1h").set("not_found_attempts", "100");
         if matches!(database, Database::Postgres) {
             config = config.set("database", postgres::database().await);
         }
