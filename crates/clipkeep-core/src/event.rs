@@ -90,7 +90,7 @@ impl Event {
     }
 
     /// What is told of it beside, if its `detail` is JSON.
-    pub fn told(&self) -> Option<Map<String, Value>> {
+    pub fn detail_json(&self) -> Option<Map<String, Value>> {
         self.detail.as_deref().and_then(|detail| serde_json::from_str(detail).ok())
     }
 
@@ -99,7 +99,7 @@ impl Event {
         if self.kind != EventType::BudgetExceeded {
             return self.detail.clone();
         }
-        self.told().and_then(|told| told.get("reason")?.as_str().map(str::to_owned))
+        self.detail_json().and_then(|detail| detail.get("reason")?.as_str().map(str::to_owned))
     }
 
     /// The id of the generation that it is about.

@@ -127,7 +127,7 @@ pub struct NewClip {
 
 /// Who brought word of a generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bringer {
+pub enum Origin {
     /// A webhook of the provider's.
     Webhook,
     /// The provider itself, when it was asked.
@@ -180,7 +180,7 @@ pub struct HookRecord {
     /// When it was made, where that was longer ago and somebody says so.
     pub created_at: Option<Timestamp>,
     /// Who brought it.
-    pub by: Bringer,
+    pub origin: Origin,
 }
 
 impl HookRecord {

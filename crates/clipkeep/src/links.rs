@@ -131,7 +131,7 @@ impl Links {
     }
 
     /// Takes in what was revoked.
-    pub fn hear(&self, revocations: impl IntoIterator<Item = Revocation>, now: Timestamp) {
+    pub fn revoke_all(&self, revocations: impl IntoIterator<Item = Revocation>, now: Timestamp) {
         let mut revoked = self.revoked.write();
         revoked.forget(now);
         revocations.into_iter().for_each(|revocation| revoked.add(revocation));
@@ -167,7 +167,7 @@ impl App {
         let now = self.clock.now();
         let kept = self.catalog.revoke(&revocation, by, now).await?;
         if kept {
-            self.links.hear([revocation], now);
+            self.links.revoke_all([revocation], now);
         }
         Ok(kept)
     }

@@ -2,10 +2,10 @@
 
 use clipkeep_core::config::Config;
 
-use crate::{descriptors, fill::FillSettings, scratch::Scratch, source::source_rules, sweep::SweepSettings};
+use crate::{data_dir::DataDir, descriptors, fill::FillSettings, source::source_rules, sweep::SweepSettings};
 
 /// What bounds fills.
-pub(super) fn fill_settings(config: &Config, scratch: &Scratch) -> FillSettings {
+pub(super) fn fill_settings(config: &Config, data_dir: &DataDir) -> FillSettings {
     FillSettings {
         // A fill takes a few: its copy, its connections, its upload.
         concurrency: config.fill_concurrency.min(descriptors::share(64)),
@@ -25,7 +25,7 @@ pub(super) fn fill_settings(config: &Config, scratch: &Scratch) -> FillSettings 
         sweep_interval: config.sweep_interval,
         fast_start: config.fast_start,
         share_objects: config.share_objects,
-        spool: scratch.spool(),
+        partials: data_dir.partials(),
     }
 }
 

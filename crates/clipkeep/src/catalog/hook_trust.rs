@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use clipkeep_core::{
-    generation::{Bringer, Facts, Generation, HookRecord},
+    generation::{Facts, Generation, HookRecord, Origin},
     state::GenerationStatus,
 };
 
@@ -27,7 +27,7 @@ impl MergeBatch<'_> {
     /// that ended without a word on it, one more delivery does not make them
     /// public. A registration may.
     fn unopened<'a>(&self, id: &GenerationId, known: &Generation, hook: &'a HookRecord) -> Cow<'a, HookRecord> {
-        let opens = hook.by == Bringer::Webhook && hook.facts.public == Some(true) && known.facts.public.is_none();
+        let opens = hook.origin == Origin::Webhook && hook.facts.public == Some(true) && known.facts.public.is_none();
         let is_over = known.status != GenerationStatus::Pending;
         if !(opens && is_over && self.clips.values().any(|(clip, _)| is_of(clip, id))) {
             return Cow::Borrowed(hook);

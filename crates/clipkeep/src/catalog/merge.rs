@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clipkeep_core::{
     event::{Event, EventType},
-    generation::{Bringer, Clip, Facts, Generation, HookRecord, NewClip, Poster},
+    generation::{Clip, Facts, Generation, HookRecord, NewClip, Origin, Poster},
+    history,
     id::{ClipKey, Provider, RequestId},
     policy::Policy,
     secret::SourceUrl,
     state::{ClipState, GenerationStatus},
-    story,
     time::Timestamp,
 };
 
@@ -137,7 +137,7 @@ impl<'a> MergeBatch<'a> {
     fn merge_hook(&mut self, hook: &HookRecord) -> Result<HookOutcome> {
         let id = (hook.provider.clone(), hook.request_id.clone());
         let hook = &*self.trusted_hook(&id, hook);
-        if hook.by == Bringer::Nobody && self.is_only_claimed(&id) {
+        if hook.origin == Origin::Nobody && self.is_only_claimed(&id) {
             return Ok(self.end_claimed(&id, hook));
         }
         let adopted = self.adopt_found(&id, hook.received_at);
@@ -292,7 +292,7 @@ impl<'a> MergeBatch<'a> {
             self.history.push(NewHistoryEntry { key, at: registered_at, event: "registered", detail: None });
         }
         let clip = self.clip(id, new, source_url, hook);
-        let how = story::brought(hook.by, &new.slot, before.map(|(status, _)| status));
+        let how = history::describe_origin(hook.origin, &new.slot, before.map(|(status, _)| status));
         let detail = Some(format!("{}, {}{how}", clip.kind, clip.policy));
         let line = NewHistoryEntry { key: new.key.clone(), at, event: "received", detail };
         self.history.push(if clip.source_url.is_own_store() {

@@ -2,7 +2,7 @@
 //! they are, and what is kept of those that were not understood.
 
 use clipkeep_core::{
-    generation::{Bringer, HookRecord, NewClip},
+    generation::{HookRecord, NewClip, Origin},
     hook::payload,
     input::Input,
     state::{ClipState, GenerationStatus},
@@ -19,7 +19,7 @@ impl MergeBatch<'_> {
     /// What an import or the store tells of has its names already.
     pub(super) fn outputs(&self, id: &GenerationId, hook: &HookRecord) -> Vec<NewClip> {
         let known: Vec<_> = self.clips.values().map(|(clip, _)| clip).filter(|clip| is_of(clip, id)).collect();
-        if hook.clips.is_empty() || matches!(hook.by, Bringer::Import | Bringer::Store) {
+        if hook.clips.is_empty() || matches!(hook.origin, Origin::Import | Origin::Store) {
             // One that has another name by now is nobody else's.
             let was_told = |new: &&NewClip| known.iter().any(|clip| clip.was_key.as_ref() == Some(&new.key));
             return hook.clips.iter().filter(|new| !was_told(new)).cloned().collect();
@@ -44,7 +44,7 @@ impl MergeBatch<'_> {
         let Some((row, mark)) = self.generations.get_mut(id) else { return };
         let is_unreadable = row.status == GenerationStatus::Unreadable;
         // Whoever asked has all that there is to be had.
-        let was_asked = matches!(hook.by, Bringer::Poll | Bringer::Proxy | Bringer::Reread | Bringer::Nobody);
+        let was_asked = matches!(hook.origin, Origin::Poll | Origin::Proxy | Origin::Reread | Origin::Nobody);
         if is_unreadable && was_asked && row.poll_at.take().is_some() && *mark == GenerationChange::Unchanged {
             *mark = GenerationChange::Changed;
         }

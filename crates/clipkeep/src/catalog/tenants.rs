@@ -54,17 +54,17 @@ pub enum Own {
 
 impl Own {
     /// The generation as its tenant is told of it at `now`. A claim that nobody
-    /// confirmed within `patience` counts as failed.
-    pub fn told(self, now: Timestamp, patience: Duration) -> Generation {
+    /// confirmed within `timeout` counts as failed.
+    pub fn visible_at(self, now: Timestamp, timeout: Duration) -> Generation {
         let row = match self {
             Self::Confirmed(row) => return row,
             Self::Claimed(row) => row,
         };
-        let over = row.created_at.plus(patience);
+        let over = row.created_at.plus(timeout);
         if now < over {
             return row;
         }
-        let error = Some(format!("nobody confirmed it in {} s", patience.as_secs()));
+        let error = Some(format!("nobody confirmed it in {} s", timeout.as_secs()));
         Generation { status: GenerationStatus::Failed, error, completed_at: Some(over), ..row }
     }
 }

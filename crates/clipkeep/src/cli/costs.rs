@@ -19,7 +19,7 @@ use crate::{
     charts::{Bar, Bars},
     clock::SystemClock,
     costs::{BudgetWatch, CostOnList, CostQuery, CostReport, CostRow, price_lists, report},
-    pictures::{self, whose},
+    report_charts::{self, whose},
 };
 
 #[derive(Debug, clap::Args)]
@@ -191,7 +191,7 @@ fn bar(name: String, on: &CostOnList) -> Bar {
 fn page(report: &CostReport, budgets: &[BudgetUse]) -> Page {
     Page {
         title: format!("Costs from {} to {}", report.from, report.to),
-        charts: pictures::costs(report, budgets),
+        charts: report_charts::costs(report, budgets),
         headings: headings(report),
         rows: rows(report),
     }

@@ -6,10 +6,9 @@ use clipkeep_core::config::Config;
 
 use super::output;
 use crate::{
-    app, catalog,
-    chain::chain,
-    custody,
+    app, catalog, custody,
     doctor::{self, Level},
+    error_text::error_text,
     tls,
 };
 
@@ -27,8 +26,8 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
         let catalog = catalog::open::open_configured(&config).await?;
         custody::adopt(&*catalog, &app::store_at(&config)?).await?;
     }
-    let opened = catalog::open::open_configured(&config).await.map_err(|error| chain(&error));
-    let checks = doctor::look(&config, opened).await;
+    let opened = catalog::open::open_configured(&config).await.map_err(|error| error_text(&error));
+    let checks = doctor::collect(&config, opened).await;
     let all_ok = checks.iter().all(|check| check.ok);
     if as_json {
         output::json(&serde_json::json!({"ok": all_ok, "checks": checks}))?;

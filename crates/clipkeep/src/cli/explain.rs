@@ -6,9 +6,9 @@ use anyhow::Context;
 use clipkeep_core::{
     config::Config,
     generation::{Clip, Generation, HistoryEntry},
+    history,
     id::{ClipKey, RequestId},
     state::{ClipState, GenerationStatus},
-    story,
     time::{Clock, Timestamp},
 };
 use serde::Serialize;
@@ -104,7 +104,7 @@ async fn story(catalog: &dyn Catalog, clip: Clip, urls: &FinalUrls, now: Timesta
     let history = catalog.history(&clip.key).await?;
     let holder = catalog.lease_holder(&clip.key).await?;
     let held = holder.as_ref().map(|holder| (holder.node.as_str(), holder.until));
-    let next = story::next(&clip, history.last(), held, &urls.of(&clip.key), now);
+    let next = history::next(&clip, history.last(), held, &urls.of(&clip.key), now);
     let shares = catalog.sharers(&clip.key).await?;
     Ok(Story { clip, history, shares, next })
 }
@@ -126,7 +126,7 @@ impl Story {
         for entry in &self.history {
             let since = before.map_or_else(String::new, |before| format!("+{}", output::span(entry.at.since(before))));
             before = Some(entry.at);
-            let sentence = output::shorten(&story::sentence(entry), 200);
+            let sentence = output::shorten(&history::describe(entry), 200);
             output::line(format!("{}  {since:>12}  {sentence}", entry.at));
         }
         output::line("");

@@ -26,8 +26,8 @@ use super::output;
 use crate::{
     app::App,
     clock::SystemClock,
+    data_dir::{DataDir, Role},
     import::{Checked, Columns, Defaults, Ended, Field, Form, Import, Options, Outputs, Rejects, Step, Summary, spool},
-    scratch::{Role, Scratch},
     shutdown,
 };
 
@@ -147,8 +147,8 @@ fn stopped(as_json: bool) -> anyhow::Result<ExitCode> {
 }
 
 async fn check(config: &Config, args: &Args, policy: Policy, show: &Show) -> anyhow::Result<Ended<Checked>> {
-    let scratch = Scratch::take(&config.data, Role::Command).await?;
-    let file = table(&args.file, scratch.folder()).await?;
+    let data_dir = DataDir::take(&config.data, Role::Command).await?;
+    let file = table(&args.file, data_dir.folder()).await?;
     let stop = shutdown::on_signal().context("listening for signals")?;
     let import = import(config, args, policy, file);
     show.of_file(&import.file);
@@ -157,7 +157,7 @@ async fn check(config: &Config, args: &Args, policy: Policy, show: &Show) -> any
 
 async fn fill(config: Config, args: &Args, policy: Policy, show: &Show) -> anyhow::Result<Ended<Summary>> {
     let app = App::open(config, Role::Command).await?;
-    let file = table(&args.file, app.scratch()).await?;
+    let file = table(&args.file, app.data_dir()).await?;
     // Not before: while standard input is read, a signal ends us at once.
     let stop = shutdown::on_signal().context("listening for signals")?;
     let import = import(&app.config, args, policy, file);
@@ -176,11 +176,11 @@ async fn fill(config: Config, args: &Args, policy: Policy, show: &Show) -> anyho
 
 /// The file that is read: as named, or what came by a pipe, which can be read
 /// once only.
-async fn table(file: &Path, scratch: &Path) -> anyhow::Result<PathBuf> {
+async fn table(file: &Path, data_dir: &Path) -> anyhow::Result<PathBuf> {
     if !is_pipe(file) {
         return Ok(file.to_owned());
     }
-    let (file, folder) = (file.to_owned(), scratch.to_owned());
+    let (file, folder) = (file.to_owned(), data_dir.to_owned());
     let spooled = tokio::task::spawn_blocking(move || match file == Path::new("-") {
         true => Ok(spool(&mut io::stdin().lock(), &folder)?),
         false => Ok(spool(&mut File::open(file)?, &folder)?),

@@ -31,9 +31,9 @@ use clipkeep_core::{
 
 use crate::{
     catalog::open::OpenError,
-    chain::chain,
     config::{ConfigArgs, LoadError},
     costs::CostError,
+    error_text::error_text,
     logs::{self, LogFormat},
 };
 
@@ -125,7 +125,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Config(error) => f.write_str(&chain(error)),
+            Self::Config(error) => f.write_str(&error_text(error)),
             Self::Command(error) => write!(f, "{error:#}"),
         }
     }

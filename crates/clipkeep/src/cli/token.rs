@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::{output, wrong_usage};
 use crate::{
-    callers::issue,
+    auth::issue,
     catalog::{Catalog, open::open_configured},
     clock::SystemClock,
     keys,

@@ -12,7 +12,7 @@ use super::{output, wrong_usage};
 use crate::{
     app::FinalUrls,
     catalog::{Catalog, lineage, lookup::clip_by_any_key},
-    lineage_rows::{LineageRow, RelativeRow},
+    dto::lineage::{LineageRow, RelativeRow},
 };
 
 pub(super) async fn run(

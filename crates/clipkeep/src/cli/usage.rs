@@ -16,8 +16,8 @@ use super::{
 use crate::{
     catalog::{self, Catalog, UsageFilter, UsageGroup, UsageLine},
     charts::Bar,
-    pictures::{self, Stacked},
-    rows::UsageRow,
+    dto::UsageRow,
+    report_charts::{self, Stacked},
 };
 
 #[derive(Debug, clap::Args)]
@@ -134,7 +134,7 @@ fn page_of(by: UsageGroup, filter: &UsageFilter, lines: &[UsageLine], total: &Us
     let stacked = Stacked { series: vec![(String::new(), lines.to_vec())] };
     Page {
         title: format!("Usage by {}", by.as_str()),
-        charts: pictures::usage(by, &stacked, filter.from.zip(filter.to)),
+        charts: report_charts::usage(by, &stacked, filter.from.zip(filter.to)),
         headings: std::iter::once(by.as_str().to_uppercase()).chain(HEADINGS.map(str::to_owned)).collect(),
         rows: rows(lines, total),
     }

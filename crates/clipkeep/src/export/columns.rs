@@ -2,7 +2,7 @@
 
 use clipkeep_core::{seed::Seed, time::Timestamp};
 
-use crate::rows::ClipRow;
+use crate::dto::ClipRow;
 
 /// One cell.
 #[derive(Clone, Debug, PartialEq)]

@@ -25,7 +25,7 @@ use self::jail::{Jail, Job};
 pub use self::{jail::Isolation, still::NoStill};
 
 /// How long one clip may wait for its turn and its answer, all in all.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// After so many failures by time in a row it is left alone for a while, so that
 /// a program that hangs does not hold up one fill after the other.
@@ -86,7 +86,7 @@ impl Ffmpeg {
         if !lacks(info) || self.is_resting() {
             return;
         }
-        match tokio::time::timeout(PATIENCE, self.ask(path)).await {
+        match tokio::time::timeout(PROBE_TIMEOUT, self.ask(path)).await {
             Ok(Ok(output)) => {
                 self.late.lock().in_a_row = 0;
                 facts::add(info, &output);

@@ -9,7 +9,7 @@ use super::{Ffmpeg, jail::Job};
 
 /// How long one may take once it is its turn, however much CPU time is left. What
 /// works at its leisure may get little of that on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const DRAW_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a still waits for its turn.
 const TURN: Duration = Duration::from_secs(60);
 /// The largest JPEG that is taken. 640 pixels a side of noise are less.
@@ -41,7 +41,7 @@ pub enum NoStill {
     #[error("too many posters are being made")]
     Busy,
     /// It hangs, or the machine has no time for it.
-    #[error("ffmpeg took longer than {PATIENCE:?}")]
+    #[error("ffmpeg took longer than {DRAW_TIMEOUT:?}")]
     Late,
     /// ffmpeg never saw it.
     #[error("ffmpeg's jail could not be built")]
@@ -66,7 +66,7 @@ impl Ffmpeg {
         let _turn = turn.ok().and_then(Result::ok).ok_or(NoStill::Busy)?;
         let mut why = None;
         for filters in ways {
-            match tokio::time::timeout(PATIENCE, self.draw(path, kind, &filters)).await {
+            match tokio::time::timeout(DRAW_TIMEOUT, self.draw(path, kind, &filters)).await {
                 Ok(Ok(jpeg)) if !jpeg.is_empty() => return Ok(jpeg),
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) if error.kind() == io::ErrorKind::Unsupported => return Err(NoStill::NoJail(error)),

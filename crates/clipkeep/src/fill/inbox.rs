@@ -42,7 +42,7 @@ static NUMBER: AtomicU64 = AtomicU64::new(0);
 pub struct Inbox {
     custody: Arc<Custody>,
     /// Where they are decoded to.
-    spool: PathBuf,
+    partials: PathBuf,
 }
 
 /// Why an output could not be put there.
@@ -60,9 +60,9 @@ pub enum InboxError {
 }
 
 impl Inbox {
-    /// One that decodes to `spool`.
-    pub const fn new(custody: Arc<Custody>, spool: PathBuf) -> Self {
-        Self { custody, spool }
+    /// One that decodes to `partials`.
+    pub const fn new(custody: Arc<Custody>, partials: PathBuf) -> Self {
+        Self { custody, partials }
     }
 
     /// Puts an output of a generation into the store, durably. It goes through a
@@ -77,7 +77,7 @@ impl Inbox {
             return Ok(());
         }
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let file = LocalCopy::create(self.spool.join(format!("inline-{name}-{number}"))).await?;
+        let file = LocalCopy::create(self.partials.join(format!("inline-{name}-{number}"))).await?;
         let kept = self.put(&name, &file, inline).await;
         file.close();
         kept

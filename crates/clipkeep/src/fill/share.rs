@@ -1,7 +1,7 @@
 //! The same bytes once: a clip whose bytes are stored already, for the same
 //! tenant, refers to that object instead of having one of its own.
 
-use super::{Inner, attempt::Ongoing, settle, task::FillError};
+use super::{Inner, attempt::Ongoing, finalize, task::FillError};
 use crate::{catalog::sharing::Duplicate, store::StoreError};
 
 /// What a bucket copies in one request, at most: a clip that shares must be able
@@ -29,7 +29,7 @@ pub(super) async fn find(inner: &Inner, ongoing: &Ongoing) -> Result<Option<Dupl
     }
     // Damaged bytes of its own, or a stranger's: nobody will ask for them.
     if parts.store.head(key).await?.is_some() {
-        settle::still_ours(inner, claim).await?.delete(key).await?;
+        finalize::still_ours(inner, claim).await?.delete(key).await?;
     }
     Ok(Some(duplicate))
 }

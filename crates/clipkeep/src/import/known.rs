@@ -14,7 +14,7 @@ use clipkeep_core::{
 use super::{
     entry::{Defaults, Entry},
     lines::Line,
-    patience::patiently,
+    retry::with_retries,
 };
 use crate::catalog::{CatalogError, ClipSummary, Lookup};
 
@@ -41,7 +41,7 @@ impl Known {
         ids.sort();
         ids.dedup();
         let mut known: HashMap<RequestId, Vec<ClipSummary>> = HashMap::new();
-        for outline in patiently(async || catalog.clip_summaries(&ids).await).await? {
+        for outline in with_retries(async || catalog.clip_summaries(&ids).await).await? {
             known.entry(outline.request_id.clone()).or_default().push(outline);
         }
         Ok(Self(known))

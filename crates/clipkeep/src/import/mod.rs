@@ -14,12 +14,12 @@ mod json;
 mod known;
 mod lines;
 mod output;
-mod patience;
-mod places;
+mod output_paths;
 mod register;
 mod report;
-mod settle;
+mod retry;
 mod table;
+mod wait;
 
 use std::{
     collections::BTreeSet,
@@ -275,7 +275,7 @@ impl Import {
             return Ok(Ended::Stopped);
         };
         let summary = registered.summary(id);
-        Ok(settle::settle(self, app, summary, watch, stop).await?.map_or(Ended::Stopped, Ended::Done))
+        Ok(wait::wait_for_fills(self, app, summary, watch, stop).await?.map_or(Ended::Stopped, Ended::Done))
     }
 
     /// The slot of the clip that a line of import `id` announces: tells ever

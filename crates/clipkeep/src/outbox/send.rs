@@ -15,7 +15,7 @@ use reqwest::{Client, Response, redirect};
 use crate::tls;
 
 /// How long connecting to an endpoint may take.
-const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of an answer's body is read, so that its connection can be used
 /// again.
 const DRAIN: usize = 16 * 1024;
@@ -44,7 +44,7 @@ pub fn client() -> Result<Client, reqwest::Error> {
     tls::client_builder()
         .redirect(redirect::Policy::none())
         .referer(false)
-        .connect_timeout(CONNECT)
+        .connect_timeout(CONNECT_TIMEOUT)
         .user_agent(concat!("clipkeep/", env!("CARGO_PKG_VERSION")))
         .build()
 }

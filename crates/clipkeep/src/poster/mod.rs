@@ -34,23 +34,23 @@ use crate::{
     catalog::{Catalog, CatalogError},
     custody::{Custody, Doubt},
     ffmpeg::{Ffmpeg, NoStill},
-    fill::{Arrival, FillEngine},
+    fill::{FillEngine, StoredNotice},
     store::{Store, StoreError},
     telemetry::Metrics,
 };
 
 /// How long whoever takes a clip up that has no poster has for it, before another
 /// may.
-const CLAIM: Duration = Duration::from_secs(600);
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long a clip that was stored is left to the node that stored it.
 pub const GRACE: Duration = Duration::from_secs(60);
 /// How many clips the sweep takes up at once.
 const BATCH: u32 = 32;
 /// How long a clip of which nothing could be shown, or not in time, is left alone
 /// by those who ask, if its row does not say so.
-const LEFT_ALONE: Duration = Duration::from_secs(60);
+const RETRY_FAILED_AFTER: Duration = Duration::from_secs(60);
 /// How many such clips are remembered.
-const REMEMBERED: usize = 4096;
+const MAX_FAILURES_REMEMBERED: usize = 4096;
 
 /// Why there is no poster.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +101,7 @@ pub struct PosterParts {
 /// The posters of this node.
 pub struct Posters {
     parts: PosterParts,
-    arrivals: Mutex<Option<mpsc::Receiver<Arrival>>>,
+    stored_notices: Mutex<Option<mpsc::Receiver<StoredNotice>>>,
     /// Those which are left alone.
     empty: Cache<ClipKey, Instant>,
     late: Cache<ClipKey, Instant>,
@@ -109,17 +109,22 @@ pub struct Posters {
 
 impl Posters {
     /// Nothing is made before [`Posters::run`], or before somebody asks.
-    pub fn new(parts: PosterParts, arrivals: Option<mpsc::Receiver<Arrival>>) -> Self {
-        Self { parts, arrivals: Mutex::new(arrivals), empty: Cache::new(REMEMBERED), late: Cache::new(REMEMBERED) }
+    pub fn new(parts: PosterParts, stored_notices: Option<mpsc::Receiver<StoredNotice>>) -> Self {
+        Self {
+            parts,
+            stored_notices: Mutex::new(stored_notices),
+            empty: Cache::new(MAX_FAILURES_REMEMBERED),
+            late: Cache::new(MAX_FAILURES_REMEMBERED),
+        }
     }
 
     /// Makes the posters of what is stored on this node, until `stop`.
     pub async fn run(&self, stop: &CancellationToken) {
-        let Some(mut arrivals) = self.arrivals.lock().take() else { return };
+        let Some(mut stored_notices) = self.stored_notices.lock().take() else { return };
         let mut running = FuturesUnordered::new();
         loop {
             tokio::select! {
-                Some(arrival) = arrivals.recv(), if running.len() < cores() => running.push(self.arrived(arrival)),
+                Some(arrival) = stored_notices.recv(), if running.len() < cores() => running.push(self.arrived(arrival)),
                 Some(()) = running.next() => {}
                 () = stop.cancelled() => return,
             }
@@ -135,20 +140,20 @@ impl Posters {
         if self.parts.ffmpeg.is_none() {
             return Ok(0);
         }
-        let due = self.parts.catalog.posters_due(at, at.plus(CLAIM), BATCH).await?;
+        let due = self.parts.catalog.posters_due(at, at.plus(CLAIM_TIMEOUT), BATCH).await?;
         let made = stream::iter(due.clone()).for_each_concurrent(cores(), |key| async move {
-            self.note(&key, self.take_up(&key, None).await);
+            self.remember_failure(&key, self.draw_and_keep(&key, None).await);
         });
         made.await;
         Ok(due.len() as u64)
     }
 
-    async fn arrived(&self, arrival: Arrival) {
+    async fn arrived(&self, arrival: StoredNotice) {
         let copy = arrival.copy.as_ref().map(|copy| copy.path());
-        self.note(&arrival.key, self.take_up(&arrival.key, copy).await);
+        self.remember_failure(&arrival.key, self.draw_and_keep(&arrival.key, copy).await);
     }
 
-    async fn take_up(&self, key: &ClipKey, copy: Option<&Path>) -> Result<(), PosterError> {
+    async fn draw_and_keep(&self, key: &ClipKey, copy: Option<&Path>) -> Result<(), PosterError> {
         let clip = self.parts.catalog.clip(key).await?;
         let Some(clip) = clip.filter(|clip| clip.state == ClipState::Stored && clip.poster == Poster::Untried) else {
             return Ok(());
@@ -161,7 +166,7 @@ impl Posters {
     }
 
     /// Nobody waits for it: what went wrong is tried again later.
-    fn note(&self, key: &ClipKey, made: Result<(), PosterError>) {
+    fn remember_failure(&self, key: &ClipKey, made: Result<(), PosterError>) {
         match made {
             Ok(()) | Err(PosterError::Off | PosterError::Nothing) => {}
             Err(error) => {
@@ -186,7 +191,7 @@ impl Posters {
             Poster::Untried => {}
         }
         let is_left =
-            |of: &Cache<ClipKey, Instant>| of.get(&clip.key).is_some_and(|since| since.elapsed() < LEFT_ALONE);
+            |of: &Cache<ClipKey, Instant>| of.get(&clip.key).is_some_and(|since| since.elapsed() < RETRY_FAILED_AFTER);
         if is_left(&self.empty) {
             return Err(PosterError::Nothing);
         }

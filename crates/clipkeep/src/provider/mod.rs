@@ -56,7 +56,7 @@ pub enum HookRefused {
 
 /// What a provider says of a generation.
 #[derive(Debug)]
-pub enum Answer {
+pub enum Status {
     /// It waits, or runs.
     Running,
     /// It is over, or this is all that there will be.
@@ -67,7 +67,7 @@ pub enum Answer {
 
 /// Why a provider did not say. No text here holds an address or a key.
 #[derive(Debug, thiserror::Error)]
-pub enum AskError {
+pub enum StatusError {
     /// Nothing that is known of the generation says where to ask.
     #[error("nothing that is known of it says where to ask")]
     NoPlace,
@@ -112,7 +112,7 @@ pub enum AskError {
 
 /// What a webhook's sender is told by, beside its body.
 #[derive(Clone, Copy)]
-pub struct Envelope<'a> {
+pub struct WebhookRequest<'a> {
     /// Its headers.
     pub headers: &'a HeaderMap,
     /// The hook URL's query.
@@ -123,7 +123,7 @@ pub struct Envelope<'a> {
 
 /// What is kept of a result that was not understood.
 #[derive(Clone, Copy, Debug)]
-pub struct Kept<'k> {
+pub struct KeptPayload<'k> {
     /// Who said it.
     pub provider: &'k Provider,
     /// Of which generation.
@@ -136,7 +136,7 @@ pub struct Kept<'k> {
 
 /// A provider's ways.
 #[async_trait]
-pub trait Dialect: Send + Sync {
+pub trait ProviderAdapter: Send + Sync {
     /// Its name, as in `/hooks/{name}`.
     fn name(&self) -> &'static str;
 
@@ -144,34 +144,34 @@ pub trait Dialect: Send + Sync {
     ///
     /// # Errors
     /// If it is not to be believed, whatever the body.
-    fn screen(&self, envelope: Envelope<'_>) -> Result<(), HookRefused>;
+    fn verify_headers(&self, request: WebhookRequest<'_>) -> Result<(), HookRefused>;
 
     /// Verifies a webhook over its raw body, and only then reads it. Dropping the
     /// future leaves nothing.
     ///
     /// # Errors
     /// If it is not believed, or not understood.
-    async fn receive(&self, envelope: Envelope<'_>, body: &Bytes) -> Result<Decoded, HookRefused>;
+    async fn verify_and_decode(&self, request: WebhookRequest<'_>, body: &Bytes) -> Result<Decoded, HookRefused>;
 
     /// Reads again what was kept of a result, as this version understands it.
     ///
     /// # Errors
     /// If it is still not understood at all.
-    fn reread(&self, kept: &Kept<'_>, at: Timestamp) -> Result<Decoded, DecodeError>;
+    fn reread(&self, kept: &KeptPayload<'_>, at: Timestamp) -> Result<Decoded, DecodeError>;
 
     /// Asks how far a generation is and, if it is over, what came of it.
     /// Dropping the future leaves nothing.
     ///
     /// # Errors
     /// If the provider does not say.
-    async fn ask(&self, generation: &Generation, at: Timestamp) -> Result<Answer, AskError>;
+    async fn fetch_status(&self, generation: &Generation, at: Timestamp) -> Result<Status, StatusError>;
 }
 
 /// All providers.
 pub struct Providers {
     /// fal, which can be submitted to as well.
     pub fal: Arc<Fal>,
-    all: Vec<Arc<dyn Dialect>>,
+    all: Vec<Arc<dyn ProviderAdapter>>,
 }
 
 impl Providers {
@@ -181,14 +181,14 @@ impl Providers {
     /// If there can be no HTTP client.
     pub fn new(config: &Config) -> Result<Self, reqwest::Error> {
         let fal = Arc::new(Fal::new(config)?);
-        let all: Vec<Arc<dyn Dialect>> =
+        let all: Vec<Arc<dyn ProviderAdapter>> =
             vec![Arc::clone(&fal) as _, Arc::new(Replicate::new(config)?), Arc::new(Standard::new(config))];
         Ok(Self { fal, all })
     }
 
     /// The one of that name.
-    pub fn named(&self, name: &str) -> Option<&dyn Dialect> {
-        self.all.iter().find(|dialect| dialect.name() == name).map(|dialect| &**dialect)
+    pub fn named(&self, name: &str) -> Option<&dyn ProviderAdapter> {
+        self.all.iter().find(|adapter| adapter.name() == name).map(|adapter| &**adapter)
     }
 
     /// Reads again what was kept of a result, by its provider's ways; those that
@@ -196,8 +196,8 @@ impl Providers {
     ///
     /// # Errors
     /// If it is still not understood at all.
-    pub fn reread(&self, kept: &Kept<'_>, at: Timestamp) -> Result<Decoded, DecodeError> {
-        let own = self.all.iter().find(|dialect| dialect.name() == kept.provider.as_str());
+    pub fn reread(&self, kept: &KeptPayload<'_>, at: Timestamp) -> Result<Decoded, DecodeError> {
+        let own = self.all.iter().find(|adapter| adapter.name() == kept.provider.as_str());
         own.or_else(|| self.all.last()).ok_or(DecodeError::OtherProvider)?.reread(kept, at)
     }
 }

@@ -15,11 +15,12 @@ mod hash;
 mod inline;
 mod key;
 mod list;
-mod look;
 mod marker;
 mod pin;
 mod poster;
 mod probe;
+mod read_at;
+mod request_counts;
 mod s3;
 mod stale;
 mod upload;
@@ -35,13 +36,14 @@ pub use self::{
     hash::Hasher,
     key::ObjectKey,
     list::{Listed, Meant},
-    look::StoredLook,
     marker::Marker,
     pin::Pin,
     probe::ProbeFailure,
+    read_at::StoredReadAt,
+    request_counts::RequestCounts,
 };
 use self::{folder::Folder, key::Prefix, s3::S3};
-use crate::{fill::local::LocalCopy, operations::Operations};
+use crate::fill::local::LocalCopy;
 
 /// An object's bytes as they come. An early end is an error, never a clean end.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
@@ -138,7 +140,7 @@ impl Store {
     }
 
     /// The requests to the bucket; none leave for a folder.
-    pub fn operations(&self) -> Arc<Operations> {
+    pub fn operations(&self) -> Arc<RequestCounts> {
         match &self.0 {
             Place::Folder(_) => Arc::default(),
             Place::S3(s3) => Arc::clone(&s3.operations),

@@ -105,7 +105,7 @@ pub struct SweepParts {
     /// Whose they are.
     pub custody: Arc<Custody>,
     /// Where this process keeps clips that are on their way.
-    pub spool: PathBuf,
+    pub partials: PathBuf,
     /// The way in for what a poll brings: the same as for webhooks.
     pub intake: Arc<Intake>,
     /// Who fills what became due.
@@ -156,7 +156,7 @@ impl Sweep {
             loop {
                 let mut report = Report::default();
                 self.urgent(&mut report).await;
-                self.tell(&report);
+                self.log(&report);
                 tokio::time::sleep(interval).await;
             }
         };
@@ -164,7 +164,7 @@ impl Sweep {
             loop {
                 let mut report = Report::default();
                 self.remove(&mut report).await;
-                self.tell(&report);
+                self.log(&report);
                 tokio::time::sleep(interval).await;
             }
         };
@@ -180,7 +180,7 @@ impl Sweep {
             loop {
                 let mut report = Report::default();
                 let pause = self.weigh(&mut report).await;
-                self.tell(&report);
+                self.log(&report);
                 tokio::time::sleep(pause).await;
             }
         };
@@ -203,12 +203,12 @@ impl Sweep {
         self.urgent(&mut report).await;
         self.remove(&mut report).await;
         self.weigh(&mut report).await;
-        self.tell(&report);
+        self.log(&report);
         report
     }
 
     /// The log's line and the counters of a round.
-    fn tell(&self, report: &Report) {
+    fn log(&self, report: &Report) {
         report.log();
         let metrics = &self.parts.metrics;
         metrics.swept("too_old", report.retention.deleted);
@@ -237,7 +237,7 @@ impl Sweep {
         }
         step("retention", unfinished, self.retain(&mut report.retention)).await;
         step("unsharing", unfinished, self.unshare(&mut report.unsharing)).await;
-        step("tombstones", unfinished, self.bury(&mut report.tombstones)).await;
+        step("tombstones", unfinished, self.remove_tombstones(&mut report.tombstones)).await;
         step("expiry", unfinished, self.expire(&mut report.expired)).await;
     }
 
@@ -288,7 +288,7 @@ impl Sweep {
         unshare::run(&**catalog, store, all, &**clock, settings.lease).await.map(|done| *report = done)
     }
 
-    async fn bury(&self, report: &mut TombstoneReport) -> Result<(), CatalogError> {
+    async fn remove_tombstones(&self, report: &mut TombstoneReport) -> Result<(), CatalogError> {
         let SweepParts { catalog, store, clock, .. } = &self.parts;
         tombstones::run(&**catalog, store, clock.now()).await.map(|done| *report = done)
     }
@@ -304,7 +304,7 @@ impl Sweep {
             catalog: &*parts.catalog,
             store: &parts.store,
             clock: &*parts.clock,
-            spool: parts.spool.clone(),
+            partials: parts.partials.clone(),
             is_filling: &|key| parts.engine.find(key).is_some(),
             settings,
         };

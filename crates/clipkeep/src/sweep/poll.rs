@@ -8,7 +8,7 @@ use std::{
 
 use clipkeep_core::{
     backoff,
-    generation::{Bringer, Facts, Hearsay, HookRecord},
+    generation::{Facts, Hearsay, HookRecord, Origin},
     hook::{Decoded, profile},
     id::{Provider, Tenant},
     state::GenerationStatus,
@@ -20,13 +20,13 @@ use super::Sweep;
 use crate::{
     catalog::{CatalogError, Fault, HookOutcome, polls::Poll},
     fill::random,
-    provider::{Answer, AskError},
+    provider::{Status, StatusError},
 };
 
 /// How many generations are claimed at once, to be asked for side by side, and
 /// how many in one round.
 const BATCH: u32 = 8;
-const MOST: u64 = 5_000;
+const MAX_PER_ROUND: u64 = 5_000;
 
 /// How old a generation is, at least, when it is given up as unknown: a submit
 /// and its registration may be quicker than fal's own books.
@@ -81,7 +81,7 @@ pub(super) async fn run(sweep: &Sweep, report: &mut PollReport) -> Result<(), Ca
     let mut claims = Claims::default();
     // What is put off is for a later round, however soon it is due.
     let began = parts.clock.now();
-    while report.asked < MOST && report.behind < MOST_BEHIND && done.is_ok() {
+    while report.asked < MAX_PER_ROUND && report.behind < MOST_BEHIND && done.is_ok() {
         let now = parts.clock.now();
         // A node that is killed here must not keep them from the others for long.
         // One that is only slow is asked beside, which changes nothing.
@@ -245,13 +245,13 @@ async fn one(sweep: &Sweep, poll: &Poll, refusals: &Refusals) -> Result<End, Cat
 /// Asks; answers what a webhook would have brought.
 async fn ask(sweep: &Sweep, poll: &Poll) -> Result<Decoded, NotYet> {
     let provider = &poll.generation.provider;
-    let Some(dialect) = sweep.parts.providers.named(provider.as_str()) else {
+    let Some(adapter) = sweep.parts.providers.named(provider.as_str()) else {
         return Err(NotYet::because("nobody knows how to ask its provider"));
     };
-    let decoded = match dialect.ask(&poll.generation, sweep.parts.clock.now()).await {
-        Ok(Answer::Ended(decoded)) => decoded,
-        Ok(Answer::Running) => return Err(NotYet::default()),
-        Ok(Answer::Unknown) => {
+    let decoded = match adapter.fetch_status(&poll.generation, sweep.parts.clock.now()).await {
+        Ok(Status::Ended(decoded)) => decoded,
+        Ok(Status::Running) => return Err(NotYet::default()),
+        Ok(Status::Unknown) => {
             let unknown = NotYet::because(format!("{provider} does not know it, or not any more"));
             return Err(NotYet { fault: Some(Fault::Source), ..unknown });
         }
@@ -263,14 +263,14 @@ async fn ask(sweep: &Sweep, poll: &Poll) -> Result<Decoded, NotYet> {
     }
 }
 
-fn no_answer(error: &AskError) -> NotYet {
+fn no_answer(error: &StatusError) -> NotYet {
     let after = match error {
-        AskError::Away { after, .. } => *after,
+        StatusError::Away { after, .. } => *after,
         _ => None,
     };
-    let is_refused = matches!(error, AskError::Refused { .. });
+    let is_refused = matches!(error, StatusError::Refused { .. });
     // What cannot be read is its word all the same.
-    let is_away = !matches!(error, AskError::Unread(_) | AskError::NoPlace);
+    let is_away = !matches!(error, StatusError::Unread(_) | StatusError::NoPlace);
     NotYet { after, is_refused, is_away, ..NotYet::because(error) }
 }
 
@@ -319,7 +319,7 @@ fn give_up(sweep: &Sweep, poll: &Poll, not_yet: &NotYet) -> Option<HookRecord> {
         unread: None,
         received_at: now,
         created_at: None,
-        by: Bringer::Nobody,
+        origin: Origin::Nobody,
     })
 }
 

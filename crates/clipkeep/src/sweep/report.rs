@@ -76,8 +76,8 @@ impl Report {
     /// One line for a round that did something.
     pub(super) fn log(&self) {
         let (polls, risk) = (&self.polls, &self.risk);
-        let (old, buried, unshared) = (self.retention.deleted, self.tombstones.removed, self.unsharing.unshared);
-        if polls.asked + risk.reported + old + buried + unshared + self.budgets.alarms + self.allowed == 0
+        let (old, tombstones, unshared) = (self.retention.deleted, self.tombstones.removed, self.unsharing.unshared);
+        if polls.asked + risk.reported + old + tombstones + unshared + self.budgets.alarms + self.allowed == 0
             && self.unfinished.is_empty()
         {
             return;
@@ -94,7 +94,7 @@ impl Report {
             reported_at_risk = risk.reported,
             at_risk = risk.at_risk,
             too_old = old,
-            objects_removed = buried,
+            objects_removed = tombstones,
             unshared,
             budget_alarms = self.budgets.alarms,
             allowed = self.allowed,

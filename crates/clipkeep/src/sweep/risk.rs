@@ -8,7 +8,7 @@ use crate::catalog::CatalogError;
 
 /// How many are reported in one transaction, and how many in one round.
 const BATCH: u32 = 200;
-const MOST: u64 = 10_000;
+const MAX_PER_ROUND: u64 = 10_000;
 
 /// What was found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -24,7 +24,7 @@ pub(super) async fn run(sweep: &Sweep, report: &mut RiskReport) -> Result<(), Ca
     let parts = &sweep.parts;
     let now = parts.clock.now();
     let until = now.plus(parts.settings.at_risk_before);
-    while report.reported < MOST {
+    while report.reported < MAX_PER_ROUND {
         let reported = parts.catalog.report_at_risk(now, until, BATCH).await?;
         if reported.is_empty() {
             break;

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 /// From how many accounts on they are not left to gather until the next look.
-const MANY: usize = 8192;
+const FLUSH_THRESHOLD: usize = 8192;
 /// Among how many places the threads are spread.
 const SHARDS: usize = 4;
 
@@ -33,7 +33,7 @@ impl Touched {
     fn add(&self, account: Arc<Account>) {
         let mut accounts = self.accounts.lock();
         accounts.push(account);
-        if accounts.len() == MANY {
+        if accounts.len() == FLUSH_THRESHOLD {
             self.many.notify_one();
         }
     }

@@ -34,13 +34,13 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     account::Account,
-    meter::{Answer, Meter, Place},
+    meter::{Answer, BytePosition, Meter},
     viewing::Viewer,
 };
 use self::{account::Touched, viewing::Viewings};
 use crate::{
     catalog::{Catalog, CatalogError, OperationsRow, UsageBatch},
-    operations::Operations,
+    store::RequestCounts,
     telemetry::Metrics,
 };
 
@@ -51,7 +51,7 @@ const WAITING: usize = 65_536;
 /// How many rows are written at once.
 const BATCH: usize = 4096;
 /// How long the last write may take.
-const LAST: Duration = Duration::from_secs(5);
+const FINAL_WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 type Waiting = BTreeMap<(Timestamp, ClipKey, Option<Tenant>), Counts>;
 
@@ -78,7 +78,7 @@ pub struct Delivery<'a> {
     /// Who asked.
     pub viewer: Viewer<'a>,
     /// Where its bytes stand.
-    pub place: Place,
+    pub place: BytePosition,
     /// How many there are, if known.
     pub len: Option<u64>,
     /// Whether the node had them at hand.
@@ -96,7 +96,7 @@ pub struct Usage {
     node: String,
     counting: AtomicBool,
     touched: Arc<Touched>,
-    operations: Arc<Operations>,
+    operations: Arc<RequestCounts>,
     viewings: Viewings,
     book: Mutex<Book>,
     sender: tokio::sync::Mutex<Sender>,
@@ -107,7 +107,7 @@ impl Usage {
     /// Nothing counted yet. `node` is made unique by what is added to it.
     pub fn new(
         catalog: Arc<dyn Catalog>,
-        operations: Arc<Operations>,
+        operations: Arc<RequestCounts>,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
         node: &str,
@@ -150,7 +150,7 @@ impl Usage {
         let Delivery { account, viewer, place, len, hit, began } = delivery;
         account.answered(hit);
         let viewing = match place {
-            Place::Beside => self.viewings.beside(account, began),
+            BytePosition::Beside => self.viewings.beside(account, began),
             _ => self.viewings.join(account, &viewer, began),
         };
         Some(Answer {
@@ -170,7 +170,7 @@ impl Usage {
     pub async fn run(&self, stop: &CancellationToken) {
         let look = async {
             while stop.run_until_cancelled(self.pause()).await.is_some() {
-                self.look();
+                self.collect();
                 self.wake.notify_one();
             }
         };
@@ -195,7 +195,7 @@ impl Usage {
 
     /// Takes what was counted since the last look. It belongs to the hour in
     /// which that was: looks are made on the hour.
-    fn look(&self) {
+    fn collect(&self) {
         self.viewings.judge(false);
         let accounts = self.touched.take();
         let mut all = Counts::default();
@@ -272,8 +272,8 @@ impl Usage {
     /// Writes all that was counted so far. Gives up after a while.
     pub async fn flush(&self) {
         self.viewings.judge(true);
-        self.look();
-        if tokio::time::timeout(LAST, self.write_or_warn()).await.is_err() {
+        self.collect();
+        if tokio::time::timeout(FINAL_WRITE_TIMEOUT, self.write_or_warn()).await.is_err() {
             tracing::error!("the last usage is not written: the catalogue does not answer");
         }
     }

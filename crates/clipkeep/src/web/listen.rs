@@ -21,9 +21,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     framing,
-    metered::Metered,
-    patience::Timeouts,
-    places::{Place, Places},
+    slots::{ConnectionSlot, ConnectionSlots},
+    timer::Timeouts,
+    usage_body::UsageBody,
     wire::Wire,
 };
 use crate::{
@@ -61,7 +61,7 @@ pub(super) trait Answer: Send + Sync + 'static {
 /// How a listener treats its connections.
 pub(super) struct Manners {
     /// How many there may be.
-    pub(super) places: Arc<Places>,
+    pub(super) places: Arc<ConnectionSlots>,
     /// How long they may stand still.
     pub(super) timeouts: Timeouts,
     /// How long running requests may take to end after `stop`.
@@ -77,7 +77,7 @@ impl Manners {
             tracing::warn!(most, max_connections = config.max_connections, "fewer files may be open (ulimit -n)");
         }
         Self {
-            places: Places::new(most, Arc::clone(&app.metrics)),
+            places: ConnectionSlots::new(most, Arc::clone(&app.metrics)),
             timeouts: Timeouts { head: HEAD_TIMEOUT, idle: config.keep_alive, send: config.send_timeout },
             grace: config.shutdown_grace,
         }
@@ -123,8 +123,8 @@ fn metered<A: Answer>(
     answer: Arc<A>,
     from: IpAddr,
     meter: Meter,
-    place: Arc<Place>,
-) -> impl Service<Request<Incoming>, Response = Response<Metered>, Error = Infallible, Future: Send> {
+    place: Arc<ConnectionSlot>,
+) -> impl Service<Request<Incoming>, Response = Response<UsageBody>, Error = Infallible, Future: Send> {
     service_fn(move |request: Request<Incoming>| {
         // Who has sent all of its request may close its side and wait (RFC 9112,
         // section 9.6); but who closes on a stream without an end has left.
@@ -144,14 +144,14 @@ fn metered<A: Answer>(
                 None => response,
             };
             place.seat.may_close(!framing::is_stream(&response));
-            Ok(response.map(|body| Metered::new(body, counted, meter, Arc::clone(&place.seat))))
+            Ok(response.map(|body| UsageBody::new(body, counted, meter, Arc::clone(&place.seat))))
         }
     })
 }
 
 /// The next connection and its place. Errors of `accept` belong to one connection or to a
 /// shortage of file descriptors; neither is a reason to stop.
-async fn accept(listener: &TcpListener, places: &Arc<Places>) -> (TcpStream, SocketAddr, Place) {
+async fn accept(listener: &TcpListener, places: &Arc<ConnectionSlots>) -> (TcpStream, SocketAddr, ConnectionSlot) {
     loop {
         match listener.accept().await {
             Ok((stream, from)) => return (stream, from, places.enter().await),

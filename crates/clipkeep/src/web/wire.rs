@@ -25,8 +25,8 @@ use tokio::{
 };
 
 use super::{
-    patience::{Patience, Timeouts},
-    places::Seat,
+    slots::ConnectionState,
+    timer::{IdleTimer, Timeouts},
 };
 use crate::{cache::mmap::file_behind, usage::Meter};
 
@@ -42,9 +42,9 @@ const LINGER_PAUSE: Duration = Duration::from_secs(5);
 pub(super) struct Wire {
     stream: TcpStream,
     meter: Meter,
-    seat: Arc<Seat>,
+    seat: Arc<ConnectionState>,
     timeouts: Timeouts,
-    patience: Patience,
+    patience: IdleTimer,
     /// While nothing can be written.
     stalled: Option<Stall>,
     /// Whether the client closed its side, and waits.
@@ -92,13 +92,13 @@ fn unread(stream: &TcpStream) -> u32 {
 }
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream, meter: Meter, seat: Arc<Seat>, timeouts: Timeouts) -> Self {
+    pub(super) fn new(stream: TcpStream, meter: Meter, seat: Arc<ConnectionState>, timeouts: Timeouts) -> Self {
         Self {
             stream,
             meter,
             seat,
             timeouts,
-            patience: Patience::default(),
+            patience: IdleTimer::default(),
             stalled: None,
             is_closed: false,
             waits: None,

@@ -163,7 +163,7 @@ impl Story {
         let stored = events.iter().filter(|event| event["event"] == "stored").count();
         assert_eq!(stored, 1, "{what}: {events:?}");
         let began = tokio::time::Instant::now();
-        while files(&self.dir.path().join("data/spool")) > 0 {
+        while files(&self.dir.path().join("data/partials")) > 0 {
             assert!(began.elapsed() < crate::support::eventually::PATIENCE, "{what}");
             // A kill that was still on its way: it is started again.
             self.ask(node, "/api/v1/clips").await;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use clipkeep_core::{state::ClipState, story};
+use clipkeep_core::{history, state::ClipState};
 use fal_sim::{Fault, Faults, Media};
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ fn every_word_that_the_catalogue_writes_has_a_sentence() {
     for word in ["received", "registered", "claimed", "sealed", "stored", "retry", "version_changed"] {
         assert!(written.contains(word), "{word} was not found, so this test looks wrongly");
     }
-    let unknown: Vec<_> = written.iter().filter(|word| !story::WORDS.contains(&word.as_str())).collect();
+    let unknown: Vec<_> = written.iter().filter(|word| !history::EVENTS.contains(&word.as_str())).collect();
     assert!(unknown.is_empty(), "no sentence in story.rs for {unknown:?}");
 }
 

@@ -150,13 +150,13 @@ async fn case_23_gone_is_lost_after_its_retries_and_not_before() {
 #[tokio::test(flavor = "multi_thread")]
 async fn case_23_a_lost_clip_leaves_nothing_on_the_disk() {
     let told = told(Faults { first: vec![Fault::cut_at(LEN / 2)], then: Fault::status(404) }, ClipState::Lost).await;
-    let spool = told.t.data.path().join("spool");
+    let partials = told.t.data.path().join("partials");
     let began = tokio::time::Instant::now();
-    while spool.read_dir().unwrap().count() > 0 {
+    while partials.read_dir().unwrap().count() > 0 {
         assert!(
             began.elapsed() < crate::support::eventually::PATIENCE,
             "{:?}",
-            spool.read_dir().unwrap().collect::<Vec<_>>()
+            partials.read_dir().unwrap().collect::<Vec<_>>()
         );
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }

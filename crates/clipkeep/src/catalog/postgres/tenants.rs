@@ -30,7 +30,7 @@ pub const AT_RISK: &str = select_clips!(
 
 /// Reads what happened, and whose it is, up to where nothing comes in between any
 /// more (`settled`).
-pub const EVENTS: &str = "SELECT e.tx, e.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, e.tenant, coalesce(e.tenant, g.tenant) AS whose \
+pub const EVENTS: &str = "SELECT e.tx, e.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, e.tenant, coalesce(e.tenant, g.tenant) AS event_tenant \
     FROM events e LEFT JOIN generations g ON g.request_id = e.request_id AND g.provider = e.provider \
     WHERE (e.tx, e.id) > ($1, $2) AND e.tx <= $4 ORDER BY e.tx, e.id LIMIT $3";
 

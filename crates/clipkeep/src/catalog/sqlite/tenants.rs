@@ -28,7 +28,7 @@ pub const AT_RISK: &str = select_clips!(
 );
 
 /// Reads what happened, and whose it is.
-pub const EVENTS: &str = "SELECT e.tx, e.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, e.tenant, coalesce(e.tenant, g.tenant) AS whose \
+pub const EVENTS: &str = "SELECT e.tx, e.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, e.tenant, coalesce(e.tenant, g.tenant) AS event_tenant \
     FROM events e LEFT JOIN generations g ON g.request_id = e.request_id AND g.provider = e.provider \
     WHERE e.id > ?1 ORDER BY e.id LIMIT ?2";
 

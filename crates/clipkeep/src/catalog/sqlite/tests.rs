@@ -25,7 +25,7 @@ fn hook(id: &str, prompt: &str) -> HookRecord {
         unread: None,
         received_at: Timestamp::from_secs(1),
         created_at: None,
-        by: clipkeep_core::generation::Bringer::Webhook,
+        origin: clipkeep_core::generation::Origin::Webhook,
         request_id,
     }
 }
@@ -161,7 +161,7 @@ async fn h27_a_webhook_hears_soon_that_the_file_is_locked_and_all_else_waits() {
         bed.catalog.writer.write("asking", |_| Ok(1)),
         bed.catalog.writer.write_unsynced("asking", |_| Ok(2)),
     );
-    let told = crate::chain::chain(&webhook.unwrap_err());
+    let told = crate::error_text::error_text(&webhook.unwrap_err());
     assert!(told.contains("recording webhooks") && told.contains("database is locked"), "{told}");
     assert_eq!((other.unwrap(), also.unwrap()), (1, 2));
     held.await.unwrap();

@@ -78,7 +78,7 @@ impl Look<'_> {
             store: &store,
             clock: &SystemClock,
             // A command's own, new and empty.
-            spool: PathBuf::new(),
+            partials: PathBuf::new(),
             is_filling: &|_| false,
             settings,
         };

@@ -17,8 +17,8 @@ use crate::{
     app::App,
     catalog,
     clock::SystemClock,
+    data_dir::Role,
     poster::GRACE,
-    scratch::Role,
     shutdown,
     sweep::{
         RereadReport,

@@ -17,8 +17,8 @@ use super::{LISTED, bar, output};
 use crate::{
     app::App,
     catalog::{self, Catalog, ClipFilter, Cursor},
+    data_dir::Role,
     fill::FillEnd,
-    scratch::Role,
     shutdown,
 };
 
@@ -157,7 +157,7 @@ impl Retry {
                 FillEnd::Lost => retried.lost += 1,
                 FillEnd::Rejected => retried.rejected += 1,
                 FillEnd::Later => retried.later += 1,
-                FillEnd::LetGo | FillEnd::Nothing => {}
+                FillEnd::Abandoned | FillEnd::Nothing => {}
             }
         });
         let done = tokio::select! {

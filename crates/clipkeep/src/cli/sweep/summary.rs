@@ -39,7 +39,7 @@ impl Summary {
             FillEnd::Lost => self.lost += 1,
             FillEnd::Rejected => self.rejected += 1,
             FillEnd::Later => self.later += 1,
-            FillEnd::LetGo | FillEnd::Nothing => {}
+            FillEnd::Abandoned | FillEnd::Nothing => {}
         }
     }
 

@@ -7,7 +7,7 @@ use clipkeep_core::view::View;
 use tokio::sync::watch;
 
 use super::{Ended, LocalCopy, State, blocking, whole::Phase};
-use crate::faststart::{Fast, Look};
+use crate::faststart::{Fast, ReadAt};
 
 /// How far ahead of a new viewer the download looks.
 const FIRST_WINDOW: u64 = 512 * 1024;
@@ -181,10 +181,10 @@ impl Viewer {
     }
 }
 
-impl Look for Viewer {
+impl ReadAt for Viewer {
     type Error = Ended;
 
-    async fn look(&mut self, range: Range<u64>) -> Result<Bytes, Ended> {
+    async fn read_at(&mut self, range: Range<u64>) -> Result<Bytes, Ended> {
         self.all(range).await
     }
 }

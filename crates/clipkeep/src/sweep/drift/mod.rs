@@ -116,7 +116,7 @@ pub enum DriftError {
     #[error(transparent)]
     NotOurs(#[from] NotOurs),
     /// This node's disk.
-    #[error("looking through the spool folder")]
+    #[error("looking through the partials folder")]
     Disk(#[from] std::io::Error),
 }
 
@@ -131,7 +131,7 @@ pub struct Drift<'a> {
     /// The time.
     pub clock: &'a dyn Clock,
     /// Where this process keeps clips that are on their way.
-    pub spool: PathBuf,
+    pub partials: PathBuf,
     /// Whether a clip's fill runs in this process.
     pub is_filling: &'a (dyn Fn(&ClipKey) -> bool + Send + Sync),
     /// What is done about what is found.

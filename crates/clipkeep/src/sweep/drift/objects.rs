@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use clipkeep_core::{
-    generation::{Bringer, Facts, Hearsay, HookRecord, NewClip},
+    generation::{Facts, Hearsay, HookRecord, NewClip, Origin},
     id::{ClipKey, Provider},
     media_type::MediaType,
     secret::SourceUrl,
@@ -139,7 +139,7 @@ impl Drift<'_> {
             unread: None,
             received_at: self.clock.now(),
             created_at: None,
-            by: Bringer::Store,
+            origin: Origin::Store,
         }))
     }
 

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     catalog::{UsageGroup, budgets::BudgetUse},
     costs::{CostError, CostQuery, CostReport, report},
-    web::{AppState, auth::By, error::ApiError},
+    web::{AppState, auth::Authenticated, error::ApiError},
 };
 
 /// Which costs to tell, and how to add them up. All that are given must hold.
@@ -69,7 +69,7 @@ pub(crate) struct CostList {
     security(("token" = [])),
     responses((status = 200, body = CostList), (status = 401, description = "No valid token"), (status = 403, description = "Another tenant's"), (status = 400, description = "A filter is not understood")))]
 pub(crate) async fn get_costs(
-    By(caller): By,
+    Authenticated(caller): Authenticated,
     State(app): State<AppState>,
     query: Result<Query<CostsQuery>, QueryRejection>,
 ) -> Result<Json<CostList>, ApiError> {

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::query::limit_of;
 use crate::{
     catalog::sharing::{DuplicateClip, DuplicateCursor, DuplicateGroup},
-    web::{AppState, auth::By, error::ApiError},
+    web::{AppState, auth::Authenticated, error::ApiError},
 };
 
 /// Which duplicates to list.
@@ -42,7 +42,7 @@ pub(crate) struct DuplicateClipRow {
     /// Lower-case hex SHA-256 of the prompt after NFC and trimming.
     prompt_hash: Option<String>,
     /// The seed.
-    #[schema(schema_with = crate::rows::seed_schema)]
+    #[schema(schema_with = crate::dto::seed_schema)]
     seed: Option<Seed>,
     /// When clipkeep first heard of it.
     #[schema(format = DateTime)]
@@ -111,7 +111,7 @@ pub(crate) struct DuplicateList {
     security(("token" = [])),
     responses((status = 200, body = DuplicateList), (status = 400, description = "The query is not understood"), (status = 401, description = "No valid token")))]
 pub(crate) async fn list_duplicates(
-    By(caller): By,
+    Authenticated(caller): Authenticated,
     State(app): State<AppState>,
     query: Result<Query<DuplicateQuery>, QueryRejection>,
 ) -> Result<Json<DuplicateList>, ApiError> {
@@ -120,7 +120,7 @@ pub(crate) async fn list_duplicates(
     let tenant = query.tenant.map(|name| name.parse::<Tenant>()).transpose();
     let tenant = tenant.map_err(|error| bad(&format!("tenant: {error}")))?;
     let after = query.cursor.map(|text| read_cursor(&text).ok_or_else(|| bad("cursor: is not one of ours")));
-    if tenant.as_ref().is_some_and(|tenant| !caller.sees(Some(tenant))) {
+    if tenant.as_ref().is_some_and(|tenant| !caller.may_see(Some(tenant))) {
         return Ok(Json(DuplicateList { duplicates: Vec::new(), next_cursor: None }));
     }
     let tenant = tenant.as_ref().or(caller.tenant());

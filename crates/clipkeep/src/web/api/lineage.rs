@@ -8,8 +8,8 @@ use axum::{
 use super::clips::clip_for;
 use crate::{
     catalog::lineage,
-    lineage_rows::LineageRow,
-    web::{AppState, auth::By, error::ApiError},
+    dto::lineage::LineageRow,
+    web::{AppState, auth::Authenticated, error::ApiError},
 };
 
 /// A clip's lineage: image → video → extended video. A clip whose generation's
@@ -19,7 +19,7 @@ use crate::{
     security(("token" = [])),
     responses((status = 200, body = LineageRow), (status = 401, description = "No valid token"), (status = 404, description = "No such clip")))]
 pub(crate) async fn get_lineage(
-    By(caller): By,
+    Authenticated(caller): Authenticated,
     State(app): State<AppState>,
     Path(key): Path<String>,
 ) -> Result<Json<LineageRow>, ApiError> {

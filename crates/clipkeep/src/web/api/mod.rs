@@ -16,7 +16,7 @@ mod submit;
 pub(super) mod tokens;
 pub(super) mod usage;
 
-use crate::rows as model;
+use crate::dto as model;
 pub use clips::HistoryRow;
 pub use duplicates::DuplicateRow;
 pub use tokens::TokenRow;

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::{
     app::App,
-    callers::Caller,
+    auth::Caller,
     catalog::{
         Registration,
         submissions::{Begun, SubmitCall},

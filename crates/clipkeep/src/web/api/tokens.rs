@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::query::limit_of;
 use crate::{
-    callers::{IssueError, issue},
+    auth::{IssueError, issue},
     web::{AppState, auth::Admin, error::ApiError, json::JsonObject},
 };
 
@@ -158,7 +158,7 @@ pub(crate) async fn revoke_token(
     if !is_token_id(&id) || !app.catalog.revoke_token(&id, app.clock.now()).await? {
         return Err(ApiError::new(Code::NotFound, "no token has that id"));
     }
-    app.callers.forget();
+    app.auth.forget();
     Ok(StatusCode::NO_CONTENT)
 }
 

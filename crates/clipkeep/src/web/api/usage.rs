@@ -11,10 +11,10 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::query::{bad, holdable, in_order, limit_of, moment, parse};
 use crate::{
-    callers::Caller,
+    auth::Caller,
     catalog::{UsageFilter, UsageGroup, UsageLine},
-    rows::UsageRow,
-    web::{AppState, auth::By, error::ApiError},
+    dto::UsageRow,
+    web::{AppState, auth::Authenticated, error::ApiError},
 };
 
 /// Which usage to tell, and how to add it up. All that are given must hold.
@@ -97,7 +97,7 @@ pub(crate) fn own(caller: Caller, mut filter: UsageFilter) -> Result<UsageFilter
     security(("token" = [])),
     responses((status = 200, body = UsageList), (status = 401, description = "No valid token"), (status = 403, description = "Another tenant's"), (status = 400, description = "A filter is not understood")))]
 pub(crate) async fn get_usage(
-    By(caller): By,
+    Authenticated(caller): Authenticated,
     State(app): State<AppState>,
     query: Result<Query<UsageQuery>, QueryRejection>,
 ) -> Result<Json<UsageList>, ApiError> {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     app::App,
-    callers::Caller,
+    auth::Caller,
     catalog::{
         CatalogError,
         outbox::{ParkedDelivery, Replay},
@@ -59,7 +59,7 @@ pub(super) async fn show(visitor: Visitor, State(app): State<AppState>, query: F
 async fn newest(app: &App, caller: &Caller) -> Result<Vec<Event>, CatalogError> {
     let limit = if *caller == Caller::Admin { SHOWN } else { LOOKED_AT };
     let found = app.catalog.list_events(None, None, limit).await?.into_iter().map(|(_, event)| event);
-    let own = found.filter(|event| caller.sees(event.tenant.as_ref()));
+    let own = found.filter(|event| caller.may_see(event.tenant.as_ref()));
     Ok(own.rev().take(SHOWN as usize).collect())
 }
 

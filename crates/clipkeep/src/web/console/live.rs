@@ -29,7 +29,7 @@ const LONGEST: u32 = 600;
 
 pub(super) async fn stream(by: Visitor, State(app): State<AppState>, headers: HeaderMap) -> Result<Response, Trouble> {
     let full = || ApiError::new(Code::Unavailable, "too many streams on this node").retry_after(5);
-    let place = app.feed.enter(by.caller.tenant()).ok_or_else(full)?;
+    let place = app.event_stream.enter(by.caller.tenant()).ok_or_else(full)?;
     let watcher = Watcher { app, by, headers, before: String::new(), told: 0, _place: place };
     let mut response = Body::from_stream(stream::unfold(watcher, Watcher::next)).into_response();
     layout::strict(response.headers_mut());
@@ -53,7 +53,7 @@ impl Watcher {
         if self.told > 0 {
             tokio::select! {
                 () = tokio::time::sleep(EVERY) => {}
-                () = self.app.feed.ending().cancelled() => return None,
+                () = self.app.event_stream.ending().cancelled() => return None,
             }
         }
         let still = visitor(&self.app, &self.headers).await.ok().flatten();

@@ -29,7 +29,7 @@ use axum::{
 };
 
 use super::{AppState, error::ApiError};
-use crate::{callers::IssueError, catalog::CatalogError};
+use crate::{auth::IssueError, catalog::CatalogError};
 
 /// Every page and form.
 pub(super) fn routes() -> Router<AppState> {

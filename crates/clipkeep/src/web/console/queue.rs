@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     app::App,
-    callers::Caller,
+    auth::Caller,
     catalog::{CatalogError, ClipFilter},
     web::AppState,
 };

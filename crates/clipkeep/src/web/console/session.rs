@@ -14,8 +14,8 @@ use url::form_urlencoded;
 use super::{Trouble, layout};
 use crate::{
     app::App,
-    callers::{Caller, same},
-    sessions::{SPAN, Visit},
+    auth::{Caller, same},
+    sessions::{SESSION_TTL, Visit},
     web::{AppState, browser::is_same, error::ApiError},
 };
 
@@ -51,7 +51,7 @@ fn is_https(app: &App) -> bool {
 /// The cookie that holds this secret, or one that removes it.
 pub(super) fn cookie(app: &App, secret: Option<&str>) -> HeaderValue {
     let (name, secure) = (cookie_name(app), if is_https(app) { "; Secure" } else { "" });
-    let (value, age) = secret.map_or(("", 0), |secret| (secret, SPAN.as_secs()));
+    let (value, age) = secret.map_or(("", 0), |secret| (secret, SESSION_TTL.as_secs()));
     let text = format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age}{secure}");
     HeaderValue::try_from(text).expect("a secret is letters and digits")
 }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     app::App,
-    callers::issue,
+    auth::issue,
     web::{AppState, api::tokens::is_token_id, error::ApiError},
 };
 
@@ -133,6 +133,6 @@ pub(super) async fn revoke(
     if !is_token_id(&id) || !app.catalog.revoke_token(&id, app.clock.now()).await? {
         return Err(ApiError::new(Code::NotFound, "no token has that id").into());
     }
-    app.callers.forget();
+    app.auth.forget();
     Ok(redirect("/console/tokens?done=revoked"))
 }

@@ -3,7 +3,7 @@
 
 use clipkeep::catalog::{Catalog, CatalogError, HookOutcome};
 use clipkeep_core::{
-    generation::{Bringer, Facts, HookRecord, NewClip},
+    generation::{Facts, HookRecord, NewClip, Origin},
     id::Provider,
     secret::SourceUrl,
     state::{ClipState, GenerationStatus},
@@ -27,7 +27,7 @@ on_both![
 pub(super) fn adopted(request_id: &str, index: u32) -> HookRecord {
     let clip = NewClip { slot: "/".to_owned(), ..new_clip(request_id, index) };
     let clip = NewClip { source_url: SourceUrl::own_store(&clip.key), ..clip };
-    HookRecord { provider: Provider::adopted(), by: Bringer::Store, clips: vec![clip], ..hook(request_id) }
+    HookRecord { provider: Provider::adopted(), origin: Origin::Store, clips: vec![clip], ..hook(request_id) }
 }
 
 fn facts() -> Facts {

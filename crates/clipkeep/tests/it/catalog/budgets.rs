@@ -87,7 +87,7 @@ async fn a_budget_is_told_of_once_for_each_month_amount_and_threshold(bed: Bed) 
     assert_eq!((event.kind, event.at, &event.generation, &event.key), (EventType::BudgetExceeded, at(1), &None, &None));
     assert_eq!((event.subject(), &event.tenant), ("all", &None));
     assert_eq!(event.reason().unwrap(), "2027-01, all together: 8.50 of 10.00 USD are spent (85 %)");
-    let data = event.told().unwrap();
+    let data = event.detail_json().unwrap();
     assert_eq!((&data["budget"], &data["spent"], &data["threshold"]), (&"10.00".into(), &"8.50".into(), &80.into()));
     assert_eq!(events[2].1.tenant.as_ref().map(Tenant::as_str), Some("acme"));
 }

@@ -3,7 +3,7 @@
 use clipkeep::catalog::{CatalogError, HookOutcome, Registration, tenants::Own};
 use clipkeep_core::{
     event::EventType,
-    generation::{Bringer, Facts, HookRecord},
+    generation::{Facts, HookRecord, Origin},
     id::{Provider, Tenant},
     state::GenerationStatus,
 };
@@ -138,7 +138,7 @@ async fn h52_a_claim_that_is_given_up_takes_no_names_and_is_not_told(bed: Bed) {
         status: GenerationStatus::Failed,
         error: Some("no result came".to_owned()),
         clips: vec![],
-        by: Bringer::Nobody,
+        origin: Origin::Nobody,
         ..hook(request_id)
     };
     let claim = catalog.register_own(&tenant("b"), &registration("r", Facts::default())).await.unwrap();
@@ -159,7 +159,7 @@ async fn h53_an_import_a_hook_and_a_tenant_that_take_one_name_at_once(bed: Bed) 
     let (one, other) = (bed.open().await, bed.open().await);
     for number in 0..20 {
         let request_id = format!("r{number}");
-        let mut line = HookRecord { by: Bringer::Import, facts: of("a"), ..lumas(&request_id) };
+        let mut line = HookRecord { origin: Origin::Import, facts: of("a"), ..lumas(&request_id) };
         line.clips[0].slot = format!("/imports/x/{number}");
         let (line, hook) = ([line], [HookRecord { facts: of("c"), ..hook(&request_id) }]);
         let claim = Registration { provider: luma(), ..registration(&request_id, Facts::default()) };

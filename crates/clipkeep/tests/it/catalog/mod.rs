@@ -45,7 +45,7 @@ use clipkeep::catalog::{
     open::{Database, Prompts, Rules, open},
 };
 use clipkeep_core::{
-    generation::{Bringer, Clip, Facts, Hearsay, HookRecord, Kind, NewClip},
+    generation::{Clip, Facts, Hearsay, HookRecord, Kind, NewClip, Origin},
     id::{ClipKey, Provider, RequestId},
     secret::{Secret, SourceUrl},
     state::GenerationStatus,
@@ -144,7 +144,7 @@ pub(crate) fn hook(request_id: &str) -> HookRecord {
         unread: None,
         received_at: at(0),
         created_at: None,
-        by: Bringer::Webhook,
+        origin: Origin::Webhook,
     }
 }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use clipkeep::catalog::{Catalog, CatalogError, Claim, ClipFilter, UsageBatch, UsageFilter, UsageGroup};
 use clipkeep_core::{
     event::{EventType, Position},
-    generation::{Bringer, Facts, HookRecord, Kind, NewClip},
+    generation::{Facts, HookRecord, Kind, NewClip, Origin},
     id::ClipKey,
     secret::SourceUrl,
     state::ClipState,
@@ -139,7 +139,7 @@ async fn k13_the_same_news_again_makes_no_second_clip(bed: Bed) {
     let catalog = bed.open().await;
     let claim = told(&*catalog, "r").await;
     assert!(catalog.rename(&claim.lease, &key("r.mp4"), at(2)).await.unwrap());
-    let by = |by: Bringer| HookRecord { by, ..picture("r", "/image", "https://h/a.png") };
+    let from = |origin: Origin| HookRecord { origin, ..picture("r", "/image", "https://h/a.png") };
     let honest = |url: &str| {
         let mut honest = picture("r", "/image", url);
         honest.clips[0] = NewClip {
@@ -152,10 +152,10 @@ async fn k13_the_same_news_again_makes_no_second_clip(bed: Bed) {
     };
     for news in [
         picture("r", "/image", "https://h/a.png"),
-        by(Bringer::Poll),
-        by(Bringer::Proxy),
-        by(Bringer::Import),
-        by(Bringer::Store),
+        from(Origin::Poll),
+        from(Origin::Proxy),
+        from(Origin::Import),
+        from(Origin::Store),
         picture("r", "/image", "https://h/again.png"),
         picture("r", "/elsewhere", "https://h/moved.png"),
         honest("https://h/moved.png"),

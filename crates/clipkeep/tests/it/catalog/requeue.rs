@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clipkeep::catalog::{Catalog, Fault, HookOutcome, MAX_VANISHED};
 use clipkeep_core::{
-    generation::{Bringer, Facts, HookRecord},
+    generation::{Facts, HookRecord, Origin},
     id::ClipKey,
     policy::Policy,
     secret::SourceUrl,
@@ -86,8 +86,8 @@ async fn k07_the_same_news_brings_a_clip_back_later_each_time(bed: Bed) {
         let row = clip(&*catalog, "r").await;
         assert_eq!((row.state, row.due_at, row.attempts), (ClipState::Waiting, Some(at(now + return_delay)), 0), "{n}");
         // Repeated while it waits it is a duplicate, whoever says it.
-        for by in [Bringer::Webhook, Bringer::Proxy, Bringer::Poll] {
-            let again = HookRecord { by, ..news(now + 1) };
+        for by in [Origin::Webhook, Origin::Proxy, Origin::Poll] {
+            let again = HookRecord { origin: by, ..news(now + 1) };
             assert_eq!(catalog.record_hooks(&[again]).await.unwrap(), [HookOutcome::Duplicate]);
         }
         assert_eq!(clip(&*catalog, "r").await, row);
@@ -155,7 +155,7 @@ async fn h47_an_object_that_others_wrote_is_nobodys_duplicate(bed: Bed) {
     // Found in the store, as by `sweep --adopt`.
     let mut found = hook("found");
     found.provider = clipkeep_core::id::Provider::adopted();
-    found.by = Bringer::Store;
+    found.origin = Origin::Store;
     found.clips[0].source_url = SourceUrl::own_store(&key("found.mp4"));
     catalog.record_hooks(&[found]).await.unwrap();
     store(&*catalog, "found").await;

@@ -3,7 +3,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use clipkeep::{app::App, scratch::Role};
+use clipkeep::{app::App, data_dir::Role};
 use clipkeep_core::{
     config::{Config, Layers},
     state::ClipState,

@@ -201,7 +201,7 @@ async fn k03_a_changed_row_does_not_cost_a_url_that_works_once() {
     })
     .await;
     let (sim, data) = clip.t.stop().await;
-    std::fs::remove_dir_all(data.path().join("spool")).unwrap();
+    std::fs::remove_dir_all(data.path().join("partials")).unwrap();
     sim.set_faults(&clip.url, Faults::always(Fault { etag: Some("\"new\"".to_owned()), ..Fault::default() }));
     sim.set_source(&clip.url, Source { uses: Some(1), ..Source::default() });
     let t = crate::support::app::TestApp::on(sim, data, &[], &[]).await;

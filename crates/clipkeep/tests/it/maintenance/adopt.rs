@@ -43,7 +43,7 @@ async fn what_lands_late_is_hashed_probed_and_kept(bed: Bed) {
     assert_eq!(bed.raw.get("c.mp4").await.unwrap(), all(&media));
     assert_eq!(bed.told("c.mp4").await, [EventType::ClipStored]);
     assert_eq!(bed.story("c.mp4").await[0], "adopting");
-    assert_eq!(bed.t.app.spool().read_dir().unwrap().count(), 0);
+    assert_eq!(bed.t.app.partials().read_dir().unwrap().count(), 0);
 }
 
 async fn what_is_no_media_is_rejected_and_left(bed: Bed) {

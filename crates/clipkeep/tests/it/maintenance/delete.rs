@@ -77,7 +77,7 @@ async fn a_fill_that_runs_ends_and_leaves_nothing(bed: Bed) {
     assert_eq!(bed.clip("c.mp4").await.unwrap().state, ClipState::Deleted);
     assert!(bed.raw.get("c.mp4").await.is_none());
     assert!(bed.t.app.store.list_stale().await.unwrap().is_empty());
-    assert_eq!(bed.t.app.spool().read_dir().unwrap().count(), 0);
+    assert_eq!(bed.t.app.partials().read_dir().unwrap().count(), 0);
 }
 
 async fn an_object_that_comes_after_its_clips_end_goes_too(bed: Bed) {

@@ -306,14 +306,14 @@ async fn a_half_filled_file_of_no_clip_goes_and_one_that_is_waited_for_stays() {
     let source = bed.t.sim.add_faulty_file("a.mp4", Media::padded(2 << 20, 1), faults);
     bed.t.hook("waits", &source, "").await;
     super::until("it is tried again", async || bed.clip("waits.mp4").await.is_some_and(|clip| clip.attempts > 1)).await;
-    let spool = bed.t.app.spool();
-    let map = std::fs::read(spool.join("waits.mp4.map")).unwrap();
+    let partials = bed.t.app.partials();
+    let map = std::fs::read(partials.join("waits.mp4.map")).unwrap();
     for name in ["kept.mp4", "unknown.mp4"] {
-        std::fs::write(spool.join(name), "half").unwrap();
-        std::fs::write(spool.join(format!("{name}.map")), &map).unwrap();
+        std::fs::write(partials.join(name), "half").unwrap();
+        std::fs::write(partials.join(format!("{name}.map")), &map).unwrap();
     }
     assert_eq!(bed.drift(|_| ()).await.copies, 2);
     for (name, stays) in [("waits.mp4", true), ("waits.mp4.map", true), ("kept.mp4", false), ("kept.mp4.map", false)] {
-        assert_eq!(spool.join(name).exists(), stays, "{name}");
+        assert_eq!(partials.join(name).exists(), stays, "{name}");
     }
 }

@@ -91,7 +91,7 @@ impl Bed {
             catalog: &*app.catalog,
             store: &app.store,
             clock: &*app.clock,
-            spool: app.spool(),
+            partials: app.partials(),
             is_filling: &is_filling,
             settings,
         };

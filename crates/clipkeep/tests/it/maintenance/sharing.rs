@@ -109,7 +109,7 @@ async fn a_viewer_of_a_shared_object_sees_all_of_it_while_the_other_clip_ends(be
     let expected = served(&all(&media));
     assert!(seen == expected);
     assert_eq!(objects(&bed.t).await, names(["a.mp4"]));
-    bed.t.app.shelf.forget(&"b.mp4".parse().unwrap());
+    bed.t.app.memory_cache.forget(&"b.mp4".parse().unwrap());
     assert!(body(&bed, "b.mp4").await == expected);
     // Who comes now shares it, too; and with the last one it goes.
     bed.store("c", &media).await;
@@ -189,7 +189,7 @@ async fn case_45_a_clip_of_another_tenant_has_an_object_of_its_own(bed: Bed) {
     assert_eq!(objects(&bed.t).await, names(["a.mp4", "b.mp4", "c.mp4", "d.mp4"]));
     assert_eq!(bed.clip("d.mp4").await.unwrap().object_key, None);
     for key in ["c.mp4", "d.mp4"] {
-        bed.t.app.shelf.forget(&key.parse().unwrap());
+        bed.t.app.memory_cache.forget(&key.parse().unwrap());
         assert!(body(&bed, key).await == all(&media));
     }
     assert_eq!(header(&bed.get("d.mp4").await, "etag"), etag);

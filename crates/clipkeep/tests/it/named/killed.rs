@@ -115,9 +115,9 @@ impl Story {
         let digest = store.hash(&"gen.mp4".parse().unwrap()).await.unwrap();
         assert_eq!((digest.size, digest.sha256), (LEN, self.media.sha256()), "{what}");
         assert_eq!(store.list_stale().await.unwrap(), [], "{what}");
-        let spool = self.dir.path().join("data/spool");
+        let partials = self.dir.path().join("data/partials");
         eventually(format!("{what}: the copy goes"), async || {
-            let left = spool.read_dir().map_or(0, Iterator::count);
+            let left = partials.read_dir().map_or(0, Iterator::count);
             (left == 0).then_some(())
         })
         .await;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use clipkeep::{app::App, scratch::Role, web};
+use clipkeep::{app::App, data_dir::Role, web};
 use clipkeep_core::{
     config::{Config, Layers},
     generation::Clip,

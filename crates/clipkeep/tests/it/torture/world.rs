@@ -200,7 +200,7 @@ impl World {
     /// A byte of each partial or cached copy.
     fn rot(&mut self, one: usize) {
         let data: PathBuf = self.configs[one].data.clone();
-        for folder in ["spool", "cache"] {
+        for folder in ["partials", "cache"] {
             let entries = std::fs::read_dir(data.join(folder)).into_iter().flatten().filter_map(Result::ok);
             for path in entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "mp4")) {
                 // One that the folder keeps as its object is no copy any more.
