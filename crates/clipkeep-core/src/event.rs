@@ -66,9 +66,7 @@ impl EventType {
 /// Something that became true, written down in the transaction that made it so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// What.
     pub kind: EventType,
-    /// When.
     pub at: Timestamp,
     /// Of which generation, if it is about one or about a clip.
     pub generation: Option<(Provider, RequestId)>,
@@ -113,7 +111,6 @@ impl Event {
 pub struct Position {
     /// The transaction, where several may write at once.
     pub tx: i64,
-    /// The event's number.
     pub id: i64,
 }
 

@@ -12,7 +12,6 @@ use crate::umask;
 /// A file that gets its name when it is complete. Dropped before, it is gone;
 /// what a kill leaves, the next run writes over.
 pub struct AtomicFile {
-    /// Its name.
     pub path: PathBuf,
     part: PathBuf,
     file: Option<BufWriter<File>>,

@@ -37,12 +37,7 @@ pub enum NotOurs {
         "the store is that of another catalogue ({theirs}), this database is {ours}: are `store` and `database` the \
          right ones? hint: if they are (the old database is gone for good), say so with `clipkeep doctor --adopt-store`"
     )]
-    Anothers {
-        /// This catalogue's id.
-        ours: String,
-        /// What the store says.
-        theirs: String,
-    },
+    Anothers { ours: String, theirs: String },
     /// Nothing in it is ours.
     #[error(
         "the store holds no mark of this catalogue and none of its stored clips: is it mounted, and is `store` the right \

@@ -37,14 +37,10 @@ pub enum Role {
 pub enum DataDirError {
     /// It serves from there now.
     #[error("another clipkeep serves from {}: stop it first, or give this one a `data` folder of its own", data.display())]
-    Taken {
-        /// Which folder.
-        data: PathBuf,
-    },
+    Taken { data: PathBuf },
     /// A file or folder would not do.
     #[error("making {} usable", path.display())]
     Io {
-        /// Which.
         path: PathBuf,
         /// Why not.
         #[source]
@@ -151,7 +147,6 @@ impl Drop for DataDir {
 /// What commands left that were killed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Abandoned {
-    /// How many folders.
     pub folders: u64,
     /// How many bytes were in them.
     pub bytes: u64,

@@ -35,7 +35,6 @@ const LONG_WAIT: Duration = Duration::from_secs(3600);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// As it should be.
     Ok,
     /// It works, and will hurt later.
     Warning,
@@ -50,11 +49,8 @@ pub struct Check {
     pub check: &'static str,
     /// Whether it did not fail.
     pub ok: bool,
-    /// How it is.
     pub level: Level,
-    /// What was found.
     pub detail: String,
-    /// How to mend it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<&'static str>,
 }

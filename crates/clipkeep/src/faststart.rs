@@ -17,7 +17,6 @@ pub trait ReadAt: Send {
 /// A fast start view with the `moov` that it serves.
 #[derive(Clone, Debug)]
 pub struct Fast {
-    /// Where things are.
     pub at: FastStart,
     /// What stands first.
     pub movie: Movie,

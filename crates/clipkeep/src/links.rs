@@ -25,9 +25,7 @@ const SKEW: Duration = Duration::from_secs(60);
 /// A signed link.
 #[derive(Clone, Debug)]
 pub struct SignedLink {
-    /// What to hand out.
     pub url: String,
-    /// When it stops working.
     pub expires: Timestamp,
 }
 
@@ -62,7 +60,6 @@ impl Links {
         })
     }
 
-    /// The keys of an audience.
     pub const fn keys(&self, audience: Audience) -> &LinkKeys {
         match audience {
             Audience::Public => &self.public,

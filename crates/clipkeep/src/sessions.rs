@@ -42,7 +42,6 @@ const FAILURE_WINDOW: Duration = Duration::from_secs(60);
 /// A visitor's session.
 #[derive(Clone, Debug)]
 pub struct Visit {
-    /// Who logged in.
     pub caller: Caller,
     /// What forms carry, so that no other site can send them.
     pub csrf: String,

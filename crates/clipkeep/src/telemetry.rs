@@ -215,7 +215,6 @@ impl Metrics {
         self.unreadable.get_or_create(&Outcome { outcome: form }).inc();
     }
 
-    /// A fill ended.
     pub fn fill_ended(&self, end: &FillEnd, took: Duration) {
         self.fills.get_or_create(&Outcome { outcome: end.as_str() }).inc();
         self.fill_seconds.observe(took.as_secs_f64());

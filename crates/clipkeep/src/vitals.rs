@@ -30,7 +30,6 @@ const ROOM: u64 = 8 * 1024 * 1024;
 /// did not say.
 #[derive(Clone, Default)]
 pub struct Rows {
-    /// Clips by state.
     pub clips: Option<Vec<(ClipState, u64)>>,
     /// Events by endpoint.
     pub backlogs: Option<Vec<Backlog>>,

@@ -74,7 +74,6 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The folder for what this node keeps.
     pub data: PathBuf,
-    /// The catalogue's database.
     pub database: DatabaseUrl,
     /// Where clips are kept for good.
     pub store: StoreUrl,
@@ -82,11 +81,9 @@ pub struct Config {
     pub s3: S3Settings,
     /// What clipkeep is called from outside.
     pub public_url: BaseUrl,
-    /// A clip's final URL.
     pub final_url_template: UrlTemplate,
     /// What triggers a fill: the keys `policy`, `deferred_after`, `policies`.
     pub policies: Policies,
-    /// How old clips become.
     pub retention: Retention,
     /// What is kept of a prompt.
     pub prompts: Prompts,
@@ -122,7 +119,6 @@ pub struct Config {
     pub source_lifetimes: SourceLifetimes,
     /// The fal API key; none if there is none.
     pub fal_key: Option<Secret<String>>,
-    /// fal's queue.
     pub fal_queue_url: BaseUrl,
     /// fal's direct calls.
     pub fal_run_url: BaseUrl,
@@ -146,7 +142,6 @@ pub struct Config {
     pub replicate_webhook_secret: Vec<WebhookKey>,
     /// The Replicate API token; none if there is none.
     pub replicate_token: Option<Secret<String>>,
-    /// Replicate's API.
     pub replicate_api_url: BaseUrl,
     /// What other providers' webhooks are signed with.
     pub standard_webhook_secrets: Vec<NamedKey>,
@@ -220,13 +215,11 @@ pub struct Config {
     pub adopt_within: Duration,
     /// Files with further price lists.
     pub price_lists: Vec<PathBuf>,
-    /// What generations cost.
     pub generation_prices: GenerationPrices,
     /// How much a month may cost.
     pub budgets: Vec<Budget>,
     /// How much disk the bodies that pass to fal and back may take, all together.
     pub proxy_disk: u64,
-    /// How log lines look.
     pub log_format: LogFormat,
     /// How many client connections may be open at once.
     pub max_connections: usize,

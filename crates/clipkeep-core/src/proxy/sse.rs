@@ -119,7 +119,7 @@ impl<F: Fn(&str) -> Option<String>> SseRewriter<F> {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
     /// All of it.
-    CollectedReply {
+    Whole {
         /// As it came, with the empty line that ends it.
         raw: Vec<u8>,
         /// Its data, if it has any.
@@ -178,7 +178,7 @@ impl Now {
             }
             Part::EventEnd => {
                 let (raw, data) = (std::mem::take(&mut self.raw), self.data.take());
-                each(if self.is_long { Event::Part(raw) } else { Event::CollectedReply { raw, data } });
+                each(if self.is_long { Event::Part(raw) } else { Event::Whole { raw, data } });
                 self.is_long = false;
             }
         }

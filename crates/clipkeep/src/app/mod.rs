@@ -79,17 +79,14 @@ const EVENT_POLL_BATCH: u32 = 500;
 pub struct App {
     /// Checked and complete.
     pub config: Config,
-    /// The time.
     pub clock: Arc<dyn Clock>,
     /// Generations, clips, queue.
     pub catalog: Arc<dyn Catalog>,
     /// The way in for what providers say.
     pub intake: Arc<Intake>,
-    /// The canonical copies.
     pub store: Arc<Store>,
     /// Whose they are: the way to them for who writes or removes any.
     pub custody: Arc<Custody>,
-    /// What brings clips there.
     pub engine: FillEngine,
     /// What looks after the rest in the background.
     pub sweep: Sweep,
@@ -97,7 +94,7 @@ pub struct App {
     pub providers: Arc<Providers>,
     /// The way to fal for what apps ask.
     pub relay: FalRelay,
-    /// Places for calls to fal, which may go on without their auth.
+    /// Places for calls to fal, which may go on without their callers.
     pub calls: Arc<Shares>,
     /// The disk that their bodies share.
     pub body_spool: Arc<BodySpool>,
@@ -107,7 +104,6 @@ pub struct App {
     pub price_lists: Vec<PriceList>,
     /// How much a month may cost.
     pub budgets: Arc<BudgetWatch>,
-    /// What signs receipts.
     pub receipts: ReceiptKey,
     /// Where clips are for good.
     pub final_urls: FinalUrls,
@@ -117,11 +113,9 @@ pub struct App {
     pub peeks: MemoryCache,
     /// Posters at hand.
     pub poster_cache: MemoryCache,
-    /// What makes posters.
     pub posters: Arc<Posters>,
     /// Copies of the bucket's objects on this disk.
     pub cache: DiskCache,
-    /// Counters.
     pub metrics: Arc<Metrics>,
     /// Who got how much of which clip.
     pub usage: Arc<Usage>,
@@ -131,7 +125,6 @@ pub struct App {
     pub tasks: TaskTracker,
     /// Cancelled when the node begins to stop.
     pub stopping: CancellationToken,
-    /// How it is.
     pub vitals: Vitals,
     /// The memory that webhooks share which are not verified yet.
     pub hook_memory: Arc<HookMemory>,
@@ -139,7 +132,6 @@ pub struct App {
     pub bodies: Arc<Shares>,
     /// Who may call.
     pub auth: Arc<Authenticator>,
-    /// Who is logged in.
     pub sessions: Sessions,
     /// What doctor says, for all who look at once.
     pub health: SharedProbe<Vec<Check>>,

@@ -61,11 +61,9 @@ impl Weighter<ClipKey, Arc<CachedCopy>> for BySize {
 /// What is to be copied.
 #[derive(Clone, Debug)]
 pub struct Object {
-    /// The clip.
     pub key: ClipKey,
     /// Under which clip's key its bytes are in the bucket.
     pub object: ClipKey,
-    /// Its content epoch.
     pub epoch: i64,
     /// Its length in bytes.
     pub size: u64,

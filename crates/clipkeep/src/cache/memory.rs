@@ -34,7 +34,6 @@ const MIN_WEIGHT: u64 = 16 * 1024;
 
 /// What a viewer of one clip needs.
 pub struct ServableClip {
-    /// What is served.
     pub representation: Representation,
     /// The same bytes in their own order, where `fast` serves them in another:
     /// what is downloaded.
@@ -64,7 +63,6 @@ pub enum ByteSource {
     Memory(Bytes),
     /// In the bucket: this very object.
     Store(Arc<(Object, Pin)>),
-    /// On their way.
     Filling(FillingCopy),
     /// Still at the source alone, as far as this node knows.
     Source(Passthrough),
@@ -101,9 +99,7 @@ impl FillingCopy {
 
 /// Bytes in memory or a stretch of the clip's file.
 pub enum Segment {
-    /// In memory.
     Bytes(Bytes),
-    /// Of the file.
     File(std::ops::Range<u64>),
 }
 

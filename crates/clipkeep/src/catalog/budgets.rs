@@ -61,7 +61,6 @@ impl BudgetUse {
 /// So much of a budget is spent as somebody is to be told of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BudgetAlarm {
-    /// How much of which.
     #[serde(flatten)]
     pub used: BudgetUse,
     /// Of how many hundredths this tells.
@@ -105,7 +104,6 @@ const CLOSING_WINDOW: Duration = Duration::from_secs(24 * 3600);
 pub(super) struct Round {
     /// The month that is finish_budget_check.
     pub(super) month: String,
-    /// What its budgets are.
     pub(super) plan: String,
     /// The last tenant that was finish_budget_check; empty at the beginning.
     pub(super) after: String,
@@ -118,7 +116,6 @@ pub(super) struct Round {
 /// Who wants to weigh, and when.
 #[derive(Clone, Debug)]
 pub struct BudgetCheck {
-    /// The time.
     pub now: Timestamp,
     /// What the budgets are by now, as the configuration writes them.
     pub plan: String,
@@ -137,7 +134,6 @@ pub struct Turn {
     pub is_first: bool,
     /// Whether it is the round's last.
     pub is_last: bool,
-    /// Whose budgets, by name.
     pub tenants: Vec<Tenant>,
     /// The last name that was found.
     last: Option<String>,
@@ -214,7 +210,6 @@ impl Turn {
 pub struct BudgetSpent {
     /// Whose budget; none is for all together.
     pub tenant: Option<Tenant>,
-    /// How much.
     pub spent: Money,
 }
 

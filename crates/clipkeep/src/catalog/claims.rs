@@ -21,7 +21,6 @@ use super::{
     merge::{GenerationId, MergeBatch},
 };
 
-/// A generation, and who claims it.
 pub(crate) type ClaimId = (GenerationId, Tenant);
 
 /// The claims to the generations that some news touches.

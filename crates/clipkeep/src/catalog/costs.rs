@@ -19,11 +19,9 @@ use super::{
 /// Requests to the bucket in an hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OperationsRow {
-    /// When the hour began.
     pub hour: Timestamp,
     /// Those that write or list.
     pub writes: u64,
-    /// Those that read.
     pub reads: u64,
 }
 
@@ -32,7 +30,6 @@ pub struct OperationsRow {
 pub struct StoredLine {
     /// Of which clip, tenant, model or prompt; empty where time tells.
     pub name: String,
-    /// When, and how many.
     pub change: Change,
 }
 
@@ -43,9 +40,7 @@ pub struct GeneratedLine {
     pub name: String,
     /// When the slice of time begins.
     pub slice: Timestamp,
-    /// The model.
     pub model: String,
-    /// How many there were.
     pub generations: u64,
     /// How long their clips are, in milliseconds.
     pub millis: u64,
@@ -57,7 +52,6 @@ pub struct GeneratedLine {
 pub struct Names<'a> {
     /// The last one that is not asked for.
     pub after: Option<&'a str>,
-    /// How many.
     pub most: u32,
 }
 

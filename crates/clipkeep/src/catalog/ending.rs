@@ -7,7 +7,6 @@ use super::{Fault, merge::without_nul};
 /// An attempt at a fill that is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// When it ended.
     pub at: Timestamp,
     /// How many bytes it read from the source.
     pub bytes: u64,

@@ -34,7 +34,6 @@ pub struct Relative {
     pub of: ClipKey,
     /// How far it is from where the lineage starts: 1 and up.
     pub depth: u32,
-    /// Its row.
     pub clip: Clip,
 }
 

@@ -15,9 +15,7 @@ use super::{Catalog, NodeId, Result};
 /// A clip's row without what may be large: enough to tell where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClipSummary {
-    /// Its name.
     pub key: ClipKey,
-    /// Who generated it.
     pub provider: Provider,
     /// The generation it came from.
     pub request_id: RequestId,
@@ -25,9 +23,7 @@ pub struct ClipSummary {
     pub index: u32,
     /// Where it stood in what announced it.
     pub slot: String,
-    /// Where it stands.
     pub state: ClipState,
-    /// What triggers its fill.
     pub policy: Policy,
     /// Where the provider keeps it.
     pub source_url: SourceUrl,
@@ -39,16 +35,13 @@ pub struct ClipSummary {
     pub last_error: Option<String>,
     /// When it was first heard of.
     pub created_at: Timestamp,
-    /// Its model.
     pub model: Option<String>,
-    /// Whose it is.
     pub tenant: Option<Tenant>,
 }
 
 /// Who fills a clip now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseHolder {
-    /// The node.
     pub node: NodeId,
     /// Until when its lease holds, if it does not renew it.
     pub until: Timestamp,

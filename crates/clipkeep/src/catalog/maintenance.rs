@@ -21,7 +21,6 @@ pub const NOTICE_DELAY: Duration = Duration::from_secs(3);
 pub enum Deletion {
     /// It is deleted from now on.
     Deleted,
-    /// It was already.
     Already,
     /// There is no such clip.
     Unknown,
@@ -30,14 +29,12 @@ pub enum Deletion {
 /// What a stored clip's row says of its object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredObject {
-    /// The clip.
     pub key: ClipKey,
     /// Under which clip's key its bytes are.
     pub object: ClipKey,
     /// Whether that is another clip, which is stored, too: whoever looks after
     /// that one looks after the object.
     pub has_owner: bool,
-    /// Its content epoch.
     pub epoch: i64,
     /// Bytes.
     pub size: u64,
@@ -57,9 +54,7 @@ pub struct StoredObject {
 pub struct AgedClip {
     /// Its key, and when it was first heard of.
     pub at: Cursor,
-    /// Its model.
     pub model: Option<String>,
-    /// Whose it is.
     pub tenant: Option<Tenant>,
 }
 

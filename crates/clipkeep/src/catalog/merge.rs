@@ -29,7 +29,6 @@ use super::{
 /// What became of a generation's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GenerationChange {
-    /// It is as it was.
     Unchanged,
     /// It is not in the database yet.
     New,
@@ -40,7 +39,6 @@ pub(crate) enum GenerationChange {
 /// What became of a clip's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ClipChange {
-    /// It is as it was.
     Unchanged,
     /// Its generation's facts changed, and with them perhaps when it is due.
     FactsChanged,
@@ -68,7 +66,6 @@ pub(crate) struct MergeBatch<'a> {
     pub(super) rules: &'a Rules,
     pub(super) generations: BTreeMap<GenerationId, (Generation, GenerationChange)>,
     pub(super) clips: BTreeMap<ClipKey, (Clip, ClipChange)>,
-    /// What changed hands.
     pub(crate) adoption: Adoption,
     /// What is added to histories, oldest first.
     pub(crate) history: Vec<NewHistoryEntry>,
@@ -114,12 +111,10 @@ impl<'a> MergeBatch<'a> {
         }
     }
 
-    /// The generations so marked.
     pub(crate) fn generations(&self, mark: GenerationChange) -> impl Iterator<Item = &Generation> {
         self.generations.values().filter(move |(_, its)| *its == mark).map(|(row, _)| row)
     }
 
-    /// The clips so marked.
     pub(crate) fn clips(&self, mark: ClipChange) -> impl Iterator<Item = &Clip> {
         self.clips.values().filter(move |(_, its)| *its == mark).map(|(row, _)| row)
     }

@@ -6,7 +6,6 @@
 pub(crate) struct Migration {
     /// Its number, from 1 without gaps.
     pub(crate) version: i64,
-    /// What it does.
     pub(crate) sql: &'static str,
 }
 
@@ -70,7 +69,6 @@ pub(crate) const POSTGRES: &[Migration] = &[
 #[derive(Debug, thiserror::Error)]
 #[error("the database has schema version {found}, this clipkeep knows up to {known}; hint: run the newer clipkeep")]
 pub struct TooNew {
-    /// The database's version.
     pub found: i64,
     /// The newest version this program knows.
     pub known: i64,

@@ -83,10 +83,7 @@ use self::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HookOutcome {
     /// It told something new: these clips are new, or have a new source.
-    Recorded {
-        /// Their keys.
-        clips: Vec<ClipKey>,
-    },
+    Recorded { clips: Vec<ClipKey> },
     /// All of it was known already; nothing changed.
     Duplicate,
 }
@@ -94,13 +91,11 @@ pub enum HookOutcome {
 /// A registration: what an app tells of a generation by itself.
 #[derive(Clone, Debug)]
 pub struct Registration {
-    /// Who generates.
     pub provider: Provider,
     /// The provider's id of it.
     pub request_id: RequestId,
     /// What is known of it.
     pub facts: Facts,
-    /// When it was registered.
     pub at: Timestamp,
 }
 
@@ -111,9 +106,7 @@ pub type NodeId = String;
 /// the fence; a later lease's fence is higher, so a late writer is refused.
 #[derive(Clone, Debug)]
 pub struct Lease {
-    /// Of which clip.
     pub key: ClipKey,
-    /// The fencing token.
     pub fence: i64,
 }
 
@@ -130,7 +123,6 @@ pub enum Fault {
 /// A lease with the row it was taken on.
 #[derive(Clone, Debug)]
 pub struct Claim {
-    /// The right.
     pub lease: Lease,
     /// The row as it was when claimed (state `filling`, this attempt counted).
     pub clip: Clip,
@@ -141,7 +133,6 @@ pub struct Claim {
 /// What a content epoch serves, as its row says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pinned {
-    /// The version of the source.
     pub version: SourceVersion,
     /// The order of its bytes, once decided.
     pub view: Option<View>,
@@ -150,17 +141,12 @@ pub struct Pinned {
 /// Which clips a list shows. All that are set must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClipFilter {
-    /// Of this name.
     pub key: Option<ClipKey>,
-    /// Of this generation.
     pub request_id: Option<RequestId>,
-    /// Of this model, exactly.
     pub model: Option<String>,
-    /// With this prompt hash.
     pub prompt_hash: Option<String>,
     /// Of this tenant.
     pub tenant: Option<Tenant>,
-    /// In this state.
     pub state: Option<ClipState>,
     /// Made with this seed.
     pub seed: Option<Seed>,
@@ -186,7 +172,6 @@ pub struct Cursor {
 /// A page of clips, newest first, then by key descending.
 #[derive(Clone, Debug)]
 pub struct ClipPage {
-    /// The clips.
     pub clips: Vec<Clip>,
     /// Where the next page starts, if there is one.
     pub next: Option<Cursor>,

@@ -15,9 +15,7 @@ use super::{NodeId, Result};
 /// carries the fence; a later lease's fence is higher.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointLease {
-    /// The endpoint's name.
     pub endpoint: String,
-    /// The fencing token.
     pub fence: i64,
     /// Up to where it was told when the lease was taken.
     pub cursor: Position,
@@ -26,9 +24,7 @@ pub struct EndpointLease {
 /// An event that an endpoint has not taken yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// Its place.
     pub position: Position,
-    /// The event.
     pub event: Event,
     /// How often it was sent.
     pub attempts: u32,
@@ -39,7 +35,6 @@ pub struct Delivery {
 /// What became of an event at an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeliveryOutcome {
-    /// The endpoint took it.
     Delivered,
     /// It was not sent, and goes when its subject's earlier events are gone.
     Queued,
@@ -68,18 +63,15 @@ pub enum DeliveryOutcome {
 /// An event with what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryResult {
-    /// Which event.
     pub position: Position,
     /// What the event is about.
     pub subject: String,
-    /// What became of it.
     pub outcome: DeliveryOutcome,
 }
 
 /// An event that was given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParkedDelivery {
-    /// At which endpoint.
     pub endpoint: String,
     /// The event, and how often it was sent.
     pub delivery: Delivery,
@@ -90,7 +82,6 @@ pub struct ParkedDelivery {
 /// An event that was not taken yet, and is sent again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitingDelivery {
-    /// At which endpoint.
     pub endpoint: String,
     /// The event, and how often it was sent.
     pub delivery: Delivery,
@@ -103,7 +94,6 @@ pub struct WaitingDelivery {
 /// What an endpoint is to be told once more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Replay {
-    /// What was given up.
     Parked,
     /// All that came after.
     After(Position),
@@ -114,7 +104,6 @@ pub enum Replay {
 /// How many events an endpoint has not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backlog {
-    /// The endpoint's name.
     pub endpoint: String,
     /// Those that are sent again.
     pub waiting: u64,

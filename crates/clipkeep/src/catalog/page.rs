@@ -15,7 +15,6 @@ pub(crate) const MAX_PAGE_BYTES: usize = 8 * 1024 * 1024;
 /// A value for a statement's placeholder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// Text.
     Text(String),
     /// A whole number, or a time in Unix milliseconds.
     Int(i64),
@@ -24,7 +23,6 @@ pub enum Value {
 /// A statement with its values, in order.
 #[derive(Clone, Debug)]
 pub struct Statement {
-    /// The SQL.
     pub sql: String,
     /// What its placeholders stand for.
     pub values: Vec<Value>,
@@ -121,7 +119,6 @@ impl PageBuilder {
         !self.more
     }
 
-    /// The page.
     pub(crate) fn page(self) -> ClipPage {
         let last = self.clips.last().filter(|_| self.more);
         let next = last.map(|last| Cursor { created_at: last.created_at, key: last.key.clone() });

@@ -48,7 +48,6 @@ macro_rules! select_clips {
     };
 }
 
-/// The columns of a generation.
 macro_rules! generation_columns {
     () => {
         "provider, request_id, status, error, created_at, completed_at, poll_at, model, prompt, prompt_hash, \

@@ -74,9 +74,7 @@ impl Found {
 /// clip's prompt.
 pub(crate) struct FilteredScan<'a> {
     words: &'a Words,
-    /// What to list.
     pub(crate) filter: ClipFilter,
-    /// Where to go on.
     pub(crate) after: Option<Cursor>,
     limit: u32,
     kept: Vec<Clip>,

@@ -24,7 +24,6 @@ use super::{
 /// A stored clip that holds the bytes of another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Duplicate {
-    /// The clip.
     pub key: ClipKey,
     /// Under which clip's key its bytes are.
     pub object: ClipKey,
@@ -37,9 +36,7 @@ pub struct Duplicate {
 /// A stored clip that is to get an object of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsharing {
-    /// The clip.
     pub key: ClipKey,
-    /// Its content epoch.
     pub epoch: i64,
     /// Under which clip's key its bytes are so far.
     pub object: ClipKey,
@@ -50,9 +47,7 @@ pub struct Unsharing {
 /// What the object under a clip's key is to the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectOwner {
-    /// The key.
     pub key: ClipKey,
-    /// Where its clip stands.
     pub state: ClipState,
     /// No clip's bytes are under this key: its clip is deleted, or its bytes are
     /// elsewhere, and nobody refers to it.
@@ -62,7 +57,6 @@ pub struct ObjectOwner {
 /// Bytes that one tenant was given more than once, and that are stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DuplicateGroup {
-    /// Whose they are.
     pub tenant: Option<Tenant>,
     /// Lower-case hex.
     pub sha256: String,
@@ -88,15 +82,11 @@ impl DuplicateGroup {
 /// One of the clips with the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DuplicateClip {
-    /// Its name.
     pub key: ClipKey,
-    /// Its model.
     pub model: Option<String>,
     /// Its prompt, unless only the hash is kept.
     pub prompt: Option<String>,
-    /// The prompt's hash.
     pub prompt_hash: Option<String>,
-    /// The seed.
     pub seed: Option<Seed>,
     /// When it was first heard of.
     pub created_at: Timestamp,

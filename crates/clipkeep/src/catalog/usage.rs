@@ -27,9 +27,7 @@ pub struct UsageBatch {
     pub node: String,
     /// Its batches, numbered from 1.
     pub seq: i64,
-    /// When it was made.
     pub at: Timestamp,
-    /// What was counted.
     pub rows: Vec<UsageRow>,
     /// Requests to the bucket.
     pub operations: Vec<OperationsRow>,
@@ -40,20 +38,15 @@ pub struct UsageBatch {
 pub enum UsageGroup {
     /// All of it is one.
     All,
-    /// By clip.
     Clip,
     /// By tenant.
     Tenant,
-    /// By model.
     Model,
     /// By prompt, as its hash.
     Prompt,
-    /// By hour.
     Hour,
-    /// By day.
     #[default]
     Day,
-    /// By month.
     Month,
 }
 
@@ -116,9 +109,7 @@ pub struct UsageFilter {
     pub to: Option<Timestamp>,
     /// Of this tenant.
     pub tenant: Option<Tenant>,
-    /// Of this model, exactly.
     pub model: Option<String>,
-    /// Of this clip.
     pub key: Option<ClipKey>,
 }
 
@@ -137,7 +128,6 @@ impl UsageFilter {
 pub struct UsageLine {
     /// Which one; empty where there is none.
     pub name: String,
-    /// What it comes to.
     pub counts: Counts,
 }
 
@@ -151,7 +141,6 @@ impl UsageLine {
 /// A page of lines, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsagePage {
-    /// The lines.
     pub lines: Vec<UsageLine>,
     /// The name after which the next page starts, if there is one.
     pub next: Option<String>,

@@ -14,8 +14,8 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Say that the store is this catalogue's, whatever its mark says: the old
-    /// database is gone for good, or all objects are.
+    /// Mark the store as owned by this catalogue, even if it is marked as another
+    /// catalogue's. For when the old database, or all objects, are gone for good.
     #[arg(long)]
     adopt_store: bool,
 }

@@ -29,34 +29,34 @@ use crate::{
 pub(super) struct Args {
     #[command(subcommand)]
     what: Option<What>,
-    /// Those after this one, oldest first; the newest unless given.
+    /// Print events after this event id, oldest first. Without it, the newest events are printed.
     #[arg(long, value_name = "ID")]
     after: Option<Position>,
-    /// Of this type alone, such as clip.lost.
+    /// Only events of this type, such as clip.lost.
     #[arg(long = "type", value_name = "TYPE", value_parser = event_type())]
     kind: Option<EventType>,
-    /// At most this many.
+    /// Print at most this many.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: u32,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// List events that an endpoint has not taken yet, and that are sent again.
+    /// List events that an endpoint has not accepted yet and that will be retried.
     Waiting {
-        /// At most this many.
+        /// Print at most this many.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
     },
-    /// List events that an endpoint did not take within a day.
+    /// List parked events (dead letters): no endpoint accepted them within a day.
     Parked {
-        /// At most this many.
+        /// Print at most this many.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
     },
-    /// Tell endpoints once more.
+    /// Send events to endpoints again.
     Replay(ReplayArgs),
-    /// Print the secret that events are signed with.
+    /// Print the secret that signs events.
     Secret,
 }
 
@@ -64,7 +64,7 @@ enum What {
 struct ReplayArgs {
     #[command(flatten)]
     which: Which,
-    /// This endpoint alone, by the name that `parked` and the log show.
+    /// Only this endpoint, by the name that `parked` and the log show.
     #[arg(long, value_name = "NAME")]
     endpoint: Option<String>,
 }
@@ -72,13 +72,13 @@ struct ReplayArgs {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct Which {
-    /// What was parked.
+    /// Send parked events again.
     #[arg(long)]
     parked: bool,
-    /// All events after this one.
+    /// Send all events after this event id again.
     #[arg(long, value_name = "ID")]
     after: Option<Position>,
-    /// All events about this clip.
+    /// Send all events about this clip again.
     #[arg(long)]
     key: Option<ClipKey>,
 }

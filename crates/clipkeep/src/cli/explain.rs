@@ -27,7 +27,7 @@ const MOST: u32 = 1000;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A clip key, or a provider's request id: then all clips of that generation.
+    /// A clip key, or a provider's request id for all clips of that generation.
     what: String,
 }
 

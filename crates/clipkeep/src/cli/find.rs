@@ -23,57 +23,58 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A clip key, or a provider's request id. All clips unless given.
+    /// A clip key, or a provider's request id. Without it, all clips are searched.
     what: Option<String>,
-    /// With exactly this prompt (after NFC and trimming).
+    /// Only clips with exactly this prompt (after NFC and trimming).
     #[arg(long)]
     prompt: Option<String>,
-    /// With this prompt hash.
+    /// Only clips with this prompt hash.
     #[arg(long)]
     prompt_hash: Option<String>,
-    /// Whose prompts hold all these words, in any order and case.
+    /// Only clips whose prompt contains all these words, in any order and case.
     #[arg(long)]
     words: Option<Words>,
-    /// Of this model, exactly.
+    /// Only clips of exactly this model.
     #[arg(long)]
     model: Option<String>,
-    /// Of this tenant.
+    /// Only clips of this tenant.
     #[arg(long)]
     tenant: Option<Tenant>,
-    /// In this state.
+    /// Only clips in this state.
     #[arg(long)]
     state: Option<ClipState>,
-    /// Made with this seed.
+    /// Only clips made with this seed.
     #[arg(long, allow_negative_numbers = true)]
     seed: Option<Seed>,
-    /// Whose bytes carry a C2PA manifest: a signed mark of where they come from.
+    /// Only clips that carry a C2PA manifest (signed provenance).
     #[arg(long, conflicts_with = "unmarked")]
     marked: bool,
-    /// Whose bytes were looked at and carry none.
+    /// Only clips that were inspected and carry no C2PA manifest.
     #[arg(long)]
     unmarked: bool,
-    /// Created at or after (2026-01-31T12:00:00Z, 2026-01-31 or 2026-01; UTC).
+    /// Only clips created at or after this time (2026-01-31T12:00:00Z, 2026-01-31 or 2026-01; UTC).
     #[arg(long, value_name = "TIME")]
     created_after: Option<Moment>,
-    /// Created before.
+    /// Only clips created before this time.
     #[arg(long, value_name = "TIME")]
     created_before: Option<Moment>,
-    /// Draw what the clip was made from, and what was made from it.
+    /// Show the clip's lineage as a tree: what it was made from, and what was made from it.
     #[arg(long, conflicts_with_all = ["export", "words", "prompt", "prompt_hash"])]
     tree: bool,
-    /// Write all clips that are found into this file, whatever `--limit` says:
+    /// Write all clips that are found to this file, regardless of `--limit`, as
     /// .jsonl, .csv or .parquet.
     #[arg(long, value_name = "FILE")]
     export: Option<PathBuf>,
-    /// What was generated more than once: bytes that one tenant has several
-    /// times, newest first. `--tenant` and `--limit` go with it.
+    /// List duplicates instead: equal bytes that one tenant stored more than once,
+    /// newest first. Only `--tenant` and `--limit` may be combined with it.
     #[arg(long, conflicts_with_all = ["what", "prompt", "prompt_hash", "model", "state", "words", "seed", "marked", "unmarked", "tree", "export"])]
     duplicates: bool,
-    /// Results that were not understood, oldest first; with a request id, that
-    /// one, as it came. `--tenant` and `--limit` go with it.
+    /// List results that could not be parsed instead, oldest first; with a request
+    /// id, print that result as it was received. Only `--tenant` and `--limit` may
+    /// be combined with it.
     #[arg(long, conflicts_with_all = ["prompt", "prompt_hash", "model", "state", "words", "seed", "marked", "unmarked", "tree", "export", "duplicates"])]
     unreadable: bool,
-    /// At most this many.
+    /// Print at most this many results.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: u32,
 }

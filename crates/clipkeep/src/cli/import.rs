@@ -50,37 +50,37 @@ const SHOWN: u64 = 5;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
-    /// The table, or - for standard input.
+    /// The table to import, or - for standard input.
     file: PathBuf,
-    /// Its form; told by the file's ending or first byte unless given.
+    /// The table's format; by default detected from the file's ending or first byte.
     #[arg(long)]
     format: Option<Format>,
-    /// What stands between a CSV's fields: , ; or tab; guessed by the header unless given.
+    /// The CSV delimiter: , ; or tab; by default detected from the header.
     #[arg(long, value_parser = delimiter)]
     delimiter: Option<u8>,
-    /// Which column holds a field, such as url=video_url. Repeatable.
+    /// Map a field to a column, such as url=video_url. Repeatable.
     #[arg(long = "column", value_name = "FIELD=NAME", value_parser = column)]
     columns: Vec<(Field, String)>,
-    /// Who generated the clips.
+    /// The provider that generated the clips.
     #[arg(long, default_value = "fal")]
     provider: Provider,
-    /// The tenant of lines that name none.
+    /// The tenant for lines that name none.
     #[arg(long)]
     tenant: Option<Tenant>,
-    /// The model of lines that name none.
+    /// The model for lines that name none.
     #[arg(long)]
     model: Option<String>,
     /// Where bad lines are written, with number and reason; FILE.rejects.csv or .jsonl unless given.
     /// For standard input and pipes it is ./import.rejects.csv or .jsonl: the next import writes over it.
     #[arg(long, value_name = "PATH")]
     rejects: Option<PathBuf>,
-    /// Writes old URL and final URL of each stored clip, as CSV or JSON lines by the ending.
+    /// Write the old and the final URL of each stored clip to this file, as CSV or JSON lines depending on its ending.
     #[arg(long, value_name = "PATH")]
     map: Option<PathBuf>,
-    /// Writes what became of each line and why, as CSV or JSON lines by the ending.
+    /// Write each line's outcome and reason to this file, as CSV or JSON lines depending on its ending.
     #[arg(long, value_name = "PATH")]
     report: Option<PathBuf>,
-    /// Only read and judge the lines; writes the bad ones and the report.
+    /// Only validate the table: write the bad lines and the report, import nothing.
     #[arg(long)]
     dry_run: bool,
 }

@@ -34,25 +34,25 @@ pub(super) struct Args {
     /// The clip's key, such as {request_id}.mp4.
     #[arg(required_unless_present_any = ["revoke", "revoke_kid"])]
     key: Option<String>,
-    /// How long it shall hold, such as 24h; link_ttl unless given.
+    /// How long the link is valid, such as 24h; by default `link_ttl`.
     #[arg(long)]
     expires_in: Option<DurationText>,
-    /// The file name to save it under.
+    /// Make a download link that saves the clip under this file name.
     #[arg(long)]
     download: Option<String>,
-    /// A page that plays the clip, to be sent to people; --download is its title.
+    /// Link to a page that plays the clip, to share with people; --download sets its title.
     #[arg(long, conflicts_with = "internal")]
     page: bool,
-    /// For eyes inside: leads to the source while the clip is not stored.
+    /// Make an internal link: it redirects to the source while the clip is not stored.
     #[arg(long)]
     internal: bool,
-    /// Revoke all links to the clip instead.
+    /// Revoke all links to the clip instead of signing one.
     #[arg(long, requires = "key", conflicts_with_all = ["expires_in", "download", "internal", "page"])]
     revoke_all: bool,
-    /// Revoke this one link instead.
+    /// Revoke this one link instead of signing one.
     #[arg(long, value_name = "URL", conflicts_with_all = ["key", "expires_in", "download", "internal", "page"])]
     revoke: Option<String>,
-    /// Revoke all links that the key of this id signed, or will sign, instead.
+    /// Revoke all links that the key with this id signed, or will sign.
     #[arg(long, value_name = "KID", conflicts_with_all = ["key", "revoke", "expires_in", "download", "internal", "page"])]
     revoke_kid: Option<KeyId>,
 }

@@ -53,18 +53,18 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a node: webhooks in, clips out.
+    /// Run a node: receive webhooks, copy clips, serve them.
     Serve,
-    /// See it work: a simulated provider, a node, a few clips.
+    /// Try it out with a simulated provider, a node and a few clips.
     Demo(demo::Args),
     Import(import::Args),
     /// Find clips: which prompt made this clip, which clips came from this prompt.
     Find(find::Args),
-    /// List what happened; what an endpoint did not take; tell it once more.
+    /// List events, show undelivered ones, and replay them to endpoints.
     Events(events::Args),
-    /// Ask after lost webhooks, and fill every clip that is due.
+    /// Poll for lost webhooks, and fill every clip that is due.
     Sweep(sweep::Args),
-    /// Tell the story of a clip: each attempt, what it read, and what comes next.
+    /// Show a clip's history: each attempt, what it read, and what comes next.
     Explain(explain::Args),
     /// Sign a link to a clip, or revoke links.
     Link(link::Args),
@@ -74,7 +74,7 @@ enum Command {
     Usage(usage::Args),
     /// Show what clips cost, on several price lists side by side.
     Costs(costs::Args),
-    /// Print the admin token; or make, list, revoke tokens of tenants and admins.
+    /// Print the admin token, or create, list and revoke tokens.
     Token(token::Args),
     /// Check configuration, database, store, webhook keys and clock.
     Doctor(doctor::Args),

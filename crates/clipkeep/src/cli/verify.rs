@@ -41,12 +41,12 @@ const FEWEST: usize = 2;
 #[derive(Debug, clap::Args)]
 #[command(group(ArgGroup::new("which").required(true).args(["keys", "sample", "all", "receipt"])))]
 pub(super) struct Args {
-    /// The clips to read.
+    /// The keys of the clips to verify.
     keys: Vec<ClipKey>,
-    /// Read so many stored clips, chosen at random.
+    /// Verify this many stored clips, chosen at random.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     sample: Option<u32>,
-    /// Read all stored clips. Interrupted, it goes on where it was.
+    /// Verify all stored clips. An interrupted run is resumed.
     #[arg(long)]
     all: bool,
     /// Have damaged clips filled again from their sources by the running node,

@@ -166,7 +166,6 @@ impl BudgetWatch {
         Ok(readings)
     }
 
-    /// What a budget is in.
     pub fn currency(&self, budget: &Budget) -> &str {
         self.lists.iter().find(|list| list.name == budget.list).map_or("", |list| &list.currency)
     }

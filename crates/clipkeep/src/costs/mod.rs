@@ -33,10 +33,8 @@ const TREND: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600)
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum CostError {
-    /// The catalogue.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// Too much time.
     #[error("from and to are too far apart: at most {MOST_SLICES} days or months are told of at once")]
     TooLong,
     /// By hours, or all as one.
@@ -44,16 +42,10 @@ pub enum CostError {
     Group,
     /// A budget is on a list that there is not.
     #[error("budgets names the price list {list}, which there is not; hint: there are {known}")]
-    Budget {
-        /// Which one it names.
-        list: String,
-        /// Which there are.
-        known: String,
-    },
+    Budget { list: String, known: String },
     /// A list cannot be read.
     #[error("price list {}: {problem}", path.display())]
     List {
-        /// Which one.
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
@@ -88,7 +80,6 @@ pub struct CostQuery<'a> {
     pub group: UsageGroup,
     /// The lists, side by side.
     pub lists: &'a [PriceList],
-    /// What generations cost.
     pub generations: &'a GenerationPrices,
     /// The name after which the page starts.
     pub after: Option<&'a str>,

@@ -93,7 +93,7 @@ pub struct ClipRow {
     /// Whether the stored bytes carry a C2PA manifest; null if they were stored
     /// before that was looked at.
     pub c2pa: Option<bool>,
-    /// Bytes.
+    /// Size in bytes.
     pub size: Option<u64>,
     /// Lower-case hex SHA-256 of the stored bytes.
     pub sha256: Option<String>,
@@ -216,7 +216,7 @@ pub struct GenerationRow {
     pub seed: Option<Seed>,
     /// The provider's words on a failure, or ours on a result that is not understood.
     pub error: Option<String>,
-    /// When clipkeep first heard of it.
+    /// When clipkeep first learned of the clip.
     #[schema(format = DateTime)]
     pub created_at: String,
     /// When the provider's terminal word came.

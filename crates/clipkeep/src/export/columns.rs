@@ -12,7 +12,6 @@ pub(super) enum Cell {
     Seed(Seed),
     Real(f64),
     Flag(bool),
-    /// Unix milliseconds.
     Time(i64),
 }
 

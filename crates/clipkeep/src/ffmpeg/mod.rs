@@ -65,7 +65,6 @@ impl Ffmpeg {
         Some(Arc::new(Self { ffmpeg, ffprobe, jail: OnceCell::new(), turns, still_turns, late: Mutex::default() }))
     }
 
-    /// Where ffprobe is.
     pub fn ffprobe(&self) -> &Path {
         &self.ffprobe
     }

@@ -37,7 +37,6 @@ pub enum NoStill {
     /// There is none in it, as far as ffmpeg can tell.
     #[error("ffmpeg found nothing to show in it")]
     Nothing(#[source] Option<io::Error>),
-    /// Too many others wait.
     #[error("too many posters are being made")]
     Busy,
     /// It hangs, or the machine has no time for it.

@@ -48,7 +48,6 @@ pub struct Inbox {
 /// Why an output could not be put there.
 #[derive(Debug, thiserror::Error)]
 pub enum InboxError {
-    /// The node's own disk.
     #[error("decoding an inline output to the local disk")]
     Disk(#[from] std::io::Error),
     /// The store did not take it.
@@ -60,7 +59,7 @@ pub enum InboxError {
 }
 
 impl Inbox {
-    /// One that decodes to `partials`.
+    /// One that decodes files in `partials`.
     pub const fn new(custody: Arc<Custody>, partials: PathBuf) -> Self {
         Self { custody, partials }
     }

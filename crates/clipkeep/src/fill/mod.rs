@@ -119,17 +119,12 @@ pub struct FillParts {
     pub settings: FillSettings,
     /// Rows and queue.
     pub catalog: Arc<dyn Catalog>,
-    /// Where clips go.
     pub store: Arc<Store>,
-    /// Whose that is.
     pub custody: Arc<Custody>,
-    /// Where clips come from.
     pub source: SourceClient,
     /// Who generates: some sign their own files' URLs for us.
     pub providers: Arc<Providers>,
-    /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Counters.
     pub metrics: Arc<Metrics>,
     /// What is read from sources, by clip.
     pub usage: Arc<Usage>,

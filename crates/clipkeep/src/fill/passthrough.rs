@@ -90,12 +90,10 @@ struct Reading {
 }
 
 impl Passthrough {
-    /// Which version it is.
     pub const fn version(&self) -> &SourceVersion {
         &self.version
     }
 
-    /// Its length.
     pub const fn total(&self) -> u64 {
         self.total
     }

@@ -20,7 +20,6 @@ pub enum FillEnd {
     Stored,
     /// It failed for now and will be tried again.
     Later,
-    /// The source is gone.
     Lost,
     /// What came is no acceptable media.
     Rejected,
@@ -105,11 +104,9 @@ struct Entry {
 
 /// Whether the fill has its claim.
 enum Claiming {
-    /// It asks for one.
     Asked,
     /// The look for due clips was faster: here it is.
     Given(Box<Claim>),
-    /// It has one.
     Held,
 }
 

@@ -91,7 +91,6 @@ pub enum NotCleared {
     /// The catalogue did not say what its clips are.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// The node's own disk.
     #[error(transparent)]
     Disk(#[from] std::io::Error),
 }

@@ -23,7 +23,6 @@ const MAX_HELD_COPIES: usize = 8;
 /// A clip that was stored.
 #[derive(Debug)]
 pub struct StoredNotice {
-    /// Which.
     pub key: ClipKey,
     /// All of its bytes, if they are still here.
     pub copy: Option<HeldCopy>,
@@ -37,7 +36,6 @@ pub struct HeldCopy {
 }
 
 impl HeldCopy {
-    /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
     }

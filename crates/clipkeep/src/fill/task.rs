@@ -48,7 +48,6 @@ pub(super) enum FillError {
     /// The catalogue did not take it, or the lease is gone.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// The node's own disk.
     #[error("keeping the clip on the local disk")]
     Disk(#[from] std::io::Error),
     /// The provider did not write it into our store so far.
@@ -57,13 +56,10 @@ pub(super) enum FillError {
     /// It came as data, which is in our store no more.
     #[error("it came as data, and there is no other copy")]
     InlineGone,
-    /// The clip was deleted.
     #[error("the clip was deleted")]
     Deleted,
-    /// The lease is gone.
     #[error("another node took over")]
     LeaseLost,
-    /// The node stops.
     #[error("the node stops")]
     Stopping,
 }

@@ -30,13 +30,9 @@ const SHOWN: usize = 40;
 /// What holds for all lines, unless a line says otherwise.
 #[derive(Clone, Debug)]
 pub struct Defaults {
-    /// Who generated.
     pub provider: Provider,
-    /// Whose they are.
     pub tenant: Option<Tenant>,
-    /// The model.
     pub model: Option<String>,
-    /// What triggers the fill.
     pub policy: Policy,
 }
 

@@ -23,10 +23,13 @@ pub(super) struct Known(HashMap<RequestId, Vec<ClipSummary>>);
 
 /// Where a line's clip is among them.
 pub(super) enum Place {
-    /// It is known, by this slot.
-    Known { slot: String },
+    Known {
+        slot: String,
+    },
     /// It would be this one of its generation's.
-    New { index: u32 },
+    New {
+        index: u32,
+    },
     /// It cannot be taken, for this reason.
     Refused(String),
 }

@@ -22,7 +22,6 @@ const LONGEST: usize = 4096;
 
 /// One line.
 pub(super) struct Line {
-    /// Its number.
     pub(super) number: u64,
     /// What it says, or why that is not understood.
     pub(super) entry: Result<Entry, Refused>,
@@ -34,7 +33,6 @@ pub(super) struct Line {
 #[derive(Clone)]
 pub(super) struct Refused {
     pub(super) reason: String,
-    /// As they stand there.
     pub(super) url: Option<SourceUrl>,
     pub(super) request_id: Option<String>,
 }

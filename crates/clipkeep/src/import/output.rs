@@ -45,7 +45,6 @@ impl RejectsFile {
         Self { path, shape: shape.clone(), draft: None }
     }
 
-    /// Adds a line.
     pub(super) fn add(&mut self, line: u64, reason: &str, original: &Original) -> Result<(), ImportError> {
         let written = self.try_add(line, reason, original);
         written.map_err(|source| ImportError::Write { path: self.path.clone(), source })

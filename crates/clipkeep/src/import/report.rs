@@ -96,7 +96,6 @@ impl Report {
         Ok(report)
     }
 
-    /// Adds a line.
     pub(super) fn add(&mut self, line: u64, result: &LineResult) -> Result<(), ImportError> {
         let url = result.url.as_ref().map(SourceUrl::expose);
         let (id, key) = (result.request_id.as_deref(), result.key.as_ref().map(ClipKey::as_str));

@@ -52,9 +52,7 @@ impl Original {
 #[derive(Clone, Debug)]
 pub(super) enum Shape {
     Csv {
-        /// The header.
         header: Vec<String>,
-        /// What stands between fields.
         delimiter: u8,
         /// The columns that mean nothing here.
         unknown: Vec<usize>,
@@ -128,7 +126,6 @@ impl Table {
         &self.unknown
     }
 
-    /// The next row.
     pub(super) fn next(&mut self) -> io::Result<Option<Row>> {
         match &mut self.rows {
             Rows::Csv(csv) => {

@@ -13,7 +13,6 @@ use self::{dedup::LogDedup, json::JsonLine};
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
     Text,
     /// One JSON object a line.
     Json,

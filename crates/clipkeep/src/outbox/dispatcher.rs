@@ -50,7 +50,6 @@ enum Pass {
     Idle,
     /// The endpoint was told up to here.
     Moved(Position),
-    /// The lease is over.
     Lost,
 }
 

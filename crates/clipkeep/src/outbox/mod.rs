@@ -93,13 +93,11 @@ pub struct OutboxParts {
     pub urls: FinalUrls,
     /// Events, rows, and how far each endpoint was told.
     pub catalog: Arc<dyn Catalog>,
-    /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Counters.
     pub metrics: Arc<Metrics>,
 }
 
-/// Tells every endpoint until `stop`. `latest` changes when something happened.
+/// Delivers events to every endpoint until `stop`. `latest` changes when something happened.
 pub async fn run(parts: &Arc<OutboxParts>, latest: watch::Receiver<Position>, stop: &CancellationToken) {
     let dispatcher =
         |endpoint: &Endpoint| dispatcher::Dispatcher::new(Arc::clone(parts), endpoint.clone(), latest.clone());

@@ -22,7 +22,6 @@ const DRAIN: usize = 16 * 1024;
 
 /// What an endpoint said.
 pub(super) enum Answer {
-    /// It took the event.
     Taken,
     /// It did not.
     Refused {

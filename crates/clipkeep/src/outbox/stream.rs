@@ -1,4 +1,4 @@
-//! The stream of events: who listens is woken when the node latest of something.
+//! The stream of events: who listens is woken when the node reads a new event.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::shares::{Share, Shares};
 
 /// How many streams a node serves at once.
 const MAX_STREAMS: u64 = 64;
-/// What a node latest of, for all its streams and endpoints.
+/// How far a node has read the events, for all its streams and endpoints.
 pub struct EventStream {
     latest: watch::Sender<Position>,
     places: Arc<Shares>,
@@ -18,13 +18,13 @@ pub struct EventStream {
 }
 
 impl EventStream {
-    /// A feed of a node that has latest of everything up to `position`.
+    /// A feed of a node that has read events up to `position`.
     pub fn new(position: Position) -> Self {
         let latest = watch::Sender::new(position);
         Self { latest, places: Shares::new(MAX_STREAMS), ending: CancellationToken::new() }
     }
 
-    /// The node latest of everything up to `position`.
+    /// The node has read all events up to `position`.
     pub fn publish(&self, position: Position) {
         self.latest.send_replace(position);
     }

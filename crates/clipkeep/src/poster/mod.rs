@@ -64,23 +64,19 @@ pub enum PosterError {
     /// Its bytes are not at hand, or others wait: it may be there in a moment.
     #[error("its poster is on its way")]
     Later,
-    /// The catalogue.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The store is another's, or that cannot be told.
     #[error(transparent)]
     NotOurs(#[from] Doubt),
-    /// This node's disk.
     #[error("keeping a clip's beginning on the local disk")]
     Disk(#[from] std::io::Error),
 }
 
 /// What posters are made with.
 pub struct PosterParts {
-    /// Rows.
     pub catalog: Arc<dyn Catalog>,
     /// Clips and posters.
     pub store: Arc<Store>,
@@ -90,9 +86,7 @@ pub struct PosterParts {
     pub engine: FillEngine,
     /// What draws; none, and there are no posters.
     pub ffmpeg: Option<Arc<Ffmpeg>>,
-    /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Counters.
     pub metrics: Arc<Metrics>,
     /// Where clips' beginnings are kept for a moment.
     pub folder: PathBuf,

@@ -42,9 +42,7 @@ pub struct Fal {
 /// A request to be submitted.
 #[derive(Debug)]
 pub struct Submission {
-    /// The model's endpoint id.
     pub model: String,
-    /// Its input, as JSON.
     pub input: Vec<u8>,
     /// What is called when it is over.
     pub webhook: String,
@@ -57,7 +55,6 @@ pub struct Submission {
 /// A request that fal took.
 #[derive(Debug)]
 pub struct Submitted {
-    /// Its id.
     pub request_id: RequestId,
 }
 
@@ -75,7 +72,6 @@ pub enum SubmitError {
     Refused {
         /// fal's status code.
         code: u16,
-        /// fal's words.
         words: String,
         /// How long fal wants to be left alone.
         after: Option<Duration>,

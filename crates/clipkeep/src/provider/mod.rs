@@ -57,7 +57,6 @@ pub enum HookRefused {
 /// What a provider says of a generation.
 #[derive(Debug)]
 pub enum Status {
-    /// It waits, or runs.
     Running,
     /// It is over, or this is all that there will be.
     Ended(Box<Decoded>),
@@ -74,9 +73,7 @@ pub enum StatusError {
     /// The key is wrong, missing, or may not ask. Others would be refused too.
     #[error("{provider} refuses to tell (HTTP {code}); hint: is `{key}` right, and of the account that generates?")]
     Refused {
-        /// Who.
         provider: &'static str,
-        /// The status code.
         code: u16,
         /// The key of the configuration.
         key: &'static str,
@@ -84,27 +81,17 @@ pub enum StatusError {
     /// An answer that nothing follows from.
     #[error("{provider} answers {code}")]
     Away {
-        /// Who.
         provider: &'static str,
-        /// The status code.
         code: u16,
         /// How long it wants to be left alone.
         after: Option<Duration>,
     },
     /// No answer.
     #[error("{provider} {problem}")]
-    Unanswered {
-        /// Who.
-        provider: &'static str,
-        /// What happened instead.
-        problem: &'static str,
-    },
+    Unanswered { provider: &'static str, problem: &'static str },
     /// Longer than a result may be.
     #[error("the answer is larger than {max} bytes (hook_max_body)")]
-    TooLarge {
-        /// How much is read.
-        max: usize,
-    },
+    TooLarge { max: usize },
     /// An answer that cannot be read.
     #[error("reading the answer: {0}")]
     Unread(#[from] DecodeError),
@@ -113,24 +100,17 @@ pub enum StatusError {
 /// What a webhook's sender is told by, beside its body.
 #[derive(Clone, Copy)]
 pub struct WebhookRequest<'a> {
-    /// Its headers.
     pub headers: &'a HeaderMap,
-    /// The hook URL's query.
     pub query: &'a str,
-    /// When it came.
     pub at: Timestamp,
 }
 
 /// What is kept of a result that was not understood.
 #[derive(Clone, Copy, Debug)]
 pub struct KeptPayload<'k> {
-    /// Who said it.
     pub provider: &'k Provider,
-    /// Of which generation.
     pub request_id: &'k RequestId,
-    /// How it came.
     pub form: Form,
-    /// As it came.
     pub payload: &'k Bytes,
 }
 
@@ -186,7 +166,6 @@ impl Providers {
         Ok(Self { fal, all })
     }
 
-    /// The one of that name.
     pub fn named(&self, name: &str) -> Option<&dyn ProviderAdapter> {
         self.all.iter().find(|adapter| adapter.name() == name).map(|adapter| &**adapter)
     }

@@ -18,10 +18,7 @@ pub enum ProxyError {
     NotJson,
     /// 413: a body without an end.
     #[error("the body is larger than {max} bytes")]
-    TooLarge {
-        /// How much is taken.
-        max: u64,
-    },
+    TooLarge { max: u64 },
     /// 400: the body did not come.
     #[error("the body {0}")]
     Body(&'static str),

@@ -51,7 +51,7 @@ async fn register(app: &App, request_id: &RequestId, facts: &Facts) {
     let Err(error) = record::register(app, request_id, facts).await else { return };
     app.metrics.passed_unrecorded("submit");
     tracing::error!(
-        %request_id, facts = facts_text(&facts), error = &error as &dyn std::error::Error,
+        %request_id, facts = facts_text(facts), error = &error as &dyn std::error::Error,
         "a generation that fal took could not be registered; its webhook will tell of it, or register it by hand"
     );
 }
@@ -141,7 +141,7 @@ fn facts_text(facts: &Facts) -> String {
 fn unanswered(facts: &Facts, error: &ProxyError) {
     let error: &dyn std::error::Error = error;
     tracing::error!(
-        facts = facts_text(&facts),
+        facts = facts_text(facts),
         error,
         "fal did not answer a submit; if it took it, its webhook will tell"
     );

@@ -44,13 +44,9 @@ const RUN_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// A call of somebody who may call.
 pub struct ProxyCall {
-    /// Where it goes.
     pub target: Target,
-    /// How.
     pub method: Method,
-    /// As they came.
     pub headers: HeaderMap,
-    /// As it comes.
     pub body: Body,
     /// The one tenant that may be spoken for, if it is only one.
     pub tenant: Option<Tenant>,
@@ -118,7 +114,6 @@ struct Passing {
     method: Method,
     headers: HeaderMap,
     upload: Upload,
-    /// Whose generation it makes.
     tenant: Option<Tenant>,
     /// The one tenant that whoever calls may speak for, if it is only one.
     of: Option<Tenant>,

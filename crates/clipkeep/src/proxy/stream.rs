@@ -131,7 +131,7 @@ fn sort(
                 *passed_over = true;
                 (raw, None)
             }
-            Event::CollectedReply { raw, data } => (raw, data),
+            Event::Whole { raw, data } => (raw, data),
         };
         let decoded = data.and_then(|data| record::read(id, 200, &data.into(), app.clock.now()));
         let decoded = decoded.filter(|decoded| !decoded.record.clips.is_empty());

@@ -53,13 +53,10 @@ pub type ByteStream = BoxStream<'static, Result<Bytes>>;
 pub enum StoreTarget {
     /// A folder on this machine. Its filesystem must know hard links.
     Folder(PathBuf),
-    /// A bucket.
     S3 {
-        /// Its name.
         bucket: String,
         /// What all names in it begin with; empty for none.
         prefix: String,
-        /// How to reach it.
         settings: S3Settings,
     },
 }
@@ -96,7 +93,6 @@ pub struct StaleUpload {
     pub key: String,
     /// The store's name for the upload.
     pub upload_id: String,
-    /// When it was begun.
     pub initiated: Timestamp,
 }
 

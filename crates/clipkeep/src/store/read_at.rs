@@ -11,11 +11,9 @@ use crate::faststart::ReadAt;
 
 /// A clip's object, and which one of those that had its name.
 pub struct StoredReadAt<'a> {
-    /// Where it is.
     pub store: &'a Store,
     /// Under which clip's key.
     pub key: &'a ClipKey,
-    /// Which one.
     pub pin: Pin,
 }
 

@@ -36,7 +36,6 @@ pub(super) struct S3 {
     pub(super) prefix: Prefix,
     /// For the requests the client does not know.
     pub(super) http: HttpClient,
-    /// The requests that left.
     pub(super) operations: Arc<RequestCounts>,
     pub(super) bucket_url: String,
     pub(super) region: String,

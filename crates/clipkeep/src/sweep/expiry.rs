@@ -17,7 +17,6 @@ const STEPS: u32 = 50;
 /// What was removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ExpiryReport {
-    /// Events.
     pub events: u64,
     /// Lines of history.
     pub history: u64,

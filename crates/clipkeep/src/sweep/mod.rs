@@ -58,13 +58,11 @@ const RETENTION_PAGES: u32 = 20;
 /// What bounds and paces the sweep.
 #[derive(Clone, Debug)]
 pub struct SweepSettings {
-    /// The pause between rounds.
     pub interval: Duration,
     /// The pause between two looks for drift.
     pub drift_interval: Duration,
     /// How long a node that is gone keeps a lease.
     pub lease: Duration,
-    /// How old clips become.
     pub retention: Retention,
     /// The first delay between two polls of a generation; each next one doubles.
     pub retry_base: Duration,
@@ -98,11 +96,8 @@ const WEIGHING_PAUSE: u32 = 60;
 pub struct SweepParts {
     /// Bounds and pace.
     pub settings: SweepSettings,
-    /// Rows.
     pub catalog: Arc<dyn Catalog>,
-    /// Objects.
     pub store: Arc<Store>,
-    /// Whose they are.
     pub custody: Arc<Custody>,
     /// Where this process keeps clips that are on their way.
     pub partials: PathBuf,
@@ -110,15 +105,11 @@ pub struct SweepParts {
     pub intake: Arc<Intake>,
     /// Who fills what became due.
     pub engine: FillEngine,
-    /// Who makes posters.
     pub posters: Arc<Posters>,
-    /// Who is asked.
     pub providers: Arc<Providers>,
     /// How much a month may cost.
     pub budgets: Arc<BudgetWatch>,
-    /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Counters.
     pub metrics: Arc<Metrics>,
 }
 

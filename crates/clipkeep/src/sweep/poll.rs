@@ -50,7 +50,6 @@ const LONGEST_AFTER: Duration = Duration::from_secs(3600);
 pub struct PollReport {
     /// Generations that were asked for.
     pub asked: u64,
-    /// They have a result.
     pub completed: u64,
     /// They failed, by the provider's word.
     pub failed: u64,
@@ -58,7 +57,6 @@ pub struct PollReport {
     pub unreadable: u64,
     /// They were given up: too old, or unknown to the provider.
     pub given_up: u64,
-    /// They wait or run.
     pub running: u64,
     /// The provider did not say; they are asked for again.
     pub later: u64,

@@ -11,7 +11,6 @@ use crate::telemetry::Metrics;
 /// What one round did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Lost webhooks.
     pub polls: PollReport,
     /// Clips at risk.
     pub risk: RiskReport,

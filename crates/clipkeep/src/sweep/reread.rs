@@ -17,7 +17,6 @@ const PAGE: u32 = 100;
 pub struct RereadReport {
     /// Results that were looked at.
     pub looked_at: u64,
-    /// They are understood now.
     pub understood: u64,
     /// New clips among them all.
     pub clips: u64,

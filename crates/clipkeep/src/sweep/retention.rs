@@ -67,7 +67,6 @@ impl RetentionWalk {
 /// What is over its age.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TooOld {
-    /// How many clips.
     pub clips: u64,
     /// The oldest of them.
     pub first: Vec<ClipKey>,

@@ -45,9 +45,7 @@ impl Touched {
 
 /// One clip's numbers. A clip may have several accounts; they add up.
 pub struct Account {
-    /// The clip.
     pub(super) key: ClipKey,
-    /// Whose it is.
     pub(super) tenant: Option<Tenant>,
     touched: Arc<Touched>,
     /// Whether it is among the touched. Each count is written before this is

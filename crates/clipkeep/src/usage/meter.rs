@@ -20,7 +20,6 @@ pub enum BytePosition {
     Range {
         /// The first byte.
         start: u64,
-        /// The clip's length.
         len: u64,
     },
     /// Somehow: all of these marks, once it is complete.
@@ -33,7 +32,6 @@ pub enum BytePosition {
 pub struct Answer {
     pub(super) viewing: Arc<Viewing>,
     pub(super) place: BytePosition,
-    /// When the request came.
     pub(super) began: Instant,
     /// How many bytes it has, if known.
     pub(super) expected: Option<u64>,

@@ -73,9 +73,7 @@ struct Sender {
 
 /// An answer that is about to be delivered.
 pub struct Delivery<'a> {
-    /// The clip's account.
     pub account: &'a Arc<Account>,
-    /// Who asked.
     pub viewer: Viewer<'a>,
     /// Where its bytes stand.
     pub place: BytePosition,
@@ -83,7 +81,6 @@ pub struct Delivery<'a> {
     pub len: Option<u64>,
     /// Whether the node had them at hand.
     pub hit: bool,
-    /// When the request came.
     pub began: Instant,
 }
 
@@ -137,7 +134,6 @@ impl Usage {
         self.counting.store(false, Ordering::Relaxed);
     }
 
-    /// The account of a clip.
     pub fn account(&self, key: &ClipKey, tenant: Option<&Tenant>) -> Arc<Account> {
         Account::new(key.clone(), tenant.cloned(), Arc::clone(&self.touched))
     }

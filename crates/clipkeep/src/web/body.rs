@@ -40,7 +40,6 @@ type Chunks = BoxStream<'static, Result<Bytes, BodyError>>;
 
 /// Why a body did not begin.
 pub(super) enum Unopened {
-    /// The store failed.
     Failed(ApiError),
     /// The copy is no longer what it was: look again.
     Outdated,

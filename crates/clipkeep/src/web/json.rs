@@ -25,7 +25,6 @@ use super::{
 };
 use crate::shares::Share;
 
-/// The longest body.
 const MAX_BODY: u64 = 2 * 1024 * 1024;
 
 /// An object's fields. One that is there twice is refused: readers would differ

@@ -143,7 +143,6 @@ pub(super) struct ConnectionSlot {
 }
 
 impl ConnectionSlots {
-    /// So many.
     pub(super) fn new(most: usize, metrics: Arc<Metrics>) -> Arc<Self> {
         let kept = (most / 8).clamp(1, MAX_RESERVED).min(most.saturating_sub(1));
         Arc::new(Self {

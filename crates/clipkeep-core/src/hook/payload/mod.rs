@@ -55,7 +55,6 @@ pub(super) struct Media {
     pub(super) clips: Vec<NewClip>,
     /// The bytes of those that came as data.
     pub(super) inlines: Vec<Inline>,
-    /// The seed it tells.
     pub(super) seed: Option<Seed>,
     /// Files that became no clip.
     pub(super) notes: Vec<Note>,

@@ -237,7 +237,7 @@ fn the_data_of_events_is_picked_up() {
         for piece in stream.as_bytes().chunks(len) {
             events.push(piece, &mut |event| match event {
                 Event::Part(raw) => whole.extend(raw),
-                Event::CollectedReply { raw, data } => {
+                Event::Whole { raw, data } => {
                     whole.extend(raw);
                     found.extend(data.map(|data| serde_json::from_slice::<Value>(&data).ok()));
                 }

@@ -74,7 +74,6 @@ pub const CLAIM_BACKLOG: &str = lease_picked!(
     ORDER BY source_expires_at, due_at, key LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED"
 );
 
-/// Claims suspects.
 pub const CLAIM_SUSPECTS: &str = lease_picked!(
     "WHERE vanished > 0 AND queue_at IS NOT NULL AND queue_at <= $1 \
     ORDER BY queue_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED"

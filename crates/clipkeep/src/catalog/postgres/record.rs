@@ -48,7 +48,6 @@ pub(super) async fn hooks(mut client: Object, rules: &Rules, hooks: &[HookRecord
     }
 }
 
-/// Registers a generation.
 pub(super) async fn register(client: Object, rules: &Rules, registration: &Registration) -> Result<Generation> {
     let id = (registration.provider.clone(), registration.request_id.clone());
     judged(client, rules, id, |batch| batch.register(registration)).await

@@ -45,7 +45,6 @@ pub const NEWEST: &str = "SELECT key FROM clips \
 pub const BACKLOG: &str = "SELECT key FROM clips WHERE queued = 1 AND queue_at <= ?1 \
     AND vanished = 0 ORDER BY ifnull(source_expires_at, 9223372036854775807), due_at, key LIMIT ?2";
 
-/// Picks suspects.
 pub const SUSPECTS: &str =
     "SELECT key FROM clips WHERE vanished > 0 AND queue_at IS NOT NULL AND queue_at <= ?1 ORDER BY queue_at LIMIT ?2";
 

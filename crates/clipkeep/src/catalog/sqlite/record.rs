@@ -60,7 +60,6 @@ fn record(tx: &Connection, rules: &Rules, hooks: &[HookRecord], adopts: bool) ->
     Ok(outcomes)
 }
 
-/// Registers a generation.
 pub(super) fn register(tx: &Connection, rules: &Rules, registration: &Registration) -> Result<Generation> {
     let id = (registration.provider.clone(), registration.request_id.clone());
     judged(tx, rules, &id, |batch| batch.register(registration))

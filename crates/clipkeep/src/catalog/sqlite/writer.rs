@@ -74,7 +74,6 @@ impl<T: Send + 'static, W: FnOnce(&Connection) -> Result<T> + Send> Job for Task
 /// What a write must survive once it is answered.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Outlives {
-    /// The process.
     Kill,
     /// The machine: its commit is synced.
     PowerCut,

@@ -28,23 +28,22 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Say what would be done, and change nothing.
+    /// Only report what would be done; change nothing.
     #[arg(long)]
     dry_run: bool,
-    /// List the clips that are at risk, soonest first, and do nothing else.
+    /// Only list the clips at risk, soonest expiry first.
     #[arg(long, conflicts_with = "dry_run")]
     at_risk: bool,
-    /// Register objects that no row tells of.
+    /// Register objects that have no row in the catalogue.
     #[arg(long, conflicts_with = "at_risk")]
     adopt: bool,
-    /// Remove objects that no row tells of, if they are older than a day.
+    /// Remove objects that have no row, if they are older than a day.
     #[arg(long, conflicts_with_all = ["at_risk", "adopt"])]
     delete_orphans: bool,
-    /// Read results again that were not understood, as this version understands
-    /// them, and do nothing else.
+    /// Only parse results again that an earlier version could not parse.
     #[arg(long, conflicts_with_all = ["dry_run", "at_risk", "adopt", "delete_orphans", "limit"])]
     reread: bool,
-    /// Fill, or list, at most this many.
+    /// Fill, or list, at most this many clips.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
     #[command(flatten)]

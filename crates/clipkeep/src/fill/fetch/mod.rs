@@ -9,7 +9,7 @@
 //! spliced: a version that cannot be gone on with is started over.
 //!
 //! - `ask` gets the answer that is read on: the ladder.
-//! - `pool` reads it, and asks for pieces beside it while the source allows.
+//! - `pool` reads it on, and asks for pieces beside it while the source allows.
 //! - `flow` is one request that is on its way.
 //! - `show` tells viewers what there will be.
 

@@ -46,13 +46,11 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where a request is, and up to where it goes.
 pub(super) struct PendingRequest {
-    /// Where its answer begins.
     from: AtomicU64,
     /// Up to where readers have it.
     landed: AtomicU64,
     /// Up to where it was read.
     read: AtomicU64,
-    /// Where it stops.
     end: AtomicU64,
     /// Whether it goes on for long: viewers ask for what it does not bring soon.
     is_long: bool,

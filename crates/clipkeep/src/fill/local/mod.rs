@@ -61,7 +61,6 @@ pub enum Ended {
 pub struct Opened {
     /// The content epoch under which it is served.
     pub epoch: i64,
-    /// Its validators.
     pub version: SourceVersion,
     /// Its length, where the source said.
     pub total: Option<u64>,

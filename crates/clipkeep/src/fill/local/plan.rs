@@ -11,7 +11,6 @@ pub enum Need {
     Waited,
     /// A viewer comes to them soon.
     Wanted,
-    /// They are missing.
     Missing,
 }
 

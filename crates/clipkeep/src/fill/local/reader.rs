@@ -71,7 +71,6 @@ impl Order {
 
 /// What a viewer must know of a copy before the first byte.
 pub struct Shown {
-    /// The content epoch.
     pub epoch: i64,
     /// The length, where the source said.
     pub total: Option<u64>,

@@ -106,16 +106,13 @@ pub struct DriftReport {
 /// Why a run ended before its time.
 #[derive(Debug, thiserror::Error)]
 pub enum DriftError {
-    /// The catalogue.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The store is not the one that the rows tell of.
     #[error(transparent)]
     NotOurs(#[from] NotOurs),
-    /// This node's disk.
     #[error("looking through the partials folder")]
     Disk(#[from] std::io::Error),
 }
@@ -124,11 +121,8 @@ type Result<T, E = DriftError> = std::result::Result<T, E>;
 
 /// What a run works with.
 pub struct Drift<'a> {
-    /// Rows.
     pub catalog: &'a dyn Catalog,
-    /// Objects.
     pub store: &'a Store,
-    /// The time.
     pub clock: &'a dyn Clock,
     /// Where this process keeps clips that are on their way.
     pub partials: PathBuf,

@@ -32,7 +32,7 @@ use crate::{
 pub(crate) struct ClipList {
     /// The clips.
     clips: Vec<ClipRow>,
-    /// Give it as `cursor` to get the next page; null on the last one.
+    /// Pass it as `cursor` to get the next page; null on the last page.
     next_cursor: Option<String>,
     /// Why nothing can be found, where that is so.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,7 +66,7 @@ impl From<HistoryEntry> for HistoryRow {
 /// A clip's history, oldest first.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct HistoryList {
-    /// The lines.
+    /// The rows.
     history: Vec<HistoryRow>,
 }
 

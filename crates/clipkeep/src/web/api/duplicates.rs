@@ -20,20 +20,20 @@ use crate::{
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DuplicateQuery {
-    /// Of this tenant.
+    /// Only clips of this tenant.
     #[param(pattern = "^[A-Za-z0-9._~:@|/+-]+$", max_length = 128)]
     tenant: Option<String>,
-    /// At most this many, 1 to 1000; 100 unless given.
+    /// Return at most this many, 1 to 1000; default 100.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
-    /// `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
 /// One of the clips with the same bytes.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct DuplicateClipRow {
-    /// The clip's name.
+    /// The clip's key.
     key: String,
     /// The model's endpoint id.
     model: Option<String>,
@@ -44,7 +44,7 @@ pub(crate) struct DuplicateClipRow {
     /// The seed.
     #[schema(schema_with = crate::dto::seed_schema)]
     seed: Option<Seed>,
-    /// When clipkeep first heard of it.
+    /// When clipkeep first learned of the clip.
     #[schema(format = DateTime)]
     created_at: String,
 }
@@ -54,17 +54,17 @@ pub(crate) struct DuplicateClipRow {
 pub struct DuplicateRow {
     /// Lower-case hex SHA-256 of the bytes.
     sha256: String,
-    /// Whose they are.
+    /// The tenant that owns them, if any.
     tenant: Option<String>,
-    /// Bytes.
+    /// Size in bytes.
     size: u64,
-    /// How many stored clips have them.
+    /// How many stored clips have these bytes.
     count: u64,
-    /// How many objects in the store hold them.
+    /// How many objects in the store hold these bytes.
     objects: u64,
-    /// Bytes that the store holds less because clips share objects.
+    /// Bytes saved because clips share objects.
     saved: u64,
-    /// When they were last stored.
+    /// When a clip with these bytes was last stored.
     #[schema(format = DateTime)]
     newest_at: String,
     /// The first of these clips by key, ten at most.
@@ -100,7 +100,7 @@ impl From<DuplicateGroup> for DuplicateRow {
 pub(crate) struct DuplicateList {
     /// The duplicates. A page may hold fewer than asked for, and not be the last.
     duplicates: Vec<DuplicateRow>,
-    /// Give it as `cursor` to get the next page; null on the last one.
+    /// Pass it as `cursor` to get the next page; null on the last page.
     next_cursor: Option<String>,
 }
 

@@ -16,7 +16,7 @@ use crate::web::{AppState, auth::Authenticated, error::ApiError};
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RiskQuery {
-    /// At most this many, 1 to 1000; 100 unless given.
+    /// Return at most this many, 1 to 1000; default 100.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
 }

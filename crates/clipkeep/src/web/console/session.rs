@@ -19,7 +19,6 @@ use crate::{
     web::{AppState, browser::is_same, error::ApiError},
 };
 
-/// The longest form.
 const LONGEST: usize = 64 * 1024;
 
 /// Whoever is logged in.
