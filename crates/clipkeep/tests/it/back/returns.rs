@@ -153,7 +153,7 @@ async fn k07_sweep_retries_what_its_filters_name() {
     t.until("acme.mp4", ClipState::Lost).await;
     let run = |args: &[&str]| {
         let args = [&["sweep", "--json", "--retry"], args].concat();
-        let (code, out, errors) = clipkeep(&t.sim, t.data.path(), &args, &[("CLIPKEEP_GONE_ATTEMPTS", "1")]);
+        let (code, out, errors) = clipkeep(&t.sim, t.data.path(), &args, &[("CLIPKEEP_NOT_FOUND_ATTEMPTS", "1")]);
         assert_eq!(code, 0, "{out} {errors}");
         serde_json::from_str::<Value>(&out).unwrap()
     };
@@ -198,7 +198,7 @@ async fn k07_an_import_brings_back_what_it_names() {
     fs::write(&table, format!("url,request_id\n{lines}")).unwrap();
     let import = || {
         let args = ["import", "--json", table.to_str().unwrap()];
-        let (_, out, errors) = clipkeep(&t.sim, t.data.path(), &args, &[("CLIPKEEP_GONE_ATTEMPTS", "1")]);
+        let (_, out, errors) = clipkeep(&t.sim, t.data.path(), &args, &[("CLIPKEEP_NOT_FOUND_ATTEMPTS", "1")]);
         serde_json::from_str::<Value>(&out).unwrap_or_else(|_| panic!("{out} {errors}"))
     };
     let told = import();
@@ -228,7 +228,7 @@ async fn k24_a_source_that_is_missing_may_still_be_on_its_way() {
     let table = t.data.path().join("urls.csv");
     fs::write(&table, format!("url,request_id,created_at\n{late},late,\n{old},old,2026-01-31\n")).unwrap();
     let args = ["import", "--json", table.to_str().unwrap()];
-    let env = [("CLIPKEEP_GONE_ATTEMPTS", "2"), ("CLIPKEEP_GONE_AFTER", "1h")];
+    let env = [("CLIPKEEP_NOT_FOUND_ATTEMPTS", "2"), ("CLIPKEEP_NOT_FOUND_TIMEOUT", "1h")];
     let (code, out, errors) = clipkeep(&t.sim, t.data.path(), &args, &env);
     let told: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out} {errors}"));
     assert_eq!((code, &told["lost"], &told["later"]), (1, &json!(1), &json!(1)), "{told}");
