@@ -5,7 +5,8 @@ COPY . .
 RUN cargo build --release --locked -p clipkeep
 
 FROM debian:bookworm-slim
-RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/* \
+# ffmpeg draws posters and reads what clipkeep does not; without it there are none.
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates ffmpeg && rm -rf /var/lib/apt/lists/* \
     && useradd --system --home-dir /data --shell /usr/sbin/nologin clipkeep \
     && install -d -o clipkeep -g clipkeep /data
 COPY --from=build /src/target/release/clipkeep /usr/local/bin/clipkeep

@@ -33,6 +33,14 @@ impl FinalUrls {
         format!("{}{}", self.public_url, LinkTarget::Poster.path(key))
     }
 
+    /// What a cache may hold of `key`, here or at a CDN.
+    pub fn cached(&self, key: &ClipKey) -> Vec<String> {
+        let of_ours = |target: LinkTarget| format!("{}{}", self.public_url, target.path(key));
+        let mut urls = vec![self.of(key), of_ours(LinkTarget::Clip), of_ours(LinkTarget::Poster)];
+        urls.dedup();
+        urls
+    }
+
     /// The final URLs of the clips that a generation is going to have, as far as
     /// its input tells; there is one at least.
     pub fn expected(&self, generation: &Generation) -> Vec<String> {

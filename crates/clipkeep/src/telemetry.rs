@@ -173,7 +173,7 @@ impl Metrics {
         let help = "Bytes of such clips, which did not go into the store again";
         r.register_with_unit("shared", help, Unit::Bytes, self.shared_bytes.clone());
         r.register("posters", "Posters by outcome: made, nothing to show, failed", self.posters.clone());
-        r.register("deliveries", "Answers on /v/ by status", self.deliveries.clone());
+        r.register("deliveries", "Answers on /v/ and /p/ by status", self.deliveries.clone());
         r.register("event_deliveries", "Attempts to tell an endpoint, by outcome", self.events.clone());
         r.register("events_waiting", "Events that an endpoint is told again", self.events_waiting.clone());
         r.register("events_parked", "Events that an endpoint did not take", self.events_parked.clone());

@@ -2,12 +2,11 @@
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
+use ipnet::IpNet;
+
 /// All addresses that begin with the same bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    address: IpAddr,
-    bits: u32,
-}
+pub struct Network(IpNet);
 
 /// Why a network was refused. The text is fit for a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,51 +23,28 @@ impl Network {
     /// Whether `address` is within it. An IPv4 address that is written as an
     /// IPv6 one is what it is.
     pub fn holds(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        address.is_ipv4() == self.address.is_ipv4() && masked(address, self.bits) == number(self.address)
+        self.0.contains(&address.to_canonical())
     }
 
     /// Whether every address of its kind is within it.
-    pub const fn is_all(&self) -> bool {
-        self.bits == 0
+    pub fn is_all(&self) -> bool {
+        self.0.prefix_len() == 0
     }
-}
-
-const fn number(address: IpAddr) -> u128 {
-    match address {
-        // In the upper bits, so that both kinds count from the same end.
-        IpAddr::V4(address) => (address.to_bits() as u128) << 96,
-        IpAddr::V6(address) => address.to_bits(),
-    }
-}
-
-fn masked(address: IpAddr, bits: u32) -> u128 {
-    let mask = u128::MAX.checked_shl(128 - bits).unwrap_or_default();
-    number(address) & mask
 }
 
 impl FromStr for Network {
     type Err = NetworkError;
 
     fn from_str(text: &str) -> Result<Self, NetworkError> {
-        let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
-        let address: IpAddr = address.trim().parse().map_err(|_| NetworkError::Shape)?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        let is_number = |bits: &str| bits.bytes().all(|byte| byte.is_ascii_digit());
-        let bits = match bits {
-            None => most,
-            Some(bits) => bits.parse().ok().filter(|n| is_number(bits) && *n <= most).ok_or(NetworkError::Shape)?,
-        };
-        if masked(address, bits) != number(address) {
-            return Err(NetworkError::Host);
-        }
-        Ok(Self { address, bits })
+        let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        let network: IpNet = network.map_err(|_| NetworkError::Shape)?;
+        if network.trunc() == network { Ok(Self(network)) } else { Err(NetworkError::Host) }
     }
 }
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.bits)
+        self.0.fmt(f)
     }
 }
 

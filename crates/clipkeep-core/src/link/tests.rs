@@ -24,7 +24,7 @@ struct Vector<'a> {
 }
 
 fn vectors() -> Vec<Vector<'static>> {
-    let rows = SIGNING_PAGE.lines().filter(|line| line.starts_with("| `/v/"));
+    let rows = SIGNING_PAGE.lines().filter(|line| line.starts_with("| `/"));
     rows.map(|row| {
         let cells: Vec<_> = row.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`')).collect();
         let [path, expires, kid, key, download, signature] = cells[..] else { panic!("a vector has six cells: {row}") };

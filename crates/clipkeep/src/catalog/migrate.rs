@@ -4,7 +4,7 @@
 /// One step of the schema.
 #[derive(Debug)]
 pub(crate) struct Migration {
-    /// Its number, from 1 without gaps.
+    /// Its number: they run in this order.
     pub(crate) version: i64,
     pub(crate) sql: &'static str,
 }

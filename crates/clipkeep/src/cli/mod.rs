@@ -2,6 +2,7 @@
 
 mod chart;
 mod costs;
+#[cfg(feature = "demo")]
 mod demo;
 mod doctor;
 mod duplicates;
@@ -56,6 +57,7 @@ enum Command {
     /// Run a node: receive webhooks, copy clips, serve them.
     Serve,
     /// Try it out with a simulated provider, a node and a few clips.
+    #[cfg(feature = "demo")]
     Demo(demo::Args),
     Import(import::Args),
     /// Find clips: which prompt made this clip, which clips came from this prompt.
@@ -150,6 +152,7 @@ impl From<anyhow::Error> for Failure {
 pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let filter = crate::config::log_filter()?;
     // The demo brings a configuration of its own.
+    #[cfg(feature = "demo")]
     if let Command::Demo(args) = &cli.command {
         if let Some(flag) = cli.config.first_given() {
             return Err(
@@ -176,6 +179,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let code = runtime()?.block_on(async {
         match &cli.command {
             Command::Serve => serve::run(config, cli.json).await,
+            #[cfg(feature = "demo")]
             Command::Demo(_) => unreachable!("handled above"),
             Command::Sweep(args) => sweep::run(config, args, cli.json).await,
             Command::Find(args) => find::run(config, args, cli.json).await,
@@ -201,7 +205,9 @@ fn needs_folder(command: &Command, config: &Config) -> bool {
     let store = matches!(&config.store, StoreUrl::Folder(path) if path.starts_with(&config.data));
     match command {
         // These may make it; the doctor says so.
-        Command::Serve | Command::Demo(_) | Command::Import(_) | Command::Doctor(_) => false,
+        Command::Serve | Command::Import(_) | Command::Doctor(_) => false,
+        #[cfg(feature = "demo")]
+        Command::Demo(_) => false,
         Command::Token(args) if args.is_admins() => config.admin_token.is_none(),
         Command::Token(_) => database,
         Command::Link(args) => {

@@ -39,7 +39,7 @@ async fn clip(catalog: &dyn Catalog, urls: &FinalUrls, event: &Event) -> Result<
         data.extend(row.into_iter().filter(|(field, _)| !PRIVATE_FIELDS.contains(&field.as_str())));
     }
     if event.kind == EventType::ClipDeleted {
-        data.insert("purge".to_owned(), json!([urls.of(key)]));
+        data.insert("purge".to_owned(), json!(urls.cached(key)));
     }
     Ok(data)
 }

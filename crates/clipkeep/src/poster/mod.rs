@@ -44,6 +44,10 @@ use crate::{
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long a clip that was stored is left to the node that stored it.
 pub const GRACE: Duration = Duration::from_secs(60);
+/// How long the poster of a clip that was stored waits while other clips come, and
+/// how often it is looked whether they do.
+const MAX_WAIT_FOR_FILLS: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// How many clips the sweep takes up at once.
 const BATCH: u32 = 32;
 /// How long a clip of which nothing could be shown, or not in time, is left alone
@@ -143,8 +147,18 @@ impl Posters {
     }
 
     async fn arrived(&self, arrival: StoredNotice) {
+        self.wait_for_idle_processors().await;
         let copy = arrival.copy.as_ref().map(|copy| copy.path());
         self.remember_failure(&arrival.key, self.draw_and_keep(&arrival.key, copy).await);
+    }
+
+    /// Until fewer fills run than there are processors, which is what a poster
+    /// would take from them; but not for ever.
+    async fn wait_for_idle_processors(&self) {
+        let began = Instant::now();
+        while self.parts.engine.running() >= cores() && began.elapsed() < MAX_WAIT_FOR_FILLS {
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
     }
 
     async fn draw_and_keep(&self, key: &ClipKey, copy: Option<&Path>) -> Result<(), PosterError> {

@@ -96,6 +96,12 @@ pub(crate) async fn submit(
 }
 
 async fn begin(app: &App, call: Option<SubmitCall>, wanted: Wanted) -> Result<Generation, ApiError> {
+    // What could not be written down is not paid for. A node that drains still can.
+    let trouble = app.vitals.trouble(&app.catalog, &app.intake, &app.custody).await;
+    if let Some(trouble) = trouble.filter(|_| !app.vitals.draining.is_cancelled()) {
+        let detail = format!("nothing was submitted: {trouble}");
+        return Err(ApiError::new(Code::Unavailable, detail).retry_after(5));
+    }
     let Some(call) = call else {
         let registration = paid(app, wanted).await?;
         return kept(app.catalog.register(&registration).await, &registration);

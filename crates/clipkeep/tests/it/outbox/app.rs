@@ -174,7 +174,8 @@ async fn a_deleted_clip_is_told_with_what_a_cdn_must_drop() {
     assert!(delete.send().await.unwrap().status().is_success());
     let got = receiver.until("told", |got| got.iter().any(|one| one.json()["type"] == "clip.deleted")).await;
     let told = got.last().unwrap().json();
-    assert_eq!(told["data"]["purge"], json!([format!("{}/v/g.mp4", t.url)]));
+    let cached = [format!("{}/v/g.mp4", t.url), format!("{}/p/g.mp4.jpg", t.url)];
+    assert_eq!(told["data"]["purge"], json!(cached));
     assert_eq!(told["data"]["state"], "deleted");
     t.stop().await;
 }

@@ -318,3 +318,33 @@ async fn a_tenants_submit_is_its_own_and_so_are_its_keys() {
     assert_eq!((again.id(), again.body["clips"].as_array().unwrap().len()), (ids[0], 1));
     assert!(again.body["clips"][0].get("source_url").is_none(), "{}", again.body);
 }
+
+/// fal would be paid for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_kept_is_not_submitted() {
+    let t = node(SimOptions::default(), &[]).await;
+    let another = node(SimOptions::default(), &[]).await;
+    let marker = |t: &TestApp| t.data.path().join("clips/.clipkeep/catalog");
+    let [own, theirs] = [&t, &another].map(|t| std::fs::read(marker(t)).unwrap());
+    let ready = async |code: u16| {
+        eventually("the node knows", async || {
+            t.client.get(format!("{}/readyz", t.url)).send().await.unwrap().status() == code
+        })
+        .await;
+    };
+    std::fs::write(marker(&t), theirs).unwrap();
+    ready(503).await;
+    // With a key or without; it may be used again afterwards.
+    for key in [None, Some("k1")] {
+        let said = submit(&t, &wanted(), key).await;
+        let detail = said.body["detail"].as_str().unwrap();
+        assert!(said.code == 503 && detail.starts_with("nothing was submitted: "), "{} {detail}", said.code);
+        assert!(said.retry_after.is_some());
+    }
+    assert_eq!(count(&t).await, 0);
+    std::fs::write(marker(&t), own).unwrap();
+    ready(200).await;
+    let said = submit(&t, &wanted(), Some("k1")).await;
+    t.until(&format!("{}.mp4", said.id()), ClipState::Stored).await;
+    assert_eq!((count(&t).await, t.sim.sent().len()), (1, 1));
+}
