@@ -37,7 +37,7 @@ impl FillEnd {
             Self::Later => "later",
             Self::Lost => "lost",
             Self::Rejected => "rejected",
-            Self::Abandoned => "cancel",
+            Self::Abandoned => "abandoned",
             Self::Nothing => "nothing",
         }
     }
