@@ -177,11 +177,11 @@ fn short(name: &str) -> &str {
 }
 
 fn shorten(name: &str) -> String {
-    const LONGEST: usize = 28;
-    if name.chars().count() <= LONGEST {
+    const MAX_LABEL: usize = 28;
+    if name.chars().count() <= MAX_LABEL {
         return name.to_owned();
     }
-    name.chars().take(LONGEST - 1).chain(['…']).collect()
+    name.chars().take(MAX_LABEL - 1).chain(['…']).collect()
 }
 
 #[cfg(test)]

@@ -38,6 +38,7 @@ pub mod provider;
 pub mod proxy;
 mod receipts;
 mod report_charts;
+pub mod request_counts;
 mod schemas;
 pub mod sessions;
 pub mod shared_probe;

@@ -22,7 +22,7 @@ const BYTES: Scale = Scale { text: |bytes| human::size(u64::try_from(bytes).unwr
 const COUNT: Scale = Scale { text: |count| count.to_string(), binary: false };
 const MONEY: Scale = Scale { text: |attos| Money::from_attos(attos).rounded(), binary: false };
 /// The most moments that are drawn though nothing is known of them.
-const MOST: usize = 400;
+const MAX_COLUMNS: usize = 400;
 
 /// Lines of usage by what they are stacked by; one unnamed series stacks nothing.
 pub(crate) struct Stacked {
@@ -155,7 +155,7 @@ fn moments(by: UsageGroup, known: BTreeSet<String>, span: Option<(Timestamp, Tim
     };
     let Some((from, to)) = span else { return known.into_iter().collect() };
     let pieces = slices(from, to, cut);
-    if pieces.len() > MOST {
+    if pieces.len() > MAX_COLUMNS {
         return known.into_iter().collect();
     }
     let all: BTreeSet<String> = pieces.iter().map(|piece| name_of(piece.from, cut)).chain(known).collect();

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The most clips that one generation can have.
-const MOST: u32 = 1000;
+const MAX_CLIPS: u32 = 1000;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -95,7 +95,7 @@ async fn find(catalog: &dyn Catalog, what: &str) -> anyhow::Result<Vec<Clip>> {
         return Err(wrong_usage(format!("{what:?} is neither a clip key nor a request id")));
     };
     let filter = ClipFilter { request_id: Some(request_id), ..ClipFilter::default() };
-    let mut clips = collect_clips(catalog, &filter, MOST).await?;
+    let mut clips = collect_clips(catalog, &filter, MAX_CLIPS).await?;
     clips.sort_by_key(|clip| clip.index);
     Ok(clips)
 }

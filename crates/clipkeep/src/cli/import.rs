@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// How many bad lines are shown; all are in the file of rejects.
-const SHOWN: u64 = 5;
+const MAX_BAD_LINES_SHOWN: u64 = 5;
 
 /// Take a table of provider URLs: register each line's clip and copy it.
 /// Stopped or killed and run again, it goes on where it was.
@@ -274,14 +274,14 @@ impl Show {
     }
 
     fn bad_line(&self, line: u64, reason: &str) {
-        if !self.quiet && self.bad.fetch_add(1, Ordering::Relaxed) < SHOWN {
+        if !self.quiet && self.bad.fetch_add(1, Ordering::Relaxed) < MAX_BAD_LINES_SHOWN {
             self.bar.suspend(|| output::line(format!("line {line}: {reason}")));
         }
     }
 
     /// Says once how many bad lines were not shown.
     fn tell_more(&self) {
-        let more = self.bad.swap(0, Ordering::Relaxed).saturating_sub(SHOWN);
+        let more = self.bad.swap(0, Ordering::Relaxed).saturating_sub(MAX_BAD_LINES_SHOWN);
         if more > 0 {
             self.bar
                 .suspend(|| output::line(format!("and {more} more bad {}", if more == 1 { "line" } else { "lines" })));

@@ -29,14 +29,14 @@ use crate::{
 };
 
 /// How many clips are read at once.
-const AT_ONCE: usize = 4;
+const MAX_CONCURRENT: usize = 4;
 const PAGE: u32 = 200;
 /// How the run over all clips is called in the catalogue.
 const RUN: &str = "verify";
 /// What is said of a clip whose object is gone.
 const MISSING: &str = "is not in the store";
 /// So few may all be damaged.
-const FEWEST: usize = 2;
+const MIN_SAMPLE: usize = 2;
 
 #[derive(Debug, clap::Args)]
 #[command(group(ArgGroup::new("which").required(true).args(["keys", "sample", "all", "receipt"])))]
@@ -184,7 +184,7 @@ impl Run {
                 (row, read)
             }
         });
-        let mut reading = reading.buffer_unordered(AT_ONCE);
+        let mut reading = reading.buffer_unordered(MAX_CONCURRENT);
         while let Some((row, read)) = reading.next().await {
             self.judge(row, read, since).await?;
         }
@@ -197,7 +197,7 @@ impl Run {
     async fn mend_found(&mut self, since: Timestamp) -> anyhow::Result<()> {
         let found = std::mem::take(&mut self.to_mend);
         let (damaged, right) = (usize::try_from(self.tally.damaged)?, usize::try_from(self.tally.right)?);
-        let nothing_left = !self.named && right == 0 && damaged > FEWEST;
+        let nothing_left = !self.named && right == 0 && damaged > MIN_SAMPLE;
         if !found.is_empty() && (nothing_left || is_too_much(damaged, damaged + right)) {
             bail!("most clips are missing or damaged: is `store` the right one? nothing was changed for these");
         }

@@ -27,7 +27,7 @@ use crate::{
 
 /// How much the clips of one generation repeat of its input. Where that would be
 /// more, each names how long it is.
-const MOST_REPEATED: usize = 8 * 1024 * 1024;
+const MAX_REPEATED_INPUT: usize = 8 * 1024 * 1024;
 
 /// A seed in the document: no format has a name for its range.
 pub(crate) fn seed_schema() -> Object {
@@ -281,7 +281,7 @@ impl GenerationRow {
     pub fn new(generation: Generation, mut clips: Vec<ClipRow>, urls: &FinalUrls) -> Self {
         // The input stands beside them.
         let repeated = |row: &ClipRow| row.input.as_ref().map_or(0, |input| input.as_str().len());
-        if clips.iter().map(repeated).sum::<usize>() > MOST_REPEATED {
+        if clips.iter().map(repeated).sum::<usize>() > MAX_REPEATED_INPUT {
             clips.iter_mut().for_each(|row| row.input = row.input.take().map(|input| input.omitted()));
         }
         let expected = urls.expected(&generation);

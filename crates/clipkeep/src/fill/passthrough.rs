@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How much the first request asks for: enough to see what the clip is.
-const FIRST: u64 = 4 * 1024;
+const FIRST_READ: u64 = 4 * 1024;
 /// How often one answer goes on after a cut.
 const RESUMPTIONS: u32 = 3;
 
@@ -35,7 +35,7 @@ impl FillEngine {
     /// Opens a clip's source for reading through. Only one that can prove its
     /// version and gives pieces can be read so: `None` for any other.
     pub async fn through(&self, clip: &Clip) -> Result<Option<Passthrough>, SourceError> {
-        let first = Piece { from: 0, to: Some(FIRST), if_range: None };
+        let first = Piece { from: 0, to: Some(FIRST_READ), if_range: None };
         let (mut answer, _permit) = ask(&self.0, &clip.source_url, &first).await?;
         let (true, Some(total), Some(_)) = (answer.is_part, answer.total, answer.version.if_range()) else {
             return Ok(None);
@@ -60,18 +60,18 @@ impl FillEngine {
 /// What the first request brings, and no more than it asked for.
 async fn head(answer: &mut SourceResponse) -> Result<Bytes, SourceError> {
     let mut head = BytesMut::new();
-    while (head.len() as u64) < FIRST {
+    while (head.len() as u64) < FIRST_READ {
         let Some(chunk) = answer.body.next().await? else { break };
         head.extend_from_slice(&chunk);
     }
-    head.truncate(FIRST as usize);
+    head.truncate(FIRST_READ as usize);
     Ok(head.freeze())
 }
 
 impl FillEngine {
     /// Whether a clip's source still gives something.
     pub async fn source_lives(&self, clip: &Clip) -> bool {
-        let first = Piece { from: 0, to: Some(FIRST), if_range: None };
+        let first = Piece { from: 0, to: Some(FIRST_READ), if_range: None };
         clip.source_url.has_url() && ask(&self.0, &clip.source_url, &first).await.is_ok()
     }
 }

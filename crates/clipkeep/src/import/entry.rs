@@ -25,7 +25,7 @@ const MAX_URL: usize = 32 * 1024;
 /// Unix seconds of 2000 and 2100: what lies outside is no time of a clip.
 const TIMES: std::ops::Range<i64> = 946_684_800..4_102_444_800;
 /// How much of a refused value is shown, in characters.
-const SHOWN: usize = 40;
+const MAX_SHOWN_CHARS: usize = 40;
 
 /// What holds for all lines, unless a line says otherwise.
 #[derive(Clone, Debug)]
@@ -204,9 +204,9 @@ fn shown(text: &str) -> String {
     if text.contains("//") {
         return "a URL".to_owned();
     }
-    let mut plain: String = text.chars().filter(|c| !c.is_control()).take(SHOWN + 1).collect();
-    if plain.chars().count() > SHOWN {
-        plain = plain.chars().take(SHOWN - 1).chain(['…']).collect();
+    let mut plain: String = text.chars().filter(|c| !c.is_control()).take(MAX_SHOWN_CHARS + 1).collect();
+    if plain.chars().count() > MAX_SHOWN_CHARS {
+        plain = plain.chars().take(MAX_SHOWN_CHARS - 1).chain(['…']).collect();
     }
     format!("\"{plain}\"")
 }

@@ -18,7 +18,7 @@ const BATCH: usize = 500;
 /// How many bytes of records a batch holds before it is full.
 const BATCH_BYTES: usize = 4 << 20;
 /// How many characters of a field of a bad line are remembered.
-const LONGEST: usize = 4096;
+const MAX_REASON: usize = 4096;
 
 /// One line.
 pub(super) struct Line {
@@ -43,7 +43,7 @@ impl Refused {
     }
 
     fn of(cells: &Cells, reason: String) -> Self {
-        let word = |field| cells.word(field).map(|text| text.chars().take(LONGEST).collect::<String>());
+        let word = |field| cells.word(field).map(|text| text.chars().take(MAX_REASON).collect::<String>());
         Self { reason, url: word(Field::Url).map(SourceUrl::new), request_id: word(Field::RequestId) }
     }
 }

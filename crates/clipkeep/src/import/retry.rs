@@ -7,12 +7,12 @@ use crate::catalog::CatalogError;
 /// How often something is tried.
 const MAX_TRIES: u32 = 6;
 /// How long between two tries.
-const PAUSE: Duration = Duration::from_secs(2);
+const RETRY_PAUSE: Duration = Duration::from_secs(2);
 
 /// Asks the catalogue until it answers, within reason. What is asked must bear
 /// to be done twice: an error may still be followed by a commit.
 pub(super) async fn with_retries<T>(ask: impl AsyncFn() -> Result<T, CatalogError>) -> Result<T, CatalogError> {
-    again(PAUSE, ask).await
+    again(RETRY_PAUSE, ask).await
 }
 
 async fn again<T>(pause: Duration, ask: impl AsyncFn() -> Result<T, CatalogError>) -> Result<T, CatalogError> {

@@ -18,10 +18,10 @@ use tracing_subscriber::layer::{Context, Filter};
 
 /// After a line, for how long the same is not told again; then twice as long
 /// each time.
-const FIRST: Duration = Duration::from_secs(2);
-const LONGEST: Duration = Duration::from_secs(600);
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+const MAX_PAUSE: Duration = Duration::from_secs(600);
 /// A line that was quiet for so much longer than its interval is news again.
-const QUIET: Duration = Duration::from_secs(60);
+const FORGET_AFTER: Duration = Duration::from_secs(60);
 /// How many lines are remembered.
 const MAX_LINES: usize = 1024;
 
@@ -38,7 +38,7 @@ struct SeenLine {
 impl LogDedup {
     fn should_log(&self, line: u64, now: Instant) -> bool {
         let mut known = self.0.lock();
-        let is_over = |told: &SeenLine| now.duration_since(told.seen) > told.pause + QUIET;
+        let is_over = |told: &SeenLine| now.duration_since(told.seen) > told.pause + FORGET_AFTER;
         if known.len() >= MAX_LINES {
             known.retain(|_, told| !is_over(told));
         }
@@ -49,11 +49,11 @@ impl LogDedup {
                 if now < told.next {
                     return false;
                 }
-                told.pause = (told.pause * 2).min(LONGEST);
+                told.pause = (told.pause * 2).min(MAX_PAUSE);
                 told.next = now + told.pause;
             }
             _ if has_room => {
-                known.insert(line, SeenLine { seen: now, next: now + FIRST, pause: FIRST });
+                known.insert(line, SeenLine { seen: now, next: now + FIRST_PAUSE, pause: FIRST_PAUSE });
             }
             _ => {}
         }

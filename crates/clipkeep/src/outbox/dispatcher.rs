@@ -28,7 +28,7 @@ use crate::{
 const CATALOG_PAUSE: Duration = Duration::from_secs(1);
 
 /// How often a lease is looked at, at least: whoever asks for a replay ends it.
-const LONGEST_BEAT: Duration = Duration::from_secs(5);
+const MAX_HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// What tells one endpoint.
 pub(super) struct Dispatcher {
@@ -76,7 +76,7 @@ impl Dispatcher {
 
     /// How often the lease is looked at.
     fn beat(&self) -> Duration {
-        (self.parts.settings.lease / 3).min(LONGEST_BEAT)
+        (self.parts.settings.lease / 3).min(MAX_HEARTBEAT)
     }
 
     async fn claim(&self) -> Result<Option<EndpointLease>> {

@@ -18,7 +18,7 @@ use crate::tls;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of an answer's body is read, so that its connection can be used
 /// again.
-const DRAIN: usize = 16 * 1024;
+const MAX_ANSWER_READ: usize = 16 * 1024;
 
 /// What an endpoint said.
 pub(super) enum Answer {
@@ -77,7 +77,7 @@ async fn judge(mut response: Response, now: Timestamp) -> Answer {
     let mut read = 0;
     while let Ok(Some(chunk)) = response.chunk().await {
         read += chunk.len();
-        if read > DRAIN {
+        if read > MAX_ANSWER_READ {
             break;
         }
     }

@@ -29,7 +29,7 @@ use crate::{
 
 /// How often a write is tried before the app's answer stops waiting for it.
 const MAX_TRIES: u32 = 4;
-const PAUSE: Duration = Duration::from_millis(250);
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// A generation has no more clips than that.
 const MAX_CLIPS: u32 = 256;
 
@@ -126,7 +126,7 @@ fn url_of(app: &App, clip: &Clip) -> String {
 
 /// Tries again, while it is the database that is away.
 async fn with_retries<T, F: Future<Output = Result<T, CatalogError>>>(work: impl Fn() -> F) -> Result<T, CatalogError> {
-    let mut pause = PAUSE;
+    let mut pause = RETRY_PAUSE;
     for _ in 1..MAX_TRIES {
         match work().await {
             Err(error @ CatalogError::Unavailable { .. }) => {

@@ -8,7 +8,7 @@ use object_store::{
     client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector},
 };
 
-use crate::store::RequestCounts;
+use crate::request_counts::RequestCounts;
 
 /// Connects, and counts.
 #[derive(Clone, Debug)]

@@ -20,7 +20,6 @@ mod pin;
 mod poster;
 mod probe;
 mod read_at;
-mod request_counts;
 mod s3;
 mod stale;
 mod upload;
@@ -40,10 +39,9 @@ pub use self::{
     pin::Pin,
     probe::ProbeFailure,
     read_at::StoredReadAt,
-    request_counts::RequestCounts,
 };
 use self::{folder::Folder, key::Prefix, s3::S3};
-use crate::fill::local::LocalCopy;
+use crate::{fill::local::LocalCopy, request_counts::RequestCounts};
 
 /// An object's bytes as they come. An early end is an error, never a clean end.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;

@@ -22,7 +22,7 @@ use super::{
     ByteStream, ObjectKey, ObjectMeta, Pin, Result, StoreError, UploadLimits, counted::Counted, error::from_client,
     key::Prefix,
 };
-use crate::{store::RequestCounts, tls};
+use crate::{request_counts::RequestCounts, tls};
 
 /// How long one try of a request may stand still. A part must fit in it.
 const STALL_TIMEOUT: Duration = Duration::from_secs(120);

@@ -37,13 +37,13 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(600);
 /// ids are quickly made up.
 const UNKNOWN_A_ROUND: u32 = 32;
 /// How many claims may be put behind in a round.
-const MOST_BEHIND: u64 = 50_000;
+const MAX_BEHIND: u64 = 50_000;
 /// How many doublings of the pause a claim begins with that the provider does not
 /// know: it is a submit's race with the provider's books, or made up.
 const UNKNOWN_STEPS: u32 = 5;
 
 /// The longest that a `Retry-After` is followed.
-const LONGEST_AFTER: Duration = Duration::from_secs(3600);
+const MAX_POLL_DELAY: Duration = Duration::from_secs(3600);
 
 /// What asking brought. Each that was asked for is in one of the next six.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -79,7 +79,7 @@ pub(super) async fn run(sweep: &Sweep, report: &mut PollReport) -> Result<(), Ca
     let mut claims = Claims::default();
     // What is put off is for a later round, however soon it is due.
     let began = parts.clock.now();
-    while report.asked < MAX_PER_ROUND && report.behind < MOST_BEHIND && done.is_ok() {
+    while report.asked < MAX_PER_ROUND && report.behind < MAX_BEHIND && done.is_ok() {
         let now = parts.clock.now();
         // A node that is killed here must not keep them from the others for long.
         // One that is only slow is asked beside, which changes nothing.
@@ -332,7 +332,7 @@ async fn put_off(sweep: &Sweep, poll: &Poll, not_yet: NotYet) -> Result<End, Cat
         false => poll.polls,
     };
     let pause = backoff::delay(tries, settings.retry_base.min(longest), longest, random());
-    let due = parts.clock.now().plus(pause.max(after.unwrap_or_default().min(LONGEST_AFTER)));
+    let due = parts.clock.now().plus(pause.max(after.unwrap_or_default().min(MAX_POLL_DELAY)));
     tracing::debug!(request_id = %poll.generation.request_id, why, polls = poll.polls, "no end yet");
     parts.catalog.poll_later(poll, due, fault, why.as_deref()).await?;
     Ok(End { word: if why.is_some() { LATER } else { RUNNING }, clips: 0, is_refused, is_unknown, why })

@@ -18,7 +18,7 @@ use crate::{
 
 const PAGE: u32 = 500;
 /// How many removals run at once.
-const AT_ONCE: usize = 8;
+const MAX_CONCURRENT: usize = 8;
 /// How long the store may take for one.
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -42,7 +42,7 @@ pub async fn run(catalog: &dyn Catalog, store: &Store, now: Timestamp) -> Result
             Ok(Err(stays)) => put_off(catalog, key, now, &error_text(&stays)).await,
             Err(_) => put_off(catalog, key, now, "the store is slow").await,
         });
-        let mut removals = stream::iter(removals.collect::<Vec<_>>()).buffer_unordered(AT_ONCE);
+        let mut removals = stream::iter(removals.collect::<Vec<_>>()).buffer_unordered(MAX_CONCURRENT);
         while let Some(removed) = removals.next().await {
             *if removed? { &mut report.removed } else { &mut report.failed } += 1;
         }

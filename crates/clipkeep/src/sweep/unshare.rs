@@ -15,9 +15,9 @@ use crate::{
 /// How many are claimed at once.
 const PAGE: u32 = 100;
 /// How many copies run at once.
-const AT_ONCE: usize = 4;
+const MAX_CONCURRENT: usize = 4;
 /// How long one who claimed them has for it.
-const HOLD: Duration = Duration::from_secs(600);
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// What was done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -43,11 +43,11 @@ pub async fn run(
         if all {
             catalog.schedule_unsharing(now, PAGE).await?;
         }
-        let page = catalog.claim_unsharing(now, now.plus(HOLD), PAGE).await?;
+        let page = catalog.claim_unsharing(now, now.plus(CLAIM_TIMEOUT), PAGE).await?;
         let last = page.len() < PAGE as usize;
         let mut unsharing =
             stream::iter(page.iter().map(|clip| unshare(catalog, store, clip, clock, lease)).collect::<Vec<_>>())
-                .buffer_unordered(AT_ONCE);
+                .buffer_unordered(MAX_CONCURRENT);
         while let Some(unshared) = unsharing.next().await {
             match unshared? {
                 Some(true) => report.unshared += 1,

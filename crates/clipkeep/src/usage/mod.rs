@@ -40,14 +40,14 @@ pub use self::{
 use self::{account::Touched, viewing::Viewings};
 use crate::{
     catalog::{Catalog, CatalogError, OperationsRow, UsageBatch},
-    store::RequestCounts,
+    request_counts::RequestCounts,
     telemetry::Metrics,
 };
 
 /// How much a crash may lose.
-const FLUSH: Duration = Duration::from_secs(1);
+const WRITE_INTERVAL: Duration = Duration::from_secs(1);
 /// How many rows wait for the catalogue at most.
-const WAITING: usize = 65_536;
+const MAX_WAITING_ROWS: usize = 65_536;
 /// How many rows are written at once.
 const BATCH: usize = 4096;
 /// How long the last write may take.
@@ -182,7 +182,7 @@ impl Usage {
     /// Until the next look: a second, or less if the hour ends or much gathers.
     async fn pause(&self) {
         let left = HOUR_MILLIS - self.clock.now().millis().rem_euclid(HOUR_MILLIS);
-        let until = FLUSH.min(Duration::from_millis(left.unsigned_abs()));
+        let until = WRITE_INTERVAL.min(Duration::from_millis(left.unsigned_abs()));
         tokio::select! {
             () = tokio::time::sleep(until) => {}
             () = self.touched.many.notified() => {}
@@ -202,7 +202,7 @@ impl Usage {
                 let counts = account.take();
                 all += counts;
                 let id = (book.hour, account.key.clone(), account.tenant.clone());
-                if book.waiting.len() >= WAITING && !book.waiting.contains_key(&id) {
+                if book.waiting.len() >= MAX_WAITING_ROWS && !book.waiting.contains_key(&id) {
                     lost += 1;
                 } else {
                     *book.waiting.entry(id).or_default() += counts;

@@ -150,10 +150,10 @@ async fn case_47_counts_belong_to_the_month_in_which_the_bytes_left() {
 #[tokio::test]
 async fn i07_what_waits_for_the_catalogue_is_bounded() {
     let bed = Bed::new("2026-01-01T00:00:00Z").await;
-    for n in 0..WAITING + 10 {
+    for n in 0..MAX_WAITING_ROWS + 10 {
         bed.usage.account(&format!("{n}.mp4").parse().unwrap(), None).sent(1);
     }
     bed.usage.collect();
-    assert_eq!(bed.usage.book.lock().waiting.len(), WAITING);
-    assert_eq!(bed.total().await.viewer_bytes, WAITING as u64);
+    assert_eq!(bed.usage.book.lock().waiting.len(), MAX_WAITING_ROWS);
+    assert_eq!(bed.total().await.viewer_bytes, MAX_WAITING_ROWS as u64);
 }

@@ -42,7 +42,7 @@ pub(super) struct ConnectionSlots {
 #[derive(Default)]
 struct SlotsInUse {
     next: u64,
-    seats: HashMap<u64, Arc<ConnectionState>>,
+    connections: HashMap<u64, Arc<ConnectionState>>,
     warned: Option<Instant>,
 }
 
@@ -137,9 +137,9 @@ impl ConnectionState {
 
 /// One connection's place, until it is dropped.
 pub(super) struct ConnectionSlot {
-    places: Arc<ConnectionSlots>,
+    slots: Arc<ConnectionSlots>,
     id: u64,
-    pub(super) seat: Arc<ConnectionState>,
+    pub(super) connection: Arc<ConnectionState>,
 }
 
 impl ConnectionSlots {
@@ -163,7 +163,7 @@ impl ConnectionSlots {
             let freed = self.freed.notified();
             {
                 let mut taken = self.taken.lock();
-                if taken.seats.len() < self.most {
+                if taken.connections.len() < self.most {
                     return self.take(&mut taken);
                 }
                 self.is_full(&mut taken, "connections wait");
@@ -176,7 +176,7 @@ impl ConnectionSlots {
 
     fn take(self: &Arc<Self>, taken: &mut SlotsInUse) -> ConnectionSlot {
         taken.next += 1;
-        let seat = Arc::new(ConnectionState {
+        let connection = Arc::new(ConnectionState {
             began: self.began,
             is_viewer: AtomicBool::new(false),
             answering: AtomicBool::new(false),
@@ -186,25 +186,29 @@ impl ConnectionSlots {
             stalled: AtomicU64::new(0),
             leave: CancellationToken::new(),
         });
-        seat.is_idle();
-        taken.seats.insert(taken.next, Arc::clone(&seat));
+        connection.is_idle();
+        taken.connections.insert(taken.next, Arc::clone(&connection));
         self.metrics.connections(1);
-        ConnectionSlot { places: Arc::clone(self), id: taken.next, seat }
+        ConnectionSlot { slots: Arc::clone(self), id: taken.next, connection }
     }
 
     /// Lets a connection go that is worth the least of those that `may`, if any is.
     /// Some more than one, so that not every newcomer has to look at all.
     fn make_room(&self, taken: &SlotsInUse, may: impl Fn(&ConnectionState) -> bool) -> bool {
-        let ranked = taken.seats.values().filter(|seat| may(seat)).filter_map(|seat| Some((seat.rank()?, seat)));
+        let ranked = taken
+            .connections
+            .values()
+            .filter(|connection| may(connection))
+            .filter_map(|connection| Some((connection.rank()?, connection)));
         let mut ranked: Vec<_> = ranked.collect();
         let count = (self.most / 64).clamp(1, 64).min(ranked.len());
         if count == 0 {
             return false;
         }
         ranked.select_nth_unstable_by_key(count - 1, |(rank, _)| *rank);
-        for (rank, seat) in &ranked[..count] {
-            seat.leave.cancel();
-            if seat.is_viewer.swap(false, Relaxed) {
+        for (rank, connection) in &ranked[..count] {
+            connection.leave.cancel();
+            if connection.is_viewer.swap(false, Relaxed) {
                 self.viewers.fetch_sub(1, Relaxed);
             }
             self.metrics.connection_shed(if rank.0 == 0 { "idle" } else { "stalled" });
@@ -215,7 +219,7 @@ impl ConnectionSlots {
     fn is_full(&self, taken: &mut SlotsInUse, what: &'static str) {
         if taken.warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY) {
             taken.warned = Some(Instant::now());
-            let (viewers, connections) = (self.viewers.load(Relaxed), taken.seats.len());
+            let (viewers, connections) = (self.viewers.load(Relaxed), taken.connections.len());
             tracing::warn!(viewers, connections, most = self.most, "max_connections is reached: {what}");
         }
     }
@@ -230,39 +234,39 @@ impl ConnectionSlots {
 impl ConnectionSlot {
     /// Whether there is room for this connection's viewer; once there was, there is.
     pub(super) fn is_for_viewer(&self) -> bool {
-        if self.seat.is_viewer.load(Relaxed) {
+        if self.connection.is_viewer.load(Relaxed) {
             return true;
         }
-        let places = &self.places;
+        let slots = &self.slots;
         let enter =
-            || places.viewers.fetch_update(Relaxed, Relaxed, |n| (n < places.for_viewers).then_some(n + 1)).is_ok();
+            || slots.viewers.fetch_update(Relaxed, Relaxed, |n| (n < slots.for_viewers).then_some(n + 1)).is_ok();
         let entered = enter() || {
-            let mut taken = places.taken.lock();
-            places.is_full(&mut taken, "viewers are turned away");
-            places.make_room(&taken, |seat| seat.is_viewer.load(Relaxed)) && enter()
+            let mut taken = slots.taken.lock();
+            slots.is_full(&mut taken, "viewers are turned away");
+            slots.make_room(&taken, |connection| connection.is_viewer.load(Relaxed)) && enter()
         };
         if entered {
-            self.seat.is_viewer.store(true, Relaxed);
+            self.connection.is_viewer.store(true, Relaxed);
         } else {
-            places.metrics.connection_shed("viewer");
+            slots.metrics.connection_shed("viewer");
         }
         entered
     }
 
     /// Waits until the place is needed for somebody else.
     pub(super) fn is_needed(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.seat.leave.clone().cancelled_owned()
+        self.connection.leave.clone().cancelled_owned()
     }
 }
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.places.taken.lock().seats.remove(&self.id);
-        if self.seat.is_viewer.swap(false, Relaxed) {
-            self.places.viewers.fetch_sub(1, Relaxed);
+        self.slots.taken.lock().connections.remove(&self.id);
+        if self.connection.is_viewer.swap(false, Relaxed) {
+            self.slots.viewers.fetch_sub(1, Relaxed);
         }
-        self.places.metrics.connections(-1);
-        self.places.freed.notify_waiters();
+        self.slots.metrics.connections(-1);
+        self.slots.freed.notify_waiters();
     }
 }
 
@@ -272,28 +276,28 @@ mod tests {
 
     #[tokio::test]
     async fn h06_who_does_not_read_makes_room_and_who_reads_stays() {
-        let places = ConnectionSlots::new(8, Arc::new(Metrics::new()));
+        let slots = ConnectionSlots::new(8, Arc::new(Metrics::new()));
         let mut held = Vec::new();
         for n in 0..8 {
-            let place = places.enter().await;
-            place.seat.is_busy();
-            assert_eq!(place.is_for_viewer(), n < 7, "one is kept");
-            held.push(place);
+            let slot = slots.enter().await;
+            slot.connection.is_busy();
+            assert_eq!(slot.is_for_viewer(), n < 7, "one is kept");
+            held.push(slot);
         }
         assert!(!held[7].is_for_viewer(), "all read");
-        held[3].seat.is_stalled();
+        held[3].connection.is_stalled();
         // Moments are milliseconds.
         tokio::time::sleep(Duration::from_millis(5)).await;
-        held[5].seat.is_stalled();
+        held[5].connection.is_stalled();
         assert!(held[7].is_for_viewer());
-        assert!(held[3].seat.leave.is_cancelled() && !held[5].seat.leave.is_cancelled());
-        held[0].seat.is_idle();
-        let (newcomer, ()) = tokio::join!(places.enter(), async {
+        assert!(held[3].connection.leave.is_cancelled() && !held[5].connection.leave.is_cancelled());
+        held[0].connection.is_idle();
+        let (newcomer, ()) = tokio::join!(slots.enter(), async {
             held[0].is_needed().await;
             drop(held.remove(0));
         });
-        assert!(held.iter().filter(|place| place.seat.leave.is_cancelled()).count() == 1);
+        assert!(held.iter().filter(|slot| slot.connection.leave.is_cancelled()).count() == 1);
         drop((held, newcomer));
-        assert_eq!((places.viewers.load(Relaxed), places.taken.lock().seats.len()), (0, 0));
+        assert_eq!((slots.viewers.load(Relaxed), slots.taken.lock().connections.len()), (0, 0));
     }
 }

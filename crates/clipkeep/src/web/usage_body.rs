@@ -33,13 +33,18 @@ pub(super) struct UsageBody {
     /// Until its first bytes are there.
     answer: Option<Answer>,
     is_clip: bool,
-    seat: Arc<ConnectionState>,
+    connection: Arc<ConnectionState>,
 }
 
 impl UsageBody {
-    pub(super) const fn new(body: Body, answer: Option<Answer>, meter: Meter, seat: Arc<ConnectionState>) -> Self {
+    pub(super) const fn new(
+        body: Body,
+        answer: Option<Answer>,
+        meter: Meter,
+        connection: Arc<ConnectionState>,
+    ) -> Self {
         let is_clip = answer.is_some();
-        Self { body, meter, answer, is_clip, seat }
+        Self { body, meter, answer, is_clip, connection }
     }
 
     fn count(&mut self, polled: Option<&Result<Frame<Bytes>, axum::Error>>) {
@@ -54,7 +59,7 @@ impl UsageBody {
 
 impl Drop for UsageBody {
     fn drop(&mut self) {
-        self.seat.is_answered();
+        self.connection.is_answered();
     }
 }
 

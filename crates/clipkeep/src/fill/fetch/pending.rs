@@ -23,17 +23,17 @@ use crate::{
 
 /// A viewer who stands still waits so long for an answer that is read already
 /// before his bytes are asked for by themselves.
-const SOON: f64 = 0.25;
+const MAX_ANSWER_WAIT: f64 = 0.25;
 /// And so long for one that will have brought everything by then.
-const IN_TIME: f64 = 1.0;
+const MAX_REST_WAIT: f64 = 1.0;
 /// The same if there is not much left.
-const IN_TIME_SMALL: f64 = 5.0;
+const MAX_SMALL_REST_WAIT: f64 = 5.0;
 /// What is not much.
-const SMALL: u64 = 4 * 1024 * 1024;
+const SMALL_REST: u64 = 4 * 1024 * 1024;
 /// What is so near is soon here, whatever the pace.
-const NEAR: u64 = 64 * 1024;
+const NEAR_ENOUGH: u64 = 64 * 1024;
 /// A pace that was measured for less says little.
-const TELLING_TIME: Duration = Duration::from_millis(10);
+const MIN_MEASURED_TIME: Duration = Duration::from_millis(10);
 /// A small clip of a fast source is here by then.
 const FIRST_MOMENT: Duration = Duration::from_millis(20);
 /// Before that it may still be anything.
@@ -114,36 +114,36 @@ impl PendingRequest {
     /// Bytes a second.
     fn pace(&self) -> f64 {
         let came = self.read() - self.from.load(Ordering::Relaxed);
-        came as f64 / self.took().max(TELLING_TIME).as_secs_f64()
+        came as f64 / self.took().max(MIN_MEASURED_TIME).as_secs_f64()
     }
 
     /// What it will bring.
     pub(super) fn pending(&self) -> PendingRange {
         let range = self.landed.load(Ordering::Relaxed)..self.end();
-        let ahead = |secs: f64| self.read().saturating_add(NEAR.max((self.pace() * secs) as u64)).min(range.end);
+        let ahead = |secs: f64| self.read().saturating_add(NEAR_ENOUGH.max((self.pace() * secs) as u64)).min(range.end);
         let (soon, in_time) = match (self.is_long, self.is_answered()) {
             (false, _) => (range.end, range.end),
             (true, false) => (range.start, range.start),
             (true, true) if self.is_new_and_small() => (range.end, range.end),
-            (true, true) if self.is_here_in_time() => (ahead(SOON), range.end),
-            (true, true) => (ahead(SOON), ahead(SOON)),
+            (true, true) if self.is_here_in_time() => (ahead(MAX_ANSWER_WAIT), range.end),
+            (true, true) => (ahead(MAX_ANSWER_WAIT), ahead(MAX_ANSWER_WAIT)),
         };
         PendingRange { range, soon, in_time }
     }
 
     /// Whether it may be here before anything can be told of its pace.
     fn is_new_and_small(&self) -> bool {
-        self.took() < FIRST_MOMENT && self.end().saturating_sub(self.read()) <= SMALL
+        self.took() < FIRST_MOMENT && self.end().saturating_sub(self.read()) <= SMALL_REST
     }
 
     /// Whether it is better waited for to its end than broken off: what is on its
     /// way would be read in vain, and of a small clip that is much.
     fn is_here_in_time(&self) -> bool {
         let left = self.end().saturating_sub(self.read());
-        if left > SMALL {
-            return left as f64 <= self.pace() * IN_TIME;
+        if left > SMALL_REST {
+            return left as f64 <= self.pace() * MAX_REST_WAIT;
         }
-        self.took() < BEGINNING || left as f64 <= self.pace() * IN_TIME_SMALL
+        self.took() < BEGINNING || left as f64 <= self.pace() * MAX_SMALL_REST_WAIT
     }
 
     /// How long it will take to its end, if that can be told already.

@@ -39,7 +39,7 @@ pub struct Kept {
     last_modified: Option<String>,
     total: u64,
     /// How much the source takes.
-    #[serde(default)]
+    #[serde(default, alias = "rung")]
     pub(super) request_mode: RequestMode,
     /// The bytes that are there.
     pub(super) sums: Vec<Sum>,

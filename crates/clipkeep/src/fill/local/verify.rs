@@ -82,12 +82,12 @@ impl LocalCopy {
 /// A stretch that cannot be read is none.
 async fn is_right(file: Arc<File>, sum: Sum) -> bool {
     /// How much is in memory.
-    const READ: usize = 256 * 1024;
+    const READ_BUFFER: usize = 256 * 1024;
     let read = move || {
-        let mut buffer = vec![0; READ];
+        let mut buffer = vec![0; READ_BUFFER];
         let (mut at, mut crc) = (sum.start, checksums::Running::new());
         while at < sum.end {
-            let len = usize::try_from(sum.end - at).unwrap_or(READ).min(READ);
+            let len = usize::try_from(sum.end - at).unwrap_or(READ_BUFFER).min(READ_BUFFER);
             file.read_exact_at(&mut buffer[..len], at)?;
             crc.update(&buffer[..len]);
             at += len as u64;

@@ -26,7 +26,7 @@ const PAGE: u32 = 1000;
 /// How many names a report shows.
 const EXAMPLES: usize = 20;
 /// So few are never taken for a store, or a catalogue, that is the wrong one.
-const FEW: usize = 20;
+const ALWAYS_ALLOWED: usize = 20;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -173,5 +173,5 @@ fn is_ours(key: &ClipKey) -> bool {
 
 /// Whether so many bad ones `of` all are too many to be true.
 pub const fn is_too_much(bad: usize, of: usize) -> bool {
-    bad >= FEW && bad > of / 2
+    bad >= ALWAYS_ALLOWED && bad > of / 2
 }

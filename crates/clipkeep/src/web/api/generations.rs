@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// The most bytes of an unread result in an answer; a command prints all.
-const MOST_SHOWN: usize = 256 * 1024;
+const MAX_INPUT_SHOWN: usize = 256 * 1024;
 
 /// What an app tells of a generation. Each field is kept from whoever said it
 /// first; telling it again changes nothing.
@@ -211,7 +211,7 @@ async fn with_clips(caller: &Caller, app: &AppState, generation: Generation) -> 
     };
     let unreadable = unread.map(|(row, payload)| {
         let shown = payload.as_deref().filter(|_| *caller == Caller::Admin);
-        UnreadInfo::new(row, shown.map(|payload| &payload[..payload.len().min(MOST_SHOWN)]))
+        UnreadInfo::new(row, shown.map(|payload| &payload[..payload.len().min(MAX_INPUT_SHOWN)]))
     });
     Ok(GenerationRow { unreadable, ..GenerationRow::new(generation, clips, &app.final_urls) })
 }

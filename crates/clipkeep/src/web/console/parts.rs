@@ -51,9 +51,9 @@ pub(super) fn signed(app: &App, target: LinkTarget, clip: &Clip) -> Option<Strin
 
 /// A clip in few words: its prompt's first ones, or else its name.
 pub(super) fn title(clip: &Clip) -> String {
-    const LONGEST: usize = 160;
+    const MAX_TITLE: usize = 160;
     let Some(prompt) = &clip.facts.prompt else { return clip.key.to_string() };
-    match prompt.char_indices().nth(LONGEST) {
+    match prompt.char_indices().nth(MAX_TITLE) {
         Some((end, _)) => format!("{}…", prompt[..end].trim_end()),
         None => prompt.clone(),
     }

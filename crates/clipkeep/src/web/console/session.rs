@@ -19,7 +19,7 @@ use crate::{
     web::{AppState, browser::is_same, error::ApiError},
 };
 
-const LONGEST: usize = 64 * 1024;
+const MAX_FORM: usize = 64 * 1024;
 
 /// Whoever is logged in.
 pub(super) struct Visitor {
@@ -57,7 +57,7 @@ pub(super) fn cookie(app: &App, secret: Option<&str>) -> HeaderValue {
 
 /// The most cookies of our name that are looked at. Others on this host may set
 /// some, too.
-const MOST: usize = 4;
+const MAX_COOKIES: usize = 4;
 
 /// The secrets that a request's cookies hold. What others put beside them may be
 /// any bytes.
@@ -65,7 +65,7 @@ pub(super) fn secrets<'a>(app: &App, headers: &'a HeaderMap) -> impl Iterator<It
     let name = cookie_name(app);
     let all = headers.get_all(header::COOKIE).iter().flat_map(|value| value.as_bytes().split(|b| *b == b';'));
     let pairs = all.filter_map(|pair| str::from_utf8(pair).ok()?.trim().split_once('='));
-    pairs.filter_map(move |(key, value)| (key == name).then_some(value)).take(MOST)
+    pairs.filter_map(move |(key, value)| (key == name).then_some(value)).take(MAX_COOKIES)
 }
 
 /// The visitor, if somebody is logged in.
@@ -178,7 +178,7 @@ impl FromRequest<AppState> for Posted {
 
 /// A form's bytes.
 pub(super) async fn read(body: axum::body::Body, app: &App) -> Result<Bytes, ApiError> {
-    let read = tokio::time::timeout(app.config.body_timeout, axum::body::to_bytes(body, LONGEST)).await;
+    let read = tokio::time::timeout(app.config.body_timeout, axum::body::to_bytes(body, MAX_FORM)).await;
     read.ok()
         .and_then(Result::ok)
         .ok_or_else(|| ApiError::new(Code::InvalidRequest, "the form did not come, or is too long"))

@@ -49,7 +49,7 @@ pub(super) fn time_form(visitor: &Visitor, query: &Fields, groups: &[UsageGroup]
     let chosen = |name: &str, value: &str, default: &str| query.get(name).unwrap_or(default) == value;
     html! {
         form.filters.card method="get" {
-            label { "Authenticated"
+            label { "By"
                 select name="by" {
                     @for group in groups {
                         option value=(group.as_str()) selected[chosen("by", group.as_str(), "day")] { (group.as_str()) }

@@ -41,7 +41,7 @@ async fn what_lands_late_is_hashed_probed_and_kept(bed: Bed) {
     assert!(bed.t.sim.requests_for(&url).is_empty(), "nothing was asked of any source");
     assert!(bed.get("c.mp4").await.bytes().await.unwrap() == served(&all(&media)));
     assert_eq!(bed.raw.get("c.mp4").await.unwrap(), all(&media));
-    assert_eq!(bed.told("c.mp4").await, [EventType::ClipStored]);
+    assert_eq!(bed.events("c.mp4").await, [EventType::ClipStored]);
     assert_eq!(bed.story("c.mp4").await[0], "adopting");
     assert_eq!(bed.t.app.partials().read_dir().unwrap().count(), 0);
 }
@@ -53,7 +53,7 @@ async fn what_is_no_media_is_rejected_and_left(bed: Bed) {
     let clip = bed.t.until("c.webm", ClipState::Rejected).await;
     assert!(clip.last_error.is_some());
     assert_eq!(bed.raw.get("c.webm").await.unwrap(), page);
-    assert_eq!(bed.told("c.webm").await, [EventType::ClipRejected]);
+    assert_eq!(bed.events("c.webm").await, [EventType::ClipRejected]);
     for bad in [
         json!({"request_id": "d", "adopt": true, "ending": "exe"}),
         json!({"request_id": "d", "ending": "mp4"}),
@@ -81,7 +81,7 @@ async fn a_generation_that_adopts_is_never_asked_for_and_ends_with_its_clip() {
     let generation = bed.t.api("/api/v1/generations/c").await;
     assert_eq!((generation["status"].as_str(), &generation["error"]), (Some("completed"), &Value::Null));
     assert_eq!(bed.t.app.sweep.round().await.polls.asked, 0);
-    assert_eq!(bed.told("c.mp4").await, [EventType::ClipStored]);
+    assert_eq!(bed.events("c.mp4").await, [EventType::ClipStored]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,7 +92,7 @@ async fn what_never_lands_is_lost_in_time_and_told() {
     let clip = bed.t.until("c.mp4", ClipState::Lost).await;
     assert!(began.elapsed().as_secs() >= 1, "{:?}", began.elapsed());
     assert!(clip.last_error.unwrap().contains("within 1s"));
-    assert_eq!(bed.told("c.mp4").await, [EventType::ClipLost]);
+    assert_eq!(bed.events("c.mp4").await, [EventType::ClipLost]);
     assert_eq!(bed.get("c.mp4").await.status(), 410);
     // It came after all: told again, or found by the sweep, it is kept.
     bed.raw.put("c.mp4", all(&Media::named("silent.mp4"))).await;

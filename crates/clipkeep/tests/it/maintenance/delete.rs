@@ -51,7 +51,7 @@ async fn a_deleted_clip_is_gone_everywhere_and_stays_so(bed: Bed) {
     }
     let cached = bed.t.data.path().join("cache/c.mp4");
     until("its copy goes", async || !cached.exists()).await;
-    assert_eq!(bed.told("c.mp4").await, [EventType::ClipStored, EventType::ClipDeleted]);
+    assert_eq!(bed.events("c.mp4").await, [EventType::ClipStored, EventType::ClipDeleted]);
     // A late webhook, with the same source and with another.
     let other = bed.t.sim.add_file("b.mp4", Media::named("silent.mp4"));
     for source in [&source, &other] {

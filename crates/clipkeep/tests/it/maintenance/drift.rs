@@ -75,7 +75,7 @@ async fn case_38_a_deleted_object_whose_source_is_gone_is_lost_and_told(bed: Bed
     assert_eq!(bed.drift(|_| ()).await.missing, 1);
     let lost = bed.t.until("c.mp4", ClipState::Lost).await;
     assert!(lost.last_error.unwrap().contains("404"));
-    assert_eq!(bed.told("c.mp4").await, [EventType::ClipStored, EventType::ClipRevised, EventType::ClipLost]);
+    assert_eq!(bed.events("c.mp4").await, [EventType::ClipStored, EventType::ClipRevised, EventType::ClipLost]);
     assert_eq!(bed.get("c.mp4").await.status(), 410);
 }
 

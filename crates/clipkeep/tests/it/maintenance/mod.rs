@@ -115,7 +115,7 @@ impl Bed {
     }
 
     /// What was told of a clip.
-    async fn told(&self, key: &str) -> Vec<EventType> {
+    async fn events(&self, key: &str) -> Vec<EventType> {
         let start = clipkeep_core::event::Position { tx: 0, id: 0 };
         let events = self.t.app.catalog.events(start, 1000).await.unwrap();
         let of_it = events.into_iter().filter(|(_, event)| event.key.as_ref().is_some_and(|k| k.as_str() == key));

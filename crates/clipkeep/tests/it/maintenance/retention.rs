@@ -44,7 +44,7 @@ async fn clips_over_their_age_are_deleted_by_tenant_and_model(bed: Bed) {
             let key = format!("{id}.mp4");
             assert_eq!(bed.clip(&key).await.unwrap().state, ClipState::Deleted);
             assert!(bed.raw.get(&key).await.is_none());
-            assert_eq!(bed.told(&key).await, [EventType::ClipStored, EventType::ClipDeleted]);
+            assert_eq!(bed.events(&key).await, [EventType::ClipStored, EventType::ClipDeleted]);
         }
     }
     assert_eq!(step(&bed, 9999).await.deleted, 0);
