@@ -66,9 +66,7 @@ impl EventType {
 /// Something that became true, written down in the transaction that made it so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// What.
     pub kind: EventType,
-    /// When.
     pub at: Timestamp,
     /// Of which generation, if it is about one or about a clip.
     pub generation: Option<(Provider, RequestId)>,
@@ -90,7 +88,7 @@ impl Event {
     }
 
     /// What is told of it beside, if its `detail` is JSON.
-    pub fn told(&self) -> Option<Map<String, Value>> {
+    pub fn detail_json(&self) -> Option<Map<String, Value>> {
         self.detail.as_deref().and_then(|detail| serde_json::from_str(detail).ok())
     }
 
@@ -99,7 +97,7 @@ impl Event {
         if self.kind != EventType::BudgetExceeded {
             return self.detail.clone();
         }
-        self.told().and_then(|told| told.get("reason")?.as_str().map(str::to_owned))
+        self.detail_json().and_then(|detail| detail.get("reason")?.as_str().map(str::to_owned))
     }
 
     /// The id of the generation that it is about.
@@ -113,7 +111,6 @@ impl Event {
 pub struct Position {
     /// The transaction, where several may write at once.
     pub tx: i64,
-    /// The event's number.
     pub id: i64,
 }
 

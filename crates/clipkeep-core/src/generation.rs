@@ -42,11 +42,9 @@ pub struct Facts {
     pub prompt: Option<String>,
     /// See [`crate::prompt::prompt_hash`].
     pub prompt_hash: Option<String>,
-    /// Whose generation it is.
     pub tenant: Option<Tenant>,
     /// What triggers the fill of its clips.
     pub policy: Option<Policy>,
-    /// The whole model input.
     pub input: Option<Input>,
     /// The seed, of the input or of the result.
     pub seed: Option<Seed>,
@@ -88,11 +86,9 @@ impl Facts {
 /// One request to a provider.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Generation {
-    /// Who generates.
     pub provider: Provider,
     /// The provider's id of it.
     pub request_id: RequestId,
-    /// Where it stands.
     pub status: GenerationStatus,
     /// What is known of it.
     pub facts: Facts,
@@ -109,7 +105,6 @@ pub struct Generation {
 /// One media file that a webhook announced.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewClip {
-    /// Its name.
     pub key: ClipKey,
     /// Its place among its generation's clips, from 0.
     pub index: u32,
@@ -127,7 +122,7 @@ pub struct NewClip {
 
 /// Who brought word of a generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bringer {
+pub enum Origin {
     /// A webhook of the provider's.
     Webhook,
     /// The provider itself, when it was asked.
@@ -149,7 +144,6 @@ pub enum Bringer {
 /// the delivery that ends the generation, where nobody better said otherwise.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Hearsay {
-    /// Of the generation.
     pub facts: Facts,
     /// How long the sources of its clips live.
     pub source_lifetime: Option<Duration>,
@@ -158,11 +152,9 @@ pub struct Hearsay {
 /// A verified webhook, ready to be committed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HookRecord {
-    /// Who sent it.
     pub provider: Provider,
     /// The generation it speaks of.
     pub request_id: RequestId,
-    /// The provider's terminal word.
     pub status: GenerationStatus,
     /// The provider's words on a failure, or on a missing result.
     pub error: Option<String>,
@@ -175,12 +167,10 @@ pub struct HookRecord {
     pub clips: Vec<NewClip>,
     /// What of it was not understood, if something was.
     pub unread: Option<Arc<Unread>>,
-    /// When it came.
     pub received_at: Timestamp,
     /// When it was made, where that was longer ago and somebody says so.
     pub created_at: Option<Timestamp>,
-    /// Who brought it.
-    pub by: Bringer,
+    pub origin: Origin,
 }
 
 impl HookRecord {
@@ -223,7 +213,6 @@ pub struct Sealed {
 /// Media facts read from the content.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MediaInfo {
-    /// What it is.
     pub kind: Kind,
     /// The media type by content, such as `video/mp4`.
     pub content_type: String,
@@ -260,11 +249,9 @@ impl MediaInfo {
 /// A clip's row: everything known of one media file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Clip {
-    /// Its name.
     pub key: ClipKey,
     /// The name under which it was announced, where its bytes gave it another.
     pub was_key: Option<ClipKey>,
-    /// Who generated it.
     pub provider: Provider,
     /// The generation it came from.
     pub request_id: RequestId,
@@ -272,9 +259,7 @@ pub struct Clip {
     pub index: u32,
     /// Where it stood in the payload.
     pub slot: String,
-    /// Where it stands.
     pub state: ClipState,
-    /// What triggers its fill.
     pub policy: Policy,
     /// Where the provider keeps it.
     pub source_url: SourceUrl,
@@ -372,7 +357,6 @@ impl Clip {
 /// One line of a clip's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryEntry {
-    /// When it happened.
     pub at: Timestamp,
     /// What happened: a stable word such as `stored`.
     pub event: String,

@@ -94,14 +94,12 @@ text_id! {
 }
 
 impl Provider {
-    /// fal.ai.
     pub fn fal() -> Self {
         Self("fal".to_owned())
     }
 }
 
 impl Provider {
-    /// Replicate.
     pub fn replicate() -> Self {
         Self("replicate".to_owned())
     }

@@ -16,7 +16,6 @@ pub const MAX_INPUT: usize = 256 * 1024;
 pub struct Input(Arc<str>);
 
 impl Input {
-    /// The JSON.
     pub fn as_str(&self) -> &str {
         &self.0
     }

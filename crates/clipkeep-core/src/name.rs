@@ -30,7 +30,7 @@ mod tests {
         let right = |key: &str, container: &str, content_type: &str| {
             let media = MediaType::by_name(content_type).unwrap();
             let key = key.parse().unwrap();
-            let clip = Clip { key, ..crate::story::tests::clip(ClipState::Filling, None) };
+            let clip = Clip { key, ..crate::history::tests::clip(ClipState::Filling, None) };
             super::right(&clip, MediaType::by_name(container).unwrap(), &MediaInfo::of(media)).map(String::from)
         };
         assert_eq!(right("r.png", "video/mp4", "video/mp4").as_deref(), Some("r.mp4"));

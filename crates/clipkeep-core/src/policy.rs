@@ -23,7 +23,6 @@ pub struct PolicyRule {
     pub model: Option<String>,
     /// A tenant, or none for all.
     pub tenant: Option<Tenant>,
-    /// What holds for them.
     pub policy: Policy,
 }
 

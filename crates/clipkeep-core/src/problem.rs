@@ -129,7 +129,6 @@ impl Code {
 /// two optional ones are left out when absent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// What went wrong.
     pub code: Code,
     /// This occurrence in words fit for the client: no source URL, key or token.
     pub detail: Option<String>,

@@ -37,7 +37,6 @@ pub struct TokenInfo {
     pub name: String,
     /// Whose rows it sees; none is an admin's token, which sees all.
     pub tenant: Option<Tenant>,
-    /// When it was made.
     pub created_at: Timestamp,
     /// When it was used, to a few minutes.
     pub last_used_at: Option<Timestamp>,

@@ -11,7 +11,6 @@ use crate::{
     time::Timestamp,
 };
 
-/// An hour, in milliseconds.
 pub const HOUR_MILLIS: i64 = 3_600_000;
 
 /// What was delivered of a clip.
@@ -59,13 +58,9 @@ impl AddAssign for Counts {
 /// What was delivered of a clip in an hour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageRow {
-    /// When the hour began.
     pub hour: Timestamp,
-    /// The clip.
     pub key: ClipKey,
-    /// Whose it is.
     pub tenant: Option<Tenant>,
-    /// What was delivered.
     pub counts: Counts,
 }
 

@@ -12,7 +12,7 @@ use crate::{catalog::Catalog, tls};
 const LOW_DISK: u64 = 1 << 30;
 /// A generation that no queue knows: asking after it costs nothing.
 const NOBODYS: &str = "fal-ai/fast-sdxl/requests/00000000-0000-0000-0000-000000000000/status";
-const PATIENCE: Duration = Duration::from_secs(15);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// One thing to look at.
 pub struct Advice {
@@ -23,7 +23,7 @@ pub struct Advice {
 }
 
 /// Looks at everything.
-pub async fn look(config: &Config, catalog: &dyn Catalog) -> Vec<Advice> {
+pub async fn collect(config: &Config, catalog: &dyn Catalog) -> Vec<Advice> {
     let mut found: Vec<Advice> =
         config.warnings().into_iter().map(|warning| Advice { about: "config", what: warning.to_string() }).collect();
     let mut add = |about, what: Option<String>| found.extend(what.map(|what| Advice { about, what }));
@@ -31,7 +31,7 @@ pub async fn look(config: &Config, catalog: &dyn Catalog) -> Vec<Advice> {
     add("disk", full(&config.data));
     add("fal", believing_all(config));
     add("fal", refused(config).await);
-    for what in catalog.shortcomings().await.unwrap_or_default() {
+    for what in catalog.warnings().await.unwrap_or_default() {
         add("database", Some(what));
     }
     found
@@ -65,7 +65,7 @@ fn believing_all(config: &Config) -> Option<String> {
 /// Whether fal refuses the key.
 async fn refused(config: &Config) -> Option<String> {
     let key = config.fal_key.as_ref()?;
-    let client = tls::client_builder().timeout(PATIENCE).build().ok()?;
+    let client = tls::client_builder().timeout(CHECK_TIMEOUT).build().ok()?;
     let asked = client.get(format!("{}/{NOBODYS}", config.fal_queue_url));
     let answer = asked.header(AUTHORIZATION, format!("Key {}", key.expose())).send().await.ok()?;
     let is_refused = matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);

@@ -22,7 +22,6 @@ const COLOURS: usize = 7;
 /// How amounts read.
 #[derive(Clone, Copy)]
 pub struct Scale {
-    /// An amount for people.
     pub text: fn(u128) -> String,
     /// Whether a thousand is 1024.
     pub binary: bool,
@@ -31,7 +30,6 @@ pub struct Scale {
 /// One moment's amounts.
 #[derive(Clone, Debug)]
 pub struct Column {
-    /// The moment's name.
     pub name: String,
     /// An amount of each series.
     pub amounts: Vec<u128>,
@@ -39,24 +37,20 @@ pub struct Column {
 
 /// Columns over a time.
 pub struct Columns {
-    /// What is shown.
     pub title: String,
     /// What is stacked, from the bottom.
     pub series: Vec<String>,
     /// From the first moment to the last.
     pub columns: Vec<Column>,
-    /// How amounts read.
     pub scale: Scale,
 }
 
 /// One bar.
 #[derive(Clone, Debug)]
 pub struct Bar {
-    /// What it stands for.
     pub name: String,
     /// How long it is, beside the others.
     pub amount: u128,
-    /// The amount for people.
     pub text: String,
     /// Whether it is more than there should be.
     pub exceeds: bool,
@@ -65,9 +59,7 @@ pub struct Bar {
 /// Bars under a title.
 #[derive(Clone, Debug)]
 pub struct Bars {
-    /// What is shown.
     pub title: String,
-    /// From top to bottom.
     pub bars: Vec<Bar>,
     /// The amount that a whole bar stands for, unless one of them is more.
     pub whole: u128,
@@ -141,7 +133,6 @@ impl Bars {
         Self { title: title.into(), bars, whole: 0 }
     }
 
-    /// The picture.
     pub fn draw(&self) -> Markup {
         let most = self.bars.iter().map(|bar| bar.amount).fold(self.whole.max(1), u128::max);
         html! {
@@ -186,11 +177,11 @@ fn short(name: &str) -> &str {
 }
 
 fn shorten(name: &str) -> String {
-    const LONGEST: usize = 28;
-    if name.chars().count() <= LONGEST {
+    const MAX_LABEL: usize = 28;
+    if name.chars().count() <= MAX_LABEL {
         return name.to_owned();
     }
-    name.chars().take(LONGEST - 1).chain(['…']).collect()
+    name.chars().take(MAX_LABEL - 1).chain(['…']).collect()
 }
 
 #[cfg(test)]

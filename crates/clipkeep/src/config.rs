@@ -83,7 +83,6 @@ pub enum LoadError {
     /// The file cannot be read.
     #[error("reading {}", path.display())]
     File {
-        /// Which file.
         path: PathBuf,
         /// Why not.
         #[source]
@@ -91,10 +90,7 @@ pub enum LoadError {
     },
     /// A variable of ours holds bytes that are no text.
     #[error("{name} in the environment is not UTF-8")]
-    NotText {
-        /// Which variable.
-        name: String,
-    },
+    NotText { name: String },
     /// `CLIPKEEP_LOG` would log something else than was meant.
     #[error("CLIPKEEP_LOG in the environment: {problem}")]
     Log {

@@ -14,8 +14,8 @@ use tokio::time::{Instant, timeout};
 
 use crate::{
     catalog::{Catalog, CatalogError},
-    chain::chain,
-    glance::Glance,
+    error_text::error_text,
+    shared_probe::SharedProbe,
     store::{Marker, Store, StoreError},
 };
 
@@ -23,9 +23,9 @@ use crate::{
 const SAMPLE: u32 = 20;
 /// How long a node waits for a bucket that does not answer before it starts
 /// without having asked: webhooks must be taken all the same.
-const PATIENCE: Duration = Duration::from_secs(10);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a bucket is asked at most, and an absent folder's clips are looked for.
-const EVERY: Duration = Duration::from_secs(3);
+const CHECK_INTERVAL: Duration = Duration::from_secs(3);
 /// How long who asks for readiness waits for a look.
 const A_MOMENT: Duration = Duration::from_millis(200);
 
@@ -37,12 +37,7 @@ pub enum NotOurs {
         "the store is that of another catalogue ({theirs}), this database is {ours}: are `store` and `database` the \
          right ones? hint: if they are (the old database is gone for good), say so with `clipkeep doctor --adopt-store`"
     )]
-    Anothers {
-        /// This catalogue's id.
-        ours: String,
-        /// What the store says.
-        theirs: String,
-    },
+    Anothers { ours: String, theirs: String },
     /// Nothing in it is ours.
     #[error(
         "the store holds no mark of this catalogue and none of its stored clips: is it mounted, and is `store` the right \
@@ -85,7 +80,7 @@ pub type Doubt = Arc<NotOurs>;
 pub struct Custody {
     catalog: Arc<dyn Catalog>,
     store: Arc<Store>,
-    looks: Glance<Result<(), Doubt>>,
+    looks: SharedProbe<Result<(), Doubt>>,
     /// When the last look was, and what it saw.
     seen: Mutex<Option<(Instant, Result<(), Doubt>)>>,
 }
@@ -93,7 +88,7 @@ pub struct Custody {
 impl Custody {
     /// Nothing is known yet.
     pub fn new(catalog: Arc<dyn Catalog>, store: Arc<Store>) -> Self {
-        Self { catalog, store, looks: Glance::new(EVERY), seen: Mutex::default() }
+        Self { catalog, store, looks: SharedProbe::new(CHECK_INTERVAL), seen: Mutex::default() }
     }
 
     /// Looks whose store it is, for who must start, come what may: a bucket that
@@ -103,8 +98,8 @@ impl Custody {
     /// If it is known not to be ours; if there is no such bucket; or if a folder
     /// cannot be read.
     pub async fn begin(&self) -> Result<(), Doubt> {
-        let why = match timeout(PATIENCE, self.ours()).await {
-            Ok(Err(doubt)) if !self.store.is_folder() && doubt.is_passing() => chain(&doubt),
+        let why = match timeout(CHECK_TIMEOUT, self.ours()).await {
+            Ok(Err(doubt)) if !self.store.is_folder() && doubt.is_passing() => error_text(&doubt),
             Ok(seen) => {
                 seen?;
                 return self.store.make().await.map_err(|error| Arc::new(error.into()));
@@ -125,11 +120,11 @@ impl Custody {
             true => self.folder_is_ours().await,
             false => self.bucket_is_ours().await,
         };
-        self.note(&found);
+        self.record(&found);
         found.map(|()| &*self.store)
     }
 
-    fn note(&self, found: &Result<(), Doubt>) {
+    fn record(&self, found: &Result<(), Doubt>) {
         let mut seen = self.seen.lock();
         let before = seen.take();
         let at = match (&before, found) {
@@ -137,7 +132,7 @@ impl Custody {
             (Some((at, Err(was))), Err(is)) if Arc::ptr_eq(was, is) => *at,
             _ => Instant::now(),
         };
-        tell(before.and_then(|(_, before)| before.err()).as_deref(), found);
+        log_change(before.and_then(|(_, before)| before.err()).as_deref(), found);
         *seen = Some((at, found.clone()));
     }
 
@@ -147,7 +142,7 @@ impl Custody {
         match said(&*self.catalog, &self.store).await.map_err(Arc::new)? {
             (_, Marker::Of(_)) => Ok(()),
             (_, Marker::None | Marker::Unreadable) => match self.known() {
-                Some((at, doubt)) if at.elapsed() < EVERY => Err(doubt),
+                Some((at, doubt)) if at.elapsed() < CHECK_INTERVAL => Err(doubt),
                 _ => take(&*self.catalog, &self.store).await.map_err(Arc::new),
             },
         }
@@ -193,7 +188,7 @@ impl Custody {
 }
 
 /// Tells once that the store became another's, or ours again.
-fn tell(before: Option<&NotOurs>, now: &Result<(), Doubt>) {
+fn log_change(before: Option<&NotOurs>, now: &Result<(), Doubt>) {
     let was_known = before.is_some_and(NotOurs::is_known);
     match now {
         Err(doubt) if doubt.is_known() && !was_known => {

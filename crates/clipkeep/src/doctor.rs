@@ -15,15 +15,14 @@ use crate::{
     advice::{self, Advice},
     app,
     catalog::{Catalog, outbox::Backlog},
-    chain::chain,
     clock::SystemClock,
     costs::{BudgetWatch, price_lists},
     custody::{self, NotOurs},
+    data_dir::{self, Abandoned},
+    error_text::error_text,
     ffmpeg::{Ffmpeg, Isolation},
     jwks::JwksCache,
-    keys,
-    scratch::{self, Abandoned},
-    tls,
+    keys, tls,
 };
 
 /// A clock this far off breaks webhook signatures (300 s) soon, and S3 (900 s).
@@ -36,7 +35,6 @@ const LONG_WAIT: Duration = Duration::from_secs(3600);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// As it should be.
     Ok,
     /// It works, and will hurt later.
     Warning,
@@ -51,11 +49,8 @@ pub struct Check {
     pub check: &'static str,
     /// Whether it did not fail.
     pub ok: bool,
-    /// How it is.
     pub level: Level,
-    /// What was found.
     pub detail: String,
-    /// How to mend it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<&'static str>,
 }
@@ -75,7 +70,7 @@ impl Check {
 }
 
 /// Checks everything; `opened` is the catalogue, or why there is none.
-pub async fn look(config: &Config, opened: Result<Arc<dyn Catalog>, String>) -> Vec<Check> {
+pub async fn collect(config: &Config, opened: Result<Arc<dyn Catalog>, String>) -> Vec<Check> {
     tls::choose_ring();
     let mut checks = vec![Check::ok("config", "read and understood"), secrets(config)];
     let (database, catalog) = database(opened).await;
@@ -83,7 +78,7 @@ pub async fn look(config: &Config, opened: Result<Arc<dyn Catalog>, String>) -> 
     if let Some(catalog) = &catalog {
         checks.extend(endpoints(config, &**catalog).await);
         checks.push(link_keys(config, &**catalog).await);
-        checks.extend(advice::look(config, &**catalog).await.into_iter().map(Check::warning));
+        checks.extend(advice::collect(config, &**catalog).await.into_iter().map(Check::warning));
     }
     checks.push(prices(config));
     checks.push(ffmpeg(config).await);
@@ -98,7 +93,7 @@ pub async fn look(config: &Config, opened: Result<Arc<dyn Catalog>, String>) -> 
 fn secrets(config: &Config) -> Check {
     match keys::load_or_create(config) {
         Ok(_) => Check::ok("secrets", "admin token and link keys are there"),
-        Err(error) => Check::failed("secrets", chain(&error), "make the folder `data` writable for this user"),
+        Err(error) => Check::failed("secrets", error_text(&error), "make the folder `data` writable for this user"),
     }
 }
 
@@ -110,7 +105,7 @@ async fn database(opened: Result<Arc<dyn Catalog>, String>) -> (Check, Option<Ar
     };
     match opened.ping().await {
         Ok(()) => (Check::ok("database", "opened, read and written"), Some(opened)),
-        Err(error) => (Check::failed("database", chain(&error), hint), None),
+        Err(error) => (Check::failed("database", error_text(&error), hint), None),
     }
 }
 
@@ -124,7 +119,7 @@ async fn endpoints(config: &Config, catalog: &dyn Catalog) -> Vec<Check> {
             let now = SystemClock.now();
             config.event_endpoints.iter().map(|endpoint| behind(endpoint.name(), &counts, now)).collect()
         }
-        Err(error) => vec![Check::failed("events", chain(&error), "see `database`")],
+        Err(error) => vec![Check::failed("events", error_text(&error), "see `database`")],
     }
 }
 
@@ -155,7 +150,7 @@ async fn link_keys(config: &Config, catalog: &dyn Catalog) -> Check {
             revoked.add(one);
             revoked
         }),
-        Err(error) => return Check::failed("links", chain(&error), "see `database`"),
+        Err(error) => return Check::failed("links", error_text(&error), "see `database`"),
     };
     for (audience, text) in texts {
         let keys = text.map_err(anyhow::Error::from);
@@ -173,7 +168,7 @@ fn prices(config: &Config) -> Check {
     let hint = "see `price_lists` and `budgets` in docs/costs.md";
     match price_lists(config).and_then(|lists| BudgetWatch::new(config, &lists).map(|_| lists.len())) {
         Ok(count) => Check::ok("prices", format!("{count} price lists")),
-        Err(error) => Check::failed("prices", chain(&error), hint),
+        Err(error) => Check::failed("prices", error_text(&error), hint),
     }
 }
 
@@ -200,7 +195,7 @@ async fn bucket(config: &Config, catalog: Option<&dyn Catalog>) -> Check {
     let hint = "see `store` and AWS_*: does the bucket exist, may this key list, put, get and delete in it?";
     let store = match app::store_at(config) {
         Ok(store) => store,
-        Err(error) => return Check::failed("store", chain(&error), hint),
+        Err(error) => return Check::failed("store", error_text(&error), hint),
     };
     if let Some(catalog) = catalog
         && let Err(error @ (NotOurs::Anothers { .. } | NotOurs::Bare)) = custody::look(catalog, &store).await
@@ -212,17 +207,17 @@ async fn bucket(config: &Config, catalog: Option<&dyn Catalog>) -> Check {
         );
     }
     if let Err(error) = store.make().await {
-        return Check::failed("store", chain(&error), hint);
+        return Check::failed("store", error_text(&error), hint);
     }
     match store.probe().await {
         Ok(()) => Check::ok("store", "written, read and deleted a small object"),
-        Err(error) => Check::failed("store", chain(&error), hint),
+        Err(error) => Check::failed("store", error_text(&error), hint),
     }
 }
 
 /// What killed commands left in the data folder, which goes by this.
 fn left_over(config: &Config) -> Option<Check> {
-    let Abandoned { folders, bytes } = scratch::remove_abandoned(&config.data);
+    let Abandoned { folders, bytes } = data_dir::remove_abandoned(&config.data);
     let detail = || format!("removed what {folders} killed commands had left ({})", human::size(bytes));
     (folders > 0).then(|| Check::ok("data", detail()))
 }
@@ -232,7 +227,7 @@ async fn webhook_keys(config: &Config) -> (Check, Option<i64>) {
     let hint = "see `fal_jwks_url`: can this machine reach it? Without keys no webhook is accepted";
     let client = match tls::client_builder().timeout(Duration::from_secs(15)).build() {
         Ok(client) => client,
-        Err(error) => return (Check::failed("jwks", chain(&error), hint), None),
+        Err(error) => return (Check::failed("jwks", error_text(&error), hint), None),
     };
     let url = config.fal_jwks_url.to_string();
     let date = client.head(&url).send().await.ok().and_then(|response| {
@@ -243,7 +238,7 @@ async fn webhook_keys(config: &Config) -> (Check, Option<i64>) {
     match JwksCache::new(url, client).keys().await {
         Ok(keys) if keys.is_empty() => (Check::failed("jwks", "the set holds no Ed25519 key", hint), date),
         Ok(keys) => (Check::ok("jwks", format!("{} webhook keys", keys.len())), date),
-        Err(error) => (Check::failed("jwks", chain(&error), hint), date),
+        Err(error) => (Check::failed("jwks", error_text(&error), hint), date),
     }
 }
 

@@ -6,18 +6,17 @@ use bytes::Bytes;
 use clipkeep_core::view::{FastStart, Movie, Scan, View, scan};
 
 /// Wherever a clip's bytes can be looked at.
-pub trait Look: Send {
+pub trait ReadAt: Send {
     /// Why they cannot.
     type Error: Send;
 
     /// The bytes of `range`; fewer only where the clip ends.
-    fn look(&mut self, range: Range<u64>) -> impl Future<Output = Result<Bytes, Self::Error>> + Send;
+    fn read_at(&mut self, range: Range<u64>) -> impl Future<Output = Result<Bytes, Self::Error>> + Send;
 }
 
 /// A fast start view with the `moov` that it serves.
 #[derive(Clone, Debug)]
 pub struct Fast {
-    /// Where things are.
     pub at: FastStart,
     /// What stands first.
     pub movie: Movie,
@@ -26,8 +25,8 @@ pub struct Fast {
 impl Fast {
     /// The view that a row names, with its `moov`. `None` if the bytes there are
     /// no such `moov`.
-    pub async fn load<L: Look>(at: FastStart, clip: &mut L) -> Result<Option<Self>, L::Error> {
-        let original = clip.look(at.movie()).await?;
+    pub async fn load<L: ReadAt>(at: FastStart, clip: &mut L) -> Result<Option<Self>, L::Error> {
+        let original = clip.read_at(at.movie()).await?;
         Ok(Movie::moved(&at, &original).map(|movie| Self { at, movie }))
     }
 
@@ -39,7 +38,7 @@ impl Fast {
 
 /// The fast start view of a clip of `len` bytes, if it needs one. Looks at the
 /// few pieces that tell.
-pub async fn find<L: Look>(len: u64, clip: &mut L) -> Result<Option<Fast>, L::Error> {
+pub async fn find<L: ReadAt>(len: u64, clip: &mut L) -> Result<Option<Fast>, L::Error> {
     let mut seen: Vec<(Range<u64>, Bytes)> = Vec::new();
     loop {
         let have = |range: Range<u64>| {
@@ -54,7 +53,7 @@ pub async fn find<L: Look>(len: u64, clip: &mut L) -> Result<Option<Fast>, L::Er
                 return Ok(movie.map(|movie| Fast { at, movie }));
             }
             Scan::Need(range) => {
-                let bytes = clip.look(range.clone()).await?;
+                let bytes = clip.read_at(range.clone()).await?;
                 if bytes.len() as u64 != range.end - range.start {
                     return Ok(None);
                 }

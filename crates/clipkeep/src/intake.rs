@@ -40,7 +40,7 @@ impl Intake {
         }
         let outcome = self.hooks.record(record.clone()).await?;
         if matches!(outcome, HookOutcome::Recorded { .. }) {
-            self.tell(decoded);
+            self.log(decoded);
         }
         Ok(outcome)
     }
@@ -56,7 +56,7 @@ impl Intake {
     }
 
     /// What became no clip, and what was not understood.
-    fn tell(&self, Decoded { record, notes, .. }: &Decoded) {
+    fn log(&self, Decoded { record, notes, .. }: &Decoded) {
         let HookRecord { request_id, status, unread, .. } = record;
         for note in notes {
             tracing::info!(%request_id, slot = note.slot, reason = note.reason, "a file of the result became no clip");

@@ -44,7 +44,6 @@ pub enum KeysError {
     /// A file or folder would not do.
     #[error("{doing} {}", path.display())]
     Io {
-        /// What was being done.
         doing: &'static str,
         /// To which file or folder.
         path: PathBuf,
@@ -55,7 +54,6 @@ pub enum KeysError {
     /// Others may read the file, and that could not be changed.
     #[error("{} can be read by others, and its mode cannot be tightened to 0600", path.display())]
     Exposed {
-        /// Which file.
         path: PathBuf,
         /// Why it could not be tightened.
         #[source]
@@ -64,10 +62,7 @@ pub enum KeysError {
     /// The file is there but holds no secret. It is left as it is: a new
     /// secret in its place would void every link that is out.
     #[error("{} holds no secret of {MIN_LEN} or more visible ASCII characters; restore it, or remove it to have a new one made", path.display())]
-    NoSecret {
-        /// Which file.
-        path: PathBuf,
-    },
+    NoSecret { path: PathBuf },
     /// The system has no random bytes.
     #[error("the system gives no random bytes")]
     NoRandom,

@@ -25,9 +25,7 @@ const SKEW: Duration = Duration::from_secs(60);
 /// A signed link.
 #[derive(Clone, Debug)]
 pub struct SignedLink {
-    /// What to hand out.
     pub url: String,
-    /// When it stops working.
     pub expires: Timestamp,
 }
 
@@ -62,7 +60,6 @@ impl Links {
         })
     }
 
-    /// The keys of an audience.
     pub const fn keys(&self, audience: Audience) -> &LinkKeys {
         match audience {
             Audience::Public => &self.public,
@@ -131,7 +128,7 @@ impl Links {
     }
 
     /// Takes in what was revoked.
-    pub fn hear(&self, revocations: impl IntoIterator<Item = Revocation>, now: Timestamp) {
+    pub fn revoke_all(&self, revocations: impl IntoIterator<Item = Revocation>, now: Timestamp) {
         let mut revoked = self.revoked.write();
         revoked.forget(now);
         revocations.into_iter().for_each(|revocation| revoked.add(revocation));
@@ -167,7 +164,7 @@ impl App {
         let now = self.clock.now();
         let kept = self.catalog.revoke(&revocation, by, now).await?;
         if kept {
-            self.links.hear([revocation], now);
+            self.links.revoke_all([revocation], now);
         }
         Ok(kept)
     }

@@ -19,30 +19,29 @@ use ring::{
 use tokio::sync::Semaphore;
 
 use crate::{
-    callers::{Caller, Callers, IssueError, same},
+    auth::{Authenticator, Caller, IssueError, same},
     catalog::{Catalog, CatalogError, sessions::Session},
 };
 
 /// How long a session lasts.
-pub const SPAN: Duration = Duration::from_secs(24 * 3600);
+pub const SESSION_TTL: Duration = Duration::from_secs(24 * 3600);
 /// For how long one that was looked up is not looked up again.
-const REMEMBERED: Duration = Duration::from_secs(2);
+const SESSION_CACHE_TTL: Duration = Duration::from_secs(2);
 /// How many sessions, and how many addresses that fail, are remembered.
-const MANY: usize = 4096;
+const MAX_CACHED_SESSIONS: usize = 4096;
 /// How many unknown secrets are looked up at once: guessing must not keep the
 /// catalogue busy.
-const LOOKUPS: usize = 2;
+const MAX_LOOKUPS: usize = 2;
 /// A secret's bytes, and the letters that they take.
 const SECRET: usize = 32;
 const LETTERS: usize = 43;
 /// How many log-ins may fail from one address, and in which time.
-const FAILURES: u32 = 10;
-const WITHIN: Duration = Duration::from_secs(60);
+const MAX_FAILURES: u32 = 10;
+const FAILURE_WINDOW: Duration = Duration::from_secs(60);
 
 /// A visitor's session.
 #[derive(Clone, Debug)]
 pub struct Visit {
-    /// Who logged in.
     pub caller: Caller,
     /// What forms carry, so that no other site can send them.
     pub csrf: String,
@@ -51,7 +50,7 @@ pub struct Visit {
 /// The sessions of the console.
 pub struct Sessions {
     catalog: Arc<dyn Catalog>,
-    callers: Arc<Callers>,
+    auth: Arc<Authenticator>,
     clock: Arc<dyn Clock>,
     known: Cache<String, (Instant, Session)>,
     turns: Semaphore,
@@ -63,14 +62,14 @@ pub struct Sessions {
 
 impl Sessions {
     /// Nobody is known yet.
-    pub fn new(catalog: Arc<dyn Catalog>, callers: Arc<Callers>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(catalog: Arc<dyn Catalog>, auth: Arc<Authenticator>, clock: Arc<dyn Clock>) -> Self {
         Self {
             catalog,
-            callers,
+            auth,
             clock,
-            known: Cache::new(MANY),
-            turns: Semaphore::new(LOOKUPS),
-            failed: Cache::new(MANY),
+            known: Cache::new(MAX_CACHED_SESSIONS),
+            turns: Semaphore::new(MAX_LOOKUPS),
+            failed: Cache::new(MAX_CACHED_SESSIONS),
             once: Mutex::default(),
         }
     }
@@ -78,13 +77,13 @@ impl Sessions {
     /// How long this address must wait before it may try another token.
     pub fn must_wait(&self, from: IpAddr) -> Option<Duration> {
         let (since, times) = self.failed.get(&from)?;
-        let left = WITHIN.checked_sub(since.elapsed())?;
-        (times >= FAILURES).then_some(left)
+        let left = FAILURE_WINDOW.checked_sub(since.elapsed())?;
+        (times >= MAX_FAILURES).then_some(left)
     }
 
     /// A token from this address opened nothing.
     pub fn failed(&self, from: IpAddr) {
-        let before = self.failed.get(&from).filter(|(since, _)| since.elapsed() < WITHIN);
+        let before = self.failed.get(&from).filter(|(since, _)| since.elapsed() < FAILURE_WINDOW);
         let (since, times) = before.unwrap_or_else(|| (Instant::now(), 0));
         self.failed.insert(from, (since, times + 1));
     }
@@ -96,7 +95,7 @@ impl Sessions {
     pub async fn open(&self, token_hash: String) -> Result<Secret<String>, IssueError> {
         let secret = random().ok_or(IssueError::NoRandom)?;
         let now = self.clock.now();
-        let session = Session { hash: hash(&secret), token_hash, expires_at: now.plus(SPAN) };
+        let session = Session { hash: hash(&secret), token_hash, expires_at: now.plus(SESSION_TTL) };
         self.catalog.begin_session(&session, now).await?;
         Ok(Secret::new(secret))
     }
@@ -110,7 +109,7 @@ impl Sessions {
             return Ok(None);
         }
         let Some(session) = self.look_up(hash(secret)).await? else { return Ok(None) };
-        let caller = self.callers.by_hash(session.token_hash).await?;
+        let caller = self.auth.by_hash(session.token_hash).await?;
         Ok(caller.map(|caller| Visit { caller, csrf: csrf(secret) }))
     }
 
@@ -118,7 +117,7 @@ impl Sessions {
         let now = self.clock.now();
         let known = self.known.get(&hash);
         if let Some((since, session)) = &known
-            && since.elapsed() < REMEMBERED
+            && since.elapsed() < SESSION_CACHE_TTL
         {
             return Ok(Some(session.clone()).filter(|session| session.expires_at > now));
         }

@@ -105,7 +105,7 @@ pub struct Metrics {
     clips_at_risk: Gauge<i64>,
     polls: Family<Outcome, Counter>,
     proxied: Family<Answered, Counter>,
-    unkept: Family<OfCall, Counter>,
+    unrecorded: Family<OfCall, Counter>,
     swept: Family<Outcome, Counter>,
     budgets: Family<OfBudget, Gauge<f64, AtomicU64>>,
     budgets_spent: Family<OfBudget, Gauge<f64, AtomicU64>>,
@@ -142,7 +142,7 @@ impl Metrics {
             clips_at_risk: Gauge::default(),
             polls: Family::default(),
             proxied: Family::default(),
-            unkept: Family::default(),
+            unrecorded: Family::default(),
             swept: Family::default(),
             budgets: Family::default(),
             budgets_spent: Family::default(),
@@ -185,7 +185,7 @@ impl Metrics {
         let help = "Calls that passed to fal, by what they are and fal's status (0: not passed, or not answered)";
         r.register("proxy_calls", help, self.proxied.clone());
         let help = "Answers of fal's that were passed on without being kept: look into the log";
-        r.register("proxy_unkept", help, self.unkept.clone());
+        r.register("proxy_unrecorded", help, self.unrecorded.clone());
         r.register("swept", "What the sweep found and did, by outcome", self.swept.clone());
         self.usage.register(r);
         r.register("connections", "Client connections that are open", self.connections.clone());
@@ -215,7 +215,6 @@ impl Metrics {
         self.unreadable.get_or_create(&Outcome { outcome: form }).inc();
     }
 
-    /// A fill ended.
     pub fn fill_ended(&self, end: &FillEnd, took: Duration) {
         self.fills.get_or_create(&Outcome { outcome: end.as_str() }).inc();
         self.fill_seconds.observe(took.as_secs_f64());
@@ -248,8 +247,8 @@ impl Metrics {
     }
 
     /// An answer was passed on without being kept.
-    pub fn passed_unkept(&self, call: &'static str) {
-        self.unkept.get_or_create(&OfCall { call }).inc();
+    pub fn passed_unrecorded(&self, call: &'static str) {
+        self.unrecorded.get_or_create(&OfCall { call }).inc();
     }
 
     /// The sweep found or did so much of one thing.

@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     catalog::{Catalog, outbox::Backlog},
     custody::Custody,
-    glance::Glance,
     intake::Intake,
+    shared_probe::SharedProbe,
 };
 
 /// How often rows are counted at most.
@@ -22,7 +22,7 @@ const COUNT_EVERY: Duration = Duration::from_secs(10);
 /// How often it is looked whether the node can do its work.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long the catalogue may take before it does not answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 /// A disk with less room than this is full.
 const ROOM: u64 = 8 * 1024 * 1024;
 
@@ -30,7 +30,6 @@ const ROOM: u64 = 8 * 1024 * 1024;
 /// did not say.
 #[derive(Clone, Default)]
 pub struct Rows {
-    /// Clips by state.
     pub clips: Option<Vec<(ClipState, u64)>>,
     /// Events by endpoint.
     pub backlogs: Option<Vec<Backlog>>,
@@ -41,8 +40,8 @@ pub struct Vitals {
     /// Cancelled when the node is to be sent nothing more.
     pub draining: CancellationToken,
     folders: Vec<PathBuf>,
-    rows: Glance<Rows>,
-    ready: Glance<Option<&'static str>>,
+    rows: SharedProbe<Rows>,
+    ready: SharedProbe<Option<&'static str>>,
 }
 
 impl Vitals {
@@ -55,8 +54,8 @@ impl Vitals {
         Self {
             draining: CancellationToken::new(),
             folders,
-            rows: Glance::new(COUNT_EVERY),
-            ready: Glance::new(LOOK_EVERY),
+            rows: SharedProbe::new(COUNT_EVERY),
+            ready: SharedProbe::new(LOOK_EVERY),
         }
     }
 
@@ -64,8 +63,8 @@ impl Vitals {
     pub async fn rows(&self, catalog: &Arc<dyn Catalog>) -> Rows {
         let catalog = Arc::clone(catalog);
         let count = async move {
-            let clips = timeout(PATIENCE, catalog.count_by_state());
-            let backlogs = timeout(PATIENCE, catalog.count_deliveries());
+            let clips = timeout(CHECK_TIMEOUT, catalog.count_by_state());
+            let backlogs = timeout(CHECK_TIMEOUT, catalog.count_deliveries());
             let (clips, backlogs) = tokio::join!(clips, backlogs);
             Rows { clips: clips.ok().and_then(Result::ok), backlogs: backlogs.ok().and_then(Result::ok) }
         };
@@ -85,7 +84,7 @@ impl Vitals {
         let (catalog, intake, custody) = (Arc::clone(catalog), Arc::clone(intake), Arc::clone(custody));
         let folders = self.folders.clone();
         let look = async move {
-            if !matches!(timeout(PATIENCE, catalog.answers()).await, Ok(Ok(()))) {
+            if !matches!(timeout(CHECK_TIMEOUT, catalog.ready()).await, Ok(Ok(()))) {
                 return Some("the catalogue does not answer");
             }
             if intake.is_failing() {

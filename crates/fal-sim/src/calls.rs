@@ -24,7 +24,6 @@ const REMEMBERED: usize = 10_000;
 /// One call of an API host.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// The method.
     pub method: String,
     /// The path under its host, such as `/queue/fal-ai/veo3`.
     pub path: String,

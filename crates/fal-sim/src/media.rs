@@ -9,7 +9,6 @@ use crate::pad::Padded;
 /// A file that the media host can serve.
 #[derive(Clone, Debug)]
 pub struct Media {
-    /// Its media type.
     pub content_type: &'static str,
     bytes: Arc<Content>,
 }

@@ -20,14 +20,11 @@ const GAP: Duration = Duration::from_millis(50);
 pub struct Outage {
     /// Only calls whose path starts with this, such as `/queue`; all if empty.
     pub on: String,
-    /// How many calls.
     pub times: u32,
     /// Answer with this status; without it the call goes on as usual, once it
     /// has stalled.
     pub status: Option<u16>,
-    /// The answer's body.
     pub body: String,
-    /// The answer's headers.
     pub headers: Vec<(String, String)>,
     /// Milliseconds before anything is answered.
     pub stall_ms: u64,

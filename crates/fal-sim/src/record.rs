@@ -12,11 +12,9 @@ use parking_lot::Mutex;
 pub struct Recorded {
     /// `GET` or `HEAD`.
     pub method: String,
-    /// The path.
     pub path: String,
     /// All headers, names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The answer's status.
     pub status: u16,
     sent: Arc<AtomicU64>,
 }

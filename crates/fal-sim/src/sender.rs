@@ -46,7 +46,6 @@ pub struct WebhookFaults {
 /// One attempt at a webhook.
 #[derive(Clone, Debug)]
 pub struct Sent {
-    /// The generation.
     pub request_id: String,
     /// The answer's status; 0 if there was none.
     pub status: u16,

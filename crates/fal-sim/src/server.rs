@@ -43,7 +43,6 @@ pub struct SimOptions {
     pub run_time: Duration,
     /// How long a result is kept.
     pub result_ttl: Duration,
-    /// How webhooks are retried.
     pub retries: Retries,
     /// Pauses between retries are divided by this.
     pub time_factor: f64,
@@ -73,7 +72,6 @@ pub(crate) struct File {
     pub(crate) asked: AtomicU64,
     /// How many answers run now.
     pub(crate) running: Arc<AtomicUsize>,
-    /// How many were given.
     pub(crate) answered: AtomicU64,
     /// Whether answers that are held go on.
     pub(crate) is_free: watch::Sender<bool>,
@@ -304,7 +302,6 @@ impl Sim {
         self.0.sent.lock().clone()
     }
 
-    /// Stops listening.
     pub fn shutdown(&self) {
         for task in self.0.tasks.lock().drain(..) {
             task.abort();

@@ -12,19 +12,15 @@ use super::key::{Key, Kind};
 pub enum Origin {
     /// Nobody gave one.
     Default,
-    /// The configuration file.
     File {
         /// The file's name, as it was given.
         file: String,
         /// The line, counted from one.
         line: usize,
     },
-    /// The environment.
     Env {
-        /// The variable's name.
         name: String,
     },
-    /// The command line.
     Flag {
         /// The flag, with its dashes.
         flag: String,
@@ -68,11 +64,9 @@ pub enum ConfigError {
     /// The file is no TOML.
     #[error("{file}, line {line}: {problem}")]
     Syntax {
-        /// The file's name.
         file: String,
         /// The line, counted from one.
         line: usize,
-        /// What is wrong there.
         problem: String,
     },
     /// There is no such key.
@@ -80,7 +74,6 @@ pub enum ConfigError {
     Unknown {
         /// The name that is not known.
         name: String,
-        /// Where it stands.
         origin: Origin,
         /// The nearest known name, as it would be written there.
         nearest: String,
@@ -88,7 +81,6 @@ pub enum ConfigError {
     /// A key's value is not right.
     #[error("{key} ({origin}): {problem}; for example: {example}")]
     Bad {
-        /// Which key.
         key: &'static str,
         /// Where its value came from.
         origin: Origin,
@@ -100,7 +92,6 @@ pub enum ConfigError {
     /// An `AWS_*` variable that the store needs is missing or not right.
     #[error("{name} (environment): {problem}")]
     Aws {
-        /// The variable's name.
         name: &'static str,
         /// What is wrong with it.
         problem: &'static str,

@@ -280,11 +280,11 @@ keys! {
     /// The longest delay between two retries.
     retry_max: Duration("1ms", "7d"), "10m", "1h";
     /// After how many answers without the clip a source is given up, and its clip is lost, once it was sought for
-    /// `gone_after`.
-    gone_attempts: Count(1, 100), "6", "10";
+    /// `not_found_timeout`.
+    not_found_attempts: Count(1, 100), "6", "10";
     /// For how long a source may answer that it has no such clip, however often it is asked: a provider may still be
     /// uploading what it announced. Counted from when the clip was made, where that is known.
-    gone_after: Duration("0s", "30d"), "15m", "1h";
+    not_found_timeout: Duration("0s", "30d"), "15m", "1h";
     /// For how long a source that fails in other ways is tried again before its clip is lost.
     lost_after: Duration("1s", "3650d"), "7d", "2d";
     /// How long running requests and fills may take to end when clipkeep is told to stop.
@@ -300,7 +300,7 @@ keys! {
     /// Whether `/` shows the console, into which one logs in with a token. Pages that are shared (`/w/`) stay either way.
     console: Bool, "true", "false";
     /// Whether clips of one tenant whose bytes are equal share one object. `auto` is yes, unless `final_url_template`
-    /// leads past our own `/v/`: then each clip's key must be there. Switched off, clips that share part again.
+    /// leads past our own `/v/`: then each clip's key must be there. Switched off, clips that share get objects of their own again.
     share_objects: Choice(&["auto", "true", "false"]), "auto", "false";
     /// How often the sweep looks for what is due or drifted.
     sweep_interval: Duration("10ms", "1d"), "60s", "5m";
@@ -308,7 +308,7 @@ keys! {
     /// must be known. Replicate, whose results live an hour, is asked after a minute at the latest, and every minute.
     poll_after: Duration("0s", "30d"), "60s", "10m";
     /// At which age a generation without an end at its provider is given up and `failed`.
-    poll_give_up: Duration("1s", "3650d"), "48h", "7d";
+    poll_timeout: Duration("1s", "3650d"), "48h", "7d";
     /// How long before its source vanishes a clip that is not stored is at risk, and is told of.
     at_risk_before: Duration("0s", "3650d"), "6h", "1d";
     /// How often the sweep compares all rows with all objects. `clipkeep sweep` does it at once.

@@ -74,7 +74,6 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The folder for what this node keeps.
     pub data: PathBuf,
-    /// The catalogue's database.
     pub database: DatabaseUrl,
     /// Where clips are kept for good.
     pub store: StoreUrl,
@@ -82,11 +81,9 @@ pub struct Config {
     pub s3: S3Settings,
     /// What clipkeep is called from outside.
     pub public_url: BaseUrl,
-    /// A clip's final URL.
     pub final_url_template: UrlTemplate,
     /// What triggers a fill: the keys `policy`, `deferred_after`, `policies`.
     pub policies: Policies,
-    /// How old clips become.
     pub retention: Retention,
     /// What is kept of a prompt.
     pub prompts: Prompts,
@@ -122,7 +119,6 @@ pub struct Config {
     pub source_lifetimes: SourceLifetimes,
     /// The fal API key; none if there is none.
     pub fal_key: Option<Secret<String>>,
-    /// fal's queue.
     pub fal_queue_url: BaseUrl,
     /// fal's direct calls.
     pub fal_run_url: BaseUrl,
@@ -146,7 +142,6 @@ pub struct Config {
     pub replicate_webhook_secret: Vec<WebhookKey>,
     /// The Replicate API token; none if there is none.
     pub replicate_token: Option<Secret<String>>,
-    /// Replicate's API.
     pub replicate_api_url: BaseUrl,
     /// What other providers' webhooks are signed with.
     pub standard_webhook_secrets: Vec<NamedKey>,
@@ -183,9 +178,9 @@ pub struct Config {
     /// The longest delay between two retries.
     pub retry_max: Duration,
     /// After how many answers «gone» in a row a clip is lost.
-    pub gone_attempts: u32,
+    pub not_found_attempts: u32,
     /// For how long a source may be missing before its clip is lost.
-    pub gone_after: Duration,
+    pub not_found_timeout: Duration,
     /// For how long a failing source is tried before its clip is lost.
     pub lost_after: Duration,
     /// How long what runs may take to end at shutdown.
@@ -205,7 +200,7 @@ pub struct Config {
     /// How long after its registration a generation without a webhook is asked for.
     pub poll_after: Duration,
     /// At which age a generation without an end is given up.
-    pub poll_give_up: Duration,
+    pub poll_timeout: Duration,
     /// How long before its source vanishes a clip is at risk.
     pub at_risk_before: Duration,
     /// How often the sweep compares all rows with all objects.
@@ -220,13 +215,11 @@ pub struct Config {
     pub adopt_within: Duration,
     /// Files with further price lists.
     pub price_lists: Vec<PathBuf>,
-    /// What generations cost.
     pub generation_prices: GenerationPrices,
     /// How much a month may cost.
     pub budgets: Vec<Budget>,
     /// How much disk the bodies that pass to fal and back may take, all together.
     pub proxy_disk: u64,
-    /// How log lines look.
     pub log_format: LogFormat,
     /// How many client connections may be open at once.
     pub max_connections: usize,

@@ -12,7 +12,6 @@ use crate::secret::Secret;
 /// Which database holds the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DatabaseUrl {
-    /// A SQLite file.
     Sqlite(PathBuf),
     /// A PostgreSQL database. The URL may hold a password.
     Postgres(Secret<String>),
@@ -49,11 +48,9 @@ impl FromStr for DatabaseUrl {
 /// Which store keeps the clips.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreUrl {
-    /// A folder.
     Folder(PathBuf),
     /// An S3-compatible bucket.
     S3 {
-        /// The bucket's name.
         bucket: String,
         /// What every object's key starts with: segments with slashes between
         /// them, none outside. Empty for the bucket's root.

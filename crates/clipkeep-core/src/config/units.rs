@@ -13,16 +13,10 @@ pub enum UnitError {
     NoNumber,
     /// The number has no unit and needs one.
     #[error("needs a unit: {expected}")]
-    NoUnit {
-        /// The units there are.
-        expected: &'static str,
-    },
+    NoUnit { expected: &'static str },
     /// The unit is none of ours.
     #[error("has an unknown unit; use one of {expected}")]
-    UnknownUnit {
-        /// The units there are.
-        expected: &'static str,
-    },
+    UnknownUnit { expected: &'static str },
     /// The number does not fit.
     #[error("is too large")]
     TooLarge,

@@ -32,11 +32,9 @@ impl fmt::Display for BudgetFor {
 /// How much a month may cost on a price list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// For whom.
     pub of: BudgetFor,
     /// How much, in the list's currency.
     pub amount: Money,
-    /// The list's name.
     pub list: String,
 }
 

@@ -7,9 +7,7 @@ use crate::time::Timestamp;
 /// What time is cut into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// Days.
     Days,
-    /// Months.
     Months,
 }
 

@@ -16,7 +16,6 @@ pub enum EgressBasis {
 /// A price list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PriceList {
-    /// Its name.
     pub name: String,
     /// What its amounts are in, such as `USD`.
     pub currency: String,
@@ -35,10 +34,7 @@ pub enum PriceListError {
     Form(String),
     /// An amount is none.
     #[error("{field}: not an amount such as \"0.023\"")]
-    Amount {
-        /// Which one.
-        field: &'static str,
-    },
+    Amount { field: &'static str },
 }
 
 /// As it stands in the file. Amounts are text: a number would pass through
@@ -99,7 +95,6 @@ impl PriceList {
             .into()
     }
 
-    /// What it charges.
     pub fn charge(&self, quantities: &Quantities) -> Cost {
         let gb = u128::from(self.gb_bytes);
         let month = |(secs, bytes): (&u64, &u128)| self.storage_per_gb_month.times(*bytes, gb * u128::from(*secs));

@@ -29,7 +29,6 @@ pub struct Quantities {
     pub writes: u64,
     /// Requests to the bucket that read.
     pub reads: u64,
-    /// What the generations cost.
     pub generation: Money,
 }
 
@@ -50,11 +49,9 @@ impl Quantities {
 pub struct Cost {
     /// Keeping bytes.
     pub storage: Money,
-    /// Sending them.
     pub egress: Money,
     /// Requests to the bucket.
     pub operations: Money,
-    /// Generating clips.
     pub generation: Money,
 }
 
@@ -83,7 +80,6 @@ impl Cost {
 pub struct GenerationPrice {
     /// A model pattern (`*` stands for any run of characters).
     pub model: String,
-    /// How much.
     pub price: Money,
     /// Whether that is for a second of its clips, or else for a generation.
     pub per_second: bool,

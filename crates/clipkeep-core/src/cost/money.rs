@@ -26,7 +26,6 @@ pub struct Money(i128);
 pub struct MoneyError;
 
 impl Money {
-    /// Nothing.
     pub const ZERO: Self = Self(0);
 
     /// This price for `quantity` pieces of which `per` cost that much. What is
@@ -58,7 +57,6 @@ impl Money {
         Self(i128::try_from(attos).unwrap_or(i128::MAX))
     }
 
-    /// Whole attos.
     pub const fn attos(self) -> u128 {
         self.0.unsigned_abs()
     }

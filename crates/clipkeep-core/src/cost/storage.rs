@@ -79,10 +79,10 @@ mod tests {
 
     const BEGAN: i64 = 1_800_000_000;
 
-    /// What the catalogue tells of these stays (from, until, bytes).
-    fn changes(stays: &[(i64, i64, u32)], from: i64, to: i64) -> Vec<Change> {
+    /// What the catalogue tells of these periods (from, until, bytes).
+    fn changes(periods: &[(i64, i64, u32)], from: i64, to: i64) -> Vec<Change> {
         let mut found = Vec::new();
-        for (came, went, bytes) in stays.iter().filter(|(came, went, _)| *came < to && *went > from) {
+        for (came, went, bytes) in periods.iter().filter(|(came, went, _)| *came < to && *went > from) {
             let at = |at: i64, bytes: i128| Change {
                 day: at.div_euclid(DAY),
                 bytes,
@@ -105,27 +105,27 @@ mod tests {
     proptest! {
         #[test]
         fn each_stay_by_itself_comes_to_the_same(
-            stays in prop::collection::vec((0..90 * DAY, 1..40 * DAY, any::<u32>()), 0..20),
+            periods in prop::collection::vec((0..90 * DAY, 1..40 * DAY, any::<u32>()), 0..20),
             from in 0..40 * DAY, long in 1..40 * DAY, by_day: bool,
         ) {
-            let stays: Vec<_> =
-                stays.iter().map(|(at, long, bytes)| (BEGAN + at, BEGAN + at + long, *bytes)).collect();
+            let periods: Vec<_> =
+                periods.iter().map(|(at, long, bytes)| (BEGAN + at, BEGAN + at + long, *bytes)).collect();
             let (from, to) = (BEGAN + from, BEGAN + from + long);
             let cut = if by_day { Cut::Days } else { Cut::Months };
             let slices = slices(Timestamp::from_secs(from), Timestamp::from_secs(to), cut);
-            let told = stored(&changes(&stays, from, to), &slices);
+            let told = stored(&changes(&periods, from, to), &slices);
             for (slice, sum) in slices.iter().zip(&told.byte_secs) {
                 let (a, b) = (slice.from.secs(), slice.to.secs());
                 let naive = |(came, went, bytes): &(i64, i64, u32)| {
                     u128::from(*bytes) * u128::try_from((*went.min(&b) - *came.max(&a)).max(0)).unwrap()
                 };
-                prop_assert_eq!(*sum, stays.iter().map(naive).sum::<u128>());
+                prop_assert_eq!(*sum, periods.iter().map(naive).sum::<u128>());
             }
             let there = |at: i64| move |(came, went, bytes): &(i64, i64, u32)| {
                 if *came <= at && *went > at { u128::from(*bytes) } else { 0 }
             };
-            prop_assert_eq!(told.first, stays.iter().map(there(from)).sum::<u128>());
-            prop_assert_eq!(told.last, stays.iter().map(there(to - 1)).sum::<u128>());
+            prop_assert_eq!(told.first, periods.iter().map(there(from)).sum::<u128>());
+            prop_assert_eq!(told.last, periods.iter().map(there(to - 1)).sum::<u128>());
         }
     }
 

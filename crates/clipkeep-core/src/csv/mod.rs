@@ -20,7 +20,6 @@ mod escape;
 
 use self::escape::Escapes;
 
-/// The longest record.
 pub const MAX_RECORD: usize = 1 << 20;
 /// No table has more columns.
 const MAX_FIELDS: usize = 4096;
@@ -44,7 +43,6 @@ pub struct CsvReader {
 /// A record, or what stands in the place of one.
 #[derive(Debug)]
 pub enum Record {
-    /// A record.
     Read(ByteRecord),
     /// One with a quote that is not closed: its line alone, read as a record of its own.
     Unclosed(ByteRecord),

@@ -68,10 +68,7 @@ pub enum Caching {
     /// The clip needs no signature: anybody, for a year.
     Public,
     /// The viewer's own cache, until the link expires.
-    Signed {
-        /// When the link expires.
-        expires: Timestamp,
-    },
+    Signed { expires: Timestamp },
 }
 
 impl Caching {
@@ -99,7 +96,6 @@ pub enum CacheStatus {
 }
 
 impl CacheStatus {
-    /// The field's name.
     pub const NAME: HeaderName = HeaderName::from_static("cache-status");
 
     /// The field's text.

@@ -156,7 +156,6 @@ pub enum Outcome {
 /// What follows the header fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// Nothing.
     Empty,
     /// These bytes of the clip.
     Clip(Range<u64>),
@@ -167,7 +166,6 @@ pub enum Body {
 /// One piece of a multipart body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Segment {
-    /// The text between parts.
     Text(String),
     /// These bytes of the clip.
     Clip(Range<u64>),
@@ -207,7 +205,6 @@ impl Plan<'_> {
         &self.outcome
     }
 
-    /// The status code.
     pub const fn status(&self) -> StatusCode {
         match self.outcome {
             Outcome::Whole => StatusCode::OK,

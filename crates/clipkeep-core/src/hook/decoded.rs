@@ -34,7 +34,6 @@ pub enum DecodeError {
     /// A field tells what cannot be. 400.
     #[error("the body's field {name} {problem}")]
     BadFact {
-        /// Which field.
         name: &'static str,
         /// What is wrong with it.
         problem: String,
@@ -42,7 +41,6 @@ pub enum DecodeError {
     /// `status`, or what stands for it, is none that the provider has. 400.
     #[error("the body's {field} is none of: {known}")]
     UnknownStatus {
-        /// Which field.
         field: &'static str,
         /// What it may say.
         known: &'static str,

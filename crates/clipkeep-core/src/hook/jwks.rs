@@ -14,7 +14,6 @@ pub const MAX_KEYS: usize = 32;
 pub struct JwksKey {
     /// The provider's name of it; empty where it gives none.
     pub kid: String,
-    /// The public key.
     pub public: [u8; 32],
 }
 

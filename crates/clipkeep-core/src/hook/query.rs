@@ -16,13 +16,11 @@ const MAX_MODEL: usize = 256;
 /// The query of a webhook URL, checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HookQuery {
-    /// The model's endpoint id.
     pub model: Option<String>,
     /// The prompt's text, unless it is longer than [`MAX_PROMPT`].
     pub prompt: Option<String>,
     /// The prompt's hash: as given, or of the whole prompt.
     pub prompt_hash: Option<String>,
-    /// Whose generation it is.
     pub tenant: Option<Tenant>,
     /// What triggers the fill of its clips.
     pub policy: Option<Policy>,
@@ -38,7 +36,6 @@ pub struct HookQuery {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("query parameter {name}: {problem}")]
 pub struct QueryError {
-    /// Which parameter.
     pub name: &'static str,
     /// What is wrong with it.
     pub problem: String,

@@ -32,7 +32,6 @@ text_enum! {
 pub struct Unread {
     /// Why, in words that hold no address.
     pub why: String,
-    /// How it was said.
     pub form: Form,
     /// Whether the provider may say it better when it is asked.
     pub is_to_be_asked: bool,

@@ -20,11 +20,9 @@ pub(super) const INTERNAL_KID: &str = "i-";
 /// one is none to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkTarget {
-    /// The clip itself.
     Clip,
     /// The clip, or its source while it is not stored.
     Internal,
-    /// Its still.
     Poster,
     /// A page that plays it.
     Page,
@@ -47,7 +45,6 @@ impl LinkTarget {
         }
     }
 
-    /// The path for a clip.
     pub fn path(self, key: &ClipKey) -> String {
         match self {
             Self::Clip => format!("/v/{key}"),

@@ -121,10 +121,7 @@ pub enum LinkKeysError {
     },
     /// Two keys under one id would make links depend on their order.
     #[error("the key id {kid} stands twice among the link keys")]
-    Duplicate {
-        /// The id.
-        kid: KeyId,
-    },
+    Duplicate { kid: KeyId },
 }
 
 /// The keys that sign and verify links, ready for use. The first signs; all
@@ -148,7 +145,6 @@ pub(crate) struct LinkKey {
 /// A link that holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedLink<'q> {
-    /// When it ends.
     pub expires: Timestamp,
     /// The file name under which the clip is to be saved, if any. It is what
     /// the signer wrote; [`crate::delivery::header::attachment`] makes it safe.

@@ -39,9 +39,7 @@ impl fmt::Display for LinkHash {
 /// What was revoked. Its text is `link {hash} {expires}` or `key {kid}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Revocation {
-    /// One link.
     Link {
-        /// Which.
         hash: LinkHash,
         /// When it would have ended by itself.
         expires: Timestamp,

@@ -23,7 +23,6 @@ const MAX_TABLES: u64 = 256 * 1024 * 1024;
 /// One box: its kind and where its body is.
 pub(super) struct BoxAt {
     pub(super) kind: FourCC,
-    /// Where its header starts.
     pub(super) start: u64,
     pub(super) body: Range<u64>,
     /// Whether it claims more than there is.
@@ -135,7 +134,6 @@ impl<const WIDTH: usize> Table<WIDTH> {
 /// A box's header.
 pub(super) struct Header {
     pub(super) kind: FourCC,
-    /// Its own length.
     pub(super) head: u64,
     /// Of the whole box; none goes to the end of what it is in.
     pub(super) len: Option<u64>,

@@ -24,9 +24,7 @@ pub struct Capture {
 pub struct Captured {
     /// The input, long strings left out; `None` if it is no JSON.
     pub input: Option<Value>,
-    /// The prompt.
     pub prompt: Option<String>,
-    /// The seed.
     pub seed: Option<Seed>,
     /// How many bytes the body had.
     pub len: u64,

@@ -9,7 +9,6 @@ pub enum Piece<'a> {
     Text {
         /// Its bytes.
         raw: &'a [u8],
-        /// Where it stands.
         place: Place,
     },
     /// Some of a string that is longer than what is held.
@@ -18,7 +17,6 @@ pub enum Piece<'a> {
     End {
         /// How many bytes it had, with its quotes.
         len: u64,
-        /// Where it stands.
         place: Place,
     },
 }

@@ -70,7 +70,6 @@ fn added(query: &str, webhook: &str) -> String {
 /// What fal answers to a submit, as far as it is read.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Submitted {
-    /// The generation's id.
     pub request_id: RequestId,
 }
 

@@ -12,7 +12,6 @@ const MAX_TARGET: usize = 16 * 1024;
 pub enum FalHost {
     /// Submits, and what became of them.
     Queue,
-    /// Direct calls.
     Run,
     /// Uploads and tokens.
     Rest,
@@ -38,20 +37,16 @@ const TOKENS: &[&str] = &["/tokens", "/tokens/"];
 pub enum Call {
     /// A generation is put into the queue.
     Submit {
-        /// The model's endpoint id.
         model: String,
     },
-    /// How far is it?
     Status(RequestId),
     /// How far is it, all the time?
     StatusStream(RequestId),
-    /// What came of it?
     Result(RequestId),
     /// Give it up.
     Cancel(RequestId),
     /// A generation whose result is the answer.
     Run {
-        /// The model's endpoint id.
         model: String,
     },
     /// The beginning or the end of an upload.
@@ -87,13 +82,11 @@ impl Call {
 /// Where a call goes, judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Which service.
     pub host: FalHost,
     /// The path, with its slash.
     pub path: String,
     /// The query, as it came.
     pub query: Option<String>,
-    /// What the call is.
     pub call: Call,
 }
 

@@ -37,11 +37,9 @@ pub const MAX_LEN: usize = 64 * 1024;
 pub struct Receipt {
     /// The form of this, for whoever reads it: see [`Receipt::VERSION`].
     pub version: u32,
-    /// The clip.
     pub key: ClipKey,
     /// The provider's id of its generation.
     pub request_id: RequestId,
-    /// Who generated it.
     pub provider: Provider,
     /// Whose it is, where that is known.
     pub tenant: Option<Tenant>,
@@ -65,13 +63,11 @@ pub struct Receipt {
     pub fetched_at: Option<Timestamp>,
     /// When its object was confirmed in the store.
     pub stored_at: Timestamp,
-    /// Where that is.
     pub stored_in: StoredIn,
     /// When the stored bytes were last read again and found right.
     pub verified_at: Option<Timestamp>,
     /// Who says so: what this clipkeep is called from outside.
     pub issuer: String,
-    /// When it was said.
     pub issued_at: Timestamp,
 }
 
@@ -95,13 +91,8 @@ pub enum Named {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum StoredIn {
     /// A folder of the node's.
-    Folder {
-        /// The file in it.
-        object: String,
-    },
-    /// A bucket.
+    Folder { object: String },
     Bucket {
-        /// Its name.
         bucket: String,
         /// The object's whole key, prefix and all.
         object: String,
@@ -170,7 +161,6 @@ struct Header {
 }
 
 impl ReceiptKey {
-    /// Signs a receipt.
     pub fn sign(&self, receipt: Receipt) -> SignedReceipt {
         let header = json!({"alg": ALGORITHM, "kid": self.kid(), "typ": TYPE}).to_string();
         let protected = BASE64URL_NOPAD.encode(header.as_bytes());

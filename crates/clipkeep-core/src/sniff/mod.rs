@@ -21,11 +21,9 @@ const MAX_TAGS: u32 = 16;
 /// What the content shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sniffed {
-    /// Media of this type.
     Media(&'static MediaType),
     /// Surely no media; the word says what it is, for a person.
     NotMedia(&'static str),
-    /// Neither.
     Unknown,
 }
 

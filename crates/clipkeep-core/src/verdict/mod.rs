@@ -79,7 +79,6 @@ pub enum Verdict {
     Retry {
         /// The source's `Retry-After`, an hour at most.
         after: Option<Duration>,
-        /// What happened.
         why: Why,
     },
     /// Not there now. Try again, but count: a source that stays missing is gone.
@@ -141,7 +140,6 @@ pub struct Promise {
     pub total: Option<u64>,
     /// Where in the whole the body ends, where the source said.
     pub end: Option<u64>,
-    /// How that end shows.
     pub framing: Framing,
     /// Whether the source says that it serves ranges.
     pub accepts_ranges: bool,

@@ -20,7 +20,6 @@ pub use self::{
 /// In which order a clip's bytes are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum View {
-    /// As they are.
     Plain,
     /// `moov` first.
     FastStart(FastStart),
@@ -33,14 +32,12 @@ pub struct FastStart {
     pub insert_at: u64,
     /// Where it is in the file.
     pub movie_at: u64,
-    /// Its length, header included.
     pub movie_len: u64,
 }
 
 /// Where bytes of a view come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
-    /// From the file.
     File(Range<u64>),
     /// From the changed `moov`: a range within it.
     Movie(Range<u64>),

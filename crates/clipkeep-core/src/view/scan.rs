@@ -24,7 +24,6 @@ const STAYS: &[&[u8; 4]] = &[b"mdat", b"free", b"skip", b"wide", b"uuid", b"udta
 pub enum Scan {
     /// These bytes must be seen first; then it is to be asked again.
     Need(Range<u64>),
-    /// This is the view.
     Done(View),
 }
 
@@ -117,9 +116,7 @@ fn outer(at: u64, len: u64, have: &impl Fn(Range<u64>) -> Option<Bytes>) -> Resu
 /// A box's header.
 pub(super) struct BoxHeader {
     pub(super) kind: [u8; 4],
-    /// The header's own length.
     pub(super) head: u64,
-    /// Of the whole box.
     pub(super) len: u64,
 }
 

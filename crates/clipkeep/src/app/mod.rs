@@ -1,6 +1,6 @@
 //! Every shared handle of a running node, built once from the configuration.
 
-mod left;
+mod leftovers;
 mod settings;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -17,12 +17,13 @@ use clipkeep_core::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    left::clear,
+    leftovers::clear,
     settings::{fill_settings, sweep_settings},
 };
 use crate::{
-    cache::{DiskCache, Shelf},
-    callers::Callers,
+    auth::Authenticator,
+    body_spool::BodySpool,
+    cache::{DiskCache, MemoryCache},
     catalog::{
         Catalog, CatalogError, Deletion,
         group::{HookLimits, HookWriter},
@@ -31,22 +32,21 @@ use crate::{
     clock::SystemClock,
     costs::{BudgetWatch, price_lists},
     custody::Custody,
+    data_dir::{DataDir, Role},
     descriptors,
     doctor::Check,
     ffmpeg::Ffmpeg,
-    fill::{self, Arrivals, FillEngine, FillParts, Inbox},
-    glance::Glance,
+    fill::{self, FillEngine, FillParts, Inbox, StoredNotices},
     hook_memory::HookMemory,
     intake::Intake,
     keys,
     links::Links,
     node,
-    outbox::{self, Feed, OutboxParts, OutboxSettings},
+    outbox::{self, EventStream, OutboxParts, OutboxSettings},
     poster::{PosterParts, Posters},
     provider::{FalRelay, Providers},
-    proxy::SpoolRoom,
-    scratch::{Role, Scratch},
     sessions::Sessions,
+    shared_probe::SharedProbe,
     shares::Shares,
     source::{SourceClient, SourceSettings},
     store::{Store, StoreError, StoreTarget, UploadLimits},
@@ -61,7 +61,7 @@ pub use crate::final_urls::FinalUrls;
 
 /// How much memory may go to clips that are at hand without asking the
 /// catalogue.
-const SHELF_MEMORY: u64 = 64 * 1024 * 1024;
+const MEMORY_CACHE_SIZE: u64 = 64 * 1024 * 1024;
 /// The same for what was only looked at.
 const PEEK_MEMORY: u64 = 4 * 1024 * 1024;
 /// The same for posters, which are in it themselves.
@@ -71,25 +71,22 @@ const HEALTH_EVERY: Duration = Duration::from_secs(30);
 /// How much memory the bodies of calls to the API may take, all together.
 const API_MEMORY: u64 = 128 * 1024 * 1024;
 /// How often the node asks what changed, here or on another.
-const HEAR_INTERVAL: Duration = Duration::from_secs(1);
+const EVENT_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How many changes it asks for at once.
-const HEAR_BATCH: u32 = 500;
+const EVENT_POLL_BATCH: u32 = 500;
 
 /// A node. `web` serves it, `cli` starts it.
 pub struct App {
     /// Checked and complete.
     pub config: Config,
-    /// The time.
     pub clock: Arc<dyn Clock>,
     /// Generations, clips, queue.
     pub catalog: Arc<dyn Catalog>,
     /// The way in for what providers say.
     pub intake: Arc<Intake>,
-    /// The canonical copies.
     pub store: Arc<Store>,
     /// Whose they are: the way to them for who writes or removes any.
     pub custody: Arc<Custody>,
-    /// What brings clips there.
     pub engine: FillEngine,
     /// What looks after the rest in the background.
     pub sweep: Sweep,
@@ -100,51 +97,46 @@ pub struct App {
     /// Places for calls to fal, which may go on without their callers.
     pub calls: Arc<Shares>,
     /// The disk that their bodies share.
-    pub spool: Arc<SpoolRoom>,
+    pub body_spool: Arc<BodySpool>,
     /// What signs and checks links.
     pub links: Links,
     /// What storage and egress cost.
     pub price_lists: Vec<PriceList>,
     /// How much a month may cost.
     pub budgets: Arc<BudgetWatch>,
-    /// What signs receipts.
     pub receipts: ReceiptKey,
     /// Where clips are for good.
     pub final_urls: FinalUrls,
     /// Clips at hand.
-    pub shelf: Shelf,
+    pub memory_cache: MemoryCache,
     /// Clips that nobody fills, as a `HEAD` found them at their sources.
-    pub peeks: Shelf,
+    pub peeks: MemoryCache,
     /// Posters at hand.
-    pub poster_shelf: Shelf,
-    /// What makes posters.
+    pub poster_cache: MemoryCache,
     pub posters: Arc<Posters>,
     /// Copies of the bucket's objects on this disk.
     pub cache: DiskCache,
-    /// Counters.
     pub metrics: Arc<Metrics>,
     /// Who got how much of which clip.
     pub usage: Arc<Usage>,
     /// What was heard of, for those who wait for it.
-    pub feed: Feed,
+    pub event_stream: EventStream,
     /// Work that must outlive the request that started it.
     pub tasks: TaskTracker,
     /// Cancelled when the node begins to stop.
     pub stopping: CancellationToken,
-    /// How it is.
     pub vitals: Vitals,
     /// The memory that webhooks share which are not verified yet.
     pub hook_memory: Arc<HookMemory>,
     /// The memory that bodies of calls to the API share.
     pub bodies: Arc<Shares>,
     /// Who may call.
-    pub callers: Arc<Callers>,
-    /// Who is logged in.
+    pub auth: Arc<Authenticator>,
     pub sessions: Sessions,
     /// What doctor says, for all who look at once.
-    pub health: Glance<Vec<Check>>,
+    pub health: SharedProbe<Vec<Check>>,
     outbox: Arc<OutboxParts>,
-    scratch: Scratch,
+    data_dir: DataDir,
     /// Where events stood when nothing was on the shelf yet.
     told_before: Position,
 }
@@ -159,7 +151,7 @@ impl App {
     pub async fn open(config: Config, role: Role) -> anyhow::Result<Arc<Self>> {
         tls::choose_ring();
         let keys = keys::load_or_create(&config)?;
-        let scratch = Scratch::take(&config.data, role).await?;
+        let data_dir = DataDir::take(&config.data, role).await?;
         let links = Links::new(&config, &keys.link_keys_text, &keys.internal_link_keys_text)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new());
@@ -167,9 +159,9 @@ impl App {
         let store = Arc::new(store_at(&config)?);
         let custody = Arc::new(Custody::new(Arc::clone(&catalog), Arc::clone(&store)));
         custody.begin().await?;
-        fill::clear_spool(&*catalog, scratch.spool()).await.context("clearing the spool folder")?;
-        if scratch.role() == Role::Node {
-            clear(scratch.stills()).await?;
+        fill::clear_partials(&*catalog, data_dir.partials()).await.context("clearing the partials folder")?;
+        if data_dir.role() == Role::Node {
+            clear(data_dir.stills()).await?;
             store.clear_staging().await?;
         }
         let (node, operations) = (node::name(), store.operations());
@@ -177,11 +169,11 @@ impl App {
         let providers = Arc::new(Providers::new(&config)?);
         let ffmpeg = config.ffmpeg.as_deref().and_then(Ffmpeg::find);
         // A command ends with its work: the node's sweep makes the posters of it.
-        let draws = scratch.role() == Role::Node && ffmpeg.is_some();
-        let (arrivals, arrived) = draws.then(|| Arrivals::new(scratch.stills())).unzip();
+        let draws = data_dir.role() == Role::Node && ffmpeg.is_some();
+        let (stored_notices, arrived) = draws.then(|| StoredNotices::new(data_dir.stills())).unzip();
         let engine = FillEngine::new(FillParts {
             node: node.clone(),
-            settings: fill_settings(&config, &scratch),
+            settings: fill_settings(&config, &data_dir),
             catalog: Arc::clone(&catalog),
             store: Arc::clone(&store),
             custody: Arc::clone(&custody),
@@ -191,7 +183,7 @@ impl App {
             metrics: Arc::clone(&metrics),
             usage: Arc::clone(&usage),
             ffmpeg: ffmpeg.clone(),
-            arrivals,
+            stored_notices,
         });
         let posters = PosterParts {
             catalog: Arc::clone(&catalog),
@@ -201,11 +193,11 @@ impl App {
             ffmpeg,
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
-            folder: scratch.stills(),
+            folder: data_dir.stills(),
         };
         let posters = Arc::new(Posters::new(posters, arrived));
         let hooks = HookWriter::start(Arc::clone(&catalog), HookLimits::default());
-        let inbox = Inbox::new(Arc::clone(&custody), scratch.spool());
+        let inbox = Inbox::new(Arc::clone(&custody), data_dir.partials());
         let intake = Arc::new(Intake::new(hooks, inbox, Arc::clone(&metrics)));
         let price_lists = price_lists(&config)?;
         let budgets = Arc::new(BudgetWatch::new(&config, &price_lists)?);
@@ -213,7 +205,7 @@ impl App {
             settings: sweep_settings(&config),
             store: Arc::clone(&store),
             custody: Arc::clone(&custody),
-            spool: scratch.spool(),
+            partials: data_dir.partials(),
             catalog: Arc::clone(&catalog),
             intake: Arc::clone(&intake),
             engine: engine.clone(),
@@ -230,11 +222,11 @@ impl App {
             async move { usage.run(&stopping).await }
         });
         let news = (Arc::clone(&catalog), Arc::clone(&custody), Arc::clone(&clock));
-        let cache = DiskCache::new(scratch.cache(), config.cache_size, Arc::clone(&store), news, tasks.clone());
+        let cache = DiskCache::new(data_dir.cache(), config.cache_size, Arc::clone(&store), news, tasks.clone());
         cache.take_over().await.context("taking over the cache folder")?;
-        let callers = Arc::new(Callers::new(keys.admin_token, Arc::clone(&catalog), Arc::clone(&clock)));
+        let auth = Arc::new(Authenticator::new(keys.admin_token, Arc::clone(&catalog), Arc::clone(&clock)));
         let told_before = catalog.last_event().await?;
-        links.hear(catalog.revocations(clock.now()).await?, clock.now());
+        links.revoke_all(catalog.revocations(clock.now()).await?, clock.now());
         let outbox = OutboxParts {
             node,
             settings: OutboxSettings::new(config.lease, config.shutdown_grace),
@@ -252,23 +244,23 @@ impl App {
             providers,
             relay: FalRelay::new(&config)?,
             calls: Shares::new(config.max_connections as u64),
-            spool: Arc::new(SpoolRoom::new(scratch.folder().to_owned(), config.proxy_disk)),
+            body_spool: Arc::new(BodySpool::new(data_dir.folder().to_owned(), config.proxy_disk)),
             final_urls: FinalUrls::new(&config),
-            shelf: Shelf::new(SHELF_MEMORY, descriptors::share(8)),
-            peeks: Shelf::new(PEEK_MEMORY, usize::MAX),
-            poster_shelf: Shelf::new(POSTER_MEMORY, usize::MAX),
+            memory_cache: MemoryCache::new(MEMORY_CACHE_SIZE, descriptors::share(8)),
+            peeks: MemoryCache::new(PEEK_MEMORY, usize::MAX),
+            poster_cache: MemoryCache::new(POSTER_MEMORY, usize::MAX),
             posters,
             tasks,
             cache,
             stopping,
-            sessions: Sessions::new(Arc::clone(&catalog), Arc::clone(&callers), Arc::clone(&clock)),
-            health: Glance::new(HEALTH_EVERY),
-            callers,
+            sessions: Sessions::new(Arc::clone(&catalog), Arc::clone(&auth), Arc::clone(&clock)),
+            health: SharedProbe::new(HEALTH_EVERY),
+            auth,
             price_lists,
             budgets,
             receipts: keys.receipt_key.expose().parse()?,
-            scratch,
-            feed: Feed::new(told_before),
+            data_dir,
+            event_stream: EventStream::new(told_before),
             vitals: Vitals::new(&config),
             hook_memory: HookMemory::new(config.hook_memory.max(config.hook_max_body)),
             bodies: Shares::new(API_MEMORY),
@@ -287,51 +279,51 @@ impl App {
     }
 
     /// The folder that is this process's own, and goes with a command.
-    pub fn scratch(&self) -> &std::path::Path {
-        self.scratch.folder()
+    pub fn data_dir(&self) -> &std::path::Path {
+        self.data_dir.folder()
     }
 
     /// Does what a running node does in the background, until it stops: fills
     /// what is due, sweeps, hears of changes, and tells endpoints of them.
     pub async fn run(&self) {
-        let tell = outbox::run(&self.outbox, self.feed.listen(), &self.stopping);
+        let deliveries = outbox::run(&self.outbox, self.event_stream.listen(), &self.stopping);
         let scrub = self.cache.scrub(&self.stopping);
         let posters = self.posters.run(&self.stopping);
-        tokio::join!(self.engine.run(), self.sweep.run(&self.stopping), self.hear(), tell, scrub, posters);
+        tokio::join!(self.engine.run(), self.sweep.run(&self.stopping), self.poll_events(), deliveries, scrub, posters);
     }
 
     /// Drops from the shelf what changed, on whatever node.
-    async fn hear(&self) {
-        let mut heard = self.told_before;
+    async fn poll_events(&self) {
+        let mut cursor = self.told_before;
         loop {
             tokio::select! {
-                () = tokio::time::sleep(HEAR_INTERVAL) => {}
+                () = tokio::time::sleep(EVENT_POLL_INTERVAL) => {}
                 () = self.stopping.cancelled() => return,
             }
-            if let Err(error) = self.hear_more(&mut heard).await {
+            if let Err(error) = self.poll_events_once(&mut cursor).await {
                 tracing::warn!(error = &error as &dyn std::error::Error, "cannot ask what changed");
             }
         }
     }
 
-    async fn hear_more(&self, heard: &mut Position) -> Result<(), CatalogError> {
+    async fn poll_events_once(&self, cursor: &mut Position) -> Result<(), CatalogError> {
         loop {
-            let told = self.catalog.events(*heard, HEAR_BATCH).await?;
-            self.changed(told.iter().filter_map(|(_, event)| event.key.as_ref()));
-            for (_, Event { kind, key, detail, .. }) in &told {
+            let events = self.catalog.events(*cursor, EVENT_POLL_BATCH).await?;
+            self.changed(events.iter().filter_map(|(_, event)| event.key.as_ref()));
+            for (_, Event { kind, key, detail, .. }) in &events {
                 match (kind, key) {
                     (EventType::LinkRevoked, None) => {
                         let revocation = detail.as_deref().and_then(|text| text.parse().ok());
-                        self.links.hear(revocation, self.clock.now());
+                        self.links.revoke_all(revocation, self.clock.now());
                     }
                     (EventType::ClipDeleted, Some(key)) => self.forget(key),
                     (EventType::ClipRevised, Some(key)) => self.cache.forget(key),
                     _ => {}
                 }
             }
-            let Some((last, _)) = told.last() else { return Ok(()) };
-            *heard = *last;
-            self.feed.tell(*heard);
+            let Some((last, _)) = events.last() else { return Ok(()) };
+            *cursor = *last;
+            self.event_stream.publish(*cursor);
         }
     }
 
@@ -351,27 +343,27 @@ impl App {
 
     /// Looks these clips up again before anything more of them is served.
     pub(crate) fn changed<'a>(&self, keys: impl IntoIterator<Item = &'a ClipKey> + Clone) {
-        for shelf in [&self.shelf, &self.peeks, &self.poster_shelf] {
-            shelf.hear(keys.clone());
+        for memory_cache in [&self.memory_cache, &self.peeks, &self.poster_cache] {
+            memory_cache.invalidate(keys.clone());
         }
     }
 
     /// Drops what this node has of a deleted clip.
     fn forget(&self, key: &ClipKey) {
-        self.engine.let_go(key);
+        self.engine.cancel(key);
         self.cache.forget(key);
     }
 
     /// Where this process keeps clips that are on their way.
-    pub fn spool(&self) -> PathBuf {
-        self.scratch.spool()
+    pub fn partials(&self) -> PathBuf {
+        self.data_dir.partials()
     }
 
     /// Ends in order: no new fills, running ones end or let go, then the last
     /// commits are written.
     pub async fn close(&self) {
         self.stopping.cancel();
-        self.feed.end();
+        self.event_stream.end();
         self.engine.close(self.config.shutdown_grace).await;
         self.cache.close().await;
         self.tasks.close();

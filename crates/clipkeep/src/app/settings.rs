@@ -2,10 +2,10 @@
 
 use clipkeep_core::config::Config;
 
-use crate::{descriptors, fill::FillSettings, scratch::Scratch, source::source_rules, sweep::SweepSettings};
+use crate::{data_dir::DataDir, descriptors, fill::FillSettings, source::source_rules, sweep::SweepSettings};
 
 /// What bounds fills.
-pub(super) fn fill_settings(config: &Config, scratch: &Scratch) -> FillSettings {
+pub(super) fn fill_settings(config: &Config, data_dir: &DataDir) -> FillSettings {
     FillSettings {
         // A fill takes a few: its copy, its connections, its upload.
         concurrency: config.fill_concurrency.min(descriptors::share(64)),
@@ -17,15 +17,15 @@ pub(super) fn fill_settings(config: &Config, scratch: &Scratch) -> FillSettings 
         lease: config.lease,
         retry_base: config.retry_base,
         retry_max: config.retry_max,
-        gone_attempts: config.gone_attempts,
-        gone_after: config.gone_after,
+        not_found_attempts: config.not_found_attempts,
+        not_found_timeout: config.not_found_timeout,
         lost_after: config.lost_after,
         adopt_within: config.adopt_within,
         max_clip_size: config.max_clip_size,
         sweep_interval: config.sweep_interval,
         fast_start: config.fast_start,
         share_objects: config.share_objects,
-        spool: scratch.spool(),
+        partials: data_dir.partials(),
     }
 }
 
@@ -38,8 +38,8 @@ pub(super) fn sweep_settings(config: &Config) -> SweepSettings {
         retention: config.retention.clone(),
         retry_base: config.retry_base,
         retry_max: config.retry_max,
-        gone_attempts: config.gone_attempts,
-        poll_give_up: config.poll_give_up,
+        not_found_attempts: config.not_found_attempts,
+        poll_timeout: config.poll_timeout,
         at_risk_before: config.at_risk_before,
         share_objects: config.share_objects,
         events_keep: config.events_keep,

@@ -21,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::read_through::read_through;
 use crate::{
-    catalog::{Catalog, HEARD},
+    catalog::{Catalog, NOTICE_DELAY},
     custody::Custody,
     descriptors,
     fill::local::{self, LocalCopy, Opened},
@@ -29,16 +29,16 @@ use crate::{
 };
 
 /// How many clips the policy reckons with. More of them cost it some memory.
-const CLIPS: usize = 10_000;
+const MAX_CLIPS: usize = 10_000;
 /// How many requests to the bucket run at once for all copies.
-const REQUESTS: usize = 64;
+const MAX_REQUESTS: usize = 64;
 /// The pause after each stretch (of up to 4 MiB) that is read again, so that the
 /// look at a full disk is one of its smallest loads.
 const SCRUB_STEP: Duration = Duration::from_millis(500);
 /// The pause after all of them.
 const SCRUB_PAUSE: Duration = Duration::from_secs(600);
 
-struct Held {
+struct CachedCopy {
     copy: Arc<LocalCopy>,
     size: u64,
     /// Whether what it lacks is being brought, or was. What an earlier run left
@@ -52,8 +52,8 @@ struct BySize {
     least: u64,
 }
 
-impl Weighter<ClipKey, Arc<Held>> for BySize {
-    fn weight(&self, _: &ClipKey, held: &Arc<Held>) -> u64 {
+impl Weighter<ClipKey, Arc<CachedCopy>> for BySize {
+    fn weight(&self, _: &ClipKey, held: &Arc<CachedCopy>) -> u64 {
         held.size.max(self.least)
     }
 }
@@ -61,11 +61,9 @@ impl Weighter<ClipKey, Arc<Held>> for BySize {
 /// What is to be copied.
 #[derive(Clone, Debug)]
 pub struct Object {
-    /// The clip.
     pub key: ClipKey,
     /// Under which clip's key its bytes are in the bucket.
     pub object: ClipKey,
-    /// Its content epoch.
     pub epoch: i64,
     /// Its length in bytes.
     pub size: u64,
@@ -92,22 +90,22 @@ impl Object {
 pub struct DiskCache {
     dir: PathBuf,
     limit: u64,
-    held: Arc<Cache<ClipKey, Arc<Held>, BySize>>,
+    held: Arc<Cache<ClipKey, Arc<CachedCopy>, BySize>>,
     store: Arc<Store>,
-    news: Arc<News>,
+    news: Arc<ChangeNotice>,
     requests: Arc<Semaphore>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 /// Whom to tell of objects that are no longer what they were.
-struct News {
+struct ChangeNotice {
     catalog: Arc<dyn Catalog>,
     custody: Arc<Custody>,
     clock: Arc<dyn Clock>,
 }
 
-impl News {
+impl ChangeNotice {
     /// Somebody wrote the object anew: no more of it goes out under the old ETag.
     /// What the provider itself wrote is read again, all else is fetched again.
     async fn changed(&self, object: &Object) {
@@ -117,7 +115,7 @@ impl News {
             return;
         }
         let now = self.clock.now();
-        match self.catalog.object_lost(&object.key, object.epoch, now, now.plus(HEARD), WHY).await {
+        match self.catalog.object_lost(&object.key, object.epoch, now, now.plus(NOTICE_DELAY), WHY).await {
             Ok(true) => tracing::error!(clip = %object.key, "stored no more: {WHY}"),
             Ok(false) => {}
             Err(error) => {
@@ -138,15 +136,16 @@ impl DiskCache {
     ) -> Self {
         let by_size = BySize { least: (limit / descriptors::share(16) as u64).max(1) };
         // One shard: the limit holds for all clips together.
-        let options = OptionsBuilder::new().shards(1).estimated_items_capacity(CLIPS).weight_capacity(limit).build();
+        let options =
+            OptionsBuilder::new().shards(1).estimated_items_capacity(MAX_CLIPS).weight_capacity(limit).build();
         let held = match options {
             Ok(options) => {
                 Cache::with_options(options, by_size, DefaultHashBuilder::default(), DefaultLifecycle::default())
             }
-            Err(_) => Cache::with_weighter(CLIPS, limit, by_size),
+            Err(_) => Cache::with_weighter(MAX_CLIPS, limit, by_size),
         };
-        let requests = Arc::new(Semaphore::new(REQUESTS));
-        let news = Arc::new(News { catalog, custody, clock });
+        let requests = Arc::new(Semaphore::new(MAX_REQUESTS));
+        let news = Arc::new(ChangeNotice { catalog, custody, clock });
         Self { dir, limit, held: Arc::new(held), store, news, requests, tasks, stop: CancellationToken::new() }
     }
 
@@ -176,7 +175,7 @@ impl DiskCache {
     pub async fn copy(&self, object: &Object) -> Option<Arc<LocalCopy>> {
         if let Some(held) = self.held.get(&object.key) {
             if held.copy.opened().is_some_and(|opened| opened.epoch == object.epoch) && held.copy.is_readable() {
-                self.bring(object, &held);
+                self.fetch(object, &held);
                 return Some(Arc::clone(&held.copy));
             }
             self.held.remove(&object.key);
@@ -188,7 +187,7 @@ impl DiskCache {
         match self.begin(object).await {
             Ok(copy) => {
                 let held = self.hold(object, copy);
-                self.bring(object, &held);
+                self.fetch(object, &held);
                 Some(Arc::clone(&held.copy))
             }
             Err(error) => {
@@ -210,14 +209,14 @@ impl DiskCache {
         Ok(copy)
     }
 
-    fn hold(&self, object: &Object, copy: Arc<LocalCopy>) -> Arc<Held> {
-        let held = Arc::new(Held { copy, size: object.size, begun: AtomicBool::new(false) });
+    fn hold(&self, object: &Object, copy: Arc<LocalCopy>) -> Arc<CachedCopy> {
+        let held = Arc::new(CachedCopy { copy, size: object.size, begun: AtomicBool::new(false) });
         self.held.insert(object.key.clone(), Arc::clone(&held));
         held
     }
 
     /// Brings what a copy lacks, unless that was begun.
-    fn bring(&self, object: &Object, held: &Held) {
+    fn fetch(&self, object: &Object, held: &CachedCopy) {
         if held.begun.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -244,7 +243,7 @@ impl DiskCache {
     }
 
     /// Takes in that an object was found to be another one than its clip's.
-    pub async fn hear_changed(&self, object: &Object) {
+    pub async fn invalidate_changed(&self, object: &Object) {
         self.news.changed(object).await;
     }
 

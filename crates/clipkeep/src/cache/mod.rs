@@ -2,9 +2,9 @@
 //! asking the database or opening a file again.
 
 mod disk;
+mod memory;
 pub mod mmap;
 mod read_through;
-mod shelf;
 
 pub use disk::{DiskCache, Object};
-pub use shelf::{Coming, Shelf, Shelved, Stretch, Where};
+pub use memory::{ByteSource, FillingCopy, MemoryCache, Segment, ServableClip};

@@ -7,14 +7,14 @@ use tokio::sync::Semaphore;
 
 use super::Object;
 use crate::{
-    fill::local::{Flying, LocalCopy, Need},
+    fill::local::{LocalCopy, Need, PendingRange},
     store::{Pin, Store, StoreError},
 };
 
 /// How much is asked for in one request.
 const PIECE: u64 = 4 * 1024 * 1024;
 /// How many requests run at once for one copy.
-const REQUESTS: usize = 4;
+const MAX_REQUESTS: usize = 4;
 
 /// Why a copy did not become complete.
 #[derive(Debug, thiserror::Error)]
@@ -40,16 +40,18 @@ pub(super) async fn read_through(
     copy: &Arc<LocalCopy>,
 ) -> Result<(), NotCached> {
     let pin = &Pin::of(object.tag.clone());
-    let mut flying: Vec<Range<u64>> = Vec::new();
+    let mut pending: Vec<Range<u64>> = Vec::new();
     let mut running = FuturesUnordered::new();
     loop {
-        while flying.len() < REQUESTS {
-            let in_flight: Vec<Flying> = flying.iter().cloned().map(Flying::from).collect();
-            let Some((range, _)) = copy.plan(&in_flight, Need::of_next(flying.len(), REQUESTS), PIECE) else { break };
-            flying.push(range.clone());
+        while pending.len() < MAX_REQUESTS {
+            let in_flight: Vec<PendingRange> = pending.iter().cloned().map(PendingRange::from).collect();
+            let Some((range, _)) = copy.plan(&in_flight, Need::of_next(pending.len(), MAX_REQUESTS), PIECE) else {
+                break;
+            };
+            pending.push(range.clone());
             running.push(async move {
                 let _turn = requests.acquire().await;
-                bring(store, (object, pin), range.clone(), copy).await.map(|()| range)
+                fetch(store, (object, pin), range.clone(), copy).await.map(|()| range)
             });
         }
         if running.is_empty() {
@@ -58,7 +60,7 @@ pub(super) async fn read_through(
         tokio::select! {
             Some(brought) = running.next() => {
                 let brought = brought?;
-                flying.retain(|range| *range != brought);
+                pending.retain(|range| *range != brought);
             }
             () = copy.wanted() => {}
         }
@@ -68,7 +70,7 @@ pub(super) async fn read_through(
 }
 
 /// From this disk what an earlier run left there, the first gap from the bucket.
-async fn bring(
+async fn fetch(
     store: &Store,
     (object, pin): (&Object, &Pin),
     range: Range<u64>,

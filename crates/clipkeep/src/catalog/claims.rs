@@ -17,11 +17,10 @@ use clipkeep_core::{
 
 use super::{
     HookOutcome,
-    merge::{GenerationId, Ledger},
-    names::changed,
+    key_owners::changed,
+    merge::{GenerationId, MergeBatch},
 };
 
-/// A generation, and who claims it.
 pub(crate) type ClaimId = (GenerationId, Tenant);
 
 /// The claims to the generations that some news touches.
@@ -29,15 +28,15 @@ pub(crate) type ClaimId = (GenerationId, Tenant);
 pub(crate) struct Claims {
     known: BTreeMap<ClaimId, Generation>,
     /// Those that are new, or say more than before.
-    told: BTreeSet<ClaimId>,
+    new: BTreeSet<ClaimId>,
     /// Those that were right, and are no more.
-    pub(crate) proved: BTreeSet<ClaimId>,
+    pub(crate) confirmed: BTreeSet<ClaimId>,
 }
 
 impl Claims {
     /// The claims that are to be written.
-    pub(crate) fn told(&self) -> impl Iterator<Item = &Generation> {
-        self.told.iter().filter_map(|id| self.known.get(id))
+    pub(crate) fn new_claims(&self) -> impl Iterator<Item = &Generation> {
+        self.new.iter().filter_map(|id| self.known.get(id))
     }
 }
 
@@ -51,7 +50,7 @@ impl FromIterator<Generation> for Claims {
     }
 }
 
-impl Ledger<'_> {
+impl MergeBatch<'_> {
     /// Takes in a tenant's word; answers all that it said so far.
     pub(super) fn claim(&mut self, id: &GenerationId, tenant: &Tenant, facts: &Facts, at: Timestamp) -> Generation {
         let facts = Facts { tenant: Some(tenant.clone()), ..self.rules.storable(facts) };
@@ -68,7 +67,7 @@ impl Ledger<'_> {
             poll_at: None,
         };
         if known != Some(&row) {
-            self.claims.told.insert(claim.clone());
+            self.claims.new.insert(claim.clone());
             self.claims.known.insert(claim, row.clone());
         }
         row
@@ -76,7 +75,7 @@ impl Ledger<'_> {
 
     /// Whether more than a tenant's word says that this generation exists.
     pub(super) fn is_confirmed(&self, id: &GenerationId) -> bool {
-        self.names.get(&id.1) == Some(&id.0)
+        self.key_owners.get(&id.1) == Some(&id.0)
     }
 
     /// Whether a tenant's word is all that there is.
@@ -101,12 +100,12 @@ impl Ledger<'_> {
     /// confirmed: that is no claim any more.
     pub(super) fn with_claim<'f>(&mut self, id: &GenerationId, facts: &'f Facts) -> Cow<'f, Facts> {
         let known = self.generations.get(id).and_then(|(row, _)| row.facts.tenant.clone());
-        let proved = known.or_else(|| facts.tenant.clone()).filter(|_| self.is_confirmed(id));
-        let claim = proved.map(|tenant| (id.clone(), tenant));
+        let confirmed = known.or_else(|| facts.tenant.clone()).filter(|_| self.is_confirmed(id));
+        let claim = confirmed.map(|tenant| (id.clone(), tenant));
         let Some(row) = claim.as_ref().and_then(|claim| self.claims.known.remove(claim)) else {
             return Cow::Borrowed(facts);
         };
-        self.claims.proved.extend(claim);
+        self.claims.confirmed.extend(claim);
         Cow::Owned(facts.clone().or(row.facts))
     }
 }

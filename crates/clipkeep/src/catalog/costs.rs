@@ -19,11 +19,9 @@ use super::{
 /// Requests to the bucket in an hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OperationsRow {
-    /// When the hour began.
     pub hour: Timestamp,
     /// Those that write or list.
     pub writes: u64,
-    /// Those that read.
     pub reads: u64,
 }
 
@@ -32,7 +30,6 @@ pub struct OperationsRow {
 pub struct StoredLine {
     /// Of which clip, tenant, model or prompt; empty where time tells.
     pub name: String,
-    /// When, and how many.
     pub change: Change,
 }
 
@@ -43,9 +40,7 @@ pub struct GeneratedLine {
     pub name: String,
     /// When the slice of time begins.
     pub slice: Timestamp,
-    /// The model.
     pub model: String,
-    /// How many there were.
     pub generations: u64,
     /// How long their clips are, in milliseconds.
     pub millis: u64,
@@ -57,7 +52,6 @@ pub struct GeneratedLine {
 pub struct Names<'a> {
     /// The last one that is not asked for.
     pub after: Option<&'a str>,
-    /// How many.
     pub most: u32,
 }
 
@@ -91,7 +85,7 @@ pub trait CostBook {
     async fn operations(&self, from: Timestamp, to: Timestamp) -> Result<Vec<OperationsRow>>;
 }
 
-/// What stands for a name; a clip `c` has it, or a stay `s`, whose tenant is the
+/// What stands for a name; a clip `c` has it, or a storage period `s`, whose tenant is the
 /// one that the clip had then.
 fn name(group: UsageGroup, of: &str, mark: char) -> &'static str {
     match (group, mark) {
@@ -108,7 +102,7 @@ fn name(group: UsageGroup, of: &str, mark: char) -> &'static str {
     }
 }
 
-fn narrow(list: &mut Statement, filter: &UsageFilter, of: &str, mark: char) {
+fn restrict(list: &mut Statement, filter: &UsageFilter, of: &str, mark: char) {
     let text = |text: &str| Value::Text(text.to_owned());
     list.compare(&format!("{of}.tenant"), "=", filter.tenant.as_ref().map(|tenant| text(tenant.as_str())), mark);
     list.compare("c.model", "=", filter.model.as_deref().map(text), mark);
@@ -116,9 +110,13 @@ fn narrow(list: &mut Statement, filter: &UsageFilter, of: &str, mark: char) {
 }
 
 /// Stays, with their clips where these are asked about.
-fn stays(filter: &UsageFilter, group: UsageGroup) -> &'static str {
+fn storage_periods_from(filter: &UsageFilter, group: UsageGroup) -> &'static str {
     let asks_clips = filter.model.is_some() || matches!(group, UsageGroup::Model | UsageGroup::Prompt);
-    if asks_clips { "FROM stays s JOIN clips c ON c.key = s.key WHERE " } else { "FROM stays s WHERE " }
+    if asks_clips {
+        "FROM storage_periods s JOIN clips c ON c.key = s.key WHERE "
+    } else {
+        "FROM storage_periods s WHERE "
+    }
 }
 
 /// Begins a statement of whose lines only those of the first names are told:
@@ -131,7 +129,7 @@ fn first_names(list: &mut Statement, columns: &str, names: Names<'_>, mark: char
     format!(") grouped) placed WHERE place <= {most} ORDER BY name")
 }
 
-/// The statement for [`CostBook::stored`]: each stay is looked at twice, when it
+/// The statement for [`CostBook::stored`]: each period is looked at twice, when it
 /// came and when it went, whatever the number of days. A clip's bytes are in two
 /// parts, so that no sum passes 63 bits.
 pub(super) fn stored(
@@ -153,26 +151,26 @@ pub(super) fn stored(
     let (a, b) = (from.secs().saturating_mul(1000), to.secs().saturating_mul(1000));
     let after = names.after.map(|after| list.bind(Value::Text(after.to_owned()), mark));
     let after = after.map_or(String::new(), |after| format!("{name} > {after} AND "));
-    let source = stays(filter, group);
+    let source = storage_periods_from(filter, group);
     list.sql.push_str(&format!(
         "SELECT {name} AS name, s.size AS size, CASE WHEN s.from_at < {a} + 1000 THEN {BEFORE} ELSE s.from_at / 86400000 \
          END AS day, CASE WHEN s.from_at < {a} + 1000 THEN 0 ELSE s.from_at / 1000 % 86400 END AS sec {source}{after}"
     ));
-    narrow(&mut list, filter, "s", mark);
+    restrict(&mut list, filter, "s", mark);
     list.sql.push_str(&format!(
         "s.from_at < {b} AND (s.to_at IS NULL OR s.to_at >= {a}) UNION ALL SELECT {name}, -s.size, s.to_at / 86400000, \
          s.to_at / 1000 % 86400 {source}{after}"
     ));
-    narrow(&mut list, filter, "s", mark);
+    restrict(&mut list, filter, "s", mark);
     list.sql.push_str(&format!("s.to_at >= {a} AND s.to_at < {b}) changes GROUP BY name, day{rest}, day"));
     list
 }
 
 /// The statement for [`CostBook::stored_since`].
 pub(super) fn since(filter: &UsageFilter, mark: char) -> Statement {
-    let source = stays(filter, UsageGroup::All);
+    let source = storage_periods_from(filter, UsageGroup::All);
     let mut list = Statement { sql: format!("SELECT min(s.from_at) AS since {source}"), values: Vec::new() };
-    narrow(&mut list, filter, "s", mark);
+    restrict(&mut list, filter, "s", mark);
     list.sql.push_str("TRUE");
     list
 }
@@ -205,7 +203,7 @@ pub(super) fn generated(
              FROM slices t JOIN clips c ON {at} >= t.a AND {at} < t.b WHERE "
         ));
         list.compare(name, ">", names.after.map(|after| Value::Text(after.to_owned())), mark);
-        narrow(&mut list, filter, "c", mark);
+        restrict(&mut list, filter, "c", mark);
         list.sql.push_str(&format!("TRUE {next}"));
     }
     list.sql.push_str(&format!(") counted GROUP BY 1, 2, 3{rest}, slice, model"));

@@ -7,7 +7,7 @@
 //! not count. Neither does an attempt that brought a tenth more of the clip than
 //! any before it had (it tells so as it renews its lease): a node that is killed
 //! again and again under a long fill gets on, and so does the clip. What remains
-//! counts, and [`VANISHED`] of them in a row end the clip.
+//! counts, and [`MAX_VANISHED`] of them in a row end the clip.
 //!
 //! Everything that one process fills vanishes with it, and only one of these
 //! clips is at fault. So one that vanished twice is a suspect, and a process fills
@@ -18,18 +18,18 @@ use std::{cmp::Ordering, time::Duration};
 use super::Claim;
 
 /// How long a clip that became due is fresh.
-pub const FRESH: Duration = Duration::from_secs(60);
+pub const FRESH_FOR: Duration = Duration::from_secs(60);
 
 /// So many attempts in a row that end without an answer end the clip.
-pub const VANISHED: i64 = 3;
+pub const MAX_VANISHED: i64 = 3;
 /// How the clip's row says so.
 pub(super) const NO_ANSWER: &str = "its attempts end without an answer: whoever fills it is killed, or hangs";
 
 /// How many suspects one look ends, at most.
-pub(super) const ENDED_AT_ONCE: i64 = 100;
+pub(super) const MAX_ENDED_PER_CLAIM: i64 = 100;
 
 /// How many clips are moved among the backlog with each claim, at least.
-const PROMOTED: u32 = 64;
+const MIN_PROMOTED: u32 = 64;
 
 /// How many due clips to claim, and how fresh ones and backlog share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,24 +57,24 @@ impl Quota {
     }
 
     /// Then of fresh ones, if `claimed` were claimed.
-    pub(super) fn first(self, claimed: usize) -> u32 {
-        self.fresh.min(self.third(claimed))
+    pub(super) fn fresh_first(self, claimed: usize) -> u32 {
+        self.fresh.min(self.remainder(claimed))
     }
 
     /// Then of the backlog, if `claimed` were claimed.
-    pub(super) fn second(self, claimed: usize) -> u32 {
-        self.third(claimed).min(self.backlog)
+    pub(super) fn backlog_share(self, claimed: usize) -> u32 {
+        self.remainder(claimed).min(self.backlog)
     }
 
     /// Then of fresh ones again.
-    pub(super) fn third(self, claimed: usize) -> u32 {
+    pub(super) fn remainder(self, claimed: usize) -> u32 {
         self.limit.saturating_sub(u32::try_from(claimed).unwrap_or(u32::MAX))
     }
 
     /// How many are moved among the backlog on the way: more than are claimed, so
     /// that the backlog is known by urgency long before it is worked off.
     pub(super) fn promoted(self) -> u32 {
-        PROMOTED.max(self.limit.saturating_mul(2))
+        MIN_PROMOTED.max(self.limit.saturating_mul(2))
     }
 }
 
@@ -87,7 +87,7 @@ impl Claim {
 }
 
 /// Soonest `source_expires_at` first, known before unknown, then oldest due.
-pub(super) fn by_urgency(a: &Claim, b: &Claim) -> Ordering {
+pub(super) fn by_deadline(a: &Claim, b: &Claim) -> Ordering {
     let urgency = |claim: &Claim| {
         let expires = claim.clip.source_expires_at;
         (expires.is_none(), expires, claim.clip.due_at)

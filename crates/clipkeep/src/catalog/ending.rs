@@ -7,7 +7,6 @@ use super::{Fault, merge::without_nul};
 /// An attempt at a fill that is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// When it ended.
     pub at: Timestamp,
     /// How many bytes it read from the source.
     pub bytes: u64,
@@ -40,7 +39,7 @@ pub(crate) struct Ending {
     /// The word for the history.
     pub(crate) event: &'static str,
     /// What the world is told, if anything.
-    pub(crate) tells: Option<EventType>,
+    pub(crate) emits: Option<EventType>,
     /// The origin that no request may go to, if that is why.
     pub(crate) refused: Option<String>,
     /// Its bytes are another clip's object, for which somebody pays already.
@@ -59,7 +58,7 @@ impl Ending {
             misses: 0,
             uncounted: 0,
             event: "stored",
-            tells: Some(EventType::ClipStored),
+            emits: Some(EventType::ClipStored),
             refused: None,
             shares: false,
         }
@@ -78,7 +77,7 @@ impl Ending {
             due: Some(due),
             misses: i64::from(fault == Fault::Source),
             event: "retry",
-            tells: None,
+            emits: None,
             ..Self::failed(attempt, why)
         }
     }
@@ -91,7 +90,7 @@ impl Ending {
             due: Some(attempt.at),
             uncounted: 1,
             event: "released",
-            tells: None,
+            emits: None,
             ..Self::stored(attempt)
         }
     }
@@ -102,7 +101,7 @@ impl Ending {
             doing: "marking a clip lost",
             state: ClipState::Lost,
             event: "lost",
-            tells: Some(EventType::ClipLost),
+            emits: Some(EventType::ClipLost),
             ..Self::failed(attempt, why)
         }
     }
@@ -113,7 +112,7 @@ impl Ending {
             doing: "marking a clip rejected",
             state: ClipState::Rejected,
             event: "rejected",
-            tells: Some(EventType::ClipRejected),
+            emits: Some(EventType::ClipRejected),
             ..Self::failed(attempt, why)
         }
     }

@@ -8,36 +8,19 @@ pub enum CatalogError {
     /// The database did not do it: out of reach, full, locked. Worth a retry.
     #[error("{doing}")]
     Unavailable {
-        /// What was being done.
         doing: &'static str,
-        /// The database's own words.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The caller's lease ran out or was taken over; it must stop.
     #[error("the lease on {key} is no longer held")]
-    LeaseLost {
-        /// Of which clip.
-        key: ClipKey,
-    },
+    LeaseLost { key: ClipKey },
     /// The same clip key already belongs to another provider's generation.
     #[error("{key} already belongs to a generation of {provider}")]
-    KeyTaken {
-        /// The key in question.
-        key: ClipKey,
-        /// Who has it.
-        provider: Provider,
-    },
+    KeyTaken { key: ClipKey, provider: Provider },
     /// A row that no version of clipkeep can have written.
     #[error("table {table}, row {key}: column {column} is unreadable")]
-    BadRow {
-        /// Which table.
-        table: &'static str,
-        /// Which row.
-        key: String,
-        /// Which column.
-        column: &'static str,
-    },
+    BadRow { table: &'static str, key: String, column: &'static str },
 }
 
 impl CatalogError {

@@ -14,10 +14,8 @@ use super::{Catalog, NodeId, Result};
 
 /// A clip's row without what may be large: enough to tell where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outline {
-    /// Its name.
+pub struct ClipSummary {
     pub key: ClipKey,
-    /// Who generated it.
     pub provider: Provider,
     /// The generation it came from.
     pub request_id: RequestId,
@@ -25,9 +23,7 @@ pub struct Outline {
     pub index: u32,
     /// Where it stood in what announced it.
     pub slot: String,
-    /// Where it stands.
     pub state: ClipState,
-    /// What triggers its fill.
     pub policy: Policy,
     /// Where the provider keeps it.
     pub source_url: SourceUrl,
@@ -39,16 +35,13 @@ pub struct Outline {
     pub last_error: Option<String>,
     /// When it was first heard of.
     pub created_at: Timestamp,
-    /// Its model.
     pub model: Option<String>,
-    /// Whose it is.
     pub tenant: Option<Tenant>,
 }
 
 /// Who fills a clip now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
-    /// The node.
+pub struct LeaseHolder {
     pub node: NodeId,
     /// Until when its lease holds, if it does not renew it.
     pub until: Timestamp,
@@ -58,30 +51,30 @@ pub struct Holder {
 #[async_trait]
 pub trait Lookup {
     /// All clips of these generations, whichever provider's, in no order.
-    async fn outlines(&self, request_ids: &[RequestId]) -> Result<Vec<Outline>>;
+    async fn clip_summaries(&self, request_ids: &[RequestId]) -> Result<Vec<ClipSummary>>;
 
     /// Who holds the lease on a clip, if somebody does.
-    async fn holder(&self, key: &ClipKey) -> Result<Option<Holder>>;
+    async fn lease_holder(&self, key: &ClipKey) -> Result<Option<LeaseHolder>>;
 }
 
 /// The clip that is meant by a name: its own, the one that it was announced under,
 /// or the one that was promised before it was known what its generation makes
 /// (`{request_id}.mp4`, and what came is a `.png`).
-pub async fn clip_named(catalog: &dyn Catalog, key: &ClipKey) -> Result<Option<Clip>> {
+pub async fn clip_by_any_key(catalog: &dyn Catalog, key: &ClipKey) -> Result<Option<Clip>> {
     if let Some(clip) = catalog.clip(key).await? {
         return Ok(Some(clip));
     }
     let Some((request_id, index)) = key.parts() else { return Ok(None) };
     let Some(generation) = catalog.generation(&request_id).await? else { return Ok(None) };
     // Another provider's clips of the same id are others' clips.
-    let is_it = |clip: &&Outline| clip.index == index && clip.provider == generation.provider;
-    match catalog.outlines(&[request_id]).await?.iter().find(is_it) {
+    let is_it = |clip: &&ClipSummary| clip.index == index && clip.provider == generation.provider;
+    match catalog.clip_summaries(&[request_id]).await?.iter().find(is_it) {
         Some(promised) => catalog.clip(&promised.key).await,
         None => Ok(None),
     }
 }
 
 /// What the clip that is meant by a name is called now.
-pub async fn name_now(catalog: &dyn Catalog, key: &ClipKey) -> Result<ClipKey> {
-    Ok(clip_named(catalog, key).await?.map_or_else(|| key.clone(), |clip| clip.key))
+pub async fn current_key(catalog: &dyn Catalog, key: &ClipKey) -> Result<ClipKey> {
+    Ok(clip_by_any_key(catalog, key).await?.map_or_else(|| key.clone(), |clip| clip.key))
 }

@@ -1,36 +1,35 @@
 //! What news does to what is known: the rules of [`super::Catalog::record_hooks`]
 //! and [`super::Catalog::register`], once for both databases. A database loads
-//! the rows that the news touches into a [`Ledger`], lets it judge, and writes
+//! the rows that the news touches into a [`MergeBatch`], lets it judge, and writes
 //! down what it marked, all in one transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use clipkeep_core::{
     event::{Event, EventType},
-    generation::{Bringer, Clip, Facts, Generation, HookRecord, NewClip, Poster},
+    generation::{Clip, Facts, Generation, HookRecord, NewClip, Origin, Poster},
+    history,
     id::{ClipKey, Provider, RequestId},
     policy::Policy,
     secret::SourceUrl,
     state::{ClipState, GenerationStatus},
-    story,
     time::Timestamp,
 };
 
 use super::{
     HookOutcome, Registration, Result,
+    adoption::Adoption,
     claims::Claims,
-    restart::told_again,
+    events::{clip_event, generation_ended},
+    restart::announced_again,
     rules::{Rules, poll_at},
-    taken::Taken,
-    told::{about, ended},
-    unreads::Kept,
+    unreads::UnreadResult,
 };
 
 /// What became of a generation's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum GenerationMark {
-    /// It is as it was.
-    Known,
+pub(crate) enum GenerationChange {
+    Unchanged,
     /// It is not in the database yet.
     New,
     /// Its status or its facts changed.
@@ -39,20 +38,19 @@ pub(crate) enum GenerationMark {
 
 /// What became of a clip's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum ClipMark {
-    /// It is as it was.
-    Known,
+pub(crate) enum ClipChange {
+    Unchanged,
     /// Its generation's facts changed, and with them perhaps when it is due.
-    Retold,
+    FactsChanged,
     /// It has another source and starts over.
-    Replaced,
+    SourceReplaced,
     /// It is not in the database yet.
     New,
 }
 
 /// A line of history to be written.
 #[derive(Debug)]
-pub(crate) struct Line {
+pub(crate) struct NewHistoryEntry {
     pub(crate) key: ClipKey,
     pub(crate) at: Timestamp,
     pub(crate) event: &'static str,
@@ -64,86 +62,84 @@ pub(crate) type GenerationId = (Provider, RequestId);
 
 /// The rows that some news touches. Sorted, so that all transactions lock and
 /// write rows in the same order.
-pub(crate) struct Ledger<'a> {
+pub(crate) struct MergeBatch<'a> {
     pub(super) rules: &'a Rules,
-    pub(super) generations: BTreeMap<GenerationId, (Generation, GenerationMark)>,
-    pub(super) clips: BTreeMap<ClipKey, (Clip, ClipMark)>,
-    /// What changed hands.
-    pub(crate) taken: Taken,
+    pub(super) generations: BTreeMap<GenerationId, (Generation, GenerationChange)>,
+    pub(super) clips: BTreeMap<ClipKey, (Clip, ClipChange)>,
+    pub(crate) adoption: Adoption,
     /// What is added to histories, oldest first.
-    pub(crate) lines: Vec<Line>,
+    pub(crate) history: Vec<NewHistoryEntry>,
     /// What the world is told, oldest first.
     pub(crate) events: Vec<Event>,
     /// Which of our clips stand in a generation's input.
     pub(crate) parents: BTreeSet<(GenerationId, ClipKey)>,
     /// Results that are kept unread from now on, or no more.
-    pub(crate) unread: BTreeMap<GenerationId, Option<Kept>>,
+    pub(crate) unread: BTreeMap<GenerationId, Option<UnreadResult>>,
     /// Clips whose tenant or model became known, and when.
-    pub(crate) tenanted: Vec<(ClipKey, Timestamp)>,
+    pub(crate) retagged: Vec<(ClipKey, Timestamp)>,
     /// Who holds the clip names of a request id; and those that are new.
-    pub(super) names: BTreeMap<RequestId, Provider>,
-    pub(super) named: BTreeMap<RequestId, Provider>,
+    pub(super) key_owners: BTreeMap<RequestId, Provider>,
+    pub(super) new_key_owners: BTreeMap<RequestId, Provider>,
     /// What tenants say of these generations by their own word.
     pub(crate) claims: Claims,
 }
 
-impl<'a> Ledger<'a> {
+impl<'a> MergeBatch<'a> {
     pub(crate) fn new(
         rules: &'a Rules,
         generations: impl IntoIterator<Item = Generation>,
         clips: impl IntoIterator<Item = Clip>,
-        names: impl IntoIterator<Item = (RequestId, Provider)>,
+        key_owners: impl IntoIterator<Item = (RequestId, Provider)>,
         claims: impl IntoIterator<Item = Generation>,
     ) -> Self {
-        let by_id = |row: Generation| ((row.provider.clone(), row.request_id.clone()), (row, GenerationMark::Known));
-        let by_key = |row: Clip| (row.key.clone(), (row, ClipMark::Known));
+        let by_id =
+            |row: Generation| ((row.provider.clone(), row.request_id.clone()), (row, GenerationChange::Unchanged));
+        let by_key = |row: Clip| (row.key.clone(), (row, ClipChange::Unchanged));
         Self {
             rules,
             generations: generations.into_iter().map(by_id).collect(),
             clips: clips.into_iter().map(by_key).collect(),
-            taken: Taken::default(),
-            lines: Vec::new(),
+            adoption: Adoption::default(),
+            history: Vec::new(),
             events: Vec::new(),
             parents: BTreeSet::new(),
             unread: BTreeMap::new(),
-            tenanted: Vec::new(),
-            names: names.into_iter().collect(),
-            named: BTreeMap::new(),
+            retagged: Vec::new(),
+            key_owners: key_owners.into_iter().collect(),
+            new_key_owners: BTreeMap::new(),
             claims: claims.into_iter().collect(),
         }
     }
 
-    /// The generations so marked.
-    pub(crate) fn generations(&self, mark: GenerationMark) -> impl Iterator<Item = &Generation> {
+    pub(crate) fn generations(&self, mark: GenerationChange) -> impl Iterator<Item = &Generation> {
         self.generations.values().filter(move |(_, its)| *its == mark).map(|(row, _)| row)
     }
 
-    /// The clips so marked.
-    pub(crate) fn clips(&self, mark: ClipMark) -> impl Iterator<Item = &Clip> {
+    pub(crate) fn clips(&self, mark: ClipChange) -> impl Iterator<Item = &Clip> {
         self.clips.values().filter(move |(_, its)| *its == mark).map(|(row, _)| row)
     }
 
     /// The clips that are new or changed.
     pub(crate) fn touched(&self) -> impl Iterator<Item = &Clip> {
-        self.clips.values().filter(|(_, its)| *its != ClipMark::Known).map(|(row, _)| row)
+        self.clips.values().filter(|(_, its)| *its != ClipChange::Unchanged).map(|(row, _)| row)
     }
 
     /// Takes in webhooks, in order.
-    pub(crate) fn hooks(&mut self, hooks: &[HookRecord]) -> Result<Vec<HookOutcome>> {
-        hooks.iter().map(|hook| self.hook(hook)).collect()
+    pub(crate) fn merge_hooks(&mut self, hooks: &[HookRecord]) -> Result<Vec<HookOutcome>> {
+        hooks.iter().map(|hook| self.merge_hook(hook)).collect()
     }
 
-    fn hook(&mut self, hook: &HookRecord) -> Result<HookOutcome> {
+    fn merge_hook(&mut self, hook: &HookRecord) -> Result<HookOutcome> {
         let id = (hook.provider.clone(), hook.request_id.clone());
-        let hook = &*self.heard(&id, hook);
-        if hook.by == Bringer::Nobody && self.is_only_claimed(&id) {
+        let hook = &*self.trusted_hook(&id, hook);
+        if hook.origin == Origin::Nobody && self.is_only_claimed(&id) {
             return Ok(self.end_claimed(&id, hook));
         }
-        let took = self.take_over(&id, hook.received_at);
+        let adopted = self.adopt_found(&id, hook.received_at);
         self.refuse_taken_keys(&id, hook)?;
         self.confirm(&id, &hook.facts, hook.received_at);
         let facts = &*self.with_claim(&id, &hook.facts);
-        self.descend(&id, facts);
+        self.link_parents(&id, facts);
         let before = self.generations.get(&id).map(|(row, _)| (row.status, row.created_at));
         let news = Generation {
             provider: hook.provider.clone(),
@@ -156,26 +152,26 @@ impl<'a> Ledger<'a> {
             poll_at: hook.unread.as_ref().filter(|unread| unread.is_to_be_asked).map(|_| hook.received_at),
         };
         let adopts = hook.clips.iter().any(|clip| clip.source_url.is_own_store());
-        let told = self.tell(&id, news, adopts);
-        self.keep_unread(&id, hook, before.map(|(status, _)| status), told);
+        let changed = self.merge_generation(&id, news, adopts);
+        self.keep_unread(&id, hook, before.map(|(status, _)| status), changed);
         let mut clips = Vec::new();
         for clip in &self.outputs(&id, hook) {
-            if self.announce(&id, clip, hook, before) && !clips.contains(&clip.key) {
+            if self.merge_clip(&id, clip, hook, before) && !clips.contains(&clip.key) {
                 clips.push(clip.key.clone());
             }
         }
-        if !told && !took && clips.is_empty() {
+        if !changed && !adopted && clips.is_empty() {
             return Ok(HookOutcome::Duplicate);
         }
         Ok(HookOutcome::Recorded { clips })
     }
 
     /// Takes in what is said of a generation.
-    pub(super) fn tell_of(&mut self, registration: &Registration) -> Generation {
+    pub(super) fn merge_registration(&mut self, registration: &Registration) -> Generation {
         let Registration { provider, request_id, facts, at } = registration;
         let id = (provider.clone(), request_id.clone());
-        self.take_over(&id, *at);
-        self.descend(&id, facts);
+        self.adopt_found(&id, *at);
+        self.link_parents(&id, facts);
         let news = Generation {
             provider: provider.clone(),
             request_id: request_id.clone(),
@@ -186,17 +182,17 @@ impl<'a> Ledger<'a> {
             completed_at: None,
             poll_at: None,
         };
-        if self.tell(&id, news.clone(), false) {
+        if self.merge_generation(&id, news.clone(), false) {
             let of_it = self.clips.values().filter(|(clip, _)| is_of(clip, &id));
-            let registered = |key| Line { key, at: *at, event: "registered", detail: None };
-            self.lines.extend(of_it.map(|(clip, _)| registered(clip.key.clone())));
+            let registered = |key| NewHistoryEntry { key, at: *at, event: "registered", detail: None };
+            self.history.extend(of_it.map(|(clip, _)| registered(clip.key.clone())));
         }
         self.generations.get(&id).map_or(news, |(row, _)| row.clone())
     }
 
     /// Merges news of a generation; answers whether it was news. One that
     /// `adopts`, or did before, is never asked for: its clip is its outcome.
-    fn tell(&mut self, id: &GenerationId, mut news: Generation, adopts: bool) -> bool {
+    fn merge_generation(&mut self, id: &GenerationId, mut news: Generation, adopts: bool) -> bool {
         let at = news.completed_at.unwrap_or(news.created_at);
         let adopts = adopts || self.clips.values().any(|(clip, _)| is_of(clip, id) && clip.source_url.is_own_store());
         let rules = self.rules;
@@ -208,9 +204,9 @@ impl<'a> Ledger<'a> {
             false => poll_at(rules, known, row, at),
         };
         let Some((known, mark)) = self.generations.get_mut(id) else {
-            self.events.extend(ended(&news, at));
+            self.events.extend(generation_ended(&news, at));
             news.poll_at = poll_at(None, &news);
-            self.generations.insert(id.clone(), (news, GenerationMark::New));
+            self.generations.insert(id.clone(), (news, GenerationChange::New));
             return true;
         };
         let asked_for = news.poll_at;
@@ -221,23 +217,23 @@ impl<'a> Ledger<'a> {
         }
         let facts = (merged.facts != known.facts).then(|| merged.facts.clone());
         if merged.status != known.status {
-            self.events.extend(ended(&merged, at));
+            self.events.extend(generation_ended(&merged, at));
         }
         *known = merged;
-        if *mark == GenerationMark::Known {
-            *mark = GenerationMark::Changed;
+        if *mark == GenerationChange::Unchanged {
+            *mark = GenerationChange::Changed;
         }
         if let Some(facts) = facts {
-            self.retell(id, &facts, at);
+            self.propagate_facts(id, &facts, at);
         }
         true
     }
 
     /// Notes which of our clips it was made from, by the input that is kept of
     /// it, or would be if inputs were.
-    fn descend(&mut self, id: &GenerationId, facts: &Facts) {
-        let told_before = self.generations.get(id).is_some_and(|(row, _)| row.facts.input.is_some());
-        if let Some(input) = facts.input.as_ref().filter(|_| !told_before) {
+    fn link_parents(&mut self, id: &GenerationId, facts: &Facts) {
+        let had_input = self.generations.get(id).is_some_and(|(row, _)| row.facts.input.is_some());
+        if let Some(input) = facts.input.as_ref().filter(|_| !had_input) {
             let parents = self.rules.own_urls.parents(&input.value(), &id.1);
             self.parents.extend(parents.into_iter().map(|key| (id.clone(), key)));
         }
@@ -245,7 +241,7 @@ impl<'a> Ledger<'a> {
 
     /// Hands changed facts down to the generation's known clips. One whose fill
     /// was not started yet follows a changed policy.
-    pub(super) fn retell(&mut self, id: &GenerationId, facts: &Facts, at: Timestamp) {
+    pub(super) fn propagate_facts(&mut self, id: &GenerationId, facts: &Facts, at: Timestamp) {
         let policy = self.policy(facts);
         for (clip, mark) in self.clips.values_mut().filter(|(clip, _)| is_of(clip, id)) {
             let untouched = clip.state == ClipState::Waiting && clip.attempts == 0;
@@ -254,21 +250,21 @@ impl<'a> Ledger<'a> {
             }
             // Nodes account its bytes to its tenant.
             if clip.facts.public != facts.public || clip.facts.tenant != facts.tenant {
-                self.events.push(about(clip, EventType::ClipRevised, at));
+                self.events.push(clip_event(clip, EventType::ClipRevised, at));
             }
             if clip.facts.tenant != facts.tenant || clip.facts.model != facts.model {
-                self.tenanted.push((clip.key.clone(), at));
+                self.retagged.push((clip.key.clone(), at));
             }
             clip.policy = policy;
             clip.facts = facts.clone();
-            *mark = (*mark).max(ClipMark::Retold);
+            *mark = (*mark).max(ClipChange::FactsChanged);
         }
     }
 
     /// Takes in a clip that a webhook announced; answers whether it is new or
     /// has a new source. `before` is its generation's status and first hearing
     /// before this webhook, if it was known.
-    fn announce(
+    fn merge_clip(
         &mut self,
         id: &GenerationId,
         new: &NewClip,
@@ -278,24 +274,28 @@ impl<'a> Ledger<'a> {
         let at = hook.received_at;
         let source_url = SourceUrl::new(without_nul(new.source_url.expose()));
         let expires_at = self.expires_at(id, new, hook);
-        self.tell_source(new, expires_at);
+        self.propagate_source(new, expires_at);
         if let Some((known, mark)) = self.clips.get_mut(&new.key) {
             let detail = Some(format!("was {}", known.state));
-            let Some(event) = told_again(known, new, source_url, expires_at, at) else { return false };
-            *mark = (*mark).max(ClipMark::Replaced);
-            self.lines.push(Line { key: new.key.clone(), at, event, detail });
+            let Some(event) = announced_again(known, new, source_url, expires_at, at) else { return false };
+            *mark = (*mark).max(ClipChange::SourceReplaced);
+            self.history.push(NewHistoryEntry { key: new.key.clone(), at, event, detail });
             return true;
         }
         if let Some((GenerationStatus::Pending, registered_at)) = before {
             let key = new.key.clone();
-            self.lines.push(Line { key, at: registered_at, event: "registered", detail: None });
+            self.history.push(NewHistoryEntry { key, at: registered_at, event: "registered", detail: None });
         }
         let clip = self.clip(id, new, source_url, hook);
-        let how = story::brought(hook.by, &new.slot, before.map(|(status, _)| status));
+        let how = history::describe_origin(hook.origin, &new.slot, before.map(|(status, _)| status));
         let detail = Some(format!("{}, {}{how}", clip.kind, clip.policy));
-        let line = Line { key: new.key.clone(), at, event: "received", detail };
-        self.lines.push(if clip.source_url.is_own_store() { Line { event: "adopting", ..line } } else { line });
-        self.clips.insert(new.key.clone(), (clip, ClipMark::New));
+        let line = NewHistoryEntry { key: new.key.clone(), at, event: "received", detail };
+        self.history.push(if clip.source_url.is_own_store() {
+            NewHistoryEntry { event: "adopting", ..line }
+        } else {
+            line
+        });
+        self.clips.insert(new.key.clone(), (clip, ClipChange::New));
         true
     }
 

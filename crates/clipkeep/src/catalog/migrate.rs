@@ -6,7 +6,6 @@
 pub(crate) struct Migration {
     /// Its number: they run in this order.
     pub(crate) version: i64,
-    /// What it does.
     pub(crate) sql: &'static str,
 }
 
@@ -35,6 +34,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { version: 24, sql: include_str!("../../migrations/sqlite/0024_claims.sql") },
     Migration { version: 25, sql: include_str!("../../migrations/sqlite/0025_weighed.sql") },
     Migration { version: 26, sql: include_str!("../../migrations/sqlite/0026_face.sql") },
+    Migration { version: 27, sql: include_str!("../../migrations/sqlite/0027_terms.sql") },
 ];
 
 pub(crate) const POSTGRES: &[Migration] = &[
@@ -62,13 +62,13 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { version: 24, sql: include_str!("../../migrations/postgres/0024_claims.sql") },
     Migration { version: 25, sql: include_str!("../../migrations/postgres/0025_weighed.sql") },
     Migration { version: 26, sql: include_str!("../../migrations/postgres/0026_face.sql") },
+    Migration { version: 27, sql: include_str!("../../migrations/postgres/0027_terms.sql") },
 ];
 
 /// The database was made by a newer clipkeep; this one must not touch it.
 #[derive(Debug, thiserror::Error)]
 #[error("the database has schema version {found}, this clipkeep knows up to {known}; hint: run the newer clipkeep")]
 pub struct TooNew {
-    /// The database's version.
     pub found: i64,
     /// The newest version this program knows.
     pub known: i64,

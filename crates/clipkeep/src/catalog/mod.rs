@@ -4,6 +4,7 @@
 //! and one transaction; no transaction outlives its call. A lookup that finds
 //! nothing answers `None`.
 
+mod adoption;
 pub mod budgets;
 mod cells;
 mod claims;
@@ -11,17 +12,19 @@ pub mod costs;
 mod due;
 mod ending;
 mod error;
+mod events;
 mod expiry;
-pub mod family;
+pub mod forecast;
 pub mod group;
-mod heard;
+mod hook_trust;
+mod key_owners;
+pub mod lineage;
 pub mod lookup;
+mod maintenance;
 mod merge;
 mod migrate;
-mod names;
 pub mod open;
 pub mod outbox;
-pub mod outlook;
 mod outputs;
 pub mod page;
 pub mod polls;
@@ -33,18 +36,15 @@ pub mod revocations;
 pub mod risk;
 mod row;
 mod rules;
+mod search;
 pub mod sessions;
 pub mod sharing;
 pub mod sqlite;
 pub mod submissions;
-mod taken;
 pub mod tenants;
 pub mod tokens;
-mod told;
 pub mod unreads;
-mod upkeep;
 pub mod usage;
-mod words;
 
 use std::time::Duration;
 
@@ -52,12 +52,12 @@ use async_trait::async_trait;
 use clipkeep_core::{
     generation::{Clip, Facts, Generation, HistoryEntry, HookRecord, Sealed},
     id::{ClipKey, Provider, RequestId, Tenant},
+    search::Words,
     seed::Seed,
     state::ClipState,
     time::Timestamp,
     version::SourceVersion,
     view::View,
-    words::Words,
 };
 
 pub use self::{
@@ -65,17 +65,17 @@ pub use self::{
     ending::Attempt,
     error::{CatalogError, Result},
     expiry::{Expiry, ForgottenHistory},
-    family::Family,
-    lookup::{Holder, Lookup, Outline},
+    lineage::Relatives,
+    lookup::{ClipSummary, LeaseHolder, Lookup},
+    maintenance::{AgedClip, Deletion, Maintenance, NOTICE_DELAY, StoredObject},
     outbox::Outbox,
     requeue::Requeue,
-    upkeep::{AgedClip, Deletion, HEARD, StoredObject, Upkeep},
     usage::{UsageBatch, UsageBook, UsageFilter, UsageGroup, UsageLine, UsagePage},
 };
 
-pub use self::due::{FRESH, Quota, VANISHED};
+pub use self::due::{FRESH_FOR, MAX_VANISHED, Quota};
 use self::{
-    budgets::Budgets, outlook::Outlook, polls::Polls, posters::Posters, revocations::Revocations, risk::AtRisk,
+    budgets::Budgets, forecast::QueueForecast, polls::Polls, posters::Posters, revocations::Revocations, risk::AtRisk,
     sessions::Sessions, sharing::Sharing, submissions::Submissions, tenants::Tenants, tokens::Tokens, unreads::Unreads,
 };
 
@@ -83,10 +83,7 @@ use self::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HookOutcome {
     /// It told something new: these clips are new, or have a new source.
-    Recorded {
-        /// Their keys.
-        clips: Vec<ClipKey>,
-    },
+    Recorded { clips: Vec<ClipKey> },
     /// All of it was known already; nothing changed.
     Duplicate,
 }
@@ -94,13 +91,11 @@ pub enum HookOutcome {
 /// A registration: what an app tells of a generation by itself.
 #[derive(Clone, Debug)]
 pub struct Registration {
-    /// Who generates.
     pub provider: Provider,
     /// The provider's id of it.
     pub request_id: RequestId,
     /// What is known of it.
     pub facts: Facts,
-    /// When it was registered.
     pub at: Timestamp,
 }
 
@@ -111,9 +106,7 @@ pub type NodeId = String;
 /// the fence; a later lease's fence is higher, so a late writer is refused.
 #[derive(Clone, Debug)]
 pub struct Lease {
-    /// Of which clip.
     pub key: ClipKey,
-    /// The fencing token.
     pub fence: i64,
 }
 
@@ -130,7 +123,6 @@ pub enum Fault {
 /// A lease with the row it was taken on.
 #[derive(Clone, Debug)]
 pub struct Claim {
-    /// The right.
     pub lease: Lease,
     /// The row as it was when claimed (state `filling`, this attempt counted).
     pub clip: Clip,
@@ -141,7 +133,6 @@ pub struct Claim {
 /// What a content epoch serves, as its row says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pinned {
-    /// The version of the source.
     pub version: SourceVersion,
     /// The order of its bytes, once decided.
     pub view: Option<View>,
@@ -150,17 +141,12 @@ pub struct Pinned {
 /// Which clips a list shows. All that are set must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClipFilter {
-    /// Of this name.
     pub key: Option<ClipKey>,
-    /// Of this generation.
     pub request_id: Option<RequestId>,
-    /// Of this model, exactly.
     pub model: Option<String>,
-    /// With this prompt hash.
     pub prompt_hash: Option<String>,
     /// Of this tenant.
     pub tenant: Option<Tenant>,
-    /// In this state.
     pub state: Option<ClipState>,
     /// Made with this seed.
     pub seed: Option<Seed>,
@@ -186,7 +172,6 @@ pub struct Cursor {
 /// A page of clips, newest first, then by key descending.
 #[derive(Clone, Debug)]
 pub struct ClipPage {
-    /// The clips.
     pub clips: Vec<Clip>,
     /// Where the next page starts, if there is one.
     pub next: Option<Cursor>,
@@ -199,10 +184,10 @@ pub trait Catalog:
     + Budgets
     + CostBook
     + Expiry
-    + Family
+    + Relatives
     + Lookup
     + Outbox
-    + Outlook
+    + QueueForecast
     + Polls
     + Posters
     + Requeue
@@ -213,7 +198,7 @@ pub trait Catalog:
     + Tenants
     + Tokens
     + Unreads
-    + Upkeep
+    + Maintenance
     + UsageBook
     + Send
     + Sync
@@ -268,10 +253,10 @@ pub trait Catalog:
     /// What is due has two sorts, of which [`Quota`] says how they share: fresh
     /// clips, newest first; and the backlog, soonest `source_expires_at` first
     /// (known before unknown), then oldest due. Backlog are deferred clips, and
-    /// those that are due for [`FRESH`] or longer. The claims come in the order
+    /// those that are due for [`FRESH_FOR`] or longer. The claims come in the order
     /// of the backlog.
     ///
-    /// A clip whose attempts vanished [`VANISHED`] times in a row is not claimed
+    /// A clip whose attempts vanished [`MAX_VANISHED`] times in a row is not claimed
     /// but `rejected`.
     async fn claim_due(&self, node: &NodeId, now: Timestamp, lease: Duration, quota: Quota) -> Result<Vec<Claim>>;
 
@@ -353,11 +338,11 @@ pub trait Catalog:
     async fn ping(&self) -> Result<()>;
 
     /// What of the database will hurt later, in words with their mend.
-    async fn shortcomings(&self) -> Result<Vec<String>> {
+    async fn warnings(&self) -> Result<Vec<String>> {
         Ok(Vec::new())
     }
 
     /// Whether the database answers, and is one that takes writes: one look, and
     /// no write.
-    async fn answers(&self) -> Result<()>;
+    async fn ready(&self) -> Result<()>;
 }

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use clipkeep_core::{
-    config::{Config, DatabaseUrl, Prompts as Kept},
+    config::{Config, DatabaseUrl, Prompts as UnreadResult},
     lineage::OwnUrls,
     secret::Secret,
 };
@@ -64,8 +64,8 @@ pub async fn open_configured(config: &Config) -> Result<Arc<dyn Catalog>, OpenEr
         DatabaseUrl::Postgres(url) => Database::Postgres(url.clone()),
     };
     let prompts = match config.prompts {
-        Kept::Keep => Prompts::Keep,
-        Kept::HashOnly => Prompts::HashOnly,
+        UnreadResult::Keep => Prompts::Keep,
+        UnreadResult::HashOnly => Prompts::HashOnly,
     };
     let rules = Rules {
         policies: config.policies.clone(),

@@ -15,9 +15,7 @@ use super::{NodeId, Result};
 /// carries the fence; a later lease's fence is higher.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointLease {
-    /// The endpoint's name.
     pub endpoint: String,
-    /// The fencing token.
     pub fence: i64,
     /// Up to where it was told when the lease was taken.
     pub cursor: Position,
@@ -26,9 +24,7 @@ pub struct EndpointLease {
 /// An event that an endpoint has not taken yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// Its place.
     pub position: Position,
-    /// The event.
     pub event: Event,
     /// How often it was sent.
     pub attempts: u32,
@@ -38,8 +34,7 @@ pub struct Delivery {
 
 /// What became of an event at an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// The endpoint took it.
+pub enum DeliveryOutcome {
     Delivered,
     /// It was not sent, and goes when its subject's earlier events are gone.
     Queued,
@@ -67,19 +62,16 @@ pub enum Fate {
 
 /// An event with what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settled {
-    /// Which event.
+pub struct DeliveryResult {
     pub position: Position,
     /// What the event is about.
     pub subject: String,
-    /// What became of it.
-    pub fate: Fate,
+    pub outcome: DeliveryOutcome,
 }
 
 /// An event that was given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParkedDelivery {
-    /// At which endpoint.
     pub endpoint: String,
     /// The event, and how often it was sent.
     pub delivery: Delivery,
@@ -90,7 +82,6 @@ pub struct ParkedDelivery {
 /// An event that was not taken yet, and is sent again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitingDelivery {
-    /// At which endpoint.
     pub endpoint: String,
     /// The event, and how often it was sent.
     pub delivery: Delivery,
@@ -103,7 +94,6 @@ pub struct WaitingDelivery {
 /// What an endpoint is to be told once more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Replay {
-    /// What was given up.
     Parked,
     /// All that came after.
     After(Position),
@@ -114,7 +104,6 @@ pub enum Replay {
 /// How many events an endpoint has not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backlog {
-    /// The endpoint's name.
     pub endpoint: String,
     /// Those that are sent again.
     pub waiting: u64,
@@ -126,7 +115,7 @@ pub struct Backlog {
 
 /// Whose an event of the table so named is, in SQL: its own tenant's, or its
 /// generation's.
-macro_rules! whose {
+macro_rules! event_tenant {
     ($events:literal) => {
         concat!(
             "coalesce(",
@@ -139,7 +128,7 @@ macro_rules! whose {
         )
     };
 }
-pub(super) use whose;
+pub(super) use event_tenant;
 
 /// The part of the catalogue that tells the world.
 #[async_trait]
@@ -153,7 +142,7 @@ pub trait Outbox {
 
     /// Whether anybody can have been told of this position. Nothing ever comes
     /// after one that this database has not reached, or not for long.
-    async fn may_be_known(&self, position: Position) -> Result<bool>;
+    async fn is_reached(&self, position: Position) -> Result<bool>;
 
     /// The newest events of this type, or of all that apps are told, in order;
     /// with `after`, the oldest after it.
@@ -191,16 +180,16 @@ pub trait Outbox {
     /// Writes down what became of events and, with `cursor`, up to where the
     /// endpoint was told; answers whether the lease was still held. Doing it
     /// again changes nothing.
-    async fn settle(
+    async fn ack(
         &self,
         lease: &EndpointLease,
         cursor: Option<Position>,
-        settled: &[Settled],
+        results: &[DeliveryResult],
         at: Timestamp,
     ) -> Result<bool>;
 
     /// The endpoint answers again: whatever waits there is due at `now`.
-    async fn hasten_deliveries(&self, endpoint: &str, now: Timestamp) -> Result<()>;
+    async fn retry_deliveries_now(&self, endpoint: &str, now: Timestamp) -> Result<()>;
 
     /// What was given up, by endpoint and in order.
     async fn parked_deliveries(&self, limit: u32) -> Result<Vec<ParkedDelivery>>;

@@ -2,24 +2,24 @@
 //! they are, and what is kept of those that were not understood.
 
 use clipkeep_core::{
-    generation::{Bringer, HookRecord, NewClip},
+    generation::{HookRecord, NewClip, Origin},
     hook::payload,
     input::Input,
     state::{ClipState, GenerationStatus},
 };
 
 use super::{
-    merge::{GenerationId, GenerationMark, Ledger, is_of},
+    merge::{GenerationChange, GenerationId, MergeBatch, is_of},
     rules::Prompts,
-    unreads::Kept,
+    unreads::UnreadResult,
 };
 
-impl Ledger<'_> {
+impl MergeBatch<'_> {
     /// The outputs of a result under their names, without those that were put in.
     /// What an import or the store tells of has its names already.
     pub(super) fn outputs(&self, id: &GenerationId, hook: &HookRecord) -> Vec<NewClip> {
         let known: Vec<_> = self.clips.values().map(|(clip, _)| clip).filter(|clip| is_of(clip, id)).collect();
-        if hook.clips.is_empty() || matches!(hook.by, Bringer::Import | Bringer::Store) {
+        if hook.clips.is_empty() || matches!(hook.origin, Origin::Import | Origin::Store) {
             // One that has another name by now is nobody else's.
             let was_told = |new: &&NewClip| known.iter().any(|clip| clip.was_key.as_ref() == Some(&new.key));
             return hook.clips.iter().filter(|new| !was_told(new)).cloned().collect();
@@ -44,9 +44,9 @@ impl Ledger<'_> {
         let Some((row, mark)) = self.generations.get_mut(id) else { return };
         let is_unreadable = row.status == GenerationStatus::Unreadable;
         // Whoever asked has all that there is to be had.
-        let was_asked = matches!(hook.by, Bringer::Poll | Bringer::Proxy | Bringer::Reread | Bringer::Nobody);
-        if is_unreadable && was_asked && row.poll_at.take().is_some() && *mark == GenerationMark::Known {
-            *mark = GenerationMark::Changed;
+        let was_asked = matches!(hook.origin, Origin::Poll | Origin::Proxy | Origin::Reread | Origin::Nobody);
+        if is_unreadable && was_asked && row.poll_at.take().is_some() && *mark == GenerationChange::Unchanged {
+            *mark = GenerationChange::Changed;
         }
         match &hook.unread {
             Some(unread) if is_unreadable && (told || was_asked) => {
@@ -54,7 +54,7 @@ impl Ledger<'_> {
                 if is_forgotten {
                     unread.payload.clear();
                 }
-                self.unread.insert(id.clone(), Some(Kept { at: hook.received_at, unread }));
+                self.unread.insert(id.clone(), Some(UnreadResult { at: hook.received_at, unread }));
             }
             _ if was == Some(GenerationStatus::Unreadable) && !is_unreadable => {
                 drop(self.unread.insert(id.clone(), None))

@@ -6,16 +6,15 @@ use clipkeep_core::generation::Clip;
 use super::{Catalog, ClipFilter, ClipPage, Cursor, Result, row::select_clips};
 
 /// The most rows that one call answers or claims, whatever it asked for.
-pub(crate) const MOST: u32 = 1000;
+pub(crate) const MAX_PAGE: u32 = 1000;
 
 /// How much text of rows one page holds. A page that would hold more ends
 /// before it is full, and the next one goes on.
-pub(crate) const MOST_BYTES: usize = 8 * 1024 * 1024;
+pub(crate) const MAX_PAGE_BYTES: usize = 8 * 1024 * 1024;
 
 /// A value for a statement's placeholder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// Text.
     Text(String),
     /// A whole number, or a time in Unix milliseconds.
     Int(i64),
@@ -24,7 +23,6 @@ pub enum Value {
 /// A statement with its values, in order.
 #[derive(Clone, Debug)]
 pub struct Statement {
-    /// The SQL.
     pub sql: String,
     /// What its placeholders stand for.
     pub values: Vec<Value>,
@@ -36,7 +34,7 @@ impl Statement {
     /// so on. Public so that the suite can ask the databases how they run it.
     pub fn list(filter: &ClipFilter, after: Option<&Cursor>, limit: u32, mark: char) -> Self {
         let mut list = Self { sql: select_clips!("WHERE ").to_owned(), values: Vec::new() };
-        list.narrow(filter, mark);
+        list.restrict(filter, mark);
         if let Some(Cursor { created_at, key }) = after {
             let created_at = list.bind(Value::Int(created_at.millis()), mark);
             let key = list.bind(Value::Text(key.to_string()), mark);
@@ -49,7 +47,7 @@ impl Statement {
 
     /// Adds what must hold of a clip `c`, each with an `AND` behind it. Words are
     /// not among it: they are looked for elsewhere.
-    pub(super) fn narrow(&mut self, filter: &ClipFilter, mark: char) {
+    pub(super) fn restrict(&mut self, filter: &ClipFilter, mark: char) {
         let text = |text: &str| Value::Text(text.to_owned());
         let equal = [
             ("c.key", filter.key.as_ref().map(|key| text(key.as_str()))),
@@ -90,18 +88,18 @@ impl Statement {
 
 /// The number of rows that a call asking for `limit` gets at most.
 pub(crate) fn size(limit: u32) -> u32 {
-    limit.clamp(1, MOST)
+    limit.clamp(1, MAX_PAGE)
 }
 
 /// A page that fills, row by row.
-pub(crate) struct Filling {
+pub(crate) struct PageBuilder {
     clips: Vec<Clip>,
     wanted: usize,
     bytes: usize,
     more: bool,
 }
 
-impl Filling {
+impl PageBuilder {
     pub(crate) fn new(limit: u32) -> Self {
         Self { clips: Vec::new(), wanted: size(limit) as usize, bytes: 0, more: false }
     }
@@ -109,7 +107,7 @@ impl Filling {
     /// Takes the next row; answers whether to go on.
     pub(crate) fn push(&mut self, mut clip: Clip) -> bool {
         let len = clip.facts.text_len();
-        self.more = self.clips.len() == self.wanted || (!self.clips.is_empty() && self.bytes + len > MOST_BYTES);
+        self.more = self.clips.len() == self.wanted || (!self.clips.is_empty() && self.bytes + len > MAX_PAGE_BYTES);
         if !self.more {
             // Clips of one generation have one input, and most stand together.
             if let Some(last) = self.clips.last().filter(|last| last.facts.input == clip.facts.input) {
@@ -121,7 +119,6 @@ impl Filling {
         !self.more
     }
 
-    /// The page.
     pub(crate) fn page(self) -> ClipPage {
         let last = self.clips.last().filter(|_| self.more);
         let next = last.map(|last| Cursor { created_at: last.created_at, key: last.key.clone() });
@@ -131,14 +128,14 @@ impl Filling {
 
 /// The page made of the rows that [`Statement::list`] found.
 pub(crate) fn page(clips: Vec<Clip>, limit: u32) -> ClipPage {
-    let mut filling = Filling::new(limit);
+    let mut filling = PageBuilder::new(limit);
     let _ = clips.into_iter().all(|clip| filling.push(clip));
     filling.page()
 }
 
 /// All clips that `filter` shows, but no more than `most`: page by page, since
 /// one ends early where rows are long.
-pub async fn every(catalog: &dyn Catalog, filter: &ClipFilter, most: u32) -> Result<Vec<Clip>> {
+pub async fn collect_clips(catalog: &dyn Catalog, filter: &ClipFilter, most: u32) -> Result<Vec<Clip>> {
     let (mut clips, mut after) = (Vec::new(), None);
     loop {
         let left = most.saturating_sub(u32::try_from(clips.len()).unwrap_or(u32::MAX));

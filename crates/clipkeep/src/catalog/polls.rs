@@ -8,7 +8,6 @@ use super::{Fault, Result};
 /// A generation to ask for, and how asking went so far.
 #[derive(Clone, Debug)]
 pub struct Poll {
-    /// The generation.
     pub generation: Generation,
     /// How often it was asked for, this time counted. It fences: of two who ask
     /// for the same, the later one's word counts.

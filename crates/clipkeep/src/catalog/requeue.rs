@@ -9,17 +9,17 @@ use super::Result;
 
 /// The wait before a clip that the same news brings back for the second time is
 /// filled. Each next one is four times as long.
-const SECOND: Duration = Duration::from_secs(60);
+const SECOND_DELAY: Duration = Duration::from_secs(60);
 /// The longest of these waits.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
+const MAX_DELAY: Duration = Duration::from_secs(24 * 3600);
 
 /// How long a clip waits that the same news brings back, and brought back so
 /// often before. Whoever repeats a webhook once the cause is gone has the clip at
 /// once; whoever repeats it every minute has its source asked a dozen times in the
 /// first week.
-pub(super) fn pause(returned: u32) -> Duration {
+pub(super) fn return_delay(returned: u32) -> Duration {
     let factor = |doublings: u32| 4_u32.checked_pow(doublings).unwrap_or(u32::MAX);
-    returned.checked_sub(1).map_or(Duration::ZERO, |more| SECOND.saturating_mul(factor(more)).min(LONGEST))
+    returned.checked_sub(1).map_or(Duration::ZERO, |more| SECOND_DELAY.saturating_mul(factor(more)).min(MAX_DELAY))
 }
 
 /// Bringing clips back.
@@ -45,8 +45,8 @@ mod tests {
 
     #[test]
     fn the_first_return_is_at_once_and_each_next_waits_longer() {
-        let secs: Vec<u64> = (0..9).map(|returned| pause(returned).as_secs()).collect();
+        let secs: Vec<u64> = (0..9).map(|returned| return_delay(returned).as_secs()).collect();
         assert_eq!(secs, [0, 60, 240, 960, 3840, 15360, 61440, 86400, 86400]);
-        assert_eq!(pause(u32::MAX), LONGEST);
+        assert_eq!(return_delay(u32::MAX), MAX_DELAY);
     }
 }

@@ -7,11 +7,11 @@ use clipkeep_core::{
     time::Timestamp,
 };
 
-use super::{merge::without_nul, requeue::pause};
+use super::{merge::without_nul, requeue::return_delay};
 
 /// What becomes of a known clip when this is said to be its source: the word for
 /// its history, if it starts over.
-pub(super) fn told_again(
+pub(super) fn announced_again(
     known: &mut Clip,
     new: &NewClip,
     source_url: SourceUrl,
@@ -52,7 +52,7 @@ fn comes_back(known: &Clip, source_url: &SourceUrl) -> bool {
 /// back by that.
 fn come_back(clip: &mut Clip, at: Timestamp) {
     start_over(clip, at);
-    clip.due_at = Some(at.plus(pause(clip.returned)));
+    clip.due_at = Some(at.plus(return_delay(clip.returned)));
     clip.returned = clip.returned.saturating_add(1);
 }
 

@@ -10,12 +10,12 @@ use clipkeep_core::{
 use super::Result;
 
 /// How many revocations there may be: every node holds all of them in memory.
-pub const MOST: u32 = 100_000;
+pub const MAX_REVOCATIONS: u32 = 100_000;
 
 /// How many links one tenant may have revoked at a time.
-pub const MOST_OF_ONE: u32 = MOST / 4;
+pub const MAX_REVOCATIONS_PER_TENANT: u32 = MAX_REVOCATIONS / 4;
 /// How many all tenants together may: the rest is the admin's.
-pub const MOST_OF_TENANTS: u32 = MOST / 4 * 3;
+pub const MAX_REVOCATIONS_OF_TENANTS: u32 = MAX_REVOCATIONS / 4 * 3;
 
 /// Whose generation an event about links is: nobody's. Its key or its detail
 /// says what was revoked.

@@ -11,7 +11,7 @@ use super::Result;
 pub trait AtRisk {
     /// Tells the world of up to `limit` clips whose source vanishes before
     /// `until`, each once per source, soonest first; answers them.
-    async fn tell_at_risk(&self, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<Clip>>;
+    async fn report_at_risk(&self, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<Clip>>;
 
     /// Up to `limit` clips whose source vanishes before `until`, soonest first,
     /// told of or not.

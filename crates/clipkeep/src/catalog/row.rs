@@ -14,7 +14,7 @@ use clipkeep_core::{
 };
 
 use super::{
-    AgedClip, Cursor, Holder, Outline, Pinned, Result, StoredObject,
+    AgedClip, ClipSummary, Cursor, LeaseHolder, Pinned, Result, StoredObject,
     cells::Cells,
     outbox::{Backlog, Delivery, ParkedDelivery, WaitingDelivery},
     polls::Poll,
@@ -48,7 +48,6 @@ macro_rules! select_clips {
     };
 }
 
-/// The columns of a generation.
 macro_rules! generation_columns {
     () => {
         "provider, request_id, status, error, created_at, completed_at, poll_at, model, prompt, prompt_hash, \
@@ -73,8 +72,8 @@ macro_rules! select_claims {
         )
     };
 }
-/// Selects [`Outline`]s; a `WHERE` may follow.
-macro_rules! select_outlines {
+/// Selects [`ClipSummary`]s; a `WHERE` may follow.
+macro_rules! select_clip_summaries {
     ($tail:literal) => {
         concat!(
             "SELECT key, provider, request_id, idx, slot, state, policy, source_url, due_at, attempts, last_error, \
@@ -95,7 +94,8 @@ macro_rules! select_unreads {
     };
 }
 pub(crate) use {
-    clip_columns, generation_columns, select_claims, select_clips, select_generations, select_outlines, select_unreads,
+    clip_columns, generation_columns, select_claims, select_clip_summaries, select_clips, select_generations,
+    select_unreads,
 };
 
 /// Reads what `select_generations!` selected.
@@ -141,7 +141,7 @@ pub(crate) fn inline(row: &impl Columns) -> Result<(Provider, RequestId, String)
 }
 
 /// Reads who holds a request id's names.
-pub(crate) fn name(row: &impl Columns) -> Result<(RequestId, Provider)> {
+pub(crate) fn key_owner(row: &impl Columns) -> Result<(RequestId, Provider)> {
     let cells = Cells::of(row, "names", "request_id")?;
     Ok((cells.must("request_id", cells.name("request_id"))?, cells.must("provider", cells.name("provider"))?))
 }
@@ -250,10 +250,10 @@ pub(crate) fn history_entry(row: &impl Columns) -> Result<HistoryEntry> {
     })
 }
 
-/// Reads what `select_outlines!` selected.
-pub(crate) fn outline(row: &impl Columns) -> Result<Outline> {
+/// Reads what `select_clip_summaries!` selected.
+pub(crate) fn clip_summary(row: &impl Columns) -> Result<ClipSummary> {
     let cells = Cells::of(row, "clips", "key")?;
-    Ok(Outline {
+    Ok(ClipSummary {
         key: cells.must("key", cells.name("key"))?,
         provider: cells.must("provider", cells.name("provider"))?,
         request_id: cells.must("request_id", cells.name("request_id"))?,
@@ -272,10 +272,10 @@ pub(crate) fn outline(row: &impl Columns) -> Result<Outline> {
 }
 
 /// Reads `key, lease_node, lease_until`.
-pub(crate) fn holder(row: &impl Columns) -> Result<Option<Holder>> {
+pub(crate) fn lease_holder(row: &impl Columns) -> Result<Option<LeaseHolder>> {
     let cells = Cells::of(row, "clips", "key")?;
     let (node, until) = (cells.text("lease_node")?, cells.time("lease_until")?);
-    Ok(node.zip(until).map(|(node, until)| Holder { node, until }))
+    Ok(node.zip(until).map(|(node, until)| LeaseHolder { node, until }))
 }
 
 /// Reads `id, name, tenant, created_at, last_used_at, revoked_at`.

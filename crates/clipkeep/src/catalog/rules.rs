@@ -29,7 +29,6 @@ pub enum Prompts {
 /// The configured rules for what a catalogue writes down.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// When clips are due.
     pub policies: Policies,
     /// Whether prompts are kept as text.
     pub prompts: Prompts,

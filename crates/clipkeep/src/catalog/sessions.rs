@@ -16,7 +16,6 @@ pub struct Session {
     pub hash: String,
     /// The hash of the token it was opened with. It ends with that.
     pub token_hash: String,
-    /// When it ends anyway.
     pub expires_at: Timestamp,
 }
 
@@ -29,7 +28,6 @@ pub trait Sessions {
     /// The session with this hash, if it is not over at `now`.
     async fn session(&self, hash: &str, now: Timestamp) -> Result<Option<Session>>;
 
-    /// Ends a session.
     async fn end_session(&self, hash: &str) -> Result<()>;
 }
 

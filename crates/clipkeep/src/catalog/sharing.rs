@@ -23,8 +23,7 @@ use super::{
 
 /// A stored clip that holds the bytes of another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Twin {
-    /// The clip.
+pub struct Duplicate {
     pub key: ClipKey,
     /// Under which clip's key its bytes are.
     pub object: ClipKey,
@@ -36,10 +35,8 @@ pub struct Twin {
 
 /// A stored clip that is to get an object of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parting {
-    /// The clip.
+pub struct Unsharing {
     pub key: ClipKey,
-    /// Its content epoch.
     pub epoch: i64,
     /// Under which clip's key its bytes are so far.
     pub object: ClipKey,
@@ -49,10 +46,8 @@ pub struct Parting {
 
 /// What the object under a clip's key is to the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Named {
-    /// The key.
+pub struct ObjectOwner {
     pub key: ClipKey,
-    /// Where its clip stands.
     pub state: ClipState,
     /// No clip's bytes are under this key: its clip is deleted, or its bytes are
     /// elsewhere, and nobody refers to it.
@@ -61,8 +56,7 @@ pub struct Named {
 
 /// Bytes that one tenant was given more than once, and that are stored.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Repeat {
-    /// Whose they are.
+pub struct DuplicateGroup {
     pub tenant: Option<Tenant>,
     /// Lower-case hex.
     pub sha256: String,
@@ -75,10 +69,10 @@ pub struct Repeat {
     /// When they were last stored.
     pub newest_at: Timestamp,
     /// The first of these clips by key.
-    pub examples: Vec<RepeatClip>,
+    pub examples: Vec<DuplicateClip>,
 }
 
-impl Repeat {
+impl DuplicateGroup {
     /// How many bytes less the store holds because they share objects.
     pub fn saved(&self) -> u64 {
         self.size.saturating_mul(self.clips.saturating_sub(self.objects))
@@ -87,24 +81,20 @@ impl Repeat {
 
 /// One of the clips with the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RepeatClip {
-    /// Its name.
+pub struct DuplicateClip {
     pub key: ClipKey,
-    /// Its model.
     pub model: Option<String>,
     /// Its prompt, unless only the hash is kept.
     pub prompt: Option<String>,
-    /// The prompt's hash.
     pub prompt_hash: Option<String>,
-    /// The seed.
     pub seed: Option<Seed>,
     /// When it was first heard of.
     pub created_at: Timestamp,
 }
 
-/// Where a page of repeats starts: after this one, newest first.
+/// Where a page of duplicates starts: after this one, newest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RepeatCursor {
+pub struct DuplicateCursor {
     /// The last one's `newest_at`.
     pub newest_at: Timestamp,
     /// The last one's tenant, empty for none.
@@ -113,16 +103,16 @@ pub struct RepeatCursor {
     pub sha256: String,
 }
 
-/// A page of repeats, newest first.
+/// A page of duplicates, newest first.
 #[derive(Clone, Debug)]
-pub struct RepeatPage {
-    /// The repeats; those that are none any more are left out.
-    pub repeats: Vec<Repeat>,
+pub struct DuplicatePage {
+    /// The duplicates; those that are none any more are left out.
+    pub duplicates: Vec<DuplicateGroup>,
     /// Where the next page starts, if there is one.
-    pub next: Option<RepeatCursor>,
+    pub next: Option<DuplicateCursor>,
 }
 
-/// How many clips of a repeat are told of by name.
+/// How many clips of a group are listed by key, at most.
 pub(super) const EXAMPLES: u32 = 10;
 
 /// Sharing objects.
@@ -131,12 +121,12 @@ pub trait Sharing: Send + Sync {
     /// A stored clip of the same tenant with the bytes that this clip is sealed
     /// with; or that it had before their object was lost, unless a version of
     /// its source was shown to viewers since.
-    async fn twin(&self, key: &ClipKey) -> Result<Option<Twin>>;
+    async fn find_duplicate(&self, key: &ClipKey) -> Result<Option<Duplicate>>;
 
-    /// The row becomes `stored` with its twin's object, and the lease ends; it is
-    /// sealed as its twin is, if it is not yet. `false`, and nothing happens, if
-    /// the twin is no longer what it was.
-    async fn mark_shared(&self, lease: &Lease, twin: &Twin, attempt: Attempt) -> Result<bool>;
+    /// The row becomes `stored` with its duplicate's object, and the lease ends; it is
+    /// sealed as its duplicate is, if it is not yet. `false`, and nothing happens, if
+    /// the duplicate is no longer what it was.
+    async fn mark_shared(&self, lease: &Lease, duplicate: &Duplicate, attempt: Attempt) -> Result<bool>;
 
     /// The objects that may be removed now that this clip is deleted: the one
     /// under its key, and the one it shared, as far as nobody refers to them.
@@ -144,31 +134,36 @@ pub trait Sharing: Send + Sync {
 
     /// Of these keys, those that have a row, or that a clip had before: then what is
     /// under it is spare. At most a thousand.
-    async fn named(&self, keys: &[ClipKey]) -> Result<Vec<Named>>;
+    async fn object_owners(&self, keys: &[ClipKey]) -> Result<Vec<ObjectOwner>>;
 
     /// How many other stored clips refer to the object of this one.
     async fn sharers(&self, key: &ClipKey) -> Result<u64>;
 
-    /// Lets clips that share part at `now`, so many at most; answers how many.
-    async fn part(&self, now: Timestamp, limit: u32) -> Result<u64>;
+    /// Marks up to `limit` clips that share an object to be unshared at `now`; answers how many.
+    async fn schedule_unsharing(&self, now: Timestamp, limit: u32) -> Result<u64>;
 
-    /// Claims clips that are to part by `now`; others see them again at `until`.
-    async fn claim_partings(&self, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<Parting>>;
+    /// Claims clips that are due to be unshared; they are hidden from others until `until`.
+    async fn claim_unsharing(&self, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<Unsharing>>;
 
     /// The clip's bytes are under its own key now. Those that it shared are
     /// looked after at `remove_at`, should they be a deleted clip's. `false` if
     /// it is no longer what it was.
-    async fn parted(&self, parting: &Parting, at: Timestamp, remove_at: Timestamp) -> Result<bool>;
+    async fn unshared(&self, unsharing: &Unsharing, at: Timestamp, remove_at: Timestamp) -> Result<bool>;
 
     /// A page of what was generated more than once, newest first; of this tenant
     /// alone, if one is given.
-    async fn repeats(&self, tenant: Option<&Tenant>, after: Option<&RepeatCursor>, limit: u32) -> Result<RepeatPage>;
+    async fn duplicates(
+        &self,
+        tenant: Option<&Tenant>,
+        after: Option<&DuplicateCursor>,
+        limit: u32,
+    ) -> Result<DuplicatePage>;
 }
 
 /// Reads `key, object_key, size, sha256`.
-pub(super) fn twin(row: &impl Columns) -> Result<Twin> {
+pub(super) fn duplicate(row: &impl Columns) -> Result<Duplicate> {
     let cells = Cells::of(row, "clips", "key")?;
-    Ok(Twin {
+    Ok(Duplicate {
         key: cells.must("key", cells.name("key"))?,
         object: cells.must("object_key", cells.name("object_key"))?,
         size: cells.must("size", cells.number("size"))?,
@@ -177,9 +172,9 @@ pub(super) fn twin(row: &impl Columns) -> Result<Twin> {
 }
 
 /// Reads `key, epoch, object_key, size`.
-pub(super) fn parting(row: &impl Columns) -> Result<Parting> {
+pub(super) fn unsharing(row: &impl Columns) -> Result<Unsharing> {
     let cells = Cells::of(row, "clips", "key")?;
-    Ok(Parting {
+    Ok(Unsharing {
         key: cells.must("key", cells.name("key"))?,
         epoch: cells.must("epoch", cells.number("epoch"))?,
         object: cells.must("object_key", cells.name("object_key"))?,
@@ -188,9 +183,9 @@ pub(super) fn parting(row: &impl Columns) -> Result<Parting> {
 }
 
 /// Reads `key, state, spare`.
-pub(super) fn named(row: &impl Columns) -> Result<Named> {
+pub(super) fn object_owner(row: &impl Columns) -> Result<ObjectOwner> {
     let cells = Cells::of(row, "clips", "key")?;
-    Ok(Named {
+    Ok(ObjectOwner {
         key: cells.must("key", cells.name("key"))?,
         state: cells.must("state", cells.name("state"))?,
         is_spare: cells.must::<i64>("spare", cells.number("spare"))? != 0,
@@ -198,23 +193,27 @@ pub(super) fn named(row: &impl Columns) -> Result<Named> {
 }
 
 /// Reads `sha256, tenant, newest_at`: which bytes came again, and when.
-pub(super) fn cursor(row: &impl Columns) -> Result<RepeatCursor> {
-    let cells = Cells::of(row, "repeats", "sha256")?;
-    Ok(RepeatCursor {
+pub(super) fn cursor(row: &impl Columns) -> Result<DuplicateCursor> {
+    let cells = Cells::of(row, "duplicates", "sha256")?;
+    Ok(DuplicateCursor {
         newest_at: cells.must("newest_at", cells.time("newest_at"))?,
         tenant: cells.must("tenant", cells.text("tenant"))?,
         sha256: cells.must("sha256", cells.text("sha256"))?,
     })
 }
 
-/// Reads `sha256, size, clips, objects`; none, if nothing repeats.
-pub(super) fn repeat(row: &impl Columns, of: &RepeatCursor, examples: Vec<RepeatClip>) -> Result<Option<Repeat>> {
-    let cells = Cells::of(row, "repeats", "sha256")?;
+/// Reads `sha256, size, clips, objects`; none, if there are fewer than two.
+pub(super) fn duplicate_group(
+    row: &impl Columns,
+    of: &DuplicateCursor,
+    examples: Vec<DuplicateClip>,
+) -> Result<Option<DuplicateGroup>> {
+    let cells = Cells::of(row, "duplicates", "sha256")?;
     let clips = cells.must("clips", cells.number("clips"))?;
     if clips < 2 {
         return Ok(None);
     }
-    Ok(Some(Repeat {
+    Ok(Some(DuplicateGroup {
         tenant: of.tenant.parse().ok(),
         sha256: of.sha256.clone(),
         size: cells.must("size", cells.number("size"))?,
@@ -226,9 +225,9 @@ pub(super) fn repeat(row: &impl Columns, of: &RepeatCursor, examples: Vec<Repeat
 }
 
 /// Reads `key, model, prompt, prompt_hash, seed, seed_beyond, created_at`.
-pub(super) fn example(row: &impl Columns) -> Result<RepeatClip> {
+pub(super) fn example(row: &impl Columns) -> Result<DuplicateClip> {
     let cells = Cells::of(row, "clips", "key")?;
-    Ok(RepeatClip {
+    Ok(DuplicateClip {
         key: cells.must("key", cells.name("key"))?,
         model: cells.text("model")?,
         prompt: cells.text("prompt")?,
@@ -240,7 +239,7 @@ pub(super) fn example(row: &impl Columns) -> Result<RepeatClip> {
 
 /// Cuts what was read of one more than `limit` to a page, and tells where the
 /// next one starts.
-pub(super) fn cut(found: &mut Vec<RepeatCursor>, limit: u32) -> Option<RepeatCursor> {
+pub(super) fn cut(found: &mut Vec<DuplicateCursor>, limit: u32) -> Option<DuplicateCursor> {
     let wanted = page::size(limit) as usize;
     let more = found.len() > wanted;
     found.truncate(wanted);

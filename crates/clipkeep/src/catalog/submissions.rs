@@ -14,11 +14,9 @@ use super::{Registration, Result};
 pub struct SubmitCall {
     /// Whose key it is: different callers may use the same one.
     pub caller: String,
-    /// The key.
     pub key: String,
     /// A hash of what is asked for.
     pub request: String,
-    /// When it came.
     pub at: Timestamp,
 }
 

@@ -14,7 +14,7 @@ use clipkeep_core::{
 
 use super::{
     CatalogError, Registration, Result,
-    merge::{GenerationMark, Ledger},
+    merge::{GenerationChange, MergeBatch},
     row::{self, Columns},
 };
 
@@ -54,23 +54,23 @@ pub enum Own {
 
 impl Own {
     /// The generation as its tenant is told of it at `now`. A claim that nobody
-    /// confirmed within `patience` counts as failed.
-    pub fn told(self, now: Timestamp, patience: Duration) -> Generation {
+    /// confirmed within `timeout` counts as failed.
+    pub fn visible_at(self, now: Timestamp, timeout: Duration) -> Generation {
         let row = match self {
             Self::Confirmed(row) => return row,
             Self::Claimed(row) => row,
         };
-        let over = row.created_at.plus(patience);
+        let over = row.created_at.plus(timeout);
         if now < over {
             return row;
         }
-        let error = Some(format!("nobody confirmed it in {} s", patience.as_secs()));
+        let error = Some(format!("nobody confirmed it in {} s", timeout.as_secs()));
         Generation { status: GenerationStatus::Failed, error, completed_at: Some(over), ..row }
     }
 }
 
 /// Takes in a registration by a tenant.
-pub(super) fn register_own(ledger: &mut Ledger<'_>, tenant: &Tenant, registration: &Registration) -> Own {
+pub(super) fn register_own(batch: &mut MergeBatch<'_>, tenant: &Tenant, registration: &Registration) -> Own {
     let Registration { provider, request_id, facts, at } = registration;
     let id = (provider.clone(), request_id.clone());
     // What was found in the store would be taken over, so it is judged, too.
@@ -78,24 +78,24 @@ pub(super) fn register_own(ledger: &mut Ledger<'_>, tenant: &Tenant, registratio
         known.request_id == *request_id && (known.provider == *provider || known.provider == Provider::adopted())
     };
     let is_anothers = |known: &Generation| known.facts.tenant.as_ref() != Some(tenant);
-    let is_taken = ledger.generations(GenerationMark::Known).filter(is_it).any(is_anothers);
-    if !is_taken && ledger.other_holder(&id).is_none() {
+    let is_taken = batch.generations(GenerationChange::Unchanged).filter(is_it).any(is_anothers);
+    if !is_taken && batch.other_owner(&id).is_none() {
         let facts = Facts { tenant: Some(tenant.clone()), ..facts.clone() };
-        let row = ledger.tell_of(&Registration { facts, ..registration.clone() });
-        if ledger.is_confirmed(&id) {
+        let row = batch.merge_registration(&Registration { facts, ..registration.clone() });
+        if batch.is_confirmed(&id) {
             return Own::Confirmed(row);
         }
     }
-    Own::Claimed(ledger.claim(&id, tenant, facts, *at))
+    Own::Claimed(batch.claim(&id, tenant, facts, *at))
 }
 
-/// Reads an event and `whose` it is: its own tenant, or its generation's.
+/// Reads an event and `tenant`, whose it is: its own tenant, or its generation's.
 pub(super) fn own_event(row: &impl Columns, tenant: &Tenant) -> Result<(Position, Option<Event>)> {
     let (position, event) = row::event(row)?;
-    let whose = row.text("whose").map_err(|_| CatalogError::BadRow {
+    let event_tenant = row.text("event_tenant").map_err(|_| CatalogError::BadRow {
         table: "generations",
         key: event.subject().to_owned(),
         column: "tenant",
     })?;
-    Ok((position, (whose.as_deref() == Some(tenant.as_str())).then_some(event)))
+    Ok((position, (event_tenant.as_deref() == Some(tenant.as_str())).then_some(event)))
 }

@@ -22,6 +22,5 @@ pub trait Tokens {
     /// Answers whether there is one.
     async fn revoke_token(&self, id: &str, at: Timestamp) -> Result<bool>;
 
-    /// A token was used.
     async fn token_used(&self, id: &str, at: Timestamp) -> Result<()>;
 }

@@ -12,13 +12,9 @@ use super::Result;
 /// A result that was not understood, as far as its row tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadRow {
-    /// Whose result it is.
     pub provider: Provider,
-    /// Of which generation.
     pub request_id: RequestId,
-    /// When it came.
     pub at: Timestamp,
-    /// How it came.
     pub form: Form,
     /// Why it was not understood.
     pub why: String,
@@ -26,9 +22,7 @@ pub struct UnreadRow {
     pub len: u64,
     /// How many of them are kept; none once they were erased.
     pub kept: Option<u64>,
-    /// The generation's model.
     pub model: Option<String>,
-    /// Whose generation it is.
     pub tenant: Option<Tenant>,
 }
 
@@ -42,17 +36,14 @@ impl UnreadRow {
 /// Where a page of them starts: after this one, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadCursor {
-    /// When it came.
     pub at: Timestamp,
-    /// Of which generation.
     pub request_id: RequestId,
-    /// Whose result it is.
     pub provider: Provider,
 }
 
 /// What a generation's result is from now on.
 #[derive(Clone, Debug)]
-pub(crate) struct Kept {
+pub(crate) struct UnreadResult {
     pub(crate) at: Timestamp,
     pub(crate) unread: Unread,
 }

@@ -12,13 +12,13 @@ use clipkeep_core::{
 
 use super::{
     Catalog, OperationsRow, Result,
-    lookup::name_now,
+    lookup::current_key,
     page::{Statement, Value, size},
     row::{Columns, Unreadable},
 };
 
 /// How long a process's last batch is remembered.
-pub(super) const REMEMBERED: Duration = Duration::from_secs(7 * 24 * 3600);
+pub(super) const BATCH_ID_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// What a process counted since its last batch.
 #[derive(Clone, Debug)]
@@ -27,9 +27,7 @@ pub struct UsageBatch {
     pub node: String,
     /// Its batches, numbered from 1.
     pub seq: i64,
-    /// When it was made.
     pub at: Timestamp,
-    /// What was counted.
     pub rows: Vec<UsageRow>,
     /// Requests to the bucket.
     pub operations: Vec<OperationsRow>,
@@ -40,20 +38,15 @@ pub struct UsageBatch {
 pub enum UsageGroup {
     /// All of it is one.
     All,
-    /// By clip.
     Clip,
     /// By tenant.
     Tenant,
-    /// By model.
     Model,
     /// By prompt, as its hash.
     Prompt,
-    /// By hour.
     Hour,
-    /// By day.
     #[default]
     Day,
-    /// By month.
     Month,
 }
 
@@ -116,9 +109,7 @@ pub struct UsageFilter {
     pub to: Option<Timestamp>,
     /// Of this tenant.
     pub tenant: Option<Tenant>,
-    /// Of this model, exactly.
     pub model: Option<String>,
-    /// Of this clip.
     pub key: Option<ClipKey>,
 }
 
@@ -126,7 +117,7 @@ impl UsageFilter {
     /// The same, of the clip by the name that it has now.
     pub async fn by_names(mut self, catalog: &dyn Catalog) -> Result<Self> {
         if let Some(key) = &mut self.key {
-            *key = name_now(catalog, key).await?;
+            *key = current_key(catalog, key).await?;
         }
         Ok(self)
     }
@@ -137,7 +128,6 @@ impl UsageFilter {
 pub struct UsageLine {
     /// Which one; empty where there is none.
     pub name: String,
-    /// What it comes to.
     pub counts: Counts,
 }
 
@@ -151,7 +141,6 @@ impl UsageLine {
 /// A page of lines, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsagePage {
-    /// The lines.
     pub lines: Vec<UsageLine>,
     /// The name after which the next page starts, if there is one.
     pub next: Option<String>,

@@ -19,36 +19,36 @@ use crate::{
     charts::{Bar, Bars},
     clock::SystemClock,
     costs::{BudgetWatch, CostOnList, CostQuery, CostReport, CostRow, price_lists, report},
-    pictures::{self, whose},
+    report_charts::{self, whose},
 };
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Added up by clip, tenant, model, prompt, day or month.
+    /// Group by clip, tenant, model, prompt, day or month.
     #[arg(long, default_value = "day")]
     by: UsageGroup,
-    /// From this moment on (2026-01-31T12:00:00Z, 2026-01-31 or 2026-01; UTC); the month's start unless given.
+    /// Costs from this time on (2026-01-31T12:00:00Z, 2026-01-31 or 2026-01; UTC); by default from the start of the month.
     #[arg(long)]
     from: Option<Moment>,
-    /// Up to this moment; the month's end unless given.
+    /// Costs before this time; by default up to the end of the month.
     #[arg(long)]
     to: Option<Moment>,
-    /// Of this tenant.
+    /// Only clips of this tenant.
     #[arg(long)]
     tenant: Option<Tenant>,
-    /// Of this model.
+    /// Only clips of this model.
     #[arg(long)]
     model: Option<String>,
-    /// Of this clip.
+    /// Only this clip.
     #[arg(long)]
     key: Option<ClipKey>,
-    /// On this price list only.
+    /// Use only this price list.
     #[arg(long)]
     list: Option<String>,
-    /// Write a page with charts to this file, too.
+    /// Also write an HTML page with charts to this file.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// At most this many lines.
+    /// Print at most this many rows.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: u32,
 }
@@ -191,7 +191,7 @@ fn bar(name: String, on: &CostOnList) -> Bar {
 fn page(report: &CostReport, budgets: &[BudgetUse]) -> Page {
     Page {
         title: format!("Costs from {} to {}", report.from, report.to),
-        charts: pictures::costs(report, budgets),
+        charts: report_charts::costs(report, budgets),
         headings: headings(report),
         rows: rows(report),
     }

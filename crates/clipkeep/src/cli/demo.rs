@@ -16,10 +16,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::output;
-use crate::{app::App, catalog::ClipFilter, scratch::Role, shutdown, tls, web, web::ClipRow};
+use crate::{app::App, catalog::ClipFilter, data_dir::Role, shutdown, tls, web, web::ClipRow};
 
 /// How long all clips together may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const DEMO_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the links that are printed hold.
 const LINK_SPAN: Duration = Duration::from_secs(24 * 3600);
 
@@ -172,8 +172,8 @@ async fn wait_until_stored(stage: &Stage, ids: &[RequestId]) -> anyhow::Result<V
             bar.finish_and_clear();
             return Ok(clips);
         }
-        if began.elapsed() > PATIENCE {
-            bail!("only {done} of {} generations were kept within {} s", ids.len(), PATIENCE.as_secs());
+        if began.elapsed() > DEMO_TIMEOUT {
+            bail!("only {done} of {} generations were kept within {} s", ids.len(), DEMO_TIMEOUT.as_secs());
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

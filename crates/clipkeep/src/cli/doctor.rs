@@ -6,17 +6,16 @@ use clipkeep_core::config::Config;
 
 use super::output;
 use crate::{
-    app, catalog,
-    chain::chain,
-    custody,
+    app, catalog, custody,
     doctor::{self, Level},
+    error_text::error_text,
     tls,
 };
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Say that the store is this catalogue's, whatever its mark says: the old
-    /// database is gone for good, or all objects are.
+    /// Mark the store as owned by this catalogue, even if it is marked as another
+    /// catalogue's. For when the old database, or all objects, are gone for good.
     #[arg(long)]
     adopt_store: bool,
 }
@@ -27,8 +26,8 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
         let catalog = catalog::open::open_configured(&config).await?;
         custody::adopt(&*catalog, &app::store_at(&config)?).await?;
     }
-    let opened = catalog::open::open_configured(&config).await.map_err(|error| chain(&error));
-    let checks = doctor::look(&config, opened).await;
+    let opened = catalog::open::open_configured(&config).await.map_err(|error| error_text(&error));
+    let checks = doctor::collect(&config, opened).await;
     let all_ok = checks.iter().all(|check| check.ok);
     if as_json {
         output::json(&serde_json::json!({"ok": all_ok, "checks": checks}))?;

@@ -18,7 +18,7 @@ use super::output;
 use crate::{
     catalog::{
         self, Catalog,
-        lookup::name_now,
+        lookup::current_key,
         outbox::{ParkedDelivery, Replay, WaitingDelivery},
     },
     clock::SystemClock,
@@ -29,34 +29,34 @@ use crate::{
 pub(super) struct Args {
     #[command(subcommand)]
     what: Option<What>,
-    /// Those after this one, oldest first; the newest unless given.
+    /// Print events after this event id, oldest first. Without it, the newest events are printed.
     #[arg(long, value_name = "ID")]
     after: Option<Position>,
-    /// Of this type alone, such as clip.lost.
+    /// Only events of this type, such as clip.lost.
     #[arg(long = "type", value_name = "TYPE", value_parser = event_type())]
     kind: Option<EventType>,
-    /// At most this many.
+    /// Print at most this many.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: u32,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// List events that an endpoint has not taken yet, and that are sent again.
+    /// List events that an endpoint has not accepted yet and that will be retried.
     Waiting {
-        /// At most this many.
+        /// Print at most this many.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
     },
-    /// List events that an endpoint did not take within a day.
+    /// List parked events (dead letters): no endpoint accepted them within a day.
     Parked {
-        /// At most this many.
+        /// Print at most this many.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
     },
-    /// Tell endpoints once more.
+    /// Send events to endpoints again.
     Replay(ReplayArgs),
-    /// Print the secret that events are signed with.
+    /// Print the secret that signs events.
     Secret,
 }
 
@@ -64,7 +64,7 @@ enum What {
 struct ReplayArgs {
     #[command(flatten)]
     which: Which,
-    /// This endpoint alone, by the name that `parked` and the log show.
+    /// Only this endpoint, by the name that `parked` and the log show.
     #[arg(long, value_name = "NAME")]
     endpoint: Option<String>,
 }
@@ -72,13 +72,13 @@ struct ReplayArgs {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct Which {
-    /// What was parked.
+    /// Send parked events again.
     #[arg(long)]
     parked: bool,
-    /// All events after this one.
+    /// Send all events after this event id again.
     #[arg(long, value_name = "ID")]
     after: Option<Position>,
-    /// All events about this clip.
+    /// Send all events about this clip again.
     #[arg(long)]
     key: Option<ClipKey>,
 }
@@ -118,7 +118,7 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
 /// after it.
 async fn must_be_known(catalog: &dyn Catalog, after: Option<Position>) -> anyhow::Result<()> {
     match after {
-        Some(position) if !catalog.may_be_known(position).await? => {
+        Some(position) if !catalog.is_reached(position).await? => {
             bail!("--after {position}: this event id was never given (was the database restored?)")
         }
         _ => Ok(()),
@@ -233,7 +233,7 @@ async fn replay(config: &Config, catalog: &dyn Catalog, args: &ReplayArgs, as_js
     must_be_known(catalog, args.which.after).await?;
     let what = match (args.which.after, &args.which.key) {
         (Some(position), _) => Replay::After(position),
-        (None, Some(key)) => Replay::Of(name_now(catalog, key).await?),
+        (None, Some(key)) => Replay::Of(current_key(catalog, key).await?),
         (None, None) => Replay::Parked,
     };
     let known: Vec<_> = config.event_endpoints.iter().map(Endpoint::name).collect();

@@ -6,9 +6,9 @@ use anyhow::Context;
 use clipkeep_core::{
     config::Config,
     generation::{Clip, Generation, HistoryEntry},
+    history,
     id::{ClipKey, RequestId},
     state::{ClipState, GenerationStatus},
-    story,
     time::{Clock, Timestamp},
 };
 use serde::Serialize;
@@ -17,17 +17,17 @@ use serde_json::json;
 use super::{output, wrong_usage};
 use crate::{
     app::FinalUrls,
-    catalog::{self, Catalog, ClipFilter, lookup::clip_named, page::every},
+    catalog::{self, Catalog, ClipFilter, lookup::clip_by_any_key, page::collect_clips},
     clock::SystemClock,
     web::{ClipRow, HistoryRow},
 };
 
 /// The most clips that one generation can have.
-const MOST: u32 = 1000;
+const MAX_CLIPS: u32 = 1000;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A clip key, or a provider's request id: then all clips of that generation.
+    /// A clip key, or a provider's request id for all clips of that generation.
     what: String,
 }
 
@@ -87,7 +87,7 @@ async fn unreadable(catalog: &dyn Catalog, clip: &Clip) -> anyhow::Result<Option
 
 async fn find(catalog: &dyn Catalog, what: &str) -> anyhow::Result<Vec<Clip>> {
     if let Ok(key) = what.parse::<ClipKey>()
-        && let Some(clip) = clip_named(catalog, &key).await?
+        && let Some(clip) = clip_by_any_key(catalog, &key).await?
     {
         return Ok(vec![clip]);
     }
@@ -95,16 +95,16 @@ async fn find(catalog: &dyn Catalog, what: &str) -> anyhow::Result<Vec<Clip>> {
         return Err(wrong_usage(format!("{what:?} is neither a clip key nor a request id")));
     };
     let filter = ClipFilter { request_id: Some(request_id), ..ClipFilter::default() };
-    let mut clips = every(catalog, &filter, MOST).await?;
+    let mut clips = collect_clips(catalog, &filter, MAX_CLIPS).await?;
     clips.sort_by_key(|clip| clip.index);
     Ok(clips)
 }
 
 async fn story(catalog: &dyn Catalog, clip: Clip, urls: &FinalUrls, now: Timestamp) -> anyhow::Result<Story> {
     let history = catalog.history(&clip.key).await?;
-    let holder = catalog.holder(&clip.key).await?;
+    let holder = catalog.lease_holder(&clip.key).await?;
     let held = holder.as_ref().map(|holder| (holder.node.as_str(), holder.until));
-    let next = story::next(&clip, history.last(), held, &urls.of(&clip.key), now);
+    let next = history::next(&clip, history.last(), held, &urls.of(&clip.key), now);
     let shares = catalog.sharers(&clip.key).await?;
     Ok(Story { clip, history, shares, next })
 }
@@ -126,7 +126,7 @@ impl Story {
         for entry in &self.history {
             let since = before.map_or_else(String::new, |before| format!("+{}", output::span(entry.at.since(before))));
             before = Some(entry.at);
-            let sentence = output::shorten(&story::sentence(entry), 200);
+            let sentence = output::shorten(&history::describe(entry), 200);
             output::line(format!("{}  {since:>12}  {sentence}", entry.at));
         }
         output::line("");

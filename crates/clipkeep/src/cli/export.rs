@@ -9,8 +9,8 @@ use serde_json::json;
 use super::{output, wrong_usage};
 use crate::{
     app::FinalUrls,
+    atomic_file::AtomicFile,
     catalog::{Catalog, ClipFilter},
-    draft::Draft,
     export::{Export, Format},
 };
 
@@ -24,7 +24,7 @@ pub(super) async fn run(
     let format =
         Format::of(path).ok_or_else(|| wrong_usage("--export takes a file that ends in .jsonl, .csv or .parquet"))?;
     let writing = || format!("writing {}", path.display());
-    let mut draft = Draft::create(path).with_context(writing)?;
+    let mut draft = AtomicFile::create(path).with_context(writing)?;
     let bar = bar(&*catalog, &filter, as_json).await?;
     let mut export = Export::new(catalog, urls, filter, format);
     while let Some(piece) = export.next().await? {

@@ -7,73 +7,74 @@ use clipkeep_core::{
     generation::Clip,
     id::{ClipKey, RequestId, Tenant},
     prompt::prompt_hash,
+    search::Words,
     seed::Seed,
     state::ClipState,
     usage::Moment,
-    words::Words,
 };
 use serde_json::json;
 
-use super::{export, output, tree, twice, unread, wrong_usage};
+use super::{duplicates, export, output, tree, unread, wrong_usage};
 use crate::{
     app::FinalUrls,
-    catalog::{self, Catalog, ClipFilter, ClipPage, lookup::clip_named},
+    catalog::{self, Catalog, ClipFilter, ClipPage, lookup::clip_by_any_key},
     web::ClipRow,
 };
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A clip key, or a provider's request id. All clips unless given.
+    /// A clip key, or a provider's request id. Without it, all clips are searched.
     what: Option<String>,
-    /// With exactly this prompt (after NFC and trimming).
+    /// Only clips with exactly this prompt (after NFC and trimming).
     #[arg(long)]
     prompt: Option<String>,
-    /// With this prompt hash.
+    /// Only clips with this prompt hash.
     #[arg(long)]
     prompt_hash: Option<String>,
-    /// Whose prompts hold all these words, in any order and case.
+    /// Only clips whose prompt contains all these words, in any order and case.
     #[arg(long)]
     words: Option<Words>,
-    /// Of this model, exactly.
+    /// Only clips of exactly this model.
     #[arg(long)]
     model: Option<String>,
-    /// Of this tenant.
+    /// Only clips of this tenant.
     #[arg(long)]
     tenant: Option<Tenant>,
-    /// In this state.
+    /// Only clips in this state.
     #[arg(long)]
     state: Option<ClipState>,
-    /// Made with this seed.
+    /// Only clips made with this seed.
     #[arg(long, allow_negative_numbers = true)]
     seed: Option<Seed>,
-    /// Whose bytes carry a C2PA manifest: a signed mark of where they come from.
+    /// Only clips that carry a C2PA manifest (signed provenance).
     #[arg(long, conflicts_with = "unmarked")]
     marked: bool,
-    /// Whose bytes were looked at and carry none.
+    /// Only clips that were inspected and carry no C2PA manifest.
     #[arg(long)]
     unmarked: bool,
-    /// Created at or after (2026-01-31T12:00:00Z, 2026-01-31 or 2026-01; UTC).
+    /// Only clips created at or after this time (2026-01-31T12:00:00Z, 2026-01-31 or 2026-01; UTC).
     #[arg(long, value_name = "TIME")]
     created_after: Option<Moment>,
-    /// Created before.
+    /// Only clips created before this time.
     #[arg(long, value_name = "TIME")]
     created_before: Option<Moment>,
-    /// Draw what the clip was made from, and what was made from it.
+    /// Show the clip's lineage as a tree: what it was made from, and what was made from it.
     #[arg(long, conflicts_with_all = ["export", "words", "prompt", "prompt_hash"])]
     tree: bool,
-    /// Write all clips that are found into this file, whatever `--limit` says:
+    /// Write all clips that are found to this file, regardless of `--limit`, as
     /// .jsonl, .csv or .parquet.
     #[arg(long, value_name = "FILE")]
     export: Option<PathBuf>,
-    /// What was generated more than once: bytes that one tenant has several
-    /// times, newest first. `--tenant` and `--limit` go with it.
+    /// List duplicates instead: equal bytes that one tenant stored more than once,
+    /// newest first. Only `--tenant` and `--limit` may be combined with it.
     #[arg(long, conflicts_with_all = ["what", "prompt", "prompt_hash", "model", "state", "words", "seed", "marked", "unmarked", "tree", "export"])]
-    twice: bool,
-    /// Results that were not understood, oldest first; with a request id, that
-    /// one, as it came. `--tenant` and `--limit` go with it.
-    #[arg(long, conflicts_with_all = ["prompt", "prompt_hash", "model", "state", "words", "seed", "marked", "unmarked", "tree", "export", "twice"])]
+    duplicates: bool,
+    /// List results that could not be parsed instead, oldest first; with a request
+    /// id, print that result as it was received. Only `--tenant` and `--limit` may
+    /// be combined with it.
+    #[arg(long, conflicts_with_all = ["prompt", "prompt_hash", "model", "state", "words", "seed", "marked", "unmarked", "tree", "export", "duplicates"])]
     unreadable: bool,
-    /// At most this many.
+    /// Print at most this many results.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: u32,
 }
@@ -81,8 +82,8 @@ pub(super) struct Args {
 pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::Result<ExitCode> {
     output::in_order("--created-after", args.created_after, "--created-before", args.created_before)?;
     let catalog = catalog::open::open_configured(&config).await?;
-    if args.twice {
-        return twice::run(&*catalog, args.tenant.as_ref(), args.limit, as_json).await;
+    if args.duplicates {
+        return duplicates::run(&*catalog, args.tenant.as_ref(), args.limit, as_json).await;
     }
     if args.unreadable {
         return unread::run(&*catalog, args.what.as_deref(), args.tenant.as_ref(), args.limit, as_json).await;
@@ -142,7 +143,7 @@ impl Args {
         let filter = self.narrowed();
         let Some(text) = self.what.as_deref() else { return Ok(filter) };
         if let Ok(key) = text.parse::<ClipKey>()
-            && let Some(clip) = clip_named(catalog, &key).await?
+            && let Some(clip) = clip_by_any_key(catalog, &key).await?
         {
             return Ok(ClipFilter { key: Some(clip.key), ..filter });
         }

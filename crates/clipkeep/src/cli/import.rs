@@ -26,13 +26,13 @@ use super::output;
 use crate::{
     app::App,
     clock::SystemClock,
+    data_dir::{DataDir, Role},
     import::{Checked, Columns, Defaults, Ended, Field, Form, Import, Options, Outputs, Rejects, Step, Summary, spool},
-    scratch::{Role, Scratch},
     shutdown,
 };
 
 /// How many bad lines are shown; all are in the file of rejects.
-const SHOWN: u64 = 5;
+const MAX_BAD_LINES_SHOWN: u64 = 5;
 
 /// Take a table of provider URLs: register each line's clip and copy it.
 /// Stopped or killed and run again, it goes on where it was.
@@ -50,37 +50,37 @@ const SHOWN: u64 = 5;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
-    /// The table, or - for standard input.
+    /// The table to import, or - for standard input.
     file: PathBuf,
-    /// Its form; told by the file's ending or first byte unless given.
+    /// The table's format; by default detected from the file's ending or first byte.
     #[arg(long)]
     format: Option<Format>,
-    /// What stands between a CSV's fields: , ; or tab; guessed by the header unless given.
+    /// The CSV delimiter: , ; or tab; by default detected from the header.
     #[arg(long, value_parser = delimiter)]
     delimiter: Option<u8>,
-    /// Which column holds a field, such as url=video_url. Repeatable.
+    /// Map a field to a column, such as url=video_url. Repeatable.
     #[arg(long = "column", value_name = "FIELD=NAME", value_parser = column)]
     columns: Vec<(Field, String)>,
-    /// Who generated the clips.
+    /// The provider that generated the clips.
     #[arg(long, default_value = "fal")]
     provider: Provider,
-    /// The tenant of lines that name none.
+    /// The tenant for lines that name none.
     #[arg(long)]
     tenant: Option<Tenant>,
-    /// The model of lines that name none.
+    /// The model for lines that name none.
     #[arg(long)]
     model: Option<String>,
     /// Where bad lines are written, with number and reason; FILE.rejects.csv or .jsonl unless given.
     /// For standard input and pipes it is ./import.rejects.csv or .jsonl: the next import writes over it.
     #[arg(long, value_name = "PATH")]
     rejects: Option<PathBuf>,
-    /// Writes old URL and final URL of each stored clip, as CSV or JSON lines by the ending.
+    /// Write the old and the final URL of each stored clip to this file, as CSV or JSON lines depending on its ending.
     #[arg(long, value_name = "PATH")]
     map: Option<PathBuf>,
-    /// Writes what became of each line and why, as CSV or JSON lines by the ending.
+    /// Write each line's outcome and reason to this file, as CSV or JSON lines depending on its ending.
     #[arg(long, value_name = "PATH")]
     report: Option<PathBuf>,
-    /// Only read and judge the lines; writes the bad ones and the report.
+    /// Only validate the table: write the bad lines and the report, import nothing.
     #[arg(long)]
     dry_run: bool,
 }
@@ -147,8 +147,8 @@ fn stopped(as_json: bool) -> anyhow::Result<ExitCode> {
 }
 
 async fn check(config: &Config, args: &Args, policy: Policy, show: &Show) -> anyhow::Result<Ended<Checked>> {
-    let scratch = Scratch::take(&config.data, Role::Command).await?;
-    let file = table(&args.file, scratch.folder()).await?;
+    let data_dir = DataDir::take(&config.data, Role::Command).await?;
+    let file = table(&args.file, data_dir.folder()).await?;
     let stop = shutdown::on_signal().context("listening for signals")?;
     let import = import(config, args, policy, file);
     show.of_file(&import.file);
@@ -157,7 +157,7 @@ async fn check(config: &Config, args: &Args, policy: Policy, show: &Show) -> any
 
 async fn fill(config: Config, args: &Args, policy: Policy, show: &Show) -> anyhow::Result<Ended<Summary>> {
     let app = App::open(config, Role::Command).await?;
-    let file = table(&args.file, app.scratch()).await?;
+    let file = table(&args.file, app.data_dir()).await?;
     // Not before: while standard input is read, a signal ends us at once.
     let stop = shutdown::on_signal().context("listening for signals")?;
     let import = import(&app.config, args, policy, file);
@@ -176,11 +176,11 @@ async fn fill(config: Config, args: &Args, policy: Policy, show: &Show) -> anyho
 
 /// The file that is read: as named, or what came by a pipe, which can be read
 /// once only.
-async fn table(file: &Path, scratch: &Path) -> anyhow::Result<PathBuf> {
+async fn table(file: &Path, data_dir: &Path) -> anyhow::Result<PathBuf> {
     if !is_pipe(file) {
         return Ok(file.to_owned());
     }
-    let (file, folder) = (file.to_owned(), scratch.to_owned());
+    let (file, folder) = (file.to_owned(), data_dir.to_owned());
     let spooled = tokio::task::spawn_blocking(move || match file == Path::new("-") {
         true => Ok(spool(&mut io::stdin().lock(), &folder)?),
         false => Ok(spool(&mut File::open(file)?, &folder)?),
@@ -274,14 +274,14 @@ impl Show {
     }
 
     fn bad_line(&self, line: u64, reason: &str) {
-        if !self.quiet && self.bad.fetch_add(1, Ordering::Relaxed) < SHOWN {
+        if !self.quiet && self.bad.fetch_add(1, Ordering::Relaxed) < MAX_BAD_LINES_SHOWN {
             self.bar.suspend(|| output::line(format!("line {line}: {reason}")));
         }
     }
 
     /// Says once how many bad lines were not shown.
     fn tell_more(&self) {
-        let more = self.bad.swap(0, Ordering::Relaxed).saturating_sub(SHOWN);
+        let more = self.bad.swap(0, Ordering::Relaxed).saturating_sub(MAX_BAD_LINES_SHOWN);
         if more > 0 {
             self.bar
                 .suspend(|| output::line(format!("and {more} more bad {}", if more == 1 { "line" } else { "lines" })));

@@ -17,9 +17,9 @@ use super::{output, wrong_usage};
 use crate::{
     catalog::{
         Catalog,
-        lookup::{clip_named, name_now},
+        lookup::{clip_by_any_key, current_key},
         open::open_existing,
-        revocations::MOST,
+        revocations::MAX_REVOCATIONS,
     },
     clock::SystemClock,
     keys,
@@ -27,32 +27,32 @@ use crate::{
 };
 
 /// How long the catalogue may take: the link needs none.
-const PATIENCE: Duration = Duration::from_secs(3);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The clip's key, such as {request_id}.mp4.
     #[arg(required_unless_present_any = ["revoke", "revoke_kid"])]
     key: Option<String>,
-    /// How long it shall hold, such as 24h; link_ttl unless given.
+    /// How long the link is valid, such as 24h; by default `link_ttl`.
     #[arg(long)]
     expires_in: Option<DurationText>,
-    /// The file name to save it under.
+    /// Make a download link that saves the clip under this file name.
     #[arg(long)]
     download: Option<String>,
-    /// A page that plays the clip, to be sent to people; --download is its title.
+    /// Link to a page that plays the clip, to share with people; --download sets its title.
     #[arg(long, conflicts_with = "internal")]
     page: bool,
-    /// For eyes inside: leads to the source while the clip is not stored.
+    /// Make an internal link: it redirects to the source while the clip is not stored.
     #[arg(long)]
     internal: bool,
-    /// Revoke all links to the clip instead.
+    /// Revoke all links to the clip instead of signing one.
     #[arg(long, requires = "key", conflicts_with_all = ["expires_in", "download", "internal", "page"])]
     revoke_all: bool,
-    /// Revoke this one link instead.
+    /// Revoke this one link instead of signing one.
     #[arg(long, value_name = "URL", conflicts_with_all = ["key", "expires_in", "download", "internal", "page"])]
     revoke: Option<String>,
-    /// Revoke all links that the key of this id signed, or will sign, instead.
+    /// Revoke all links that the key with this id signed, or will sign.
     #[arg(long, value_name = "KID", conflicts_with_all = ["key", "revoke", "expires_in", "download", "internal", "page"])]
     revoke_kid: Option<KeyId>,
 }
@@ -89,8 +89,8 @@ async fn sign(config: &Config, args: &Args, as_json: bool) -> anyhow::Result<Exi
         Audience::Internal => keys::internal_link_keys_text(config)?,
     };
     let keys = LinkKeys::parse(text.expose(), audience)?;
-    let outlook = tokio::time::timeout(PATIENCE, outlook(config, &key)).await;
-    let Outlook { key: known_as, generation, revoked, note } = outlook.unwrap_or_else(|_| Outlook::unknown());
+    let outlook = tokio::time::timeout(LOOKUP_TIMEOUT, outlook(config, &key)).await;
+    let ClipOutlook { key: known_as, generation, revoked, note } = outlook.unwrap_or_else(|_| ClipOutlook::unknown());
     let key = known_as.unwrap_or(key);
     let now = SystemClock.now();
     let times = (now, links::expires(audience, now, span, config.link_window));
@@ -112,7 +112,7 @@ async fn sign(config: &Config, args: &Args, as_json: bool) -> anyhow::Result<Exi
 
 /// What the catalogue knows of the link, if it is at hand.
 #[derive(Default)]
-struct Outlook {
+struct ClipOutlook {
     /// What the clip is called now.
     key: Option<ClipKey>,
     generation: u32,
@@ -121,21 +121,22 @@ struct Outlook {
     note: Option<String>,
 }
 
-impl Outlook {
+impl ClipOutlook {
     fn unknown() -> Self {
         let note = "the catalogue does not answer: if links were revoked before, this one may be refused, too";
         Self { note: Some(note.to_owned()), ..Self::default() }
     }
 }
 
-async fn outlook(config: &Config, key: &ClipKey) -> Outlook {
+async fn outlook(config: &Config, key: &ClipKey) -> ClipOutlook {
     let catalog = match open_existing(config).await {
         Ok(Some(catalog)) => catalog,
-        Ok(None) => return Outlook::default(),
-        Err(_) => return Outlook::unknown(),
+        Ok(None) => return ClipOutlook::default(),
+        Err(_) => return ClipOutlook::unknown(),
     };
-    let (Ok(clip), Ok(told)) = (clip_named(&*catalog, key).await, catalog.revocations(SystemClock.now()).await) else {
-        return Outlook::unknown();
+    let (Ok(clip), Ok(told)) = (clip_by_any_key(&*catalog, key).await, catalog.revocations(SystemClock.now()).await)
+    else {
+        return ClipOutlook::unknown();
     };
     let mut revoked = Revoked::default();
     told.into_iter().for_each(|revocation| revoked.add(revocation));
@@ -147,7 +148,7 @@ async fn outlook(config: &Config, key: &ClipKey) -> Outlook {
         }
         Some(_) => None,
     };
-    Outlook { key: clip.map(|clip| clip.key), generation, revoked, note }
+    ClipOutlook { key: clip.map(|clip| clip.key), generation, revoked, note }
 }
 
 /// Writes it into the catalogue; running nodes hear of it within seconds.
@@ -155,18 +156,18 @@ async fn revoke(config: &Config, args: &Args, as_json: bool) -> anyhow::Result<E
     let links = Links::new(config, &keys::link_keys_text(config)?, &keys::internal_link_keys_text(config)?)?;
     let catalog = open_existing(config).await?.context("there is no catalogue yet, so no clip has links")?;
     if args.revoke_all {
-        let key = name_now(&*catalog, &args.key()?).await?;
+        let key = current_key(&*catalog, &args.key()?).await?;
         let raised = catalog.revoke_links_of(&key, SystemClock.now()).await?;
         let generation = raised.ok_or_else(|| anyhow!("no clip is named {key}"))?;
         let told = json!({"revoked": "clip", "key": key, "link_generation": generation});
-        return told_of(&format!("all links to {key} are revoked"), &told, as_json);
+        return print_revoked(&format!("all links to {key} are revoked"), &told, as_json);
     }
     if let Some(kid) = &args.revoke_kid {
         if ![Audience::Public, Audience::Internal].iter().any(|audience| links.keys(*audience).has(kid)) {
             bail!("no link key has the id {kid}");
         }
         remember(&*catalog, Revocation::Key(kid.clone())).await?;
-        return told_of(
+        return print_revoked(
             &format!("all links signed by {kid} are revoked"),
             &json!({"revoked": "kid", "kid": kid}),
             as_json,
@@ -175,17 +176,17 @@ async fn revoke(config: &Config, args: &Args, as_json: bool) -> anyhow::Result<E
     let url = args.revoke.as_deref().context("which link?")?;
     let (_, key, revocation) = links.read(url).map_err(|error| anyhow!("--revoke: {error}"))?;
     remember(&*catalog, revocation).await?;
-    told_of(&format!("that link to {key} is revoked"), &json!({"revoked": "link", "key": key}), as_json)
+    print_revoked(&format!("that link to {key} is revoked"), &json!({"revoked": "link", "key": key}), as_json)
 }
 
 async fn remember(catalog: &dyn Catalog, revocation: Revocation) -> anyhow::Result<()> {
     if catalog.revoke(&revocation, None, SystemClock.now()).await? {
         return Ok(());
     }
-    bail!("{MOST} links are revoked already; hint: --revoke-all revokes a clip's links in one")
+    bail!("{MAX_REVOCATIONS} links are revoked already; hint: --revoke-all revokes a clip's links in one")
 }
 
-fn told_of(text: &str, told: &serde_json::Value, as_json: bool) -> anyhow::Result<ExitCode> {
+fn print_revoked(text: &str, told: &serde_json::Value, as_json: bool) -> anyhow::Result<ExitCode> {
     if as_json {
         output::json(told)?;
     } else {

@@ -5,6 +5,7 @@ mod costs;
 #[cfg(feature = "demo")]
 mod demo;
 mod doctor;
+mod duplicates;
 mod events;
 mod explain;
 mod export;
@@ -17,7 +18,6 @@ mod serve;
 mod sweep;
 mod token;
 mod tree;
-mod twice;
 mod unread;
 mod usage;
 mod verify;
@@ -32,9 +32,9 @@ use clipkeep_core::{
 
 use crate::{
     catalog::open::OpenError,
-    chain::chain,
     config::{ConfigArgs, LoadError},
     costs::CostError,
+    error_text::error_text,
     logs::{self, LogFormat},
 };
 
@@ -54,19 +54,19 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a node: webhooks in, clips out.
+    /// Run a node: receive webhooks, copy clips, serve them.
     Serve,
-    /// See it work: a simulated provider, a node, a few clips.
+    /// Try it out with a simulated provider, a node and a few clips.
     #[cfg(feature = "demo")]
     Demo(demo::Args),
     Import(import::Args),
     /// Find clips: which prompt made this clip, which clips came from this prompt.
     Find(find::Args),
-    /// List what happened; what an endpoint did not take; tell it once more.
+    /// List events, show undelivered ones, and replay them to endpoints.
     Events(events::Args),
-    /// Ask after lost webhooks, and fill every clip that is due.
+    /// Poll for lost webhooks, and fill every clip that is due.
     Sweep(sweep::Args),
-    /// Tell the story of a clip: each attempt, what it read, and what comes next.
+    /// Show a clip's history: each attempt, what it read, and what comes next.
     Explain(explain::Args),
     /// Sign a link to a clip, or revoke links.
     Link(link::Args),
@@ -76,7 +76,7 @@ enum Command {
     Usage(usage::Args),
     /// Show what clips cost, on several price lists side by side.
     Costs(costs::Args),
-    /// Print the admin token; or make, list, revoke tokens of tenants and admins.
+    /// Print the admin token, or create, list and revoke tokens.
     Token(token::Args),
     /// Check configuration, database, store, webhook keys and clock.
     Doctor(doctor::Args),
@@ -127,7 +127,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Config(error) => f.write_str(&chain(error)),
+            Self::Config(error) => f.write_str(&error_text(error)),
             Self::Command(error) => write!(f, "{error:#}"),
         }
     }

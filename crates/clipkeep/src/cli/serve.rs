@@ -11,8 +11,8 @@ use super::output;
 use crate::{
     advice,
     app::App,
+    data_dir::Role,
     descriptors,
-    scratch::Role,
     shutdown::{self, Signals},
     web,
 };
@@ -48,7 +48,7 @@ pub(super) async fn run(config: Config, as_json: bool) -> anyhow::Result<ExitCod
     tracing::info!(%address, gateway = gateway_address.map(tracing::field::display), version = env!("CARGO_PKG_VERSION"), "serving");
     let advised = Arc::clone(&app);
     app.tasks.spawn(async move {
-        for advice in advice::look(&advised.config, &*advised.catalog).await {
+        for advice in advice::collect(&advised.config, &*advised.catalog).await {
             tracing::warn!(about = advice.about, "{}", advice.what);
         }
     });

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::{output, wrong_usage};
 use crate::{
-    callers::issue,
+    auth::issue,
     catalog::{Catalog, open::open_configured},
     clock::SystemClock,
     keys,
@@ -31,11 +31,11 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// Make a token, for one tenant or for an admin. It is shown this once.
+    /// Create a token for one tenant or for an admin. It is shown only once.
     Create(CreateArgs),
-    /// List tokens, newest first, revoked ones too.
+    /// List tokens, newest first, including revoked ones.
     List,
-    /// Revoke a token for good; nodes refuse it within seconds.
+    /// Revoke a token permanently; nodes refuse it within seconds.
     Revoke {
         /// The token's id, as `clipkeep token list` shows it.
         id: String,
@@ -44,13 +44,13 @@ enum What {
 
 #[derive(Debug, clap::Args)]
 struct CreateArgs {
-    /// What it is for, in your words.
+    /// A name that says what the token is for.
     #[arg(long)]
     name: String,
-    /// Whose rows it sees, and no others.
+    /// The tenant whose rows the token may access.
     #[arg(long, required_unless_present = "admin", conflicts_with = "admin")]
     tenant: Option<Tenant>,
-    /// It sees and does everything.
+    /// Create an admin token, which may access everything.
     #[arg(long)]
     admin: bool,
 }

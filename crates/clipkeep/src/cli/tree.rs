@@ -11,8 +11,8 @@ use serde_json::json;
 use super::{output, wrong_usage};
 use crate::{
     app::FinalUrls,
-    catalog::{Catalog, family, lookup::clip_named},
-    lineage_rows::{LineageRow, RelativeRow},
+    catalog::{Catalog, lineage, lookup::clip_by_any_key},
+    dto::lineage::{LineageRow, RelativeRow},
 };
 
 pub(super) async fn run(
@@ -22,7 +22,7 @@ pub(super) async fn run(
     as_json: bool,
 ) -> anyhow::Result<ExitCode> {
     let key: ClipKey = key.unwrap_or_default().parse().map_err(|_| wrong_usage("--tree takes the key of one clip"))?;
-    let Some(clip) = clip_named(catalog, &key).await? else {
+    let Some(clip) = clip_by_any_key(catalog, &key).await? else {
         if as_json {
             output::json(&json!({"clip": null}))?;
         } else {
@@ -30,7 +30,7 @@ pub(super) async fn run(
         }
         return Ok(ExitCode::FAILURE);
     };
-    let lineage = family::lineage(catalog, &clip.key, None).await?;
+    let lineage = lineage::lineage(catalog, &clip.key, None).await?;
     let lineage = LineageRow::new(clip, lineage, urls);
     if as_json {
         output::json(&lineage)?;

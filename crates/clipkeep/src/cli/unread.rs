@@ -7,7 +7,7 @@ use clipkeep_core::id::{RequestId, Tenant};
 use serde_json::json;
 
 use super::output;
-use crate::{catalog::Catalog, rows::UnreadInfo};
+use crate::{catalog::Catalog, dto::UnreadInfo};
 
 pub(super) async fn run(
     catalog: &dyn Catalog,

@@ -16,34 +16,34 @@ use super::{
 use crate::{
     catalog::{self, Catalog, UsageFilter, UsageGroup, UsageLine},
     charts::Bar,
-    pictures::{self, Stacked},
-    rows::UsageRow,
+    dto::UsageRow,
+    report_charts::{self, Stacked},
 };
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Added up by clip, tenant, model, prompt, hour, day or month.
+    /// Group by clip, tenant, model, prompt, hour, day or month.
     #[arg(long, default_value = "day")]
     by: UsageGroup,
-    /// Of hours that begin at or after (2026-01-31T12:00:00Z, 2026-01-31 or 2026-01; UTC).
+    /// Only hours that begin at or after this time (2026-01-31T12:00:00Z, 2026-01-31 or 2026-01; UTC).
     #[arg(long)]
     from: Option<Moment>,
-    /// Of hours that begin before.
+    /// Only hours that begin before this time.
     #[arg(long)]
     to: Option<Moment>,
-    /// Of this tenant.
+    /// Only clips of this tenant.
     #[arg(long)]
     tenant: Option<Tenant>,
-    /// Of this model.
+    /// Only clips of this model.
     #[arg(long)]
     model: Option<String>,
-    /// Of this clip.
+    /// Only this clip.
     #[arg(long)]
     key: Option<ClipKey>,
-    /// Write a page with charts to this file, too.
+    /// Also write an HTML page with charts to this file.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// At most this many lines.
+    /// Print at most this many rows.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: u32,
 }
@@ -134,7 +134,7 @@ fn page_of(by: UsageGroup, filter: &UsageFilter, lines: &[UsageLine], total: &Us
     let stacked = Stacked { series: vec![(String::new(), lines.to_vec())] };
     Page {
         title: format!("Usage by {}", by.as_str()),
-        charts: pictures::usage(by, &stacked, filter.from.zip(filter.to)),
+        charts: report_charts::usage(by, &stacked, filter.from.zip(filter.to)),
         headings: std::iter::once(by.as_str().to_uppercase()).chain(HEADINGS.map(str::to_owned)).collect(),
         rows: rows(lines, total),
     }

@@ -21,32 +21,32 @@ use serde_json::json;
 use super::{output, receipt};
 use crate::{
     app,
-    catalog::{self, Catalog, StoredObject, lookup::name_now},
+    catalog::{self, Catalog, StoredObject, lookup::current_key},
     clock::SystemClock,
     custody,
     store::{Store, StoreError},
-    sweep::drift::{HEARD, is_too_much},
+    sweep::drift::{NOTICE_DELAY, is_too_much},
 };
 
 /// How many clips are read at once.
-const AT_ONCE: usize = 4;
+const MAX_CONCURRENT: usize = 4;
 const PAGE: u32 = 200;
 /// How the run over all clips is called in the catalogue.
 const RUN: &str = "verify";
 /// What is said of a clip whose object is gone.
 const MISSING: &str = "is not in the store";
 /// So few may all be damaged.
-const FEWEST: usize = 2;
+const MIN_SAMPLE: usize = 2;
 
 #[derive(Debug, clap::Args)]
 #[command(group(ArgGroup::new("which").required(true).args(["keys", "sample", "all", "receipt"])))]
 pub(super) struct Args {
-    /// The clips to read.
+    /// The keys of the clips to verify.
     keys: Vec<ClipKey>,
-    /// Read so many stored clips, chosen at random.
+    /// Verify this many stored clips, chosen at random.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     sample: Option<u32>,
-    /// Read all stored clips. Interrupted, it goes on where it was.
+    /// Verify all stored clips. An interrupted run is resumed.
     #[arg(long)]
     all: bool,
     /// Have damaged clips filled again from their sources by the running node,
@@ -89,7 +89,7 @@ pub(super) async fn run(config: Config, args: &Args, as_json: bool) -> anyhow::R
     } else {
         let mut keys = Vec::with_capacity(args.keys.len());
         for key in &args.keys {
-            keys.push(name_now(&*run.catalog, key).await?);
+            keys.push(current_key(&*run.catalog, key).await?);
         }
         run.these(&keys, true).await?;
     }
@@ -184,7 +184,7 @@ impl Run {
                 (row, read)
             }
         });
-        let mut reading = reading.buffer_unordered(AT_ONCE);
+        let mut reading = reading.buffer_unordered(MAX_CONCURRENT);
         while let Some((row, read)) = reading.next().await {
             self.judge(row, read, since).await?;
         }
@@ -197,7 +197,7 @@ impl Run {
     async fn mend_found(&mut self, since: Timestamp) -> anyhow::Result<()> {
         let found = std::mem::take(&mut self.to_mend);
         let (damaged, right) = (usize::try_from(self.tally.damaged)?, usize::try_from(self.tally.right)?);
-        let nothing_left = !self.named && right == 0 && damaged > FEWEST;
+        let nothing_left = !self.named && right == 0 && damaged > MIN_SAMPLE;
         if !found.is_empty() && (nothing_left || is_too_much(damaged, damaged + right)) {
             bail!("most clips are missing or damaged: is `store` the right one? nothing was changed for these");
         }
@@ -206,7 +206,7 @@ impl Run {
         }
         let at = SystemClock.now().max(since);
         for (row, what) in found {
-            self.catalog.object_lost(&row.key, row.epoch, at, at.plus(HEARD), &what).await?;
+            self.catalog.object_lost(&row.key, row.epoch, at, at.plus(NOTICE_DELAY), &what).await?;
         }
         Ok(())
     }

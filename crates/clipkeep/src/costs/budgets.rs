@@ -16,7 +16,7 @@ use super::{CostError, CostQuery, CostRow, lines};
 use crate::catalog::{Catalog, UsageFilter, UsageGroup, budgets::BudgetUse};
 
 /// How many budgets are shown.
-const SHOWN: u32 = 100;
+const MAX_ROWS: u32 = 100;
 
 /// The budgets of the configuration, and what they are reckoned with.
 #[derive(Clone, Debug)]
@@ -128,14 +128,14 @@ impl BudgetWatch {
         };
         used.retain(|one| list.is_none_or(|list| one.price_list == list));
         used.sort_by_key(|one| (one.tenant.is_some(), Reverse(one.percent)));
-        used.truncate(SHOWN as usize);
+        used.truncate(MAX_ROWS as usize);
         Ok(used)
     }
 
     /// What tenants had spent of a budget when they were last weighed.
     async fn kept(&self, catalog: &dyn Catalog, now: Timestamp, budget: &Budget) -> Result<Vec<BudgetUse>, CostError> {
         let month = name_of(now, Cut::Months);
-        let kept = catalog.most_used(&month, &budget.of, &budget.list, SHOWN).await?;
+        let kept = catalog.most_used(&month, &budget.of, &budget.list, MAX_ROWS).await?;
         // A budget that was changed since may not be whose it was.
         let holds = |tenant: &Tenant| budgets_of(&self.budgets, Some(tenant)).contains(&budget);
         let one = |tenant: &Tenant, spent| self.used(budget, now, Some(tenant), spent);
@@ -166,7 +166,6 @@ impl BudgetWatch {
         Ok(readings)
     }
 
-    /// What a budget is in.
     pub fn currency(&self, budget: &Budget) -> &str {
         self.lists.iter().find(|list| list.name == budget.list).map_or("", |list| &list.currency)
     }

@@ -24,36 +24,28 @@ pub use self::budgets::BudgetWatch;
 use crate::catalog::{Catalog, CatalogError, Names, UsageFilter, UsageGroup};
 
 /// The most pieces of time that are told of at once.
-const MOST_SLICES: usize = 400;
+const MAX_SLICES: usize = 400;
 /// The shortest time that a forecast goes on from, in seconds.
-const LEAST_TREND: u64 = 3600;
+const MIN_TREND_SECS: u64 = 3600;
 /// From how long ago the trend of a forecast is taken at most.
-const TREND: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);
+const TREND_WINDOW: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum CostError {
-    /// The catalogue.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// Too much time.
-    #[error("from and to are too far apart: at most {MOST_SLICES} days or months are told of at once")]
+    #[error("from and to are too far apart: at most {MAX_SLICES} days or months are told of at once")]
     TooLong,
     /// By hours, or all as one.
     #[error("costs are added up by clip, tenant, model, prompt, day or month")]
     Group,
     /// A budget is on a list that there is not.
     #[error("budgets names the price list {list}, which there is not; hint: there are {known}")]
-    Budget {
-        /// Which one it names.
-        list: String,
-        /// Which there are.
-        known: String,
-    },
+    Budget { list: String, known: String },
     /// A list cannot be read.
     #[error("price list {}: {problem}", path.display())]
     List {
-        /// Which one.
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
@@ -88,7 +80,6 @@ pub struct CostQuery<'a> {
     pub group: UsageGroup,
     /// The lists, side by side.
     pub lists: &'a [PriceList],
-    /// What generations cost.
     pub generations: &'a GenerationPrices,
     /// The name after which the page starts.
     pub after: Option<&'a str>,
@@ -265,7 +256,7 @@ async fn forecast(
     }
     let began = trend_since(catalog, now, &query.filter).await?;
     let trend = gather(catalog, (began, now), UsageGroup::All, query).await?;
-    let (span, left) = (now.since(began).as_secs().max(LEAST_TREND), to.since(now).as_secs());
+    let (span, left) = (now.since(began).as_secs().max(MIN_TREND_SECS), to.since(now).as_secs());
     let growth = trend.last.saturating_sub(trend.first);
     let mut ahead = total.clone();
     for (month, byte_secs) in storage::ahead(trend.last, growth, span, &slices(now, to, Cut::Months)) {
@@ -284,7 +275,7 @@ async fn forecast(
 /// if that is not long ago.
 async fn trend_since(catalog: &dyn Catalog, now: Timestamp, filter: &UsageFilter) -> Result<Timestamp, CostError> {
     const HOUR: i64 = 3_600_000;
-    let longest = now.minus(TREND);
+    let longest = now.minus(TREND_WINDOW);
     let first = catalog.stored_since(filter).await?;
     Ok(first.map_or(longest, |first| Timestamp::from_millis(first.millis() / HOUR * HOUR)).clamp(longest, now))
 }
@@ -315,7 +306,7 @@ async fn gather(
 ) -> Result<Gathered, CostError> {
     let cut = if group == UsageGroup::Day { Cut::Days } else { Cut::Months };
     let pieces = slices(from, to, cut);
-    if pieces.len() > MOST_SLICES {
+    if pieces.len() > MAX_SLICES {
         return Err(CostError::TooLong);
     }
     let after = query.after.filter(|_| !is_time(group) && group != UsageGroup::All);
@@ -340,7 +331,7 @@ async fn gather(
         }
     }
     let filter = UsageFilter { from: Some(from), to: Some(to), ..query.filter.clone() };
-    let limit = if is_time(group) { u32::try_from(MOST_SLICES).unwrap_or(u32::MAX) } else { query.limit };
+    let limit = if is_time(group) { u32::try_from(MAX_SLICES).unwrap_or(u32::MAX) } else { query.limit };
     let usage = catalog.usage(&filter, group, after, limit).await?;
     for line in usage.lines {
         all.names.entry(line.name).or_default().viewer_bytes += line.counts.viewer_bytes;

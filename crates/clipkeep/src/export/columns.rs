@@ -2,7 +2,7 @@
 
 use clipkeep_core::{seed::Seed, time::Timestamp};
 
-use crate::rows::ClipRow;
+use crate::dto::ClipRow;
 
 /// One cell.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,7 +12,6 @@ pub(super) enum Cell {
     Seed(Seed),
     Real(f64),
     Flag(bool),
-    /// Unix milliseconds.
     Time(i64),
 }
 

@@ -3,7 +3,7 @@
 use clipkeep_core::time::Timestamp;
 
 use super::columns::{COLUMNS, Cell};
-use crate::rows::ClipRow;
+use crate::dto::ClipRow;
 
 /// The next lines; with the header, if they are the first.
 pub(super) fn piece(rows: &[ClipRow], first: bool) -> Vec<u8> {

@@ -10,8 +10,8 @@ use std::{path::Path, str::FromStr, sync::Arc};
 
 use crate::{
     catalog::{Catalog, CatalogError, ClipFilter, Cursor},
+    dto::ClipRow,
     final_urls::FinalUrls,
-    rows::ClipRow,
 };
 
 /// How many rows are read at once.

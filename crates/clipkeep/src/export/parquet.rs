@@ -3,7 +3,7 @@
 //! brings eighteen others along, for formats that are not written here.
 
 use super::columns::{COLUMNS, Cell, Kind};
-use crate::rows::ClipRow;
+use crate::dto::ClipRow;
 
 /// A row group is written once it holds so many bytes, or rows.
 const GROUP_BYTES: usize = 16 * 1024 * 1024;

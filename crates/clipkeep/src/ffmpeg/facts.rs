@@ -4,7 +4,7 @@ use clipkeep_core::generation::{Kind, MediaInfo};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
-struct Told {
+struct FfprobeOutput {
     #[serde(default)]
     streams: Vec<Stream>,
     #[serde(default)]
@@ -44,11 +44,11 @@ struct Disposition {
 /// Adds what `info` lacks. What we read ourselves stays, and a clip that was
 /// taken for a video and has sound alone becomes no video's size.
 pub(super) fn add(info: &mut MediaInfo, output: &[u8]) {
-    let Ok(told) = serde_json::from_slice::<Told>(output) else { return };
+    let Ok(output) = serde_json::from_slice::<FfprobeOutput>(output) else { return };
     let of = |kind: &str| {
         let is_main =
             |stream: &&Stream| stream.codec_type.as_deref() == Some(kind) && stream.disposition.attached_pic == 0;
-        told.streams.iter().find(is_main)
+        output.streams.iter().find(is_main)
     };
     let main = match info.kind {
         Kind::Audio => of("audio"),
@@ -56,7 +56,7 @@ pub(super) fn add(info: &mut MediaInfo, output: &[u8]) {
     };
     let Some(main) = main else { return };
     if info.kind != Kind::Image {
-        let duration = told.format.duration.as_deref().or(main.duration.as_deref()).and_then(positive);
+        let duration = output.format.duration.as_deref().or(main.duration.as_deref()).and_then(positive);
         info.duration = info.duration.or(duration);
         info.codec = info.codec.take().or_else(|| main.codec_name.clone().filter(|name| is_name(name)));
     }

@@ -141,10 +141,10 @@ impl Jail {
 
     /// Whether `program` runs within it.
     async fn holds(&self, program: &Path) -> bool {
-        const PATIENCE: Duration = Duration::from_secs(5);
+        const SELF_TEST_TIMEOUT: Duration = Duration::from_secs(5);
         let args = [OsString::from("-version")];
         let job = Job { program, args: &args, input: program, most: 256 * 1024, is_at_leisure: false };
-        matches!(tokio::time::timeout(PATIENCE, self.run(&job)).await, Ok(Ok(_)))
+        matches!(tokio::time::timeout(SELF_TEST_TIMEOUT, self.run(&job)).await, Ok(Ok(_)))
     }
 
     /// What the program is to call its input.

@@ -25,15 +25,15 @@ use self::jail::{Jail, Job};
 pub use self::{jail::Isolation, still::NoStill};
 
 /// How long one clip may wait for its turn and its answer, all in all.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// After so many failures by time in a row it is left alone for a while, so that
 /// a program that hangs does not hold up one fill after the other.
 const MAX_LATE: u32 = 3;
-const REST: Duration = Duration::from_secs(300);
+const DISABLED_FOR: Duration = Duration::from_secs(300);
 
 /// The most that ffprobe may say.
-const MOST_FACTS: u64 = 256 * 1024;
+const MAX_FACTS_OUTPUT: u64 = 256 * 1024;
 
 /// The programs, ready to run.
 pub struct Ffmpeg {
@@ -65,7 +65,6 @@ impl Ffmpeg {
         Some(Arc::new(Self { ffmpeg, ffprobe, jail: OnceCell::new(), turns, still_turns, late: Mutex::default() }))
     }
 
-    /// Where ffprobe is.
     pub fn ffprobe(&self) -> &Path {
         &self.ffprobe
     }
@@ -86,7 +85,7 @@ impl Ffmpeg {
         if !lacks(info) || self.is_resting() {
             return;
         }
-        match tokio::time::timeout(PATIENCE, self.ask(path)).await {
+        match tokio::time::timeout(PROBE_TIMEOUT, self.ask(path)).await {
             Ok(Ok(output)) => {
                 self.late.lock().in_a_row = 0;
                 facts::add(info, &output);
@@ -107,7 +106,7 @@ impl Ffmpeg {
         let args = ["-v", "error", "-protocol_whitelist", "file,pipe", "-of", "json", "-show_entries", WANTED, "-i"];
         let args: Vec<_> = args.iter().map(Into::into).chain([jail.url(path)?]).collect();
         let program = &self.ffprobe;
-        jail.run(&Job { program, args: &args, input: path, most: MOST_FACTS, is_at_leisure: false }).await
+        jail.run(&Job { program, args: &args, input: path, most: MAX_FACTS_OUTPUT, is_at_leisure: false }).await
     }
 
     fn is_resting(&self) -> bool {
@@ -118,8 +117,8 @@ impl Ffmpeg {
         let mut late = self.late.lock();
         late.in_a_row += 1;
         if late.in_a_row >= MAX_LATE {
-            *late = Late { in_a_row: 0, until: Some(Instant::now() + REST) };
-            tracing::warn!(rest = ?REST, "ffprobe takes too long; it is not asked for a while");
+            *late = Late { in_a_row: 0, until: Some(Instant::now() + DISABLED_FOR) };
+            tracing::warn!(rest = ?DISABLED_FOR, "ffprobe takes too long; it is not asked for a while");
         }
     }
 }

@@ -9,11 +9,11 @@ use super::{Ffmpeg, jail::Job};
 
 /// How long one may take once it is its turn, however much CPU time is left. What
 /// works at its leisure may get little of that on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const DRAW_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a still waits for its turn.
-const TURN: Duration = Duration::from_secs(60);
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The largest JPEG that is taken. 640 pixels a side of noise are less.
-const LARGEST: u64 = 1024 * 1024;
+const MAX_STILL: u64 = 1024 * 1024;
 
 /// At most 640 pixels wide and 1280 high, as it is shown, never enlarged; JPEG
 /// wants whole-range colours.
@@ -37,11 +37,10 @@ pub enum NoStill {
     /// There is none in it, as far as ffmpeg can tell.
     #[error("ffmpeg found nothing to show in it")]
     Nothing(#[source] Option<io::Error>),
-    /// Too many others wait.
     #[error("too many posters are being made")]
     Busy,
     /// It hangs, or the machine has no time for it.
-    #[error("ffmpeg took longer than {PATIENCE:?}")]
+    #[error("ffmpeg took longer than {DRAW_TIMEOUT:?}")]
     Late,
     /// ffmpeg never saw it.
     #[error("ffmpeg's jail could not be built")]
@@ -62,11 +61,11 @@ impl Ffmpeg {
             Kind::Audio => vec![WAVEFORM.to_owned()],
             Kind::Model | Kind::Archive => return Err(NoStill::Nothing(None)),
         };
-        let turn = tokio::time::timeout(TURN, self.still_turns.acquire()).await;
+        let turn = tokio::time::timeout(QUEUE_TIMEOUT, self.still_turns.acquire()).await;
         let _turn = turn.ok().and_then(Result::ok).ok_or(NoStill::Busy)?;
         let mut why = None;
         for filters in ways {
-            match tokio::time::timeout(PATIENCE, self.draw(path, kind, &filters)).await {
+            match tokio::time::timeout(DRAW_TIMEOUT, self.draw(path, kind, &filters)).await {
                 Ok(Ok(jpeg)) if !jpeg.is_empty() => return Ok(jpeg),
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) if error.kind() == io::ErrorKind::Unsupported => return Err(NoStill::NoJail(error)),
@@ -89,7 +88,7 @@ impl Ffmpeg {
         let filter = if kind == Kind::Audio { "-filter_complex" } else { "-vf" };
         let output = ["-frames:v", "1", "-c:v", "mjpeg", "-q:v", "4", "-threads", "1", "-f", "image2pipe", "pipe:1"];
         args.extend([filter, filters].into_iter().chain(["-an", "-sn", "-dn"]).chain(output).map(Into::into));
-        let job = Job { program: &self.ffmpeg, args: &args, input: path, most: LARGEST, is_at_leisure: true };
+        let job = Job { program: &self.ffmpeg, args: &args, input: path, most: MAX_STILL, is_at_leisure: true };
         jail.run(&job).await
     }
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use clipkeep_core::{
-    generation::{Bringer, Facts, Hearsay, HookRecord, Sealed},
+    generation::{Facts, Hearsay, HookRecord, Origin, Sealed},
     state::GenerationStatus,
     version::SourceVersion,
 };
@@ -14,11 +14,10 @@ use futures_util::TryStreamExt;
 use super::{
     Inner,
     attempt::Ongoing,
-    lease,
+    finalize, lease,
     local::{Ended, LocalCopy, Opened},
     registry::Running,
-    settle,
-    task::{FillError, media_type, spooled},
+    task::{FillError, media_type, partial_path},
 };
 use crate::{
     catalog::Claim,
@@ -41,7 +40,7 @@ pub(super) async fn fill(inner: &Inner, ongoing: &Ongoing, running: &Running) ->
     if size > max {
         return Err(FillError::Unacceptable(format!("the object is larger than {max} bytes (max_clip_size)")));
     }
-    let file = LocalCopy::create(spooled(inner, claim)).await?;
+    let file = LocalCopy::create(partial_path(inner, claim)).await?;
     let recorded = tokio::select! {
         recorded = record(inner, ongoing, &file, size) => recorded,
         () = lease::hold(inner, &claim.lease, &file) => Err(FillError::LeaseLost),
@@ -61,9 +60,9 @@ async fn record(inner: &Inner, ongoing: &Ongoing, file: &Arc<LocalCopy>, size: u
         Ended::Unreadable(error) => FillError::Disk(error),
         Ended::Restarted | Ended::Aborted => FillError::Stopping,
     })??;
-    let media = settle::probe(inner, file, media).await?;
+    let media = finalize::probe(inner, file, media).await?;
     if parts.settings.fast_start {
-        settle::decide_view(inner, claim, file).await?;
+        finalize::decide_view(inner, claim, file).await?;
     }
     let sealed = Sealed { size: digest.size, sha256: digest.sha256, media };
     // Whoever wrote it may write it again: this epoch is of what was read.
@@ -94,7 +93,7 @@ pub(super) async fn complete(inner: &Inner, claim: &Claim) -> Result<(), FillErr
         unread: None,
         received_at: inner.parts.clock.now(),
         created_at: None,
-        by: Bringer::Store,
+        origin: Origin::Store,
     };
     inner.parts.catalog.record_hooks(&[ended]).await?;
     Ok(())

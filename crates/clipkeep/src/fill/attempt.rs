@@ -7,7 +7,7 @@ use std::sync::{
 
 use clipkeep_core::id::ClipKey;
 
-use super::{Inner, arrival::Copy};
+use super::{Inner, stored_notice::HeldCopy};
 use crate::{
     catalog::{Attempt, Claim},
     usage::Account,
@@ -18,7 +18,7 @@ pub(super) struct Ongoing {
     read: AtomicU64,
     account: Arc<Account>,
     /// The clip's copy, where it is to be held for longer than this.
-    pub(super) copy: Option<Copy>,
+    pub(super) copy: Option<HeldCopy>,
 }
 
 impl Ongoing {

@@ -17,7 +17,7 @@ use crate::catalog::{Attempt, CatalogError, Claim, Fault, Quota};
 const BATCH: usize = 32;
 /// How long to rest where more is due than there are slots for. A fill that
 /// ends, or a webhook on this node, ends the rest.
-const FULL: Duration = Duration::from_secs(1);
+const RECHECK_WHEN_FULL: Duration = Duration::from_secs(1);
 
 /// What was started.
 #[derive(Default)]
@@ -39,7 +39,7 @@ impl FillEngine {
                 Ok(pause) => pause,
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "cannot look for due clips");
-                    FULL
+                    RECHECK_WHEN_FULL
                 }
             };
             tokio::select! {
@@ -81,7 +81,7 @@ impl FillEngine {
             let now = self.0.steady.now(&*self.0.parts.clock);
             let started = self.start_some(BATCH).await?;
             if started.claimed < started.room {
-                return if started.is_full { Ok(FULL) } else { self.rest(now).await };
+                return if started.is_full { Ok(RECHECK_WHEN_FULL) } else { self.rest(now).await };
             }
         }
     }

@@ -42,13 +42,12 @@ static NUMBER: AtomicU64 = AtomicU64::new(0);
 pub struct Inbox {
     custody: Arc<Custody>,
     /// Where they are decoded to.
-    spool: PathBuf,
+    partials: PathBuf,
 }
 
 /// Why an output could not be put there.
 #[derive(Debug, thiserror::Error)]
 pub enum InboxError {
-    /// The node's own disk.
     #[error("decoding an inline output to the local disk")]
     Disk(#[from] std::io::Error),
     /// The store did not take it.
@@ -60,9 +59,9 @@ pub enum InboxError {
 }
 
 impl Inbox {
-    /// One that decodes to `spool`.
-    pub const fn new(custody: Arc<Custody>, spool: PathBuf) -> Self {
-        Self { custody, spool }
+    /// One that decodes files in `partials`.
+    pub const fn new(custody: Arc<Custody>, partials: PathBuf) -> Self {
+        Self { custody, partials }
     }
 
     /// Puts an output of a generation into the store, durably. It goes through a
@@ -77,7 +76,7 @@ impl Inbox {
             return Ok(());
         }
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let file = LocalCopy::create(self.spool.join(format!("inline-{name}-{number}"))).await?;
+        let file = LocalCopy::create(self.partials.join(format!("inline-{name}-{number}"))).await?;
         let kept = self.put(&name, &file, inline).await;
         file.close();
         kept

@@ -17,23 +17,23 @@
 //! - `remove` ends a clip.
 
 mod adopt;
-mod arrival;
 mod attempt;
-mod caps;
 mod due;
 mod fetch;
+mod finalize;
 mod inbox;
 mod lease;
+mod limits;
 pub mod local;
 mod name;
-mod pace;
+mod passthrough;
+mod rate_limit;
 mod registry;
 mod remove;
-mod settle;
 mod share;
-mod steady;
+mod steady_clock;
+mod stored_notice;
 mod task;
-mod through;
 
 use std::{
     path::PathBuf,
@@ -45,20 +45,20 @@ use clipkeep_core::{id::ClipKey, time::Clock};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(crate) use self::{fetch::random, inbox::name as inline_name};
 pub use self::{
-    arrival::{Arrival, Arrivals},
     inbox::{Inbox, InboxError},
+    passthrough::Passthrough,
     registry::{FillEnd, FillHandle, Progress},
-    remove::{Stays, clear_spool, delete, objects as remove_objects},
-    through::Through,
+    remove::{NotRemoved, clear_partials, delete, objects as remove_objects},
+    stored_notice::{StoredNotice, StoredNotices},
 };
 use self::{
-    caps::Caps,
-    pace::Pace,
+    limits::ConnectionLimits,
+    rate_limit::RateLimiter,
     registry::{Registry, Running},
-    steady::Steady,
+    steady_clock::SteadyClock,
 };
-pub(crate) use self::{fetch::random, inbox::name as inline_name};
 use crate::{
     catalog::{Catalog, CatalogError, Claim, NodeId},
     custody::Custody,
@@ -92,9 +92,9 @@ pub struct FillSettings {
     /// The longest delay between attempts.
     pub retry_max: Duration,
     /// After how many answers without the clip a source is gone.
-    pub gone_attempts: u32,
+    pub not_found_attempts: u32,
     /// How long a source may be missing, however often it was asked for.
-    pub gone_after: Duration,
+    pub not_found_timeout: Duration,
     /// After how long without success any source counts as gone.
     pub lost_after: Duration,
     /// How long a provider may take to write a clip into our own store.
@@ -108,7 +108,7 @@ pub struct FillSettings {
     /// Whether clips of one tenant whose bytes are equal share one object.
     pub share_objects: bool,
     /// Where clips are kept while they are on their way.
-    pub spool: PathBuf,
+    pub partials: PathBuf,
 }
 
 /// What the engine works with.
@@ -119,24 +119,19 @@ pub struct FillParts {
     pub settings: FillSettings,
     /// Rows and queue.
     pub catalog: Arc<dyn Catalog>,
-    /// Where clips go.
     pub store: Arc<Store>,
-    /// Whose that is.
     pub custody: Arc<Custody>,
-    /// Where clips come from.
     pub source: SourceClient,
     /// Who generates: some sign their own files' URLs for us.
     pub providers: Arc<Providers>,
-    /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Counters.
     pub metrics: Arc<Metrics>,
     /// What is read from sources, by clip.
     pub usage: Arc<Usage>,
     /// Tells what we do not read ourselves, where it is there.
     pub ffmpeg: Option<Arc<Ffmpeg>>,
     /// Where it tells of what it stored, if anybody listens.
-    pub arrivals: Option<Arrivals>,
+    pub stored_notices: Option<StoredNotices>,
 }
 
 /// The fill engine. Cheap to clone.
@@ -149,9 +144,9 @@ struct Inner {
     /// Held from a claim until its fill is in the registry: a viewer who asks
     /// for a clip that was claimed as due joins that very fill.
     claiming: tokio::sync::Mutex<()>,
-    caps: Caps,
+    connection_limits: ConnectionLimits,
     /// By which leases are taken over.
-    steady: Steady,
+    steady: SteadyClock,
     slots: Arc<Semaphore>,
     /// How many of the slots backlog may take.
     backlog_slots: Arc<Semaphore>,
@@ -159,7 +154,7 @@ struct Inner {
     suspect_slot: Arc<Semaphore>,
     /// Whether the odd slot is the backlog's next time.
     backlogs_turn: AtomicBool,
-    pace: Pace,
+    rate_limit: RateLimiter,
     /// Fills that a viewer waits for have slots of their own.
     viewer_slots: Arc<Semaphore>,
     wake: Notify,
@@ -188,10 +183,10 @@ impl FillEngine {
     pub fn new(parts: FillParts) -> Self {
         let [slots, viewer_slots] = [(); 2].map(|()| Arc::new(Semaphore::new(parts.settings.concurrency)));
         let backlog_slots = Arc::new(Semaphore::new(parts.settings.backfill_concurrency));
-        let pace = Pace::new(parts.settings.backfill_rate);
+        let rate_limit = RateLimiter::new(parts.settings.backfill_rate);
         Self(Arc::new(Inner {
-            steady: Steady::new(parts.settings.lease),
-            caps: Caps::new(parts.settings.all_connections, parts.settings.host_connections),
+            steady: SteadyClock::new(parts.settings.lease),
+            connection_limits: ConnectionLimits::new(parts.settings.all_connections, parts.settings.host_connections),
             parts,
             registry: Registry::default(),
             claiming: tokio::sync::Mutex::default(),
@@ -199,7 +194,7 @@ impl FillEngine {
             backlog_slots,
             suspect_slot: Arc::new(Semaphore::new(1)),
             backlogs_turn: AtomicBool::new(false),
-            pace,
+            rate_limit,
             viewer_slots,
             wake: Notify::new(),
             closing: CancellationToken::new(),
@@ -224,8 +219,8 @@ impl FillEngine {
     }
 
     /// The clip was deleted: its fill, should one run here, ends now.
-    pub fn let_go(&self, key: &ClipKey) {
-        self.0.registry.let_go(key);
+    pub fn cancel(&self, key: &ClipKey) {
+        self.0.registry.cancel(key);
     }
 
     /// Starts the fill of `key`, due or not, or joins the one that runs here.
@@ -238,14 +233,14 @@ impl FillEngine {
         let handle = entry.handle();
         let (engine, key) = (self.clone(), key.clone());
         self.0.tasks.spawn(async move {
-            let Some(slot) = engine.free(&engine.0.viewer_slots).await else { return entry.finish(FillEnd::LetGo) };
+            let Some(slot) = engine.free(&engine.0.viewer_slots).await else { return entry.finish(FillEnd::Abandoned) };
             let claim = engine.0.claim(&key, &entry).await;
             let end = match claim {
                 Ok(Some(claim)) => task::run(&engine.0, claim, &entry).await,
                 Ok(None) => FillEnd::Nothing,
                 Err(error) => {
                     tracing::warn!(clip = %key, error = &error as &dyn std::error::Error, "a fill did not start");
-                    FillEnd::LetGo
+                    FillEnd::Abandoned
                 }
             };
             entry.finish(end);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use clipkeep_core::{generation::Sealed, id::ClipKey, media_type::MediaType, name};
 
-use super::{Inner, attempt::Ongoing, local::LocalCopy, registry::Running, settle::still_ours, task::FillError};
+use super::{Inner, attempt::Ongoing, finalize::still_ours, local::LocalCopy, registry::Running, task::FillError};
 use crate::{
     catalog::{CatalogError, Claim},
     store::Staged,

@@ -20,12 +20,11 @@ pub enum FillEnd {
     Stored,
     /// It failed for now and will be tried again.
     Later,
-    /// The source is gone.
     Lost,
     /// What came is no acceptable media.
     Rejected,
     /// The lease went to someone else, or the node stops.
-    LetGo,
+    Abandoned,
     /// There was nothing to fill: unknown, over, or leased elsewhere.
     Nothing,
 }
@@ -38,7 +37,7 @@ impl FillEnd {
             Self::Later => "later",
             Self::Lost => "lost",
             Self::Rejected => "rejected",
-            Self::LetGo => "let_go",
+            Self::Abandoned => "abandoned",
             Self::Nothing => "nothing",
         }
     }
@@ -68,8 +67,8 @@ impl FillHandle {
     /// Waits for the end. A fill that vanished (it panicked) counts as let go.
     pub async fn ended(mut self) -> FillEnd {
         match self.0.wait_for(|stage| stage.end.is_some()).await {
-            Ok(stage) => stage.end.clone().unwrap_or(FillEnd::LetGo),
-            Err(_) => FillEnd::LetGo,
+            Ok(stage) => stage.end.clone().unwrap_or(FillEnd::Abandoned),
+            Err(_) => FillEnd::Abandoned,
         }
     }
 
@@ -85,9 +84,9 @@ impl FillHandle {
         match self.0.wait_for(|stage| stage.end.is_some() || stage.copy.is_some()).await {
             Ok(stage) => match (&stage.end, &stage.copy) {
                 (None, Some(copy)) => Ok(Arc::clone(copy)),
-                (end, _) => Err(end.clone().unwrap_or(FillEnd::LetGo)),
+                (end, _) => Err(end.clone().unwrap_or(FillEnd::Abandoned)),
             },
-            Err(_) => Err(FillEnd::LetGo),
+            Err(_) => Err(FillEnd::Abandoned),
         }
     }
 }
@@ -105,11 +104,9 @@ struct Entry {
 
 /// Whether the fill has its claim.
 enum Claiming {
-    /// It asks for one.
     Asked,
     /// The look for due clips was faster: here it is.
     Given(Box<Claim>),
-    /// It has one.
     Held,
 }
 
@@ -123,7 +120,7 @@ pub(super) struct Running {
     /// The name that its bytes gave the clip meanwhile.
     other: Mutex<Option<ClipKey>>,
     map: Map,
-    tell: watch::Sender<Stage>,
+    stage: watch::Sender<Stage>,
     deleted: CancellationToken,
 }
 
@@ -134,12 +131,12 @@ impl Registry {
         if let Some(running) = map.get(key) {
             return Err(running.handle.clone());
         }
-        let (tell, hear) = watch::channel(Stage::default());
+        let (stage, receiver) = watch::channel(Stage::default());
         let deleted = CancellationToken::new();
         let entry =
-            Entry { handle: FillHandle(hear), claim: Claiming::Asked, deleted: deleted.clone(), is_other: false };
+            Entry { handle: FillHandle(receiver), claim: Claiming::Asked, deleted: deleted.clone(), is_other: false };
         map.insert(key.clone(), entry);
-        Ok(Running { key: key.clone(), other: Mutex::default(), map: Arc::clone(&self.0), tell, deleted })
+        Ok(Running { key: key.clone(), other: Mutex::default(), map: Arc::clone(&self.0), stage, deleted })
     }
 
     /// Gives a claim to a fill that asks for just this one; answers it if none
@@ -160,7 +157,7 @@ impl Registry {
     }
 
     /// Ends the fill of `key`, whose clip was deleted.
-    pub(super) fn let_go(&self, key: &ClipKey) {
+    pub(super) fn cancel(&self, key: &ClipKey) {
         if let Some(entry) = self.0.lock().get(key) {
             entry.deleted.cancel();
         }
@@ -173,7 +170,7 @@ impl Registry {
 
 impl Running {
     pub(super) fn handle(&self) -> FillHandle {
-        FillHandle(self.tell.subscribe())
+        FillHandle(self.stage.subscribe())
     }
 
     /// The end of asking for a claim; what was given meanwhile.
@@ -210,11 +207,11 @@ impl Running {
 
     /// Lets viewers at the copy.
     pub(super) fn show(&self, copy: &Arc<LocalCopy>) {
-        self.tell.send_modify(|stage| stage.copy = Some(Arc::clone(copy)));
+        self.stage.send_modify(|stage| stage.copy = Some(Arc::clone(copy)));
     }
 
     pub(super) fn finish(self, end: FillEnd) {
-        self.tell.send_replace(Stage { copy: None, end: Some(end) });
+        self.stage.send_replace(Stage { copy: None, end: Some(end) });
     }
 }
 
@@ -244,7 +241,7 @@ mod tests {
         let running = registry.enter(&key).ok().unwrap();
         let joined = registry.enter(&key).err().unwrap();
         drop(running);
-        assert_eq!(joined.ended().await, FillEnd::LetGo);
+        assert_eq!(joined.ended().await, FillEnd::Abandoned);
         assert_eq!(registry.len(), 0);
     }
 }

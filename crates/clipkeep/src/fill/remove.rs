@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// How long the store may take before the sweep is left to remove an object.
-const PATIENCE: Duration = Duration::from_secs(10);
+const REMOVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Deletes a clip. A fill that is cut off by this on another node knows it one
 /// `lease` later at most, and may have put its object until then: so the object
@@ -31,7 +31,7 @@ pub async fn delete(
     if told == Deletion::Unknown {
         return Ok(told);
     }
-    match tokio::time::timeout(PATIENCE, remove(catalog, custody, key)).await {
+    match tokio::time::timeout(REMOVE_TIMEOUT, remove(catalog, custody, key)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
             let error = &error as &dyn std::error::Error;
@@ -44,7 +44,7 @@ pub async fn delete(
 
 /// Why a deleted clip's object stays for now.
 #[derive(Debug, thiserror::Error)]
-pub enum Stays {
+pub enum NotRemoved {
     /// The catalogue did not say who refers to it.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -56,13 +56,13 @@ pub enum Stays {
     NotOurs(#[from] Doubt),
 }
 
-async fn remove(catalog: &dyn Catalog, custody: &Custody, key: &ClipKey) -> Result<(), Stays> {
+async fn remove(catalog: &dyn Catalog, custody: &Custody, key: &ClipKey) -> Result<(), NotRemoved> {
     objects(catalog, custody.ours().await?, key).await
 }
 
 /// Removes a deleted clip's poster, and its objects that no other clip refers to.
 /// Nobody can begin to: see [`crate::catalog::sharing`].
-pub async fn objects(catalog: &dyn Catalog, store: &Store, key: &ClipKey) -> Result<(), Stays> {
+pub async fn objects(catalog: &dyn Catalog, store: &Store, key: &ClipKey) -> Result<(), NotRemoved> {
     for object in catalog.removals(key).await? {
         store.delete(&object).await?;
     }
@@ -74,7 +74,7 @@ pub async fn objects(catalog: &dyn Catalog, store: &Store, key: &ClipKey) -> Res
 ///
 /// # Errors
 /// If the catalogue or the disk does not do it.
-pub async fn clear_spool(catalog: &dyn Catalog, dir: PathBuf) -> Result<(), NotCleared> {
+pub async fn clear_partials(catalog: &dyn Catalog, dir: PathBuf) -> Result<(), NotCleared> {
     for (key, path, epoch) in local::kept_clips(dir).await? {
         let open = |clip: &Clip| matches!(clip.state, ClipState::Waiting | ClipState::Filling) && clip.epoch == epoch;
         let clip = catalog.clip(&key).await?.filter(|clip| *clip.first_key() == key);
@@ -91,7 +91,6 @@ pub enum NotCleared {
     /// The catalogue did not say what its clips are.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// The node's own disk.
     #[error(transparent)]
     Disk(#[from] std::io::Error),
 }

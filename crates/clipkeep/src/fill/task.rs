@@ -14,11 +14,10 @@ use tokio::task::JoinHandle;
 use super::{
     FillEnd, Inner, adopt,
     attempt::Ongoing,
-    fetch, inbox, lease,
+    fetch, finalize, inbox, lease,
     local::{self, Ended, LocalCopy},
     name,
     registry::Running,
-    settle,
 };
 use crate::{
     catalog::{CatalogError, Claim},
@@ -49,7 +48,6 @@ pub(super) enum FillError {
     /// The catalogue did not take it, or the lease is gone.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// The node's own disk.
     #[error("keeping the clip on the local disk")]
     Disk(#[from] std::io::Error),
     /// The provider did not write it into our store so far.
@@ -58,13 +56,10 @@ pub(super) enum FillError {
     /// It came as data, which is in our store no more.
     #[error("it came as data, and there is no other copy")]
     InlineGone,
-    /// The clip was deleted.
     #[error("the clip was deleted")]
     Deleted,
-    /// The lease is gone.
     #[error("another node took over")]
     LeaseLost,
-    /// The node stops.
     #[error("the node stops")]
     Stopping,
 }
@@ -96,22 +91,22 @@ pub(super) async fn run(inner: &Inner, claim: Claim, running: &Running) -> FillE
     let began = tokio::time::Instant::now();
     let mut ongoing = Ongoing::new(inner, claim);
     let result = fill(inner, &mut ongoing, running).await;
-    let end = settle::conclude(inner, &ongoing, result).await;
+    let end = finalize::conclude(inner, &ongoing, result).await;
     let claim = &ongoing.claim;
     let over = match end {
         FillEnd::Stored | FillEnd::Lost | FillEnd::Rejected => true,
-        FillEnd::LetGo => is_over(inner, claim).await,
+        FillEnd::Abandoned => is_over(inner, claim).await,
         FillEnd::Later | FillEnd::Nothing => false,
     };
     if end == FillEnd::Stored {
         inbox::forget(inner, &claim.clip).await;
-        if let Some(arrivals) = &inner.parts.arrivals {
-            arrivals.tell(&claim.clip.key, ongoing.copy.take());
+        if let Some(stored_notices) = &inner.parts.stored_notices {
+            stored_notices.send(&claim.clip.key, ongoing.copy.take());
         }
     }
     if over {
         // Nobody goes on with what an attempt kept.
-        let path = spooled(inner, claim);
+        let path = partial_path(inner, claim);
         let removed = tokio::task::spawn_blocking(move || local::remove(&path)).await;
         if !matches!(removed, Ok(Ok(()))) {
             tracing::warn!(clip = %claim.lease.key, "a local copy stays until the next start");
@@ -130,8 +125,8 @@ async fn is_over(inner: &Inner, claim: &Claim) -> bool {
 }
 
 /// Where the clip's copy is while it is filled.
-pub(super) fn spooled(inner: &Inner, claim: &Claim) -> PathBuf {
-    inner.parts.settings.spool.join(claim.clip.first_key().as_str())
+pub(super) fn partial_path(inner: &Inner, claim: &Claim) -> PathBuf {
+    inner.parts.settings.partials.join(claim.clip.first_key().as_str())
 }
 
 async fn fill(inner: &Inner, ongoing: &mut Ongoing, running: &Running) -> Result<(), FillError> {
@@ -141,10 +136,10 @@ async fn fill(inner: &Inner, ongoing: &mut Ongoing, running: &Running) -> Result
     }
     // Not a byte is asked of a source that could not be kept.
     inner.parts.custody.not_anothers().await?;
-    if settle::recover(inner, ongoing).await? {
+    if finalize::recover(inner, ongoing).await? {
         return Ok(());
     }
-    let path = spooled(inner, claim);
+    let path = partial_path(inner, claim);
     let left = match claim.clip.source_url.has_url() {
         true => LocalCopy::resume(path.clone(), claim.clip.epoch).await,
         false => None,
@@ -157,8 +152,10 @@ async fn fill(inner: &Inner, ongoing: &mut Ongoing, running: &Running) -> Result
     let result = through(inner, ongoing, &file, running).await;
     file.close();
     // A folder has the very file.
-    if let Some(arrivals) = inner.parts.arrivals.as_ref().filter(|_| result.is_ok() && !inner.parts.store.is_folder()) {
-        ongoing.copy = arrivals.hold(&ongoing.claim.clip.key, file.path()).await;
+    if let Some(stored_notices) =
+        inner.parts.stored_notices.as_ref().filter(|_| result.is_ok() && !inner.parts.store.is_folder())
+    {
+        ongoing.copy = stored_notices.hold(&ongoing.claim.clip.key, file.path()).await;
     }
     if result.as_ref().is_err_and(FillError::is_passing) && file.persist().await.is_ok() {
         file.keep();
@@ -198,7 +195,7 @@ async fn through(
         name::give(inner, ongoing, running, to).await?;
     }
     tokio::select! {
-        published = settle::publish(inner, ongoing, file, staged, &sealed) => published,
+        published = finalize::publish(inner, ongoing, file, staged, &sealed) => published,
         () = lease::hold(inner, &ongoing.claim.lease, file) => Err(FillError::LeaseLost),
     }
 }
@@ -240,7 +237,7 @@ async fn copy(
         Ok(())
     };
     let ((), (), (staged, container)) = tokio::try_join!(download, judged, upload)?;
-    match settle::probe(inner, file, container).await {
+    match finalize::probe(inner, file, container).await {
         Ok(media) => {
             let Digest { size, sha256 } = staged.digest().clone();
             Ok(Copied { staged: Some(staged), container, sealed: Sealed { size, sha256, media } })
@@ -266,7 +263,7 @@ async fn judge(clip: &Clip, file: &Arc<LocalCopy>) {
     }
     if !file.is_complete()
         && let Ok(Ok(media)) = media_type(clip, file).await
-        && settle::read_facts(file, media).await.is_ok()
+        && finalize::read_facts(file, media).await.is_ok()
     {
         file.accept();
     }
@@ -307,7 +304,7 @@ pub(super) async fn media_type(
     clip: &Clip,
     file: &Arc<LocalCopy>,
 ) -> Result<Result<&'static MediaType, FillError>, Ended> {
-    Ok(match content::sniff(&mut file.look(), None, &clip.content_type).await?.0 {
+    Ok(match content::sniff(&mut file.uncounted_viewer(), None, &clip.content_type).await?.0 {
         Sniffed::Media(media) => Ok(media),
         Sniffed::NotMedia(what) => Err(FillError::Unacceptable(format!("the source sent {what}, no media"))),
         Sniffed::Unknown => Err(FillError::Unacceptable("the source sent bytes of no known media type".to_owned())),

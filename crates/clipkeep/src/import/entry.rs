@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use clipkeep_core::{
     address::{Forbidden, SourceRules, judge_url},
-    generation::{Bringer, Facts, Hearsay, HookRecord, NewClip},
+    generation::{Facts, Hearsay, HookRecord, NewClip, Origin},
     hook::{HookQuery, QueryError, lenient_value, payload},
     id::{ClipKey, Provider, RequestId, Tenant},
     media_type::MediaType,
@@ -25,18 +25,14 @@ const MAX_URL: usize = 32 * 1024;
 /// Unix seconds of 2000 and 2100: what lies outside is no time of a clip.
 const TIMES: std::ops::Range<i64> = 946_684_800..4_102_444_800;
 /// How much of a refused value is shown, in characters.
-const SHOWN: usize = 40;
+const MAX_SHOWN_CHARS: usize = 40;
 
 /// What holds for all lines, unless a line says otherwise.
 #[derive(Clone, Debug)]
 pub struct Defaults {
-    /// Who generated.
     pub provider: Provider,
-    /// Whose they are.
     pub tenant: Option<Tenant>,
-    /// The model.
     pub model: Option<String>,
-    /// What triggers the fill.
     pub policy: Policy,
 }
 
@@ -87,7 +83,7 @@ impl Entry {
             unread: None,
             received_at: now,
             created_at: self.created_at,
-            by: Bringer::Import,
+            origin: Origin::Import,
         }
     }
 
@@ -141,22 +137,22 @@ fn facts(cells: &Cells, defaults: &Defaults) -> Result<Facts, String> {
     let of_input = |name: &str| input.as_ref().and_then(|input| input.get(name));
     // A line that has the prompt's hash says what it is by that.
     let prompt = of_input("prompt").and_then(Value::as_str).filter(|_| cells.text(Field::PromptHash).is_none());
-    let told = HookQuery::of(|name| {
-        let text = Field::named(name).and_then(|field| told(cells, field));
+    let query = HookQuery::of(|name| {
+        let text = Field::named(name).and_then(|field| text_of(cells, field));
         Ok(text.or_else(|| prompt.filter(|_| name == "prompt").map(str::to_owned)))
     });
-    let told = told.map_err(said)?;
+    let query = query.map_err(said)?;
     let seed = match cells.word(Field::Seed) {
         Some(text) => Some(Seed::of_json(text).ok_or("seed: is no whole number")?),
         None => of_input("seed").and_then(|seed| Seed::of_json(&seed.as_number()?.to_string())),
     };
     Ok(Facts {
-        model: told.model.or_else(|| defaults.model.clone()),
-        prompt: told.prompt,
-        prompt_hash: told.prompt_hash,
-        tenant: told.tenant.or_else(|| defaults.tenant.clone()),
-        policy: Some(told.policy.unwrap_or(defaults.policy)),
-        public: told.public,
+        model: query.model.or_else(|| defaults.model.clone()),
+        prompt: query.prompt,
+        prompt_hash: query.prompt_hash,
+        tenant: query.tenant.or_else(|| defaults.tenant.clone()),
+        policy: Some(query.policy.unwrap_or(defaults.policy)),
+        public: query.public,
         input: input.map(Into::into),
         seed,
     })
@@ -164,7 +160,7 @@ fn facts(cells: &Cells, defaults: &Defaults) -> Result<Facts, String> {
 
 /// A field as the hook URL's query would have it. Databases export truth in
 /// many ways.
-fn told(cells: &Cells, field: Field) -> Option<String> {
+fn text_of(cells: &Cells, field: Field) -> Option<String> {
     match field {
         Field::Prompt => cells.text(field).map(str::to_owned),
         Field::Public => cells.word(field).map(|word| match word.to_ascii_lowercase().as_str() {
@@ -208,9 +204,9 @@ fn shown(text: &str) -> String {
     if text.contains("//") {
         return "a URL".to_owned();
     }
-    let mut plain: String = text.chars().filter(|c| !c.is_control()).take(SHOWN + 1).collect();
-    if plain.chars().count() > SHOWN {
-        plain = plain.chars().take(SHOWN - 1).chain(['…']).collect();
+    let mut plain: String = text.chars().filter(|c| !c.is_control()).take(MAX_SHOWN_CHARS + 1).collect();
+    if plain.chars().count() > MAX_SHOWN_CHARS {
+        plain = plain.chars().take(MAX_SHOWN_CHARS - 1).chain(['…']).collect();
     }
     format!("\"{plain}\"")
 }
@@ -289,19 +285,19 @@ mod tests {
     #[test]
     fn d13_a_line_is_read_as_leniently_as_a_webhook() {
         let facts = |fields: &[(Field, &str)]| read(&[&[URL], fields].concat()).unwrap().facts;
-        let told = facts(&[(Field::Input, r#"{"prompt": "a fox", "seed": 5}"#)]);
-        assert_eq!((told.prompt.as_deref(), told.seed), (Some("a fox"), Some(5_i64.into())));
-        assert_eq!(told.prompt_hash, Some(clipkeep_core::prompt::prompt_hash("a fox")));
+        let query = facts(&[(Field::Input, r#"{"prompt": "a fox", "seed": 5}"#)]);
+        assert_eq!((query.prompt.as_deref(), query.seed), (Some("a fox"), Some(5_i64.into())));
+        assert_eq!(query.prompt_hash, Some(clipkeep_core::prompt::prompt_hash("a fox")));
         // What a line says itself goes over it.
-        let told = facts(&[
+        let query = facts(&[
             (Field::Input, r#"{"prompt": "a fox", "seed": 5, "cfg": NaN}"#),
             (Field::Prompt, "a dog"),
             (Field::Seed, "42.0"),
         ]);
-        assert_eq!((told.prompt.as_deref(), told.seed), (Some("a dog"), Some(42_i64.into())));
+        assert_eq!((query.prompt.as_deref(), query.seed), (Some("a dog"), Some(42_i64.into())));
         let hash = "ab".repeat(32);
-        let told = facts(&[(Field::Input, r#"{"prompt": "a fox"}"#), (Field::PromptHash, &hash)]);
-        assert_eq!((told.prompt, told.prompt_hash), (None, Some(hash)));
+        let query = facts(&[(Field::Input, r#"{"prompt": "a fox"}"#), (Field::PromptHash, &hash)]);
+        assert_eq!((query.prompt, query.prompt_hash), (None, Some(hash)));
         let entry = read(&[(Field::Url, "https://v3.fal.media/My Clip.mp4")]).unwrap();
         assert_eq!(entry.url.expose(), "https://v3.fal.media/My%20Clip.mp4");
     }

@@ -7,27 +7,18 @@ pub enum Field {
     Url,
     /// The provider's id of its generation.
     RequestId,
-    /// The model's endpoint id.
     Model,
-    /// The prompt.
     Prompt,
-    /// The prompt's hash.
     PromptHash,
-    /// Whose it is.
     Tenant,
-    /// When it was made.
     CreatedAt,
-    /// When its source vanishes.
     ExpiresAt,
-    /// What triggers its fill.
     Policy,
     /// Whether it may be fetched without a signature.
     Public,
-    /// The seed.
     Seed,
     /// The whole model input, as JSON.
     Input,
-    /// The media type.
     ContentType,
 }
 
@@ -71,7 +62,6 @@ impl Field {
 /// Which column holds what: as was said, and else by the names that are known.
 #[derive(Clone, Debug, Default)]
 pub struct Columns {
-    /// What was said.
     pub said: Vec<(Field, String)>,
 }
 

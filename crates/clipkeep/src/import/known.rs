@@ -14,19 +14,22 @@ use clipkeep_core::{
 use super::{
     entry::{Defaults, Entry},
     lines::Line,
-    patience::patiently,
+    retry::with_retries,
 };
-use crate::catalog::{CatalogError, Lookup, Outline};
+use crate::catalog::{CatalogError, ClipSummary, Lookup};
 
 /// The clips of the generations that a batch of lines names.
-pub(super) struct Known(HashMap<RequestId, Vec<Outline>>);
+pub(super) struct Known(HashMap<RequestId, Vec<ClipSummary>>);
 
 /// Where a line's clip is among them.
 pub(super) enum Place {
-    /// It is known, by this slot.
-    Known { slot: String },
+    Known {
+        slot: String,
+    },
     /// It would be this one of its generation's.
-    New { index: u32 },
+    New {
+        index: u32,
+    },
     /// It cannot be taken, for this reason.
     Refused(String),
 }
@@ -40,16 +43,16 @@ impl Known {
         let mut ids: Vec<RequestId> = generations.collect();
         ids.sort();
         ids.dedup();
-        let mut known: HashMap<RequestId, Vec<Outline>> = HashMap::new();
-        for outline in patiently(async || catalog.outlines(&ids).await).await? {
+        let mut known: HashMap<RequestId, Vec<ClipSummary>> = HashMap::new();
+        for outline in with_retries(async || catalog.clip_summaries(&ids).await).await? {
             known.entry(outline.request_id.clone()).or_default().push(outline);
         }
         Ok(Self(known))
     }
 
     /// The clip at a URL of a generation.
-    pub(super) fn clip(&self, request_id: &RequestId, url: &SourceUrl, provider: &Provider) -> Option<&Outline> {
-        let is_it = |clip: &&Outline| clip.source_url == *url && clip.provider == *provider;
+    pub(super) fn clip(&self, request_id: &RequestId, url: &SourceUrl, provider: &Provider) -> Option<&ClipSummary> {
+        let is_it = |clip: &&ClipSummary| clip.source_url == *url && clip.provider == *provider;
         self.0.get(request_id)?.iter().find(is_it)
     }
 
@@ -64,7 +67,7 @@ impl Known {
     pub(super) fn place(&self, request_id: &RequestId, url: &SourceUrl, provider: &Provider) -> Place {
         let clips = self.0.get(request_id).map_or(&[][..], Vec::as_slice);
         // What was found in the store is taken over by whoever knows of it.
-        let is_other = |clip: &&Outline| clip.provider != *provider && clip.provider != Provider::adopted();
+        let is_other = |clip: &&ClipSummary| clip.provider != *provider && clip.provider != Provider::adopted();
         if let Some(other) = clips.iter().find(is_other) {
             return Place::Refused(format!("request_id: belongs to a generation of {}", other.provider));
         }
@@ -82,7 +85,7 @@ impl Known {
 
     /// Takes note of a clip that is about to be committed, as far as [`Self::place`] needs it.
     pub(super) fn add(&mut self, request_id: &RequestId, defaults: &Defaults, clip: &NewClip, now: Timestamp) {
-        self.0.entry(request_id.clone()).or_default().push(Outline {
+        self.0.entry(request_id.clone()).or_default().push(ClipSummary {
             key: clip.key.clone(),
             provider: defaults.provider.clone(),
             request_id: request_id.clone(),

@@ -18,11 +18,10 @@ const BATCH: usize = 500;
 /// How many bytes of records a batch holds before it is full.
 const BATCH_BYTES: usize = 4 << 20;
 /// How many characters of a field of a bad line are remembered.
-const LONGEST: usize = 4096;
+const MAX_REASON: usize = 4096;
 
 /// One line.
 pub(super) struct Line {
-    /// Its number.
     pub(super) number: u64,
     /// What it says, or why that is not understood.
     pub(super) entry: Result<Entry, Refused>,
@@ -34,7 +33,6 @@ pub(super) struct Line {
 #[derive(Clone)]
 pub(super) struct Refused {
     pub(super) reason: String,
-    /// As they stand there.
     pub(super) url: Option<SourceUrl>,
     pub(super) request_id: Option<String>,
 }
@@ -45,7 +43,7 @@ impl Refused {
     }
 
     fn of(cells: &Cells, reason: String) -> Self {
-        let word = |field| cells.word(field).map(|text| text.chars().take(LONGEST).collect::<String>());
+        let word = |field| cells.word(field).map(|text| text.chars().take(MAX_REASON).collect::<String>());
         Self { reason, url: word(Field::Url).map(SourceUrl::new), request_id: word(Field::RequestId) }
     }
 }

@@ -14,12 +14,12 @@ mod json;
 mod known;
 mod lines;
 mod output;
-mod patience;
-mod places;
+mod output_paths;
 mod register;
 mod report;
-mod settle;
+mod retry;
 mod table;
+mod wait;
 
 use std::{
     collections::BTreeSet,
@@ -47,7 +47,6 @@ pub enum ImportError {
     /// A file cannot be read.
     #[error("reading {}", path.display())]
     Read {
-        /// Which.
         path: PathBuf,
         /// Why not.
         #[source]
@@ -56,7 +55,6 @@ pub enum ImportError {
     /// A file cannot be written.
     #[error("writing {}", path.display())]
     Write {
-        /// Which.
         path: PathBuf,
         /// Why not.
         #[source]
@@ -97,18 +95,15 @@ pub enum Form {
 /// How a table is to be read. What is not said is found out.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Its form.
     pub form: Option<Form>,
     /// What stands between a CSV's fields.
     pub delimiter: Option<u8>,
-    /// Which column holds what.
     pub columns: Columns,
 }
 
 /// Where bad lines are written.
 #[derive(Clone, Debug)]
 pub enum Rejects {
-    /// In this file.
     At(PathBuf),
     /// In a file of this name and `.rejects.csv` or `.rejects.jsonl`.
     Beside(PathBuf),
@@ -117,7 +112,6 @@ pub enum Rejects {
 /// What an import writes.
 #[derive(Clone, Debug)]
 pub struct Outputs {
-    /// The bad lines.
     pub rejects: Rejects,
     /// Old and final URLs of what is stored, if wanted.
     pub map: Option<PathBuf>,
@@ -128,9 +122,7 @@ pub struct Outputs {
 /// What is to be imported, and how.
 #[derive(Clone, Debug)]
 pub struct Import {
-    /// The table.
     pub file: PathBuf,
-    /// How it is read.
     pub options: Options,
     /// What holds for all lines.
     pub defaults: Defaults,
@@ -138,7 +130,6 @@ pub struct Import {
     pub rules: SourceRules,
     /// How long clips are kept.
     pub retention: Retention,
-    /// What is written.
     pub outputs: Outputs,
     /// Whether each clip is waited for, or only registered.
     pub fill: bool,
@@ -152,16 +143,12 @@ pub enum Step<'a> {
         /// Bytes of the file.
         bytes: u64,
     },
-    /// A line is bad.
     Bad {
-        /// Its number.
         line: u64,
-        /// Why.
         reason: &'a str,
     },
     /// The clips of so many lines are over.
     Over {
-        /// Lines.
         lines: u64,
         /// Of how many in all.
         of: u64,
@@ -184,7 +171,6 @@ pub struct Summary {
     pub already_kept: u64,
     /// Registered alone, by its policy.
     pub registered: u64,
-    /// The source is gone.
     pub lost: u64,
     /// What came is no acceptable media.
     pub rejected: u64,
@@ -275,7 +261,7 @@ impl Import {
             return Ok(Ended::Stopped);
         };
         let summary = registered.summary(id);
-        Ok(settle::settle(self, app, summary, watch, stop).await?.map_or(Ended::Stopped, Ended::Done))
+        Ok(wait::wait_for_fills(self, app, summary, watch, stop).await?.map_or(Ended::Stopped, Ended::Done))
     }
 
     /// The slot of the clip that a line of import `id` announces: tells ever

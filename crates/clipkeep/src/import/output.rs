@@ -10,10 +10,10 @@ use serde_json::{json, value::to_raw_value};
 use super::{
     ImportError, Rejects,
     json::{Members, members},
-    places::with,
+    output_paths::with,
     table::{Original, Shape},
 };
-use crate::draft::Draft;
+use crate::atomic_file::AtomicFile;
 
 pub(super) fn csv_line(delimiter: u8, fields: &[&[u8]]) -> Vec<u8> {
     let mut writer = csv::WriterBuilder::new();
@@ -31,7 +31,7 @@ pub(super) fn csv_line(delimiter: u8, fields: &[&[u8]]) -> Vec<u8> {
 pub(super) struct RejectsFile {
     path: PathBuf,
     shape: Shape,
-    draft: Option<Draft>,
+    draft: Option<AtomicFile>,
 }
 
 impl RejectsFile {
@@ -45,7 +45,6 @@ impl RejectsFile {
         Self { path, shape: shape.clone(), draft: None }
     }
 
-    /// Adds a line.
     pub(super) fn add(&mut self, line: u64, reason: &str, original: &Original) -> Result<(), ImportError> {
         let written = self.try_add(line, reason, original);
         written.map_err(|source| ImportError::Write { path: self.path.clone(), source })
@@ -55,7 +54,7 @@ impl RejectsFile {
         let draft = match &mut self.draft {
             Some(draft) => draft,
             none => {
-                let mut draft = Draft::create(&self.path)?;
+                let mut draft = AtomicFile::create(&self.path)?;
                 draft.write(&header(&self.shape))?;
                 none.insert(draft)
             }
@@ -144,7 +143,7 @@ pub(super) fn is_json(path: &Path) -> bool {
 
 /// Old URL → final URL, for the team's own database.
 pub(super) struct Map {
-    draft: Draft,
+    draft: AtomicFile,
     is_json: bool,
 }
 
@@ -152,7 +151,7 @@ impl Map {
     pub(super) fn create(path: &Path) -> Result<Self, ImportError> {
         let is_json = is_json(path);
         let failed = |source| ImportError::Write { path: path.to_owned(), source };
-        let mut draft = Draft::create(path).map_err(failed)?;
+        let mut draft = AtomicFile::create(path).map_err(failed)?;
         if !is_json {
             draft.write(b"url,final_url\n").map_err(failed)?;
         }

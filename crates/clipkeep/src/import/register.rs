@@ -11,8 +11,8 @@ use super::{
     known::{Known, Place, generations},
     lines::{Line, Lines},
     output::RejectsFile,
-    patience::patiently,
-    report::{Report, Told},
+    report::{LineResult, Report},
+    retry::with_retries,
 };
 use crate::{
     app::App,
@@ -69,7 +69,7 @@ pub(super) async fn register(
             return pass.finish(&lines).map(Some);
         }
         let mut known = Known::load(&*app.catalog, generations(&batch)).await?;
-        let (mut hooks, mut told, mut over) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut hooks, mut results, mut over) = (Vec::new(), Vec::new(), Vec::new());
         for line in &batch {
             let before = hooks.len();
             let refused = match &line.entry {
@@ -79,17 +79,17 @@ pub(super) async fn register(
                 }
                 Err(refused) => Some(refused.reason.clone()),
             };
-            told.push((refused, before..hooks.len()));
+            results.push((refused, before..hooks.len()));
         }
         let taken = commit(&*app.catalog, &hooks).await?;
         if !over.is_empty() {
             let now = app.clock.now();
-            patiently(async || app.catalog.requeue(&over, now, "imported once more", false).await).await?;
+            with_retries(async || app.catalog.requeue(&over, now, "imported once more", false).await).await?;
         }
         if !hooks.is_empty() || !over.is_empty() {
             app.engine.wake();
         }
-        for (line, (refused, own)) in batch.iter().zip(told) {
+        for (line, (refused, own)) in batch.iter().zip(results) {
             let refused = refused.or_else(|| taken[own].iter().find_map(Clone::clone));
             pass.count(line, refused.as_deref())?;
         }
@@ -103,13 +103,13 @@ async fn commit(catalog: &dyn Catalog, hooks: &[HookRecord]) -> Result<Vec<Optio
     if hooks.is_empty() {
         return Ok(Vec::new());
     }
-    match patiently(async || catalog.record_hooks(hooks).await).await {
+    match with_retries(async || catalog.record_hooks(hooks).await).await {
         Err(CatalogError::KeyTaken { .. }) => {}
         done => return done.map(|_| vec![None; hooks.len()]),
     }
     let mut refused = Vec::with_capacity(hooks.len());
     for hook in hooks {
-        refused.push(match patiently(async || catalog.record_hooks(std::slice::from_ref(hook)).await).await {
+        refused.push(match with_retries(async || catalog.record_hooks(std::slice::from_ref(hook)).await).await {
             Err(CatalogError::KeyTaken { provider, .. }) => {
                 Some(format!("request_id: belongs to a generation of {provider}"))
             }
@@ -144,7 +144,10 @@ pub(super) async fn check(
             pass.count(line, line.entry.as_ref().err().map(|refused| refused.reason.as_str()))?;
             too_old += u64::from(line.entry.as_ref().is_ok_and(|entry| entry.is_too_old(&import.retention, now)));
             if let Some(report) = &mut report {
-                report.add(line.number, &line.entry.as_ref().map_or_else(|bad| Told::bad(bad.clone()), Told::good))?;
+                report.add(
+                    line.number,
+                    &line.entry.as_ref().map_or_else(|bad| LineResult::bad(bad.clone()), LineResult::good),
+                )?;
             }
         }
         watch(Step::Registered { bytes: lines.table.bytes_read() });

@@ -14,7 +14,7 @@ use super::{
     lines::Refused,
     output::{csv_line, is_json},
 };
-use crate::{draft::Draft, export::csv::harmless};
+use crate::{atomic_file::AtomicFile, export::csv::harmless};
 
 /// The columns of a report.
 const COLUMNS: [&str; 6] = ["line", "url", "request_id", "key", "outcome", "reason"];
@@ -55,7 +55,7 @@ impl Outcome {
 }
 
 /// What is told of a line.
-pub(super) struct Told {
+pub(super) struct LineResult {
     pub(super) url: Option<SourceUrl>,
     pub(super) request_id: Option<String>,
     pub(super) key: Option<ClipKey>,
@@ -63,7 +63,7 @@ pub(super) struct Told {
     pub(super) reason: Option<String>,
 }
 
-impl Told {
+impl LineResult {
     pub(super) fn bad(refused: Refused) -> Self {
         let Refused { reason, url, request_id } = refused;
         Self { url, request_id, key: None, outcome: Outcome::Bad, reason: Some(reason) }
@@ -82,25 +82,24 @@ impl Told {
 
 /// The file of it.
 pub(super) struct Report {
-    draft: Draft,
+    draft: AtomicFile,
     is_json: bool,
 }
 
 impl Report {
     pub(super) fn create(path: &Path) -> Result<Self, ImportError> {
         let failed = |source| ImportError::Write { path: path.to_owned(), source };
-        let mut report = Self { draft: Draft::create(path).map_err(failed)?, is_json: is_json(path) };
+        let mut report = Self { draft: AtomicFile::create(path).map_err(failed)?, is_json: is_json(path) };
         if !report.is_json {
             report.draft.write(&csv_line(b',', &COLUMNS.map(str::as_bytes))).map_err(failed)?;
         }
         Ok(report)
     }
 
-    /// Adds a line.
-    pub(super) fn add(&mut self, line: u64, told: &Told) -> Result<(), ImportError> {
-        let url = told.url.as_ref().map(SourceUrl::expose);
-        let (id, key) = (told.request_id.as_deref(), told.key.as_ref().map(ClipKey::as_str));
-        let (outcome, reason) = (told.outcome.name(), told.reason.as_deref());
+    pub(super) fn add(&mut self, line: u64, result: &LineResult) -> Result<(), ImportError> {
+        let url = result.url.as_ref().map(SourceUrl::expose);
+        let (id, key) = (result.request_id.as_deref(), result.key.as_ref().map(ClipKey::as_str));
+        let (outcome, reason) = (result.outcome.name(), result.reason.as_deref());
         let bytes = if self.is_json {
             let [n, u, i, k, o, r] = COLUMNS;
             format!("{}\n", json!({n: line, u: url, i: id, k: key, o: outcome, r: reason})).into_bytes()

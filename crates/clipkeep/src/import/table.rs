@@ -17,9 +17,9 @@ use super::{
 };
 
 /// How much of a file is looked at to tell what it is.
-const HEAD: usize = 64 * 1024;
+const SNIFFED_HEAD: usize = 64 * 1024;
 /// No more unknown names are told.
-const UNKNOWN: usize = 64;
+const MAX_UNKNOWN_COLUMNS: usize = 64;
 
 /// One row: where it stood, what it holds or why that cannot be read, and the
 /// record itself.
@@ -52,9 +52,7 @@ impl Original {
 #[derive(Clone, Debug)]
 pub(super) enum Shape {
     Csv {
-        /// The header.
         header: Vec<String>,
-        /// What stands between fields.
         delimiter: u8,
         /// The columns that mean nothing here.
         unknown: Vec<usize>,
@@ -81,7 +79,7 @@ impl Table {
     pub(super) fn open(path: &Path, options: &Options) -> Result<Self, ImportError> {
         let unreadable = |source| ImportError::Read { path: path.to_owned(), source };
         let file = Counted { file: File::open(path).map_err(unreadable)?, read: 0 };
-        let mut input = BufReader::with_capacity(HEAD, file);
+        let mut input = BufReader::with_capacity(SNIFFED_HEAD, file);
         let head = input.fill_buf().map_err(unreadable)?;
         if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") {
             return Err(ImportError::table("it is UTF-16: save it as UTF-8"));
@@ -113,7 +111,7 @@ impl Table {
         let names: Vec<&str> = header.iter().map(String::as_str).collect();
         let places = find(&columns, &names)?;
         let strange: Vec<usize> = (0..names.len()).filter(|at| !places.contains(&Some(*at))).collect();
-        let unknown = strange.iter().map(|at| header[*at].clone()).take(UNKNOWN).collect();
+        let unknown = strange.iter().map(|at| header[*at].clone()).take(MAX_UNKNOWN_COLUMNS).collect();
         let shape = Shape::Csv { header, delimiter, unknown: strange };
         Ok(Self { input, rows: Rows::Csv(Box::new((reader, places))), shape, unknown, columns })
     }
@@ -128,7 +126,6 @@ impl Table {
         &self.unknown
     }
 
-    /// The next row.
     pub(super) fn next(&mut self) -> io::Result<Option<Row>> {
         match &mut self.rows {
             Rows::Csv(csv) => {
@@ -148,7 +145,7 @@ impl Table {
                 let Some(record) = record else { return Ok(Some(too_long(line))) };
                 let read = json::members(&record).and_then(|members| json::cells(&self.columns, &members));
                 let cells = read.map(|(cells, unknown)| {
-                    let room = UNKNOWN.saturating_sub(self.unknown.len());
+                    let room = MAX_UNKNOWN_COLUMNS.saturating_sub(self.unknown.len());
                     self.unknown.extend(unknown.into_iter().take(room));
                     cells
                 });

@@ -13,7 +13,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use crate::{chain::chain, clock::SystemClock};
+use crate::{clock::SystemClock, error_text::error_text};
 
 /// One object a line: `timestamp`, `level`, then the line's own fields.
 pub(super) struct JsonLine;
@@ -46,7 +46,7 @@ impl Visit for Fields<'_> {
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
-        self.add(field, chain(value));
+        self.add(field, error_text(value));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {

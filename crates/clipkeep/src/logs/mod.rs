@@ -1,19 +1,18 @@
 //! What the operator reads: lines on standard error. None carries a source host,
 //! a secret, or a signed query.
 
+mod dedup;
 mod json;
-mod repeats;
 
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::{EnvFilter, Layer as _, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-use self::{json::JsonLine, repeats::Repeats};
+use self::{dedup::LogDedup, json::JsonLine};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
     Text,
     /// One JSON object a line.
     Json,
@@ -30,8 +29,8 @@ pub fn start(format: LogFormat, filter: &str) {
     let registry = tracing_subscriber::registry().with(filter);
     // A second call (tests run several servers in one process) changes nothing.
     let _ = match format {
-        LogFormat::Text => registry.with(lines.with_filter(Repeats::default())).try_init(),
-        LogFormat::Json => registry.with(lines.event_format(JsonLine).with_filter(Repeats::default())).try_init(),
+        LogFormat::Text => registry.with(lines.with_filter(LogDedup::default())).try_init(),
+        LogFormat::Json => registry.with(lines.event_format(JsonLine).with_filter(LogDedup::default())).try_init(),
     };
 }
 

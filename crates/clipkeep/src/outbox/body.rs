@@ -5,13 +5,13 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     catalog::{Catalog, Result},
+    dto::ClipRow,
     final_urls::FinalUrls,
-    rows::ClipRow,
 };
 
 /// Fields of a clip's row that are not told: what the app sent may hold other
 /// clips' sources, and the prompt is nobody's business on the way.
-const UNTOLD: [&str; 3] = ["input", "prompt", "source_url"];
+const PRIVATE_FIELDS: [&str; 3] = ["input", "prompt", "source_url"];
 
 /// What is told of `event`. A clip's row is as it is now.
 ///
@@ -19,7 +19,7 @@ const UNTOLD: [&str; 3] = ["input", "prompt", "source_url"];
 /// If the catalogue does not answer.
 pub async fn text(catalog: &dyn Catalog, urls: &FinalUrls, event: &Event) -> Result<String> {
     let mut data = match &event.key {
-        _ if event.kind == EventType::BudgetExceeded => event.told().unwrap_or_default(),
+        _ if event.kind == EventType::BudgetExceeded => event.detail_json().unwrap_or_default(),
         Some(_) => clip(catalog, urls, event).await?,
         None => generation(catalog, event).await?,
     };
@@ -36,7 +36,7 @@ async fn clip(catalog: &dyn Catalog, urls: &FinalUrls, event: &Event) -> Result<
     if let Some(clip) = catalog.clip(key).await?
         && let Ok(Value::Object(row)) = serde_json::to_value(ClipRow::new(clip, urls))
     {
-        data.extend(row.into_iter().filter(|(field, _)| !UNTOLD.contains(&field.as_str())));
+        data.extend(row.into_iter().filter(|(field, _)| !PRIVATE_FIELDS.contains(&field.as_str())));
     }
     if event.kind == EventType::ClipDeleted {
         data.insert("purge".to_owned(), json!(urls.cached(key)));

@@ -20,7 +20,6 @@ pub(super) struct Health {
 struct Last {
     /// The subjects that failed since the last success.
     failing: BTreeSet<String>,
-    /// How many probes failed.
     probes: u32,
     /// What the endpoint asked for with its last refusal.
     asked: Duration,

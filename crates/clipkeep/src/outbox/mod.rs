@@ -4,15 +4,15 @@
 //! before it was taken, and a row for each exception. One node at a time tells
 //! an endpoint, under a lease.
 //!
-//! - `pump` tells one endpoint: what is new, and what was not taken before.
+//! - `dispatcher` tells one endpoint: what is new, and what was not taken before.
 //! - `send` is one attempt; `health` notices when none succeeds any more.
 //! - `body` is what is told, there and in the stream of `feed`.
 
 mod body;
-mod feed;
+mod dispatcher;
 mod health;
-mod pump;
 mod send;
+mod stream;
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,7 +21,7 @@ use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use self::{body::text, feed::Feed, send::client};
+pub use self::{body::text, send::client, stream::EventStream};
 use crate::{
     catalog::{Catalog, NodeId},
     final_urls::FinalUrls,
@@ -93,14 +93,13 @@ pub struct OutboxParts {
     pub urls: FinalUrls,
     /// Events, rows, and how far each endpoint was told.
     pub catalog: Arc<dyn Catalog>,
-    /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Counters.
     pub metrics: Arc<Metrics>,
 }
 
-/// Tells every endpoint until `stop`. `heard` changes when something happened.
-pub async fn run(parts: &Arc<OutboxParts>, heard: watch::Receiver<Position>, stop: &CancellationToken) {
-    let pump = |endpoint: &Endpoint| pump::Pump::new(Arc::clone(parts), endpoint.clone(), heard.clone());
-    join_all(parts.endpoints.iter().map(|endpoint| pump(endpoint).run(stop.clone()))).await;
+/// Delivers events to every endpoint until `stop`. `latest` changes when something happened.
+pub async fn run(parts: &Arc<OutboxParts>, latest: watch::Receiver<Position>, stop: &CancellationToken) {
+    let dispatcher =
+        |endpoint: &Endpoint| dispatcher::Dispatcher::new(Arc::clone(parts), endpoint.clone(), latest.clone());
+    join_all(parts.endpoints.iter().map(|endpoint| dispatcher(endpoint).run(stop.clone()))).await;
 }

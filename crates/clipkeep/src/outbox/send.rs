@@ -15,14 +15,13 @@ use reqwest::{Client, Response, redirect};
 use crate::tls;
 
 /// How long connecting to an endpoint may take.
-const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of an answer's body is read, so that its connection can be used
 /// again.
-const DRAIN: usize = 16 * 1024;
+const MAX_ANSWER_READ: usize = 16 * 1024;
 
 /// What an endpoint said.
 pub(super) enum Answer {
-    /// It took the event.
     Taken,
     /// It did not.
     Refused {
@@ -44,7 +43,7 @@ pub fn client() -> Result<Client, reqwest::Error> {
     tls::client_builder()
         .redirect(redirect::Policy::none())
         .referer(false)
-        .connect_timeout(CONNECT)
+        .connect_timeout(CONNECT_TIMEOUT)
         .user_agent(concat!("clipkeep/", env!("CARGO_PKG_VERSION")))
         .build()
 }
@@ -78,7 +77,7 @@ async fn judge(mut response: Response, now: Timestamp) -> Answer {
     let mut read = 0;
     while let Ok(Some(chunk)) = response.chunk().await {
         read += chunk.len();
-        if read > DRAIN {
+        if read > MAX_ANSWER_READ {
             break;
         }
     }

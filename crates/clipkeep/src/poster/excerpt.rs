@@ -16,8 +16,8 @@ use tokio::io::AsyncWriteExt as _;
 use super::{PosterError, PosterParts, kind};
 use crate::{
     cache::Object,
-    faststart::{Look, find},
-    store::{Pin, StoredLook},
+    faststart::{ReadAt, find},
+    store::{Pin, StoredReadAt},
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -31,7 +31,7 @@ const OF_OTHERS: u64 = 32 * MIB;
 /// How much is read at a time.
 const STEP: u64 = 256 * 1024;
 /// How long a source may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A clip's bytes.
 pub(super) enum Media {
@@ -53,10 +53,10 @@ pub(super) async fn of(parts: &PosterParts, clip: &Clip) -> Result<Media, Poster
             }
             let pin = Pin::of(Object::of(clip).and_then(|object| object.tag));
             let most = if kind(clip) == Kind::Video { OF_VIDEO } else { OF_OTHERS };
-            beginning(parts, clip, &mut StoredLook { store, key, pin }, sealed.size, most).await
+            beginning(parts, clip, &mut StoredReadAt { store, key, pin }, sealed.size, most).await
         }
         (_, ClipState::Waiting | ClipState::Filling) => {
-            let read = tokio::time::timeout(PATIENCE, of_source(parts, clip)).await;
+            let read = tokio::time::timeout(READ_TIMEOUT, of_source(parts, clip)).await;
             read.map_err(|_| PosterError::Later)?
         }
         _ => Err(PosterError::Later),
@@ -84,7 +84,7 @@ async fn of_source(parts: &PosterParts, clip: &Clip) -> Result<Media, PosterErro
 }
 
 /// Writes the first bytes of a clip of `len` into a file of its own.
-async fn beginning<L: Look>(
+async fn beginning<L: ReadAt>(
     parts: &PosterParts,
     clip: &Clip,
     bytes: &mut L,
@@ -110,7 +110,7 @@ async fn beginning<L: Look>(
         };
         for piece in pieces {
             let chunk = match piece {
-                Piece::File(range) => bytes.look(range).await.map_err(unread)?,
+                Piece::File(range) => bytes.read_at(range).await.map_err(unread)?,
                 Piece::Movie(range) => slice(&movie, range),
             };
             file.write_all(&chunk).await?;

@@ -34,27 +34,27 @@ use crate::{
     catalog::{Catalog, CatalogError},
     custody::{Custody, Doubt},
     ffmpeg::{Ffmpeg, NoStill},
-    fill::{Arrival, FillEngine},
+    fill::{FillEngine, StoredNotice},
     store::{Store, StoreError},
     telemetry::Metrics,
 };
 
 /// How long whoever takes a clip up that has no poster has for it, before another
 /// may.
-const CLAIM: Duration = Duration::from_secs(600);
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long a clip that was stored is left to the node that stored it.
 pub const GRACE: Duration = Duration::from_secs(60);
 /// How long the poster of a clip that was stored waits while other clips come, and
 /// how often it is looked whether they do.
-const COURTESY: Duration = Duration::from_secs(5);
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const MAX_WAIT_FOR_FILLS: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// How many clips the sweep takes up at once.
 const BATCH: u32 = 32;
 /// How long a clip of which nothing could be shown, or not in time, is left alone
 /// by those who ask, if its row does not say so.
-const LEFT_ALONE: Duration = Duration::from_secs(60);
+const RETRY_FAILED_AFTER: Duration = Duration::from_secs(60);
 /// How many such clips are remembered.
-const REMEMBERED: usize = 4096;
+const MAX_FAILURES_REMEMBERED: usize = 4096;
 
 /// Why there is no poster.
 #[derive(Debug, thiserror::Error)]
@@ -68,23 +68,19 @@ pub enum PosterError {
     /// Its bytes are not at hand, or others wait: it may be there in a moment.
     #[error("its poster is on its way")]
     Later,
-    /// The catalogue.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The store is another's, or that cannot be told.
     #[error(transparent)]
     NotOurs(#[from] Doubt),
-    /// This node's disk.
     #[error("keeping a clip's beginning on the local disk")]
     Disk(#[from] std::io::Error),
 }
 
 /// What posters are made with.
 pub struct PosterParts {
-    /// Rows.
     pub catalog: Arc<dyn Catalog>,
     /// Clips and posters.
     pub store: Arc<Store>,
@@ -94,9 +90,7 @@ pub struct PosterParts {
     pub engine: FillEngine,
     /// What draws; none, and there are no posters.
     pub ffmpeg: Option<Arc<Ffmpeg>>,
-    /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Counters.
     pub metrics: Arc<Metrics>,
     /// Where clips' beginnings are kept for a moment.
     pub folder: PathBuf,
@@ -105,7 +99,7 @@ pub struct PosterParts {
 /// The posters of this node.
 pub struct Posters {
     parts: PosterParts,
-    arrivals: Mutex<Option<mpsc::Receiver<Arrival>>>,
+    stored_notices: Mutex<Option<mpsc::Receiver<StoredNotice>>>,
     /// Those which are left alone.
     empty: Cache<ClipKey, Instant>,
     late: Cache<ClipKey, Instant>,
@@ -113,17 +107,22 @@ pub struct Posters {
 
 impl Posters {
     /// Nothing is made before [`Posters::run`], or before somebody asks.
-    pub fn new(parts: PosterParts, arrivals: Option<mpsc::Receiver<Arrival>>) -> Self {
-        Self { parts, arrivals: Mutex::new(arrivals), empty: Cache::new(REMEMBERED), late: Cache::new(REMEMBERED) }
+    pub fn new(parts: PosterParts, stored_notices: Option<mpsc::Receiver<StoredNotice>>) -> Self {
+        Self {
+            parts,
+            stored_notices: Mutex::new(stored_notices),
+            empty: Cache::new(MAX_FAILURES_REMEMBERED),
+            late: Cache::new(MAX_FAILURES_REMEMBERED),
+        }
     }
 
     /// Makes the posters of what is stored on this node, until `stop`.
     pub async fn run(&self, stop: &CancellationToken) {
-        let Some(mut arrivals) = self.arrivals.lock().take() else { return };
+        let Some(mut stored_notices) = self.stored_notices.lock().take() else { return };
         let mut running = FuturesUnordered::new();
         loop {
             tokio::select! {
-                Some(arrival) = arrivals.recv(), if running.len() < cores() => running.push(self.arrived(arrival)),
+                Some(arrival) = stored_notices.recv(), if running.len() < cores() => running.push(self.arrived(arrival)),
                 Some(()) = running.next() => {}
                 () = stop.cancelled() => return,
             }
@@ -139,30 +138,30 @@ impl Posters {
         if self.parts.ffmpeg.is_none() {
             return Ok(0);
         }
-        let due = self.parts.catalog.posters_due(at, at.plus(CLAIM), BATCH).await?;
+        let due = self.parts.catalog.posters_due(at, at.plus(CLAIM_TIMEOUT), BATCH).await?;
         let made = stream::iter(due.clone()).for_each_concurrent(cores(), |key| async move {
-            self.note(&key, self.take_up(&key, None).await);
+            self.remember_failure(&key, self.draw_and_keep(&key, None).await);
         });
         made.await;
         Ok(due.len() as u64)
     }
 
-    async fn arrived(&self, arrival: Arrival) {
-        self.until_there_is_leisure().await;
+    async fn arrived(&self, arrival: StoredNotice) {
+        self.wait_for_idle_processors().await;
         let copy = arrival.copy.as_ref().map(|copy| copy.path());
-        self.note(&arrival.key, self.take_up(&arrival.key, copy).await);
+        self.remember_failure(&arrival.key, self.draw_and_keep(&arrival.key, copy).await);
     }
 
     /// Until fewer fills run than there are processors, which is what a poster
     /// would take from them; but not for ever.
-    async fn until_there_is_leisure(&self) {
+    async fn wait_for_idle_processors(&self) {
         let began = Instant::now();
-        while self.parts.engine.running() >= cores() && began.elapsed() < COURTESY {
-            tokio::time::sleep(LOOK_AGAIN).await;
+        while self.parts.engine.running() >= cores() && began.elapsed() < MAX_WAIT_FOR_FILLS {
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    async fn take_up(&self, key: &ClipKey, copy: Option<&Path>) -> Result<(), PosterError> {
+    async fn draw_and_keep(&self, key: &ClipKey, copy: Option<&Path>) -> Result<(), PosterError> {
         let clip = self.parts.catalog.clip(key).await?;
         let Some(clip) = clip.filter(|clip| clip.state == ClipState::Stored && clip.poster == Poster::Untried) else {
             return Ok(());
@@ -175,7 +174,7 @@ impl Posters {
     }
 
     /// Nobody waits for it: what went wrong is tried again later.
-    fn note(&self, key: &ClipKey, made: Result<(), PosterError>) {
+    fn remember_failure(&self, key: &ClipKey, made: Result<(), PosterError>) {
         match made {
             Ok(()) | Err(PosterError::Off | PosterError::Nothing) => {}
             Err(error) => {
@@ -200,7 +199,7 @@ impl Posters {
             Poster::Untried => {}
         }
         let is_left =
-            |of: &Cache<ClipKey, Instant>| of.get(&clip.key).is_some_and(|since| since.elapsed() < LEFT_ALONE);
+            |of: &Cache<ClipKey, Instant>| of.get(&clip.key).is_some_and(|since| since.elapsed() < RETRY_FAILED_AFTER);
         if is_left(&self.empty) {
             return Err(PosterError::Nothing);
         }

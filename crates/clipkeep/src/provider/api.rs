@@ -11,7 +11,7 @@ use http::{
 };
 use reqwest::{Client, RequestBuilder, redirect};
 
-use super::AskError;
+use super::StatusError;
 use crate::tls;
 
 /// How long connecting may take.
@@ -36,8 +36,8 @@ pub(super) struct Said {
 }
 
 impl Said {
-    pub(super) fn away(&self) -> AskError {
-        AskError::Away { provider: self.provider, code: self.code, after: self.after }
+    pub(super) fn away(&self) -> StatusError {
+        StatusError::Away { provider: self.provider, code: self.code, after: self.after }
     }
 }
 
@@ -67,7 +67,7 @@ impl Api {
     }
 
     /// The answer to a GET of `path`, of at most `max` bytes.
-    pub(super) async fn get(&self, path: &str, max: usize) -> Result<Said, AskError> {
+    pub(super) async fn get(&self, path: &str, max: usize) -> Result<Said, StatusError> {
         let request = self.client.get(format!("{}/{path}", self.base));
         self.answer(request, max).await.map_err(|(error, _)| error)
     }
@@ -80,13 +80,13 @@ impl Api {
         headers: Vec<(HeaderName, HeaderValue)>,
         body: Vec<u8>,
         max: usize,
-    ) -> Result<Said, (AskError, bool)> {
+    ) -> Result<Said, (StatusError, bool)> {
         let headers: HeaderMap = headers.into_iter().collect();
         let request = self.client.post(format!("{}/{target}", self.base)).headers(headers);
         self.answer(request.header(CONTENT_TYPE, "application/json").body(body), max).await
     }
 
-    async fn answer(&self, mut request: RequestBuilder, max: usize) -> Result<Said, (AskError, bool)> {
+    async fn answer(&self, mut request: RequestBuilder, max: usize) -> Result<Said, (StatusError, bool)> {
         request = request.header(ACCEPT, "application/json");
         if let Some(key) = &self.key {
             request = request.header(AUTHORIZATION, key.clone());
@@ -98,7 +98,7 @@ impl Api {
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(broke_off)? {
             if body.len() + chunk.len() > max {
-                return Err((AskError::TooLarge { max }, true));
+                return Err((StatusError::TooLarge { max }, true));
             }
             body.extend_from_slice(&chunk);
         }
@@ -106,13 +106,13 @@ impl Api {
     }
 
     /// In our own words: the client's hold the address.
-    fn unanswered(&self, error: &reqwest::Error) -> AskError {
+    fn unanswered(&self, error: &reqwest::Error) -> StatusError {
         let problem = match error {
             error if error.is_timeout() => "does not answer in time",
             error if error.is_connect() => "cannot be connected to",
             _ => "broke off before its answer was whole",
         };
-        AskError::Unanswered { provider: self.provider, problem }
+        StatusError::Unanswered { provider: self.provider, problem }
     }
 }
 

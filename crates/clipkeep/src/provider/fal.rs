@@ -18,7 +18,7 @@ use clipkeep_core::{
 use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
 
-use super::{Answer, AskError, Dialect, Envelope, HookRefused, Kept, api::Api};
+use super::{HookRefused, KeptPayload, ProviderAdapter, Status, StatusError, WebhookRequest, api::Api};
 use crate::{jwks::JwksCache, tls};
 
 /// Its name, as people write it.
@@ -42,9 +42,7 @@ pub struct Fal {
 /// A request to be submitted.
 #[derive(Debug)]
 pub struct Submission {
-    /// The model's endpoint id.
     pub model: String,
-    /// Its input, as JSON.
     pub input: Vec<u8>,
     /// What is called when it is over.
     pub webhook: String,
@@ -57,7 +55,6 @@ pub struct Submission {
 /// A request that fal took.
 #[derive(Debug)]
 pub struct Submitted {
-    /// Its id.
     pub request_id: RequestId,
 }
 
@@ -75,14 +72,13 @@ pub enum SubmitError {
     Refused {
         /// fal's status code.
         code: u16,
-        /// fal's words.
         words: String,
         /// How long fal wants to be left alone.
         after: Option<Duration>,
     },
     /// It never reached fal.
     #[error(transparent)]
-    NotSent(AskError),
+    NotSent(StatusError),
     /// fal may have taken it: its answer did not come, or was none.
     #[error("fal may have taken it, but did not say so")]
     Unknown,
@@ -163,7 +159,7 @@ impl Fal {
     }
 
     /// The status code and body of the generation's result, once it is over.
-    async fn result(&self, path: &str) -> Result<Ended, AskError> {
+    async fn result(&self, path: &str) -> Result<Ended, StatusError> {
         let status = self.queue.get(&format!("{path}/status"), MAX_STATUS).await?;
         match status_stage(status.code, &status.body) {
             Stage::Running => return Ok(Ended::Not),
@@ -226,8 +222,8 @@ fn headers(submission: &Submission) -> Vec<(HeaderName, HeaderValue)> {
         .collect()
 }
 
-fn refused(code: u16) -> AskError {
-    AskError::Refused { provider: NAME, code, key: "fal_key" }
+fn refused(code: u16) -> StatusError {
+    StatusError::Refused { provider: NAME, code, key: "fal_key" }
 }
 
 fn unsigned(error: HookError) -> HookRefused {
@@ -235,38 +231,38 @@ fn unsigned(error: HookError) -> HookRefused {
 }
 
 #[async_trait]
-impl Dialect for Fal {
+impl ProviderAdapter for Fal {
     fn name(&self) -> &'static str {
         "fal"
     }
 
-    fn screen(&self, envelope: Envelope<'_>) -> Result<(), HookRefused> {
-        SignedHeaders::read(envelope.headers, envelope.at, self.tolerance).map(drop).map_err(unsigned)
+    fn verify_headers(&self, request: WebhookRequest<'_>) -> Result<(), HookRefused> {
+        SignedHeaders::read(request.headers, request.at, self.tolerance).map(drop).map_err(unsigned)
     }
 
-    async fn receive(&self, envelope: Envelope<'_>, body: &Bytes) -> Result<Decoded, HookRefused> {
-        let signed = SignedHeaders::read(envelope.headers, envelope.at, self.tolerance).map_err(unsigned)?;
+    async fn verify_and_decode(&self, request: WebhookRequest<'_>, body: &Bytes) -> Result<Decoded, HookRefused> {
+        let signed = SignedHeaders::read(request.headers, request.at, self.tolerance).map_err(unsigned)?;
         let request_id = self.verify(&signed, body).await?;
-        Ok(fal::decode(body, Some(&request_id), &HookQuery::parse(envelope.query)?, envelope.at)?)
+        Ok(fal::decode(body, Some(&request_id), &HookQuery::parse(request.query)?, request.at)?)
     }
 
-    fn reread(&self, kept: &Kept<'_>, at: Timestamp) -> Result<Decoded, DecodeError> {
-        let Kept { request_id, form, payload, .. } = *kept;
+    fn reread(&self, kept: &KeptPayload<'_>, at: Timestamp) -> Result<Decoded, DecodeError> {
+        let KeptPayload { request_id, form, payload, .. } = *kept;
         match form {
             Form::Webhook => fal::decode(payload, Some(request_id.as_str()), &HookQuery::default(), at),
             Form::Result => fal::fetched(request_id, 200, payload, at),
         }
     }
 
-    async fn ask(&self, generation: &Generation, at: Timestamp) -> Result<Answer, AskError> {
+    async fn fetch_status(&self, generation: &Generation, at: Timestamp) -> Result<Status, StatusError> {
         let Generation { request_id, facts, .. } = generation;
         let model = facts.model.as_deref().unwrap_or_default();
-        let path = generation_path(model, request_id).ok_or(AskError::NoPlace)?;
+        let path = generation_path(model, request_id).ok_or(StatusError::NoPlace)?;
         let decoded = match self.result(&path).await? {
-            Ended::Not => return Ok(Answer::Running),
-            Ended::Unknown => return Ok(Answer::Unknown),
+            Ended::Not => return Ok(Status::Running),
+            Ended::Unknown => return Ok(Status::Unknown),
             Ended::With(code, body) => fal::fetched(request_id, code, &body, at)?,
         };
-        Ok(Answer::Ended(Box::new(decoded)))
+        Ok(Status::Ended(Box::new(decoded)))
     }
 }

@@ -56,8 +56,7 @@ pub enum HookRefused {
 
 /// What a provider says of a generation.
 #[derive(Debug)]
-pub enum Answer {
-    /// It waits, or runs.
+pub enum Status {
     Running,
     /// It is over, or this is all that there will be.
     Ended(Box<Decoded>),
@@ -67,16 +66,14 @@ pub enum Answer {
 
 /// Why a provider did not say. No text here holds an address or a key.
 #[derive(Debug, thiserror::Error)]
-pub enum AskError {
+pub enum StatusError {
     /// Nothing that is known of the generation says where to ask.
     #[error("nothing that is known of it says where to ask")]
     NoPlace,
     /// The key is wrong, missing, or may not ask. Others would be refused too.
     #[error("{provider} refuses to tell (HTTP {code}); hint: is `{key}` right, and of the account that generates?")]
     Refused {
-        /// Who.
         provider: &'static str,
-        /// The status code.
         code: u16,
         /// The key of the configuration.
         key: &'static str,
@@ -84,27 +81,17 @@ pub enum AskError {
     /// An answer that nothing follows from.
     #[error("{provider} answers {code}")]
     Away {
-        /// Who.
         provider: &'static str,
-        /// The status code.
         code: u16,
         /// How long it wants to be left alone.
         after: Option<Duration>,
     },
     /// No answer.
     #[error("{provider} {problem}")]
-    Unanswered {
-        /// Who.
-        provider: &'static str,
-        /// What happened instead.
-        problem: &'static str,
-    },
+    Unanswered { provider: &'static str, problem: &'static str },
     /// Longer than a result may be.
     #[error("the answer is larger than {max} bytes (hook_max_body)")]
-    TooLarge {
-        /// How much is read.
-        max: usize,
-    },
+    TooLarge { max: usize },
     /// An answer that cannot be read.
     #[error("reading the answer: {0}")]
     Unread(#[from] DecodeError),
@@ -112,31 +99,24 @@ pub enum AskError {
 
 /// What a webhook's sender is told by, beside its body.
 #[derive(Clone, Copy)]
-pub struct Envelope<'a> {
-    /// Its headers.
+pub struct WebhookRequest<'a> {
     pub headers: &'a HeaderMap,
-    /// The hook URL's query.
     pub query: &'a str,
-    /// When it came.
     pub at: Timestamp,
 }
 
 /// What is kept of a result that was not understood.
 #[derive(Clone, Copy, Debug)]
-pub struct Kept<'k> {
-    /// Who said it.
+pub struct KeptPayload<'k> {
     pub provider: &'k Provider,
-    /// Of which generation.
     pub request_id: &'k RequestId,
-    /// How it came.
     pub form: Form,
-    /// As it came.
     pub payload: &'k Bytes,
 }
 
 /// A provider's ways.
 #[async_trait]
-pub trait Dialect: Send + Sync {
+pub trait ProviderAdapter: Send + Sync {
     /// Its name, as in `/hooks/{name}`.
     fn name(&self) -> &'static str;
 
@@ -144,34 +124,34 @@ pub trait Dialect: Send + Sync {
     ///
     /// # Errors
     /// If it is not to be believed, whatever the body.
-    fn screen(&self, envelope: Envelope<'_>) -> Result<(), HookRefused>;
+    fn verify_headers(&self, request: WebhookRequest<'_>) -> Result<(), HookRefused>;
 
     /// Verifies a webhook over its raw body, and only then reads it. Dropping the
     /// future leaves nothing.
     ///
     /// # Errors
     /// If it is not believed, or not understood.
-    async fn receive(&self, envelope: Envelope<'_>, body: &Bytes) -> Result<Decoded, HookRefused>;
+    async fn verify_and_decode(&self, request: WebhookRequest<'_>, body: &Bytes) -> Result<Decoded, HookRefused>;
 
     /// Reads again what was kept of a result, as this version understands it.
     ///
     /// # Errors
     /// If it is still not understood at all.
-    fn reread(&self, kept: &Kept<'_>, at: Timestamp) -> Result<Decoded, DecodeError>;
+    fn reread(&self, kept: &KeptPayload<'_>, at: Timestamp) -> Result<Decoded, DecodeError>;
 
     /// Asks how far a generation is and, if it is over, what came of it.
     /// Dropping the future leaves nothing.
     ///
     /// # Errors
     /// If the provider does not say.
-    async fn ask(&self, generation: &Generation, at: Timestamp) -> Result<Answer, AskError>;
+    async fn fetch_status(&self, generation: &Generation, at: Timestamp) -> Result<Status, StatusError>;
 }
 
 /// All providers.
 pub struct Providers {
     /// fal, which can be submitted to as well.
     pub fal: Arc<Fal>,
-    all: Vec<Arc<dyn Dialect>>,
+    all: Vec<Arc<dyn ProviderAdapter>>,
 }
 
 impl Providers {
@@ -181,14 +161,13 @@ impl Providers {
     /// If there can be no HTTP client.
     pub fn new(config: &Config) -> Result<Self, reqwest::Error> {
         let fal = Arc::new(Fal::new(config)?);
-        let all: Vec<Arc<dyn Dialect>> =
+        let all: Vec<Arc<dyn ProviderAdapter>> =
             vec![Arc::clone(&fal) as _, Arc::new(Replicate::new(config)?), Arc::new(Standard::new(config))];
         Ok(Self { fal, all })
     }
 
-    /// The one of that name.
-    pub fn named(&self, name: &str) -> Option<&dyn Dialect> {
-        self.all.iter().find(|dialect| dialect.name() == name).map(|dialect| &**dialect)
+    pub fn named(&self, name: &str) -> Option<&dyn ProviderAdapter> {
+        self.all.iter().find(|adapter| adapter.name() == name).map(|adapter| &**adapter)
     }
 
     /// Reads again what was kept of a result, by its provider's ways; those that
@@ -196,8 +175,8 @@ impl Providers {
     ///
     /// # Errors
     /// If it is still not understood at all.
-    pub fn reread(&self, kept: &Kept<'_>, at: Timestamp) -> Result<Decoded, DecodeError> {
-        let own = self.all.iter().find(|dialect| dialect.name() == kept.provider.as_str());
+    pub fn reread(&self, kept: &KeptPayload<'_>, at: Timestamp) -> Result<Decoded, DecodeError> {
+        let own = self.all.iter().find(|adapter| adapter.name() == kept.provider.as_str());
         own.or_else(|| self.all.last()).ok_or(DecodeError::OtherProvider)?.reread(kept, at)
     }
 }

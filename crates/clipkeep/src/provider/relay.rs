@@ -22,15 +22,11 @@ const CLIENT_PROXY: HeaderName = HeaderName::from_static("x-fal-client-proxy");
 
 /// A call on its way to fal.
 pub struct Outgoing {
-    /// To which service.
     pub host: FalHost,
-    /// How.
     pub method: Method,
-    /// For what.
     pub path_and_query: String,
     /// What goes with it; without the key.
     pub headers: HeaderMap,
-    /// Its body.
     pub body: Body,
 }
 

@@ -13,7 +13,7 @@ use clipkeep_core::{
     time::Timestamp,
 };
 
-use super::{Answer, AskError, Dialect, Envelope, HookRefused, Kept, api::Api};
+use super::{HookRefused, KeptPayload, ProviderAdapter, Status, StatusError, WebhookRequest, api::Api};
 
 /// Its name, as people write it.
 const NAME: &str = "Replicate";
@@ -36,11 +36,11 @@ impl Replicate {
         })
     }
 
-    fn signed<'e>(&self, envelope: Envelope<'e>) -> Result<SignedHeaders<'e>, HookRefused> {
+    fn signed<'e>(&self, request: WebhookRequest<'e>) -> Result<SignedHeaders<'e>, HookRefused> {
         if self.keys.is_empty() {
             return Err(HookRefused::NotConfigured("replicate_webhook_secret"));
         }
-        SignedHeaders::read(envelope.headers, envelope.at, self.tolerance).map_err(unsigned)
+        SignedHeaders::read(request.headers, request.at, self.tolerance).map_err(unsigned)
     }
 }
 
@@ -49,26 +49,26 @@ fn unsigned(error: SignatureError) -> HookRefused {
 }
 
 #[async_trait]
-impl Dialect for Replicate {
+impl ProviderAdapter for Replicate {
     fn name(&self) -> &'static str {
         "replicate"
     }
 
-    fn screen(&self, envelope: Envelope<'_>) -> Result<(), HookRefused> {
-        self.signed(envelope).map(drop)
+    fn verify_headers(&self, request: WebhookRequest<'_>) -> Result<(), HookRefused> {
+        self.signed(request).map(drop)
     }
 
-    async fn receive(&self, envelope: Envelope<'_>, body: &Bytes) -> Result<Decoded, HookRefused> {
-        self.signed(envelope)?.verify(body, &self.keys).map_err(unsigned)?;
-        Ok(replicate::decode(body, &HookQuery::parse(envelope.query)?, envelope.at)?)
+    async fn verify_and_decode(&self, request: WebhookRequest<'_>, body: &Bytes) -> Result<Decoded, HookRefused> {
+        self.signed(request)?.verify(body, &self.keys).map_err(unsigned)?;
+        Ok(replicate::decode(body, &HookQuery::parse(request.query)?, request.at)?)
     }
 
-    fn reread(&self, kept: &Kept<'_>, at: Timestamp) -> Result<Decoded, DecodeError> {
+    fn reread(&self, kept: &KeptPayload<'_>, at: Timestamp) -> Result<Decoded, DecodeError> {
         replicate::fetched(kept.request_id, kept.payload, at)
     }
 
-    async fn ask(&self, generation: &Generation, at: Timestamp) -> Result<Answer, AskError> {
-        let refused = |code| AskError::Refused { provider: NAME, code, key: "replicate_token" };
+    async fn fetch_status(&self, generation: &Generation, at: Timestamp) -> Result<Status, StatusError> {
+        let refused = |code| StatusError::Refused { provider: NAME, code, key: "replicate_token" };
         if !self.api.has_key() {
             // It would say so, too.
             return Err(refused(401));
@@ -78,13 +78,13 @@ impl Dialect for Replicate {
         match said.code {
             200..=299 => {}
             401 | 403 => return Err(refused(said.code)),
-            404 => return Ok(Answer::Unknown),
+            404 => return Ok(Status::Unknown),
             _ => return Err(said.away()),
         }
         let decoded = replicate::fetched(id, &said.body, at)?;
         Ok(match decoded.record.status {
-            GenerationStatus::Pending => Answer::Running,
-            _ => Answer::Ended(Box::new(decoded)),
+            GenerationStatus::Pending => Status::Running,
+            _ => Status::Ended(Box::new(decoded)),
         })
     }
 }

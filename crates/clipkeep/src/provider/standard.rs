@@ -13,7 +13,7 @@ use clipkeep_core::{
     time::Timestamp,
 };
 
-use super::{Answer, AskError, Dialect, Envelope, HookRefused, Kept};
+use super::{HookRefused, KeptPayload, ProviderAdapter, Status, StatusError, WebhookRequest};
 
 /// All of them.
 pub(super) struct Standard {
@@ -26,11 +26,11 @@ impl Standard {
         Self { keys: config.standard_webhook_secrets.clone(), tolerance: config.hook_tolerance }
     }
 
-    fn signed<'e>(&self, envelope: Envelope<'e>) -> Result<SignedHeaders<'e>, HookRefused> {
+    fn signed<'e>(&self, request: WebhookRequest<'e>) -> Result<SignedHeaders<'e>, HookRefused> {
         if self.keys.is_empty() {
             return Err(HookRefused::NotConfigured("standard_webhook_secrets"));
         }
-        SignedHeaders::read(envelope.headers, envelope.at, self.tolerance).map_err(unsigned)
+        SignedHeaders::read(request.headers, request.at, self.tolerance).map_err(unsigned)
     }
 }
 
@@ -39,27 +39,27 @@ fn unsigned(error: SignatureError) -> HookRefused {
 }
 
 #[async_trait]
-impl Dialect for Standard {
+impl ProviderAdapter for Standard {
     fn name(&self) -> &'static str {
         "standard"
     }
 
-    fn screen(&self, envelope: Envelope<'_>) -> Result<(), HookRefused> {
-        self.signed(envelope).map(drop)
+    fn verify_headers(&self, request: WebhookRequest<'_>) -> Result<(), HookRefused> {
+        self.signed(request).map(drop)
     }
 
-    async fn receive(&self, envelope: Envelope<'_>, body: &Bytes) -> Result<Decoded, HookRefused> {
+    async fn verify_and_decode(&self, request: WebhookRequest<'_>, body: &Bytes) -> Result<Decoded, HookRefused> {
         let keys = self.keys.iter().map(|named| &named.key);
-        let fitted = self.signed(envelope)?.verify(body, keys).map_err(unsigned)?;
+        let fitted = self.signed(request)?.verify(body, keys).map_err(unsigned)?;
         let speaks_for = self.keys[fitted].provider.as_ref();
-        Ok(standard::decode(body, speaks_for, &HookQuery::parse(envelope.query)?, envelope.at)?)
+        Ok(standard::decode(body, speaks_for, &HookQuery::parse(request.query)?, request.at)?)
     }
 
-    fn reread(&self, kept: &Kept<'_>, at: Timestamp) -> Result<Decoded, DecodeError> {
+    fn reread(&self, kept: &KeptPayload<'_>, at: Timestamp) -> Result<Decoded, DecodeError> {
         standard::decode(kept.payload, Some(kept.provider), &HookQuery::default(), at)
     }
 
-    async fn ask(&self, _: &Generation, _: Timestamp) -> Result<Answer, AskError> {
-        Err(AskError::NoPlace)
+    async fn fetch_status(&self, _: &Generation, _: Timestamp) -> Result<Status, StatusError> {
+        Err(StatusError::NoPlace)
     }
 }

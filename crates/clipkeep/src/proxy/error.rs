@@ -18,10 +18,7 @@ pub enum ProxyError {
     NotJson,
     /// 413: a body without an end.
     #[error("the body is larger than {max} bytes")]
-    TooLarge {
-        /// How much is taken.
-        max: u64,
-    },
+    TooLarge { max: u64 },
     /// 400: the body did not come.
     #[error("the body {0}")]
     Body(&'static str),
@@ -30,7 +27,7 @@ pub enum ProxyError {
     Relay(#[from] RelayError),
     /// 500: a body cannot be put aside.
     #[error("keeping a body that passes")]
-    Spool(#[source] io::Error),
+    BodySpool(#[source] io::Error),
     /// 503: the disk for bodies that pass is taken, or a tenant's share of it.
     #[error("the bodies that wait on this node fill what `proxy_disk` allows them, or a tenant; try again")]
     NoRoom,
@@ -50,10 +47,10 @@ pub enum ProxyError {
 
 impl ProxyError {
     /// A body could not be put aside.
-    pub(super) fn spool(error: io::Error) -> Self {
+    pub(super) fn body_spool(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::QuotaExceeded | io::ErrorKind::StorageFull => Self::NoRoom,
-            _ => Self::Spool(error),
+            _ => Self::BodySpool(error),
         }
     }
 }

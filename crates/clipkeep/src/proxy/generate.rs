@@ -14,7 +14,7 @@ use clipkeep_core::{
 use http::Response;
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::{Passing, ProxyError, keep, stream};
+use super::{Passing, ProxyError, record, stream};
 use crate::{app::App, shares::Share};
 
 /// How much of a submit's answer is looked at. It is a few lines.
@@ -32,15 +32,15 @@ pub(super) async fn submit(app: &App, model: String, mut call: Passing) -> Resul
         false => with_webhook(query, &webhook),
     });
     let (follow, _place) = (call.follow.clone(), Arc::clone(&call.place));
-    let coming = call.send(app).await.inspect_err(|error| unanswered(&facts, error))?;
-    let whole = coming.collect(MAX_SUBMITTED).await;
+    let reply = call.send(app).await.inspect_err(|error| unanswered(&facts, error))?;
+    let whole = reply.collect(MAX_SUBMITTED).await;
     let whole = whole.inspect_err(|error| unanswered(&facts, error))?;
     if whole.status.is_success() {
         match whole.copy.as_deref().and_then(Submitted::read) {
             Some(Submitted { request_id }) => register(app, &request_id, &facts).await,
             None => {
-                app.metrics.passed_unkept("submit");
-                tracing::error!(facts = told(&facts), "fal took a submit, but its answer names no generation");
+                app.metrics.passed_unrecorded("submit");
+                tracing::error!(facts = facts_text(&facts), "fal took a submit, but its answer names no generation");
             }
         }
     }
@@ -48,10 +48,10 @@ pub(super) async fn submit(app: &App, model: String, mut call: Passing) -> Resul
 }
 
 async fn register(app: &App, request_id: &RequestId, facts: &Facts) {
-    let Err(error) = keep::register(app, request_id, facts).await else { return };
-    app.metrics.passed_unkept("submit");
+    let Err(error) = record::register(app, request_id, facts).await else { return };
+    app.metrics.passed_unrecorded("submit");
     tracing::error!(
-        %request_id, facts = told(facts), error = &error as &dyn std::error::Error,
+        %request_id, facts = facts_text(facts), error = &error as &dyn std::error::Error,
         "a generation that fal took could not be registered; its webhook will tell of it, or register it by hand"
     );
 }
@@ -61,18 +61,18 @@ pub(super) async fn run(app: &Arc<App>, model: String, call: Passing) -> Result<
     let model = model.strip_suffix("/stream").filter(|model| model.contains('/')).map_or(model.clone(), str::to_owned);
     let facts = facts(model, &call.upload.captured, call.tenant.clone());
     let (source_lifetime, place) = (lifetime(&call.headers), Arc::clone(&call.place));
-    let coming = call.send(app).await?;
-    let given = coming.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
+    let reply = call.send(app).await?;
+    let given = reply.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
     let run = Run { request_id: given.unwrap_or_else(own_id), facts, source_lifetime, _place: place };
-    if coming.is_events() && coming.status.is_success() {
-        return Ok(stream::pass(app, run, coming));
+    if reply.is_events() && reply.status.is_success() {
+        return Ok(stream::pass(app, run, reply));
     }
-    if !coming.is_json() {
-        return Ok(coming.pass(None));
+    if !reply.is_json() {
+        return Ok(reply.pass(None));
     }
     let most = usize::try_from(app.config.hook_max_body).unwrap_or(usize::MAX);
-    let mut whole = coming.collect(most).await?;
-    let replace = match keep::read_whole(app, "run", &run.request_id, &mut whole).await? {
+    let mut whole = reply.collect(most).await?;
+    let replace = match record::read_whole(app, "run", &run.request_id, &mut whole).await? {
         Some(decoded) => run.keep(app, decoded).await,
         None => None,
     };
@@ -92,14 +92,14 @@ impl Run {
     /// is paid for and cannot be asked for again: what cannot be recorded is
     /// passed on as it is.
     pub(super) async fn keep(self, app: &App, decoded: Decoded) -> Option<super::Replace> {
-        let (told, mut record) = (told(&self.facts), decoded.record);
+        let (told, mut record) = (facts_text(&self.facts), decoded.record);
         let seed = self.facts.seed.or(record.facts.seed);
         record.facts = Facts { seed, ..self.facts };
         let record = record.with_source_lifetime(self.source_lifetime);
-        match keep::record(app, &Decoded { record, ..decoded }).await {
+        match record::record(app, &Decoded { record, ..decoded }).await {
             Ok(replace) => replace.filter(|_| app.config.rewrite_results),
             Err(error) => {
-                app.metrics.passed_unkept("run");
+                app.metrics.passed_unrecorded("run");
                 tracing::error!(
                     request_id = %self.request_id, facts = told, error = &error as &dyn std::error::Error,
                     "a direct call's result could not be recorded; the app has it, with the source's URLs"
@@ -134,13 +134,17 @@ fn webhook(app: &App, facts: &Facts, source_lifetime: Option<Duration>) -> Strin
 
 /// What the log says of a generation, so that it can be registered by hand. The
 /// prompt stands there by its hash alone.
-fn told(facts: &Facts) -> String {
+fn facts_text(facts: &Facts) -> String {
     callback_query(facts)
 }
 
 fn unanswered(facts: &Facts, error: &ProxyError) {
     let error: &dyn std::error::Error = error;
-    tracing::error!(facts = told(facts), error, "fal did not answer a submit; if it took it, its webhook will tell");
+    tracing::error!(
+        facts = facts_text(facts),
+        error,
+        "fal did not answer a submit; if it took it, its webhook will tell"
+    );
 }
 
 fn own_id() -> RequestId {

@@ -6,10 +6,9 @@
 
 mod error;
 mod generate;
-mod keep;
+mod record;
 mod reply;
 mod result;
-mod spool;
 mod stream;
 mod upload;
 
@@ -24,34 +23,30 @@ use http::{HeaderMap, Method, Response};
 use http_body::Body as _;
 use tokio::time::timeout;
 
-pub use self::{error::ProxyError, spool::SpoolRoom};
+pub use self::error::ProxyError;
 use self::{
-    reply::{Coming, Replace},
-    spool::Spool,
+    reply::{Replace, UpstreamReply},
     upload::Upload,
 };
 use crate::{
     app::App,
+    body_spool::SpooledBody,
     provider::{Outgoing, RelayError},
     shares::Share,
 };
 
 /// How long fal may take to begin its answer, and how much longer for each MiB
 /// that it is sent.
-const PATIENCE: Duration = Duration::from_secs(120);
-const PATIENCE_PER_MIB: Duration = Duration::from_secs(1);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(120);
+const REPLY_TIMEOUT_PER_MIB: Duration = Duration::from_secs(1);
 /// The same where the answer is the result.
-const RUN_PATIENCE: Duration = Duration::from_secs(3600);
+const RUN_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// A call of somebody who may call.
 pub struct ProxyCall {
-    /// Where it goes.
     pub target: Target,
-    /// How.
     pub method: Method,
-    /// As they came.
     pub headers: HeaderMap,
-    /// As it comes.
     pub body: Body,
     /// The one tenant that may be spoken for, if it is only one.
     pub tenant: Option<Tenant>,
@@ -74,7 +69,7 @@ pub async fn pass(app: &Arc<App>, call: ProxyCall) -> Result<Response<Body>, Pro
     if let Err(ProxyError::NoRoom) = &passed {
         tracing::warn!(
             tenant = of.as_ref().map(Tenant::as_str),
-            used = app.spool.used(),
+            used = app.body_spool.used(),
             "bodies that pass fill `proxy_disk`, or a tenant's share of it"
         );
     }
@@ -93,7 +88,7 @@ async fn judged(app: &Arc<App>, call: ProxyCall) -> Result<Response<Body>, Proxy
     let ProxyCall { target, method, headers, body, follow, tenant: of } = call;
     // Connections are bounded, but whoever leaves makes room for another.
     let place = app.calls.take(of.as_ref(), 1).ok_or(ProxyError::Busy)?;
-    let upload = Upload::read(body, Spool::new(&app.spool, of.as_ref())).await?;
+    let upload = Upload::read(body, SpooledBody::new(&app.body_spool, of.as_ref())).await?;
     let follow = follow.map(|follow| -> Replace { Arc::new(move |text: &str| follow.replace(text)) });
     let passing = Passing { target, method, headers, upload, tenant, of, follow, place: Arc::new(place) };
     match passing.target.call.clone() {
@@ -119,7 +114,6 @@ struct Passing {
     method: Method,
     headers: HeaderMap,
     upload: Upload,
-    /// Whose generation it makes.
     tenant: Option<Tenant>,
     /// The one tenant that whoever calls may speak for, if it is only one.
     of: Option<Tenant>,
@@ -129,16 +123,16 @@ struct Passing {
 }
 
 impl Passing {
-    async fn send(self, app: &App) -> Result<Coming, ProxyError> {
+    async fn send(self, app: &App) -> Result<UpstreamReply, ProxyError> {
         let mib = u32::try_from(self.upload.captured.len >> 20).unwrap_or(u32::MAX);
-        let patience = if self.target.host == FalHost::Run { RUN_PATIENCE } else { PATIENCE };
-        let patience = patience + PATIENCE_PER_MIB.saturating_mul(mib);
+        let patience = if self.target.host == FalHost::Run { RUN_TIMEOUT } else { REPLY_TIMEOUT };
+        let patience = patience + REPLY_TIMEOUT_PER_MIB.saturating_mul(mib);
         let mut headers = request_headers(&self.headers);
         let body = self.upload.into_body(&mut headers).await?;
         let (host, method, path_and_query) = (self.target.host, self.method, self.target.path_and_query());
         let sent = app.relay.send(Outgoing { host, method, path_and_query, headers, body });
         let response = timeout(patience, sent).await.map_err(|_| RelayError::Timeout)??;
-        Ok(Coming::new(response, Spool::new(&app.spool, self.of.as_ref())))
+        Ok(UpstreamReply::new(response, SpooledBody::new(&app.body_spool, self.of.as_ref())))
     }
 }
 

@@ -9,14 +9,15 @@ use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderMap, Response, StatusCode, header};
 use tokio::time::timeout;
 
-use super::{ProxyError, spool::Spool, upload};
+use super::{ProxyError, upload};
+use crate::body_spool::SpooledBody;
 use crate::provider::{RelayError, unanswered};
 
 /// The longest answer that is read to its end.
 const MAX_REPLY: u64 = 1 << 30;
 
 /// How long such an answer may stand still in its middle.
-const STALL: Duration = Duration::from_secs(120);
+const STALL_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Headers that speak of bytes which are not the ones that leave.
 const OF_THE_BYTES: &[&str] = &["content-length", "content-encoding", "etag", "content-md5", "digest", "repr-digest"];
@@ -25,18 +26,18 @@ const OF_THE_BYTES: &[&str] = &["content-length", "content-encoding", "etag", "c
 pub(super) type Replace = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// An answer whose body is to come.
-pub(super) struct Coming {
+pub(super) struct UpstreamReply {
     pub(super) status: StatusCode,
     /// Those that the app gets to see.
     pub(super) headers: HeaderMap,
     response: reqwest::Response,
     /// Where it waits, if it is read to its end.
-    spool: Spool,
+    body_spool: SpooledBody,
 }
 
-impl Coming {
-    pub(super) fn new(response: reqwest::Response, spool: Spool) -> Self {
-        Self { status: response.status(), headers: reply_headers(response.headers()), response, spool }
+impl UpstreamReply {
+    pub(super) fn new(response: reqwest::Response, body_spool: SpooledBody) -> Self {
+        Self { status: response.status(), headers: reply_headers(response.headers()), response, body_spool }
     }
 
     pub(super) fn is_json(&self) -> bool {
@@ -71,51 +72,51 @@ impl Coming {
     }
 
     /// Reads all of it. `copy` is how much of it is copied to be looked at.
-    pub(super) async fn collect(mut self, copy: usize) -> Result<Whole, ProxyError> {
+    pub(super) async fn collect(mut self, copy: usize) -> Result<CollectedReply, ProxyError> {
         let is_json = self.is_json();
-        let (mut spool, mut copy) = (self.spool, Copy::new(copy));
+        let (mut body_spool, mut copy) = (self.body_spool, Copy::new(copy));
         loop {
-            let next = timeout(STALL, self.response.chunk()).await.map_err(|_| RelayError::Timeout)?;
+            let next = timeout(STALL_TIMEOUT, self.response.chunk()).await.map_err(|_| RelayError::Timeout)?;
             let Some(chunk) = next.map_err(|error| unanswered(&error))? else { break };
-            if spool.len() + chunk.len() as u64 > MAX_REPLY {
+            if body_spool.len() + chunk.len() as u64 > MAX_REPLY {
                 return Err(RelayError::Unreachable("answers with more than 1 GiB").into());
             }
             copy.push(&chunk);
-            spool.push(&chunk).await.map_err(ProxyError::spool)?;
+            body_spool.push(&chunk).await.map_err(ProxyError::body_spool)?;
         }
         let copy = copy.into_bytes().map(Bytes::from);
-        Ok(Whole { status: self.status, headers: self.headers, copy, spool, is_json })
+        Ok(CollectedReply { status: self.status, headers: self.headers, copy, body_spool, is_json })
     }
 }
 
 /// An answer that is all there.
-pub(super) struct Whole {
+pub(super) struct CollectedReply {
     pub(super) status: StatusCode,
     /// Those that the app gets to see.
     pub(super) headers: HeaderMap,
     /// The body, long strings left out; none if it is too long even so.
     pub(super) copy: Option<Bytes>,
-    spool: Spool,
+    body_spool: SpooledBody,
     is_json: bool,
 }
 
-impl Whole {
+impl CollectedReply {
     /// The body to be looked at: all of it, where strings were left out of its
     /// copy, since outputs may be among them; that is not brought into memory. Of a
     /// body that is longer than `most` the copy, if there is one.
     pub(super) async fn body(&mut self, most: u64) -> Result<Option<Bytes>, ProxyError> {
         match &self.copy {
-            Some(copy) if copy.len() as u64 == self.spool.len() => Ok(Some(copy.clone())),
+            Some(copy) if copy.len() as u64 == self.body_spool.len() => Ok(Some(copy.clone())),
             // Without what was left out it may still tell of other outputs.
-            copy if self.spool.len() > most => Ok(copy.clone()),
-            _ => self.spool.map().await.map(Some).map_err(ProxyError::spool),
+            copy if self.body_spool.len() > most => Ok(copy.clone()),
+            _ => self.body_spool.map().await.map(Some).map_err(ProxyError::body_spool),
         }
     }
 
     /// The answer, with strings replaced if it is JSON.
     pub(super) async fn pass(self, replace: Option<Replace>) -> Result<Response<Body>, ProxyError> {
-        let len = self.spool.len();
-        let chunks = self.spool.read().await.map_err(ProxyError::spool)?;
+        let len = self.body_spool.len();
+        let chunks = self.body_spool.read().await.map_err(ProxyError::body_spool)?;
         let Some(replace) = replace.filter(|_| self.is_json) else {
             let mut headers = self.headers;
             headers.insert(header::CONTENT_LENGTH, len.into());

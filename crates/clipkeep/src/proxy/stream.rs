@@ -18,8 +18,8 @@ use tokio::{sync::mpsc, time::timeout};
 
 use super::{
     generate::Run,
-    keep,
-    reply::{Coming, Replace, without_lengths},
+    record,
+    reply::{Replace, UpstreamReply, without_lengths},
     until_stopped,
 };
 use crate::{app::App, provider::RelayError};
@@ -30,7 +30,7 @@ const MAX_EVENT: usize = 4 << 20;
 const QUEUE: usize = 8;
 
 /// How long an app may take over a chunk, until it counts as one that has left.
-const PATIENCE: Duration = Duration::from_secs(60);
+const RECORD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The way to the app, while it listens.
 struct Out(Option<mpsc::Sender<Result<Bytes, RelayError>>>);
@@ -39,19 +39,19 @@ impl Out {
     /// The app may have left, or stopped reading; the stream is read all the same.
     async fn send(&mut self, chunk: Result<Bytes, RelayError>) {
         let Some(out) = &self.0 else { return };
-        if !matches!(timeout(PATIENCE, out.send(chunk)).await, Ok(Ok(()))) {
+        if !matches!(timeout(RECORD_TIMEOUT, out.send(chunk)).await, Ok(Ok(()))) {
             self.0 = None;
         }
     }
 }
 
 /// Passes the stream on. It is read to its end, whether the app stays or not.
-pub(super) fn pass(app: &Arc<App>, run: Run, coming: Coming) -> Response<Body> {
+pub(super) fn pass(app: &Arc<App>, run: Run, reply: UpstreamReply) -> Response<Body> {
     let (out, chunks) = mpsc::channel(QUEUE);
-    let (status, headers) = (coming.status, without_lengths(coming.headers.clone()));
+    let (status, headers) = (reply.status, without_lengths(reply.headers.clone()));
     let reading = {
         let app = Arc::clone(app);
-        async move { read(&app, run, coming, Out(Some(out))).await }
+        async move { read(&app, run, reply, Out(Some(out))).await }
     };
     app.tasks.spawn(until_stopped(app, reading));
     let chunks = stream::unfold(chunks, |mut chunks| async move { Some((chunks.recv().await?, chunks)) });
@@ -61,8 +61,8 @@ pub(super) fn pass(app: &Arc<App>, run: Run, coming: Coming) -> Response<Body> {
     response
 }
 
-async fn read(app: &App, run: Run, coming: Coming, mut out: Out) {
-    let mut chunks = Box::pin(coming.chunks());
+async fn read(app: &App, run: Run, reply: UpstreamReply, mut out: Out) {
+    let mut chunks = Box::pin(reply.chunks());
     let (mut events, mut held, mut passed_over) = (Events::new(MAX_EVENT), None, false);
     let mut fault = None;
     while let Some(chunk) = chunks.next().await {
@@ -85,7 +85,7 @@ async fn read(app: &App, run: Run, coming: Coming, mut out: Out) {
         return out.send(Err(error)).await;
     }
     if passed_over && held.is_none() {
-        app.metrics.passed_unkept("run");
+        app.metrics.passed_unrecorded("run");
         tracing::error!(request_id = %run.request_id, "an event that passed is longer than 4 MiB, and was not recorded");
     }
     if let Some(Held { raw, decoded, behind }) = held {
@@ -133,7 +133,7 @@ fn sort(
             }
             Event::Whole { raw, data } => (raw, data),
         };
-        let decoded = data.and_then(|data| keep::read(id, 200, &data.into(), app.clock.now()));
+        let decoded = data.and_then(|data| record::read(id, 200, &data.into(), app.clock.now()));
         let decoded = decoded.filter(|decoded| !decoded.record.clips.is_empty());
         match (decoded, held.as_mut()) {
             (Some(decoded), _) => {

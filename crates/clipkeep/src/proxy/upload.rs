@@ -9,52 +9,53 @@ use futures_util::StreamExt;
 use http::{HeaderMap, header};
 use tokio::time::timeout;
 
-use super::{ProxyError, spool::Spool};
+use super::ProxyError;
+use crate::body_spool::SpooledBody;
 
 /// The longest body that is passed.
 const MAX_BODY: u64 = 1 << 30;
 /// How long an app may send nothing in the middle of its body.
-const STALL: Duration = Duration::from_secs(60);
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long it may take over all of it.
-const PATIENCE: Duration = Duration::from_secs(1800);
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(1800);
 
 /// A body, and what it tells.
 pub(super) struct Upload {
-    spool: Spool,
+    body_spool: SpooledBody,
     pub(super) captured: Captured,
 }
 
 impl Upload {
     /// Reads all of it. Dropping the future leaves nothing.
-    pub(super) async fn read(body: Body, spool: Spool) -> Result<Self, ProxyError> {
-        let read = timeout(PATIENCE, Self::read_all(body, spool)).await;
+    pub(super) async fn read(body: Body, body_spool: SpooledBody) -> Result<Self, ProxyError> {
+        let read = timeout(UPLOAD_TIMEOUT, Self::read_all(body, body_spool)).await;
         read.map_err(|_| ProxyError::Body("takes too long"))?
     }
 
-    async fn read_all(body: Body, mut spool: Spool) -> Result<Self, ProxyError> {
+    async fn read_all(body: Body, mut body_spool: SpooledBody) -> Result<Self, ProxyError> {
         let mut capture = Capture::default();
         let mut chunks = body.into_data_stream();
         loop {
-            let next = timeout(STALL, chunks.next()).await.map_err(|_| ProxyError::Body("stands still"))?;
+            let next = timeout(STALL_TIMEOUT, chunks.next()).await.map_err(|_| ProxyError::Body("stands still"))?;
             let Some(chunk) = next else { break };
             let chunk = chunk.map_err(|_| ProxyError::Body("broke off"))?;
-            if spool.len() + chunk.len() as u64 > MAX_BODY {
+            if body_spool.len() + chunk.len() as u64 > MAX_BODY {
                 return Err(ProxyError::TooLarge { max: MAX_BODY });
             }
             capture.push(&chunk);
-            spool.push(&chunk).await.map_err(ProxyError::spool)?;
+            body_spool.push(&chunk).await.map_err(ProxyError::body_spool)?;
         }
-        Ok(Self { spool, captured: capture.finish() })
+        Ok(Self { body_spool, captured: capture.finish() })
     }
 
     /// The body as it goes to fal; says its length in `headers`.
     pub(super) async fn into_body(self, headers: &mut HeaderMap) -> Result<reqwest::Body, ProxyError> {
-        let len = self.spool.len();
+        let len = self.body_spool.len();
         if len == 0 {
             return Ok(reqwest::Body::from(""));
         }
         headers.insert(header::CONTENT_LENGTH, len.into());
-        let chunks = self.spool.read().await.map_err(ProxyError::spool)?;
+        let chunks = self.body_spool.read().await.map_err(ProxyError::body_spool)?;
         Ok(reqwest::Body::wrap_stream(chunks))
     }
 }

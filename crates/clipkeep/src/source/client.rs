@@ -26,7 +26,6 @@ use super::{
 
 /// How many redirects of a source are followed.
 const MAX_REDIRECTS: u32 = 5;
-/// Who asks.
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("clipkeep/", env!("CARGO_PKG_VERSION")));
 
 /// What the client may do, and how long it waits.
@@ -55,7 +54,6 @@ pub fn source_rules(config: &Config) -> SourceRules {
 }
 
 impl SourceSettings {
-    /// As configured.
     pub fn of(config: &Config) -> Self {
         Self {
             rules: source_rules(config),
@@ -70,7 +68,6 @@ impl SourceSettings {
 /// A piece of a clip to ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
-    /// Where it starts.
     pub from: u64,
     /// Where it ends, if not with the clip.
     pub to: Option<u64>,

@@ -19,7 +19,7 @@ use super::{
     s3::S3,
 };
 
-const TRIES: u32 = 4;
+const MAX_TRIES: u32 = 4;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 /// The longest answer: a thousand names of a kilobyte, each escaped three times
 /// over, are less.
@@ -36,7 +36,7 @@ impl S3 {
         named: &ObjectKey,
     ) -> Result<T> {
         let mut wait = FIRST_WAIT;
-        for _ in 1..TRIES {
+        for _ in 1..MAX_TRIES {
             match self.try_ask(doing, url, named).await {
                 Err(StoreError::Unavailable { .. }) => tokio::time::sleep(wait).await,
                 done => return done,

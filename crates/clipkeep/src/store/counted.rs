@@ -8,16 +8,16 @@ use object_store::{
     client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector},
 };
 
-use crate::operations::Operations;
+use crate::request_counts::RequestCounts;
 
 /// Connects, and counts.
 #[derive(Clone, Debug)]
-pub(super) struct Counted(pub(super) Arc<Operations>);
+pub(super) struct Counted(pub(super) Arc<RequestCounts>);
 
 #[derive(Debug)]
 struct Client {
     http: HttpClient,
-    operations: Arc<Operations>,
+    operations: Arc<RequestCounts>,
 }
 
 impl HttpConnector for Counted {

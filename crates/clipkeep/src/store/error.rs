@@ -12,23 +12,15 @@ use crate::fill::local::Ended;
 pub enum StoreError {
     /// An object with other bytes is there already. Nothing was overwritten.
     #[error("{key} is in the store already, with other bytes")]
-    Exists {
-        /// Of which object.
-        key: ObjectKey,
-    },
+    Exists { key: ObjectKey },
     /// No such object.
     #[error("{key} is not in the store")]
-    NotFound {
-        /// Of which object.
-        key: ObjectKey,
-    },
+    NotFound { key: ObjectKey },
     /// The store refused us: wrong or revoked credentials, a missing right, a
     /// clock that is off. No retry mends it, a person may.
     #[error("the store refused {doing} {key}: {why}")]
     Denied {
-        /// What was being done.
         doing: &'static str,
-        /// To which object.
         key: ObjectKey,
         /// The store's short word for it.
         why: String,
@@ -44,33 +36,25 @@ pub enum StoreError {
     /// The store did not do it this time. Worth a retry.
     #[error("{doing} {key} failed: {why}")]
     Unavailable {
-        /// What was being done.
         doing: &'static str,
-        /// To which object.
         key: ObjectKey,
         /// The store's short word for it.
         why: String,
     },
     /// The object is another one than was read before: somebody wrote it anew.
     #[error("{key} was written anew in the store")]
-    Changed {
-        /// Which object.
-        key: ObjectKey,
-    },
+    Changed { key: ObjectKey },
     /// The object is not what it should be: a length differs, a body ends early.
     #[error("{key} is damaged in the store: expected {expected} bytes, found {found}")]
     Damaged {
-        /// Which object.
         key: ObjectKey,
         /// How many bytes it should have.
         expected: u64,
-        /// How many there were.
         found: u64,
     },
     /// The clip is larger than the store was set up for.
     #[error("{key} is larger than the {limit} bytes this store takes")]
     TooLarge {
-        /// Which object.
         key: ObjectKey,
         /// The most it takes.
         limit: u64,
@@ -86,7 +70,6 @@ pub enum StoreError {
     },
 }
 
-/// The store's result.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 /// Turns the client's error into ours. The client's own words may quote a whole

@@ -50,7 +50,6 @@ impl Prefix {
         Path::parse(text.trim_matches('/')).ok().map(Self)
     }
 
-    /// A clip's object.
     pub(super) fn clip(&self, key: &ClipKey) -> ObjectKey {
         self.object(key.as_str())
     }
@@ -71,7 +70,6 @@ impl Prefix {
         self.object(&format!("{INLINE}{name}"))
     }
 
-    /// A clip's poster.
     pub(super) fn poster(&self, key: &ClipKey) -> ObjectKey {
         self.object(&format!("{POSTERS}{key}.jpg"))
     }

@@ -31,7 +31,6 @@ pub struct Listed {
 /// What an upload was begun for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Meant {
-    /// A clip's object.
     Clip(ClipKey),
     /// An output that came as data.
     Inline,

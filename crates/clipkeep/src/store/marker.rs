@@ -18,7 +18,7 @@ use super::{
 };
 
 /// A marker is a line of text. What is longer is none.
-const LONGEST: u64 = 1024;
+const MAX_MARKER: u64 = 1024;
 
 #[derive(Serialize, Deserialize)]
 struct Text {
@@ -71,7 +71,7 @@ fn read_start(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let mut text = Vec::new();
     match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file?.take(LONGEST + 1).read_to_end(&mut text)?,
+        file => file?.take(MAX_MARKER + 1).read_to_end(&mut text)?,
     };
     Ok(Some(text))
 }
@@ -80,7 +80,7 @@ fn read_start(path: &Path) -> io::Result<Option<Vec<u8>>> {
 async fn read_small(s3: &S3, key: &ObjectKey) -> Result<Option<Vec<u8>>> {
     let failed = |error| from_client("reading", key, &error);
     match s3.client.get_opts(key.path(), GetOptions::default()).await {
-        Ok(got) if got.meta.size > LONGEST => Ok(Some(Vec::new())),
+        Ok(got) if got.meta.size > MAX_MARKER => Ok(Some(Vec::new())),
         Ok(got) => Ok(Some(got.bytes().await.map_err(failed)?.to_vec())),
         Err(error) => match failed(error) {
             StoreError::NotFound { .. } => Ok(None),

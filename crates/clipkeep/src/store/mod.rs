@@ -15,11 +15,11 @@ mod hash;
 mod inline;
 mod key;
 mod list;
-mod look;
 mod marker;
 mod pin;
 mod poster;
 mod probe;
+mod read_at;
 mod s3;
 mod stale;
 mod upload;
@@ -35,13 +35,13 @@ pub use self::{
     hash::Hasher,
     key::ObjectKey,
     list::{Listed, Meant},
-    look::StoredLook,
     marker::Marker,
     pin::Pin,
     probe::ProbeFailure,
+    read_at::StoredReadAt,
 };
 use self::{folder::Folder, key::Prefix, s3::S3};
-use crate::{fill::local::LocalCopy, operations::Operations};
+use crate::{fill::local::LocalCopy, request_counts::RequestCounts};
 
 /// An object's bytes as they come. An early end is an error, never a clean end.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
@@ -51,13 +51,10 @@ pub type ByteStream = BoxStream<'static, Result<Bytes>>;
 pub enum StoreTarget {
     /// A folder on this machine. Its filesystem must know hard links.
     Folder(PathBuf),
-    /// A bucket.
     S3 {
-        /// Its name.
         bucket: String,
         /// What all names in it begin with; empty for none.
         prefix: String,
-        /// How to reach it.
         settings: S3Settings,
     },
 }
@@ -94,7 +91,6 @@ pub struct StaleUpload {
     pub key: String,
     /// The store's name for the upload.
     pub upload_id: String,
-    /// When it was begun.
     pub initiated: Timestamp,
 }
 
@@ -138,7 +134,7 @@ impl Store {
     }
 
     /// The requests to the bucket; none leave for a folder.
-    pub fn operations(&self) -> Arc<Operations> {
+    pub fn operations(&self) -> Arc<RequestCounts> {
         match &self.0 {
             Place::Folder(_) => Arc::default(),
             Place::S3(s3) => Arc::clone(&s3.operations),

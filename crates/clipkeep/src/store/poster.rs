@@ -8,7 +8,7 @@ use object_store::{Attribute, Attributes};
 use super::{Listed, Place, Result, Store, key::POSTERS};
 
 /// A poster is never larger: what is, is none of ours.
-const LARGEST: u64 = 1024 * 1024;
+const MAX_POSTER: u64 = 1024 * 1024;
 const ENDING: &str = ".jpg";
 
 impl Store {
@@ -28,8 +28,8 @@ impl Store {
     pub async fn poster(&self, key: &ClipKey) -> Result<Option<Bytes>> {
         let object = self.prefix().poster(key);
         match &self.0 {
-            Place::Folder(folder) => folder.small(&object, LARGEST).await,
-            Place::S3(s3) => s3.small(&object, LARGEST).await,
+            Place::Folder(folder) => folder.small(&object, MAX_POSTER).await,
+            Place::S3(s3) => s3.small(&object, MAX_POSTER).await,
         }
     }
 

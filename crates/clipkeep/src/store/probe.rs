@@ -14,7 +14,6 @@ use super::{ObjectKey, Place, Result, Store, StoreError, key::Prefix};
 pub struct ProbeFailure {
     /// What could not be done, in words: `write an object`.
     pub step: &'static str,
-    /// Why.
     #[source]
     pub source: StoreError,
 }

@@ -22,10 +22,10 @@ use super::{
     ByteStream, ObjectKey, ObjectMeta, Pin, Result, StoreError, UploadLimits, counted::Counted, error::from_client,
     key::Prefix,
 };
-use crate::{operations::Operations, tls};
+use crate::{request_counts::RequestCounts, tls};
 
 /// How long one try of a request may stand still. A part must fit in it.
-const STALL: Duration = Duration::from_secs(120);
+const STALL_TIMEOUT: Duration = Duration::from_secs(120);
 const MIB: u64 = 1024 * 1024;
 /// R2 and S3 alike: at most this many parts, all but the last of one size.
 pub(super) const MAX_PARTS: u64 = 10_000;
@@ -36,8 +36,7 @@ pub(super) struct S3 {
     pub(super) prefix: Prefix,
     /// For the requests the client does not know.
     pub(super) http: HttpClient,
-    /// The requests that left.
-    pub(super) operations: Arc<Operations>,
+    pub(super) operations: Arc<RequestCounts>,
     pub(super) bucket_url: String,
     pub(super) region: String,
     pub(super) part_size: u64,
@@ -55,7 +54,7 @@ impl S3 {
         let endpoint = endpoint.trim_end_matches('/').to_owned();
         let in_host = if settings.force_path_style { None } else { with_bucket(&endpoint, bucket) };
         let options = client_options(&endpoint);
-        let operations = Arc::<Operations>::default();
+        let operations = Arc::<RequestCounts>::default();
         let counted = Counted(Arc::clone(&operations));
         let builder = AmazonS3Builder::new()
             .with_bucket_name(bucket)
@@ -187,7 +186,7 @@ fn client_options(endpoint: &str) -> ClientOptions {
         .with_allow_http(endpoint.starts_with("http://"))
         .with_connect_timeout(Duration::from_secs(10))
         .with_timeout_disabled()
-        .with_read_timeout(STALL)
+        .with_read_timeout(STALL_TIMEOUT)
 }
 
 fn retries() -> RetryConfig {

@@ -20,7 +20,7 @@ use super::{
 
 const DOING: &str = "listing the open uploads of";
 /// How many uploads of one clip are ended at a time: a listing may have no end.
-const MOST: usize = 10_000;
+const MAX_UPLOADS: usize = 10_000;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -89,7 +89,7 @@ impl S3 {
         while let Some(at) = marker {
             let (page, next) = self.list_page(prefix, named, &at).await?;
             found.extend(page);
-            marker = next.filter(|_| found.len() < MOST);
+            marker = next.filter(|_| found.len() < MAX_UPLOADS);
         }
         Ok(found)
     }

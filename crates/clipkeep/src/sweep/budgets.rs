@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{Sweep, SweepParts};
 use crate::{
-    catalog::budgets::{BudgetToldOf, BudgetUse, Turn, Weighing},
+    catalog::budgets::{BudgetAlarmId, BudgetCheck, BudgetUse, Turn},
     costs::CostError,
 };
 
@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_secs(2);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct BudgetReport {
     /// Alarms that were raised now.
-    pub told: u64,
+    pub alarms: u64,
     /// Budgets that are used up.
     pub exceeded: u64,
 }
@@ -31,7 +31,7 @@ pub struct BudgetReport {
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     month: String,
-    told: HashSet<BudgetToldOf>,
+    raised: HashSet<BudgetAlarmId>,
 }
 
 /// Weighs whose turn it is, and tells of what nobody was told of.
@@ -44,17 +44,17 @@ pub(super) async fn run(sweep: &Sweep, report: &mut BudgetReport) -> Result<(), 
     let began = Instant::now();
     while began.elapsed() < LOOK {
         let rest = parts.settings.interval / 2;
-        let weighing = Weighing { now: parts.clock.now(), plan: parts.budgets.plan(), rest };
-        let Some(turn) = parts.catalog.weigh_next(&weighing).await? else { break };
+        let check = BudgetCheck { now: parts.clock.now(), plan: parts.budgets.plan(), rest };
+        let Some(turn) = parts.catalog.claim_budget_check(&check).await? else { break };
         let used = weigh(parts, &turn).await;
         tell(parts, &mut memory, &used, report).await?;
-        parts.catalog.weighed(&turn, &used, &Weighing { now: parts.clock.now(), ..weighing }).await?;
+        parts.catalog.finish_budget_check(&turn, &used, &BudgetCheck { now: parts.clock.now(), ..check }).await?;
         if turn.is_last {
             break;
         }
     }
     let now = parts.clock.now();
-    report.exceeded = parts.catalog.used_up(&name_of(now, Cut::Months)).await?;
+    report.exceeded = parts.catalog.count_used_up(&name_of(now, Cut::Months)).await?;
     for (budget, spent) in parts.budgets.readings(&*parts.catalog, now).await? {
         parts.metrics.budget(budget, parts.budgets.currency(budget), spent);
     }
@@ -91,19 +91,19 @@ async fn tell(
     let now = parts.clock.now();
     let month = name_of(now, Cut::Months);
     if memory.month != month {
-        *memory = Memory { month, told: HashSet::new() };
+        *memory = Memory { month, raised: HashSet::new() };
     }
     for alarm in used.iter().flat_map(BudgetUse::alarms) {
-        if memory.told.contains(&alarm.told_of()) {
+        if memory.raised.contains(&alarm.id()) {
             continue;
         }
-        if parts.catalog.tell_budget(&alarm, now).await? {
+        if parts.catalog.emit_budget_alarm(&alarm, now).await? {
             let whose = alarm.used.tenant.as_ref().map_or("all", |tenant| tenant.as_str());
             let (list, month, percent) = (&alarm.used.price_list, &alarm.used.month, alarm.used.percent);
             tracing::warn!(whose, list, month, percent, "a budget is used up, or nearly");
-            report.told += 1;
+            report.alarms += 1;
         }
-        memory.told.insert(alarm.told_of());
+        memory.raised.insert(alarm.id());
     }
     Ok(())
 }

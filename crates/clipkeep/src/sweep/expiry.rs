@@ -8,16 +8,15 @@ use super::SweepSettings;
 use crate::catalog::{Catalog, CatalogError};
 
 /// How many rows one transaction removes.
-const ROWS: u32 = 1000;
+const ROWS_PER_STEP: u32 = 1000;
 /// How many clips' history one transaction looks at.
-const CLIPS: u32 = 200;
+const CLIPS_PER_STEP: u32 = 200;
 /// How many transactions of each kind a round makes.
-const STEPS: u32 = 50;
+const MAX_STEPS: u32 = 50;
 
 /// What was removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ExpiryReport {
-    /// Events.
     pub events: u64,
     /// Lines of history.
     pub history: u64,
@@ -50,15 +49,15 @@ impl Walk {
 
     async fn usage(&mut self, catalog: &dyn Catalog, before: Timestamp) -> Result<u64, CatalogError> {
         let mut moved = 0;
-        for _ in 0..STEPS {
+        for _ in 0..MAX_STEPS {
             let Some(hour) = catalog.next_usage_hour(self.hour).await? else { break };
             // A day is rolled up as a whole, or not yet.
             if hour.day_start() >= before.day_start() {
                 break;
             }
-            let rows = catalog.roll_up_usage(hour, ROWS).await?;
+            let rows = catalog.roll_up_usage(hour, ROWS_PER_STEP).await?;
             moved += rows;
-            if rows < u64::from(ROWS) {
+            if rows < u64::from(ROWS_PER_STEP) {
                 self.hour = Some(hour);
             }
         }
@@ -67,8 +66,8 @@ impl Walk {
 
     async fn history(&mut self, catalog: &dyn Catalog, before: Timestamp) -> Result<u64, CatalogError> {
         let mut removed = 0;
-        for _ in 0..STEPS {
-            let page = catalog.forget_history(self.clip.as_ref(), before, CLIPS).await?;
+        for _ in 0..MAX_STEPS {
+            let page = catalog.forget_history(self.clip.as_ref(), before, CLIPS_PER_STEP).await?;
             removed += page.lines;
             self.clip = page.last;
             if self.clip.is_none() {
@@ -81,8 +80,8 @@ impl Walk {
 
 async fn events(catalog: &dyn Catalog, settings: &SweepSettings, now: Timestamp) -> Result<u64, CatalogError> {
     let (before, mut removed) = (now.minus(settings.events_keep), 0);
-    for _ in 0..STEPS {
-        let gone = catalog.forget_events(before, &settings.endpoints, ROWS).await?;
+    for _ in 0..MAX_STEPS {
+        let gone = catalog.forget_events(before, &settings.endpoints, ROWS_PER_STEP).await?;
         removed += gone;
         if gone == 0 {
             break;

@@ -9,7 +9,6 @@
 mod budgets;
 pub mod drift;
 mod expiry;
-pub mod parting;
 mod poll;
 mod refused;
 mod report;
@@ -17,6 +16,7 @@ mod reread;
 pub mod retention;
 mod risk;
 pub mod tombstones;
+pub mod unshare;
 
 use std::{
     error::Error,
@@ -36,9 +36,9 @@ pub use self::{
 };
 use self::{
     drift::{Drift, DriftError, DriftReport, DriftSettings},
-    parting::PartingReport,
     retention::{RetentionReport, RetentionWalk},
     tombstones::TombstoneReport,
+    unshare::UnshareReport,
 };
 use crate::{
     catalog::{Catalog, CatalogError},
@@ -58,25 +58,23 @@ const RETENTION_PAGES: u32 = 20;
 /// What bounds and paces the sweep.
 #[derive(Clone, Debug)]
 pub struct SweepSettings {
-    /// The pause between rounds.
     pub interval: Duration,
     /// The pause between two looks for drift.
     pub drift_interval: Duration,
     /// How long a node that is gone keeps a lease.
     pub lease: Duration,
-    /// How old clips become.
     pub retention: Retention,
     /// The first delay between two polls of a generation; each next one doubles.
     pub retry_base: Duration,
     /// The longest delay between two polls.
     pub retry_max: Duration,
     /// After how many answers «unknown» a generation is given up.
-    pub gone_attempts: u32,
+    pub not_found_attempts: u32,
     /// At which age a generation without an end is given up.
-    pub poll_give_up: Duration,
+    pub poll_timeout: Duration,
     /// How long before its source vanishes a clip is at risk.
     pub at_risk_before: Duration,
-    /// Whether clips may share objects; if not, those that do part.
+    /// Whether clips may share objects; if not, those that do are unshared.
     pub share_objects: bool,
     /// How long events are kept.
     pub events_keep: Duration,
@@ -98,27 +96,20 @@ const WEIGHING_PAUSE: u32 = 60;
 pub struct SweepParts {
     /// Bounds and pace.
     pub settings: SweepSettings,
-    /// Rows.
     pub catalog: Arc<dyn Catalog>,
-    /// Objects.
     pub store: Arc<Store>,
-    /// Whose they are.
     pub custody: Arc<Custody>,
     /// Where this process keeps clips that are on their way.
-    pub spool: PathBuf,
+    pub partials: PathBuf,
     /// The way in for what a poll brings: the same as for webhooks.
     pub intake: Arc<Intake>,
     /// Who fills what became due.
     pub engine: FillEngine,
-    /// Who makes posters.
     pub posters: Arc<Posters>,
-    /// Who is asked.
     pub providers: Arc<Providers>,
     /// How much a month may cost.
     pub budgets: Arc<BudgetWatch>,
-    /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Counters.
     pub metrics: Arc<Metrics>,
 }
 
@@ -156,7 +147,7 @@ impl Sweep {
             loop {
                 let mut report = Report::default();
                 self.urgent(&mut report).await;
-                self.tell(&report);
+                self.log(&report);
                 tokio::time::sleep(interval).await;
             }
         };
@@ -164,7 +155,7 @@ impl Sweep {
             loop {
                 let mut report = Report::default();
                 self.remove(&mut report).await;
-                self.tell(&report);
+                self.log(&report);
                 tokio::time::sleep(interval).await;
             }
         };
@@ -180,7 +171,7 @@ impl Sweep {
             loop {
                 let mut report = Report::default();
                 let pause = self.weigh(&mut report).await;
-                self.tell(&report);
+                self.log(&report);
                 tokio::time::sleep(pause).await;
             }
         };
@@ -203,12 +194,12 @@ impl Sweep {
         self.urgent(&mut report).await;
         self.remove(&mut report).await;
         self.weigh(&mut report).await;
-        self.tell(&report);
+        self.log(&report);
         report
     }
 
     /// The log's line and the counters of a round.
-    fn tell(&self, report: &Report) {
+    fn log(&self, report: &Report) {
         report.log();
         let metrics = &self.parts.metrics;
         metrics.swept("too_old", report.retention.deleted);
@@ -236,8 +227,8 @@ impl Sweep {
             return unfinished.push("removals");
         }
         step("retention", unfinished, self.retain(&mut report.retention)).await;
-        step("partings", unfinished, self.part(&mut report.partings)).await;
-        step("tombstones", unfinished, self.bury(&mut report.tombstones)).await;
+        step("unsharing", unfinished, self.unshare(&mut report.unsharing)).await;
+        step("tombstones", unfinished, self.remove_tombstones(&mut report.tombstones)).await;
         step("expiry", unfinished, self.expire(&mut report.expired)).await;
     }
 
@@ -282,13 +273,13 @@ impl Sweep {
         self.records.lock().await.step(&**catalog, settings, clock.now(), report).await
     }
 
-    async fn part(&self, report: &mut PartingReport) -> Result<(), CatalogError> {
+    async fn unshare(&self, report: &mut UnshareReport) -> Result<(), CatalogError> {
         let SweepParts { settings, catalog, store, clock, .. } = &self.parts;
         let all = !settings.share_objects;
-        parting::run(&**catalog, store, all, &**clock, settings.lease).await.map(|done| *report = done)
+        unshare::run(&**catalog, store, all, &**clock, settings.lease).await.map(|done| *report = done)
     }
 
-    async fn bury(&self, report: &mut TombstoneReport) -> Result<(), CatalogError> {
+    async fn remove_tombstones(&self, report: &mut TombstoneReport) -> Result<(), CatalogError> {
         let SweepParts { catalog, store, clock, .. } = &self.parts;
         tombstones::run(&**catalog, store, clock.now()).await.map(|done| *report = done)
     }
@@ -304,7 +295,7 @@ impl Sweep {
             catalog: &*parts.catalog,
             store: &parts.store,
             clock: &*parts.clock,
-            spool: parts.spool.clone(),
+            partials: parts.partials.clone(),
             is_filling: &|key| parts.engine.find(key).is_some(),
             settings,
         };

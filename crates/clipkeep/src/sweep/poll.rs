@@ -8,7 +8,7 @@ use std::{
 
 use clipkeep_core::{
     backoff,
-    generation::{Bringer, Facts, Hearsay, HookRecord},
+    generation::{Facts, Hearsay, HookRecord, Origin},
     hook::{Decoded, profile},
     id::{Provider, Tenant},
     state::GenerationStatus,
@@ -20,13 +20,13 @@ use super::Sweep;
 use crate::{
     catalog::{CatalogError, Fault, HookOutcome, polls::Poll},
     fill::random,
-    provider::{Answer, AskError},
+    provider::{Status, StatusError},
 };
 
 /// How many generations are claimed at once, to be asked for side by side, and
 /// how many in one round.
 const BATCH: u32 = 8;
-const MOST: u64 = 5_000;
+const MAX_PER_ROUND: u64 = 5_000;
 
 /// How old a generation is, at least, when it is given up as unknown: a submit
 /// and its registration may be quicker than fal's own books.
@@ -37,20 +37,19 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(600);
 /// ids are quickly made up.
 const UNKNOWN_A_ROUND: u32 = 32;
 /// How many claims may be put behind in a round.
-const MOST_BEHIND: u64 = 50_000;
+const MAX_BEHIND: u64 = 50_000;
 /// How many doublings of the pause a claim begins with that the provider does not
 /// know: it is a submit's race with the provider's books, or made up.
 const UNKNOWN_STEPS: u32 = 5;
 
 /// The longest that a `Retry-After` is followed.
-const LONGEST_AFTER: Duration = Duration::from_secs(3600);
+const MAX_POLL_DELAY: Duration = Duration::from_secs(3600);
 
 /// What asking brought. Each that was asked for is in one of the next six.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PollReport {
     /// Generations that were asked for.
     pub asked: u64,
-    /// They have a result.
     pub completed: u64,
     /// They failed, by the provider's word.
     pub failed: u64,
@@ -58,7 +57,6 @@ pub struct PollReport {
     pub unreadable: u64,
     /// They were given up: too old, or unknown to the provider.
     pub given_up: u64,
-    /// They wait or run.
     pub running: u64,
     /// The provider did not say; they are asked for again.
     pub later: u64,
@@ -81,7 +79,7 @@ pub(super) async fn run(sweep: &Sweep, report: &mut PollReport) -> Result<(), Ca
     let mut claims = Claims::default();
     // What is put off is for a later round, however soon it is due.
     let began = parts.clock.now();
-    while report.asked < MOST && report.behind < MOST_BEHIND && done.is_ok() {
+    while report.asked < MAX_PER_ROUND && report.behind < MAX_BEHIND && done.is_ok() {
         let now = parts.clock.now();
         // A node that is killed here must not keep them from the others for long.
         // One that is only slow is asked beside, which changes nothing.
@@ -245,13 +243,13 @@ async fn one(sweep: &Sweep, poll: &Poll, refusals: &Refusals) -> Result<End, Cat
 /// Asks; answers what a webhook would have brought.
 async fn ask(sweep: &Sweep, poll: &Poll) -> Result<Decoded, NotYet> {
     let provider = &poll.generation.provider;
-    let Some(dialect) = sweep.parts.providers.named(provider.as_str()) else {
+    let Some(adapter) = sweep.parts.providers.named(provider.as_str()) else {
         return Err(NotYet::because("nobody knows how to ask its provider"));
     };
-    let decoded = match dialect.ask(&poll.generation, sweep.parts.clock.now()).await {
-        Ok(Answer::Ended(decoded)) => decoded,
-        Ok(Answer::Running) => return Err(NotYet::default()),
-        Ok(Answer::Unknown) => {
+    let decoded = match adapter.fetch_status(&poll.generation, sweep.parts.clock.now()).await {
+        Ok(Status::Ended(decoded)) => decoded,
+        Ok(Status::Running) => return Err(NotYet::default()),
+        Ok(Status::Unknown) => {
             let unknown = NotYet::because(format!("{provider} does not know it, or not any more"));
             return Err(NotYet { fault: Some(Fault::Source), ..unknown });
         }
@@ -263,14 +261,14 @@ async fn ask(sweep: &Sweep, poll: &Poll) -> Result<Decoded, NotYet> {
     }
 }
 
-fn no_answer(error: &AskError) -> NotYet {
+fn no_answer(error: &StatusError) -> NotYet {
     let after = match error {
-        AskError::Away { after, .. } => *after,
+        StatusError::Away { after, .. } => *after,
         _ => None,
     };
-    let is_refused = matches!(error, AskError::Refused { .. });
+    let is_refused = matches!(error, StatusError::Refused { .. });
     // What cannot be read is its word all the same.
-    let is_away = !matches!(error, AskError::Unread(_) | AskError::NoPlace);
+    let is_away = !matches!(error, StatusError::Unread(_) | StatusError::NoPlace);
     NotYet { after, is_refused, is_away, ..NotYet::because(error) }
 }
 
@@ -295,10 +293,10 @@ async fn commit(sweep: &Sweep, decoded: Decoded, word: &'static str) -> Result<E
 fn give_up(sweep: &Sweep, poll: &Poll, not_yet: &NotYet) -> Option<HookRecord> {
     let (settings, now) = (&sweep.parts.settings, sweep.parts.clock.now());
     let age = now.since(poll.generation.created_at);
-    let missed = not_yet.fault == Some(Fault::Source) && poll.misses + 1 >= settings.gone_attempts;
-    let is_unknown = missed && age >= UNKNOWN_FOR.min(settings.poll_give_up);
-    let was_asked = !not_yet.is_away || poll.polls >= settings.gone_attempts;
-    let is_too_old = age >= settings.poll_give_up && was_asked;
+    let missed = not_yet.fault == Some(Fault::Source) && poll.misses + 1 >= settings.not_found_attempts;
+    let is_unknown = missed && age >= UNKNOWN_FOR.min(settings.poll_timeout);
+    let was_asked = !not_yet.is_away || poll.polls >= settings.not_found_attempts;
+    let is_too_old = age >= settings.poll_timeout && was_asked;
     if not_yet.is_refused || !(is_unknown || is_too_old) {
         return None;
     }
@@ -319,7 +317,7 @@ fn give_up(sweep: &Sweep, poll: &Poll, not_yet: &NotYet) -> Option<HookRecord> {
         unread: None,
         received_at: now,
         created_at: None,
-        by: Bringer::Nobody,
+        origin: Origin::Nobody,
     })
 }
 
@@ -334,7 +332,7 @@ async fn put_off(sweep: &Sweep, poll: &Poll, not_yet: NotYet) -> Result<End, Cat
         false => poll.polls,
     };
     let pause = backoff::delay(tries, settings.retry_base.min(longest), longest, random());
-    let due = parts.clock.now().plus(pause.max(after.unwrap_or_default().min(LONGEST_AFTER)));
+    let due = parts.clock.now().plus(pause.max(after.unwrap_or_default().min(MAX_POLL_DELAY)));
     tracing::debug!(request_id = %poll.generation.request_id, why, polls = poll.polls, "no end yet");
     parts.catalog.poll_later(poll, due, fault, why.as_deref()).await?;
     Ok(End { word: if why.is_some() { LATER } else { RUNNING }, clips: 0, is_refused, is_unknown, why })

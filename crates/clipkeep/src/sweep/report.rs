@@ -3,15 +3,14 @@
 use serde::Serialize;
 
 use super::{
-    BudgetReport, ExpiryReport, PollReport, RiskReport, drift::DriftReport, parting::PartingReport,
-    retention::RetentionReport, tombstones::TombstoneReport,
+    BudgetReport, ExpiryReport, PollReport, RiskReport, drift::DriftReport, retention::RetentionReport,
+    tombstones::TombstoneReport, unshare::UnshareReport,
 };
 use crate::telemetry::Metrics;
 
 /// What one round did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Lost webhooks.
     pub polls: PollReport,
     /// Clips at risk.
     pub risk: RiskReport,
@@ -20,7 +19,7 @@ pub struct Report {
     /// Deleted clips' objects.
     pub tombstones: TombstoneReport,
     /// Clips that shared an object and should not.
-    pub partings: PartingReport,
+    pub unsharing: UnshareReport,
     /// Events, history and usage that were too old.
     pub expired: ExpiryReport,
     /// What the month costs beside what it may.
@@ -76,8 +75,8 @@ impl Report {
     /// One line for a round that did something.
     pub(super) fn log(&self) {
         let (polls, risk) = (&self.polls, &self.risk);
-        let (old, buried, parted) = (self.retention.deleted, self.tombstones.removed, self.partings.parted);
-        if polls.asked + risk.told + old + buried + parted + self.budgets.told + self.allowed == 0
+        let (old, tombstones, unshared) = (self.retention.deleted, self.tombstones.removed, self.unsharing.unshared);
+        if polls.asked + risk.reported + old + tombstones + unshared + self.budgets.alarms + self.allowed == 0
             && self.unfinished.is_empty()
         {
             return;
@@ -91,12 +90,12 @@ impl Report {
             later = polls.later,
             clips = polls.clips,
             unasked = polls.unasked,
-            told_at_risk = risk.told,
+            reported_at_risk = risk.reported,
             at_risk = risk.at_risk,
             too_old = old,
-            objects_removed = buried,
-            parted,
-            told_budgets = self.budgets.told,
+            objects_removed = tombstones,
+            unshared,
+            budget_alarms = self.budgets.alarms,
             allowed = self.allowed,
             unfinished = self.unfinished.join(","),
             "swept"

@@ -1,13 +1,13 @@
 //! Results that were not understood, read again: by a newer version, they may be.
 
 use bytes::Bytes;
-use clipkeep_core::{generation::Bringer, hook::Decoded, state::GenerationStatus};
+use clipkeep_core::{generation::Origin, hook::Decoded, state::GenerationStatus};
 use serde::Serialize;
 
 use super::Sweep;
 use crate::{
     catalog::{CatalogError, HookOutcome, unreads::UnreadRow},
-    provider::Kept,
+    provider::KeptPayload,
 };
 
 const PAGE: u32 = 100;
@@ -17,7 +17,6 @@ const PAGE: u32 = 100;
 pub struct RereadReport {
     /// Results that were looked at.
     pub looked_at: u64,
-    /// They are understood now.
     pub understood: u64,
     /// New clips among them all.
     pub clips: u64,
@@ -62,14 +61,14 @@ impl Sweep {
             report.erased += 1;
             return Ok(());
         };
-        let kept = Kept { provider, request_id, form: *form, payload: &payload };
+        let kept = KeptPayload { provider, request_id, form: *form, payload: &payload };
         // It came when it came: what is new of it is not younger.
         let Ok(Decoded { mut record, inlines, notes }) = self.parts.providers.reread(&kept, row.at) else {
             report.unreadable += 1;
             return Ok(());
         };
         // What stays unread is kept already, as it came.
-        (record.by, record.unread) = (Bringer::Reread, None);
+        (record.origin, record.unread) = (Origin::Reread, None);
         let is_understood = matches!(record.status, GenerationStatus::Completed | GenerationStatus::Failed);
         if !is_understood && record.clips.is_empty() {
             report.unreadable += 1;

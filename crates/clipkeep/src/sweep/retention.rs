@@ -14,7 +14,7 @@ use crate::{
 
 const PAGE: u32 = 500;
 /// How many deletions run at once.
-const AT_ONCE: usize = 8;
+const MAX_CONCURRENT: usize = 8;
 
 /// What was done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -67,7 +67,6 @@ impl RetentionWalk {
 /// What is over its age.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TooOld {
-    /// How many clips.
     pub clips: u64,
     /// The oldest of them.
     pub first: Vec<ClipKey>,
@@ -139,7 +138,7 @@ async fn delete_old(
         fill::delete(catalog, custody, &key, now, lease, &why).await
     });
     let count = |count: u64, told| std::future::ready(Ok(count + u64::from(told == Deletion::Deleted)));
-    deleting.buffer_unordered(AT_ONCE).try_fold(0, count).await
+    deleting.buffer_unordered(MAX_CONCURRENT).try_fold(0, count).await
 }
 
 fn earlier(now: Timestamp, by: Duration) -> Timestamp {

@@ -11,16 +11,16 @@ use tokio::time::timeout;
 
 use crate::{
     catalog::{Catalog, CatalogError},
-    chain::chain,
-    fill::{Stays, remove_objects},
+    error_text::error_text,
+    fill::{NotRemoved, remove_objects},
     store::Store,
 };
 
 const PAGE: u32 = 500;
 /// How many removals run at once.
-const AT_ONCE: usize = 8;
+const MAX_CONCURRENT: usize = 8;
 /// How long the store may take for one.
-const PATIENCE: Duration = Duration::from_secs(10);
+const REMOVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What was done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -36,13 +36,13 @@ pub async fn run(catalog: &dyn Catalog, store: &Store, now: Timestamp) -> Result
     let mut report = TombstoneReport::default();
     loop {
         let page = catalog.tombstones(now, PAGE).await?;
-        let removals = page.iter().map(async |key| match timeout(PATIENCE, remove(catalog, store, key)).await {
+        let removals = page.iter().map(async |key| match timeout(REMOVE_TIMEOUT, remove(catalog, store, key)).await {
             Ok(Ok(())) => catalog.removed(key, now).await.map(|()| true),
-            Ok(Err(Stays::Catalog(error))) => Err(error),
-            Ok(Err(stays)) => put_off(catalog, key, now, &chain(&stays)).await,
+            Ok(Err(NotRemoved::Catalog(error))) => Err(error),
+            Ok(Err(stays)) => put_off(catalog, key, now, &error_text(&stays)).await,
             Err(_) => put_off(catalog, key, now, "the store is slow").await,
         });
-        let mut removals = stream::iter(removals.collect::<Vec<_>>()).buffer_unordered(AT_ONCE);
+        let mut removals = stream::iter(removals.collect::<Vec<_>>()).buffer_unordered(MAX_CONCURRENT);
         while let Some(removed) = removals.next().await {
             *if removed? { &mut report.removed } else { &mut report.failed } += 1;
         }
@@ -62,7 +62,7 @@ async fn put_off(catalog: &dyn Catalog, key: &ClipKey, now: Timestamp, why: &str
     Ok(false)
 }
 
-async fn remove(catalog: &dyn Catalog, store: &Store, key: &ClipKey) -> Result<(), Stays> {
+async fn remove(catalog: &dyn Catalog, store: &Store, key: &ClipKey) -> Result<(), NotRemoved> {
     store.abort_stale(key).await?;
     remove_objects(catalog, store, key).await
 }

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 /// From how many accounts on they are not left to gather until the next look.
-const MANY: usize = 8192;
+const FLUSH_THRESHOLD: usize = 8192;
 /// Among how many places the threads are spread.
 const SHARDS: usize = 4;
 
@@ -33,7 +33,7 @@ impl Touched {
     fn add(&self, account: Arc<Account>) {
         let mut accounts = self.accounts.lock();
         accounts.push(account);
-        if accounts.len() == MANY {
+        if accounts.len() == FLUSH_THRESHOLD {
             self.many.notify_one();
         }
     }
@@ -45,9 +45,7 @@ impl Touched {
 
 /// One clip's numbers. A clip may have several accounts; they add up.
 pub struct Account {
-    /// The clip.
     pub(super) key: ClipKey,
-    /// Whose it is.
     pub(super) tenant: Option<Tenant>,
     touched: Arc<Touched>,
     /// Whether it is among the touched. Each count is written before this is

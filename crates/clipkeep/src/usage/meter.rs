@@ -15,12 +15,11 @@ use super::viewing::Viewing;
 
 /// Where in its clip an answer's bytes stand.
 #[derive(Clone, Debug)]
-pub enum Place {
+pub enum BytePosition {
     /// One after another, from `start`, in a clip of `len` bytes.
     Range {
         /// The first byte.
         start: u64,
-        /// The clip's length.
         len: u64,
     },
     /// Somehow: all of these marks, once it is complete.
@@ -32,8 +31,7 @@ pub enum Place {
 /// An answer that carries bytes of a clip.
 pub struct Answer {
     pub(super) viewing: Arc<Viewing>,
-    pub(super) place: Place,
-    /// When the request came.
+    pub(super) place: BytePosition,
     pub(super) began: Instant,
     /// How many bytes it has, if known.
     pub(super) expected: Option<u64>,
@@ -56,7 +54,7 @@ impl Answer {
         self.viewing.account.sent(bytes);
         self.sent += bytes;
         match &self.place {
-            Place::Range { start, len } if !self.viewing.is_play() => {
+            BytePosition::Range { start, len } if !self.viewing.is_play() => {
                 self.viewing.mark(Marks::of(&(*start..start.saturating_add(self.sent)), *len));
             }
             _ => self.viewing.touch(now),
@@ -72,7 +70,7 @@ impl Answer {
 impl Drop for Answer {
     /// It is over, however it ended.
     fn drop(&mut self) {
-        if let (true, Place::Whole(marks)) = (self.is_complete(), &self.place) {
+        if let (true, BytePosition::Whole(marks)) = (self.is_complete(), &self.place) {
             self.viewing.mark(*marks);
         }
         let cut = !self.is_complete() && !self.failed && self.sent > 0;

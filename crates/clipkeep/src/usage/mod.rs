@@ -34,24 +34,24 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     account::Account,
-    meter::{Answer, Meter, Place},
+    meter::{Answer, BytePosition, Meter},
     viewing::Viewer,
 };
 use self::{account::Touched, viewing::Viewings};
 use crate::{
     catalog::{Catalog, CatalogError, OperationsRow, UsageBatch},
-    operations::Operations,
+    request_counts::RequestCounts,
     telemetry::Metrics,
 };
 
 /// How much a crash may lose.
-const FLUSH: Duration = Duration::from_secs(1);
+const WRITE_INTERVAL: Duration = Duration::from_secs(1);
 /// How many rows wait for the catalogue at most.
-const WAITING: usize = 65_536;
+const MAX_WAITING_ROWS: usize = 65_536;
 /// How many rows are written at once.
 const BATCH: usize = 4096;
 /// How long the last write may take.
-const LAST: Duration = Duration::from_secs(5);
+const FINAL_WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 type Waiting = BTreeMap<(Timestamp, ClipKey, Option<Tenant>), Counts>;
 
@@ -73,17 +73,14 @@ struct Sender {
 
 /// An answer that is about to be delivered.
 pub struct Delivery<'a> {
-    /// The clip's account.
     pub account: &'a Arc<Account>,
-    /// Who asked.
     pub viewer: Viewer<'a>,
     /// Where its bytes stand.
-    pub place: Place,
+    pub place: BytePosition,
     /// How many there are, if known.
     pub len: Option<u64>,
     /// Whether the node had them at hand.
     pub hit: bool,
-    /// When the request came.
     pub began: Instant,
 }
 
@@ -96,7 +93,7 @@ pub struct Usage {
     node: String,
     counting: AtomicBool,
     touched: Arc<Touched>,
-    operations: Arc<Operations>,
+    operations: Arc<RequestCounts>,
     viewings: Viewings,
     book: Mutex<Book>,
     sender: tokio::sync::Mutex<Sender>,
@@ -107,7 +104,7 @@ impl Usage {
     /// Nothing counted yet. `node` is made unique by what is added to it.
     pub fn new(
         catalog: Arc<dyn Catalog>,
-        operations: Arc<Operations>,
+        operations: Arc<RequestCounts>,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
         node: &str,
@@ -137,7 +134,6 @@ impl Usage {
         self.counting.store(false, Ordering::Relaxed);
     }
 
-    /// The account of a clip.
     pub fn account(&self, key: &ClipKey, tenant: Option<&Tenant>) -> Arc<Account> {
         Account::new(key.clone(), tenant.cloned(), Arc::clone(&self.touched))
     }
@@ -150,7 +146,7 @@ impl Usage {
         let Delivery { account, viewer, place, len, hit, began } = delivery;
         account.answered(hit);
         let viewing = match place {
-            Place::Beside => self.viewings.beside(account, began),
+            BytePosition::Beside => self.viewings.beside(account, began),
             _ => self.viewings.join(account, &viewer, began),
         };
         Some(Answer {
@@ -170,7 +166,7 @@ impl Usage {
     pub async fn run(&self, stop: &CancellationToken) {
         let look = async {
             while stop.run_until_cancelled(self.pause()).await.is_some() {
-                self.look();
+                self.collect();
                 self.wake.notify_one();
             }
         };
@@ -186,7 +182,7 @@ impl Usage {
     /// Until the next look: a second, or less if the hour ends or much gathers.
     async fn pause(&self) {
         let left = HOUR_MILLIS - self.clock.now().millis().rem_euclid(HOUR_MILLIS);
-        let until = FLUSH.min(Duration::from_millis(left.unsigned_abs()));
+        let until = WRITE_INTERVAL.min(Duration::from_millis(left.unsigned_abs()));
         tokio::select! {
             () = tokio::time::sleep(until) => {}
             () = self.touched.many.notified() => {}
@@ -195,7 +191,7 @@ impl Usage {
 
     /// Takes what was counted since the last look. It belongs to the hour in
     /// which that was: looks are made on the hour.
-    fn look(&self) {
+    fn collect(&self) {
         self.viewings.judge(false);
         let accounts = self.touched.take();
         let mut all = Counts::default();
@@ -206,7 +202,7 @@ impl Usage {
                 let counts = account.take();
                 all += counts;
                 let id = (book.hour, account.key.clone(), account.tenant.clone());
-                if book.waiting.len() >= WAITING && !book.waiting.contains_key(&id) {
+                if book.waiting.len() >= MAX_WAITING_ROWS && !book.waiting.contains_key(&id) {
                     lost += 1;
                 } else {
                     *book.waiting.entry(id).or_default() += counts;
@@ -272,8 +268,8 @@ impl Usage {
     /// Writes all that was counted so far. Gives up after a while.
     pub async fn flush(&self) {
         self.viewings.judge(true);
-        self.look();
-        if tokio::time::timeout(LAST, self.write_or_warn()).await.is_err() {
+        self.collect();
+        if tokio::time::timeout(FINAL_WRITE_TIMEOUT, self.write_or_warn()).await.is_err() {
             tracing::error!("the last usage is not written: the catalogue does not answer");
         }
     }

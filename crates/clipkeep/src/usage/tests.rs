@@ -45,7 +45,7 @@ impl Bed {
         let delivery = Delivery {
             account: &self.account,
             viewer: Viewer { from: [10, 0, 0, viewer].into(), headers: &HeaderMap::new(), link: None },
-            place: Place::Range { start: range.start, len: LEN },
+            place: BytePosition::Range { start: range.start, len: LEN },
             len: Some(range.end - range.start),
             hit: true,
             began: Instant::now(),
@@ -135,11 +135,11 @@ async fn a_seek_is_no_abort_and_going_away_is_one() {
 async fn case_47_counts_belong_to_the_month_in_which_the_bytes_left() {
     let bed = Bed::new("2026-01-31T23:59:59.100Z").await;
     bed.account.sent(10);
-    bed.usage.look();
+    bed.usage.collect();
     bed.account.sent(5);
     // The look on the hour comes a moment after it.
     bed.set("2026-02-01T00:00:00.002Z");
-    bed.usage.look();
+    bed.usage.collect();
     bed.account.sent(7);
     bed.usage.flush().await;
     let months = bed.catalog.usage(&UsageFilter::default(), UsageGroup::Month, None, 9).await.unwrap();
@@ -150,10 +150,10 @@ async fn case_47_counts_belong_to_the_month_in_which_the_bytes_left() {
 #[tokio::test]
 async fn i07_what_waits_for_the_catalogue_is_bounded() {
     let bed = Bed::new("2026-01-01T00:00:00Z").await;
-    for n in 0..WAITING + 10 {
+    for n in 0..MAX_WAITING_ROWS + 10 {
         bed.usage.account(&format!("{n}.mp4").parse().unwrap(), None).sent(1);
     }
-    bed.usage.look();
-    assert_eq!(bed.usage.book.lock().waiting.len(), WAITING);
-    assert_eq!(bed.total().await.viewer_bytes, WAITING as u64);
+    bed.usage.collect();
+    assert_eq!(bed.usage.book.lock().waiting.len(), MAX_WAITING_ROWS);
+    assert_eq!(bed.total().await.viewer_bytes, MAX_WAITING_ROWS as u64);
 }

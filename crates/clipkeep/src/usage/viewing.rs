@@ -22,12 +22,12 @@ use tokio::time::Instant;
 use super::account::Account;
 
 /// How long after its last answer a viewing goes on.
-const PAUSE: Duration = Duration::from_secs(30 * 60);
+const VIEWING_GAP: Duration = Duration::from_secs(30 * 60);
 /// After how long without another answer a cut means that the viewer went away:
 /// a seek cuts an answer and asks again at once.
-const AWAY: Duration = Duration::from_secs(5);
+const RECONNECT_GRACE: Duration = Duration::from_secs(5);
 /// How many viewings are known at once. Of more, some may count twice.
-const VIEWINGS: usize = 65_536;
+const MAX_VIEWINGS: usize = 65_536;
 
 /// What tells one viewer from another.
 pub struct Viewer<'a> {
@@ -115,8 +115,8 @@ impl Viewing {
         // It may have been its last one.
         let first = {
             let mut queue = self.cut.lock();
-            queue.push_back((Instant::now() + AWAY, Arc::clone(self)));
-            if queue.len() > VIEWINGS { queue.pop_front() } else { None }
+            queue.push_back((Instant::now() + RECONNECT_GRACE, Arc::clone(self)));
+            if queue.len() > MAX_VIEWINGS { queue.pop_front() } else { None }
         };
         if let Some((_, viewing)) = first {
             viewing.judge();
@@ -142,7 +142,7 @@ pub(super) struct Viewings {
 
 impl Viewings {
     pub(super) fn new() -> Self {
-        Self { known: Cache::new(VIEWINGS), hash: RandomState::new(), cut: Arc::default() }
+        Self { known: Cache::new(MAX_VIEWINGS), hash: RandomState::new(), cut: Arc::default() }
     }
 
     /// The viewing that an answer to `viewer`, who asked at `now`, belongs to. Unless it is a play,
@@ -150,12 +150,12 @@ impl Viewings {
     pub(super) fn join(&self, account: &Arc<Account>, viewer: &Viewer<'_>, now: Instant) -> Arc<Viewing> {
         let who = self.who(&account.key, viewer);
         if let Some(viewing) = self.known.get(&who) {
-            if viewing.is_play() && viewing.seen.before(now) < PAUSE {
+            if viewing.is_play() && viewing.seen.before(now) < VIEWING_GAP {
                 viewing.touch(now);
                 return viewing;
             }
             let mut state = viewing.state.lock();
-            if !viewing.is_play() && (state.running > 0 || viewing.seen.before(now) < PAUSE) {
+            if !viewing.is_play() && (state.running > 0 || viewing.seen.before(now) < VIEWING_GAP) {
                 state.running += 1;
                 viewing.touch(now);
                 drop(state);

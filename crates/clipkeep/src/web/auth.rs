@@ -10,7 +10,7 @@ use clipkeep_core::{id::Tenant, problem::Code, secret::Secret};
 use ring::digest::{SHA256, digest};
 
 use super::{AppState, browser, error::ApiError};
-use crate::{app::App, callers::Caller};
+use crate::{app::App, auth::Caller};
 
 /// What may stand before a token in `Authorization`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(super) enum Schemes {
 pub(super) async fn caller(app: &App, headers: &HeaderMap, schemes: Schemes) -> Result<Caller, ApiError> {
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = given.and_then(|value| token(value, schemes)).unwrap_or_default();
-    app.callers.who(token).await?.ok_or_else(|| {
+    app.auth.authenticate(token).await?.ok_or_else(|| {
         ApiError::new(
             Code::Unauthorized,
             "send a token as «Authorization: Bearer …»; `clipkeep token` prints the admin's, `clipkeep token create` makes one",
@@ -72,9 +72,9 @@ fn has_fal_key(app: &App, headers: &HeaderMap) -> bool {
 }
 
 /// Who calls, as a handler takes it.
-pub(super) struct By(pub(super) Caller);
+pub(super) struct Authenticated(pub(super) Caller);
 
-impl FromRequestParts<AppState> for By {
+impl FromRequestParts<AppState> for Authenticated {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
@@ -90,9 +90,9 @@ impl FromRequestParts<AppState> for Admin {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        match By::from_request_parts(parts, state).await? {
-            By(Caller::Admin) => Ok(Self),
-            By(Caller::Tenant(_)) => Err(ApiError::new(Code::Forbidden, "only an admin token may do this")),
+        match Authenticated::from_request_parts(parts, state).await? {
+            Authenticated(Caller::Admin) => Ok(Self),
+            Authenticated(Caller::Tenant(_)) => Err(ApiError::new(Code::Forbidden, "only an admin token may do this")),
         }
     }
 }

@@ -17,7 +17,7 @@ use futures_util::{
 use super::error::ApiError;
 use crate::{
     app::App,
-    cache::{Object, Shelved, Stretch, Where},
+    cache::{self, ByteSource, Object, ServableClip},
     fill::local::{Ended, Viewer},
     source::SourceError,
     store::{Pin, Store, StoreError},
@@ -40,7 +40,6 @@ type Chunks = BoxStream<'static, Result<Bytes, BodyError>>;
 
 /// Why a body did not begin.
 pub(super) enum Unopened {
-    /// The store failed.
     Failed(ApiError),
     /// The copy is no longer what it was: look again.
     Outdated,
@@ -50,65 +49,70 @@ pub(super) enum Unopened {
 
 /// The body. Its first bytes are in hand when this returns, so that a source or
 /// store that does not answer becomes an error and not a broken 200.
-pub(super) async fn open(app: &App, key: &ClipKey, shelved: &Shelved, planned: Planned) -> Result<Body, Unopened> {
-    let stretches = lay_out(shelved, planned);
-    if stretches.is_empty() {
+pub(super) async fn open(
+    app: &App,
+    key: &ClipKey,
+    servable: &ServableClip,
+    planned: Planned,
+) -> Result<Body, Unopened> {
+    let segments = lay_out(servable, planned);
+    if segments.is_empty() {
         return Ok(Body::empty());
     }
-    if let (Where::Coming(coming), [Stretch::File(range)]) = (&shelved.bytes, &stretches[..])
-        && let Some(bytes) = coming.at_hand(range)
+    if let (ByteSource::Filling(coming), [cache::Segment::File(range)]) = (&servable.bytes, &segments[..])
+        && let Some(bytes) = coming.resident_bytes(range)
     {
         return Ok(Body::from(bytes));
     }
-    match &shelved.bytes {
-        Where::Mapped(bytes) | Where::Memory(bytes) => Ok(mapped(bytes, stretches)),
-        Where::Store(object) => {
-            let chunks = stretches.into_iter().map(|stretch| stored(&app.store, object, stretch));
+    match &servable.bytes {
+        ByteSource::Mapped(bytes) | ByteSource::Memory(bytes) => Ok(mapped(bytes, segments)),
+        ByteSource::Store(object) => {
+            let chunks = segments.into_iter().map(|segment| stored(&app.store, object, segment));
             let begun = started(key, stream::iter(chunks.collect::<Vec<_>>()).flatten().boxed()).await;
             if matches!(begun, Err(Unopened::Changed)) {
-                app.cache.hear_changed(&object.0).await;
+                app.cache.invalidate_changed(&object.0).await;
                 return Err(Unopened::Outdated);
             }
             begun
         }
-        Where::Source(through) => {
-            let chunks = stretches.into_iter().map(|stretch| match stretch {
-                Stretch::Bytes(bytes) => in_memory(bytes),
-                Stretch::File(range) => through.read(range).map_err(BodyError::from).boxed(),
+        ByteSource::Source(through) => {
+            let chunks = segments.into_iter().map(|segment| match segment {
+                cache::Segment::Bytes(bytes) => in_memory(bytes),
+                cache::Segment::File(range) => through.read(range).map_err(BodyError::from).boxed(),
             });
             started(key, stream::iter(chunks.collect::<Vec<_>>()).flatten().boxed()).await
         }
-        Where::Coming(coming) => {
+        ByteSource::Filling(coming) => {
             let viewer = coming.viewer().ok_or(Unopened::Outdated)?;
-            started(key, coming_in(viewer, stretches, shelved.representation.is_sized())).await
+            started(key, coming_in(viewer, segments, servable.representation.is_sized())).await
         }
     }
 }
 
-fn lay_out(shelved: &Shelved, planned: Planned) -> Vec<Stretch> {
+fn lay_out(servable: &ServableClip, planned: Planned) -> Vec<cache::Segment> {
     match planned {
         Planned::Empty => Vec::new(),
-        Planned::Clip(range) => shelved.stretches(range),
+        Planned::Clip(range) => servable.segments(range),
         Planned::Parts(segments) => segments
             .into_iter()
             .flat_map(|segment| match segment {
-                Segment::Text(text) => vec![Stretch::Bytes(text.into())],
-                Segment::Clip(range) => shelved.stretches(range),
+                Segment::Text(text) => vec![cache::Segment::Bytes(text.into())],
+                Segment::Clip(range) => servable.segments(range),
             })
             .collect(),
     }
 }
 
-fn mapped(file: &Bytes, mut stretches: Vec<Stretch>) -> Body {
-    let bytes = |stretch, file: &Bytes| match stretch {
-        Stretch::Bytes(bytes) => bytes,
-        Stretch::File(range) => slice(file, range),
+fn mapped(file: &Bytes, mut segments: Vec<cache::Segment>) -> Body {
+    let bytes = |segment, file: &Bytes| match segment {
+        cache::Segment::Bytes(bytes) => bytes,
+        cache::Segment::File(range) => slice(file, range),
     };
-    if stretches.len() == 1 {
-        return stretches.pop().map_or_else(Body::empty, |only| Body::from(bytes(only, file)));
+    if segments.len() == 1 {
+        return segments.pop().map_or_else(Body::empty, |only| Body::from(bytes(only, file)));
     }
     let file = file.clone();
-    let pieces = stretches.into_iter().map(move |stretch| Ok::<_, std::io::Error>(bytes(stretch, &file)));
+    let pieces = segments.into_iter().map(move |segment| Ok::<_, std::io::Error>(bytes(segment, &file)));
     Body::from_stream(stream::iter(pieces))
 }
 
@@ -118,10 +122,10 @@ fn slice(file: &Bytes, range: Range<u64>) -> Bytes {
     file.slice(at(range.start)..at(range.end))
 }
 
-fn stored(store: &Arc<Store>, object: &Arc<(Object, Pin)>, stretch: Stretch) -> Chunks {
-    match stretch {
-        Stretch::Bytes(bytes) => in_memory(bytes),
-        Stretch::File(range) => {
+fn stored(store: &Arc<Store>, object: &Arc<(Object, Pin)>, segment: cache::Segment) -> Chunks {
+    match segment {
+        cache::Segment::Bytes(bytes) => in_memory(bytes),
+        cache::Segment::File(range) => {
             let (store, of) = (Arc::clone(store), Arc::clone(object));
             let read = async move { store.read_pinned(&of.0.object, range, &of.1).await };
             stream::once(read).try_flatten().map_err(BodyError::from).boxed()
@@ -134,8 +138,8 @@ fn in_memory(bytes: Bytes) -> Chunks {
 }
 
 /// Reads along with the fill; never ends cleanly before its time.
-fn coming_in(viewer: Viewer, stretches: Vec<Stretch>, sized: bool) -> Chunks {
-    let start = (viewer, stretches.into_iter(), None::<Range<u64>>);
+fn coming_in(viewer: Viewer, segments: Vec<cache::Segment>, sized: bool) -> Chunks {
+    let start = (viewer, segments.into_iter(), None::<Range<u64>>);
     stream::try_unfold(start, move |(mut viewer, mut rest, mut file)| async move {
         loop {
             if let Some(range) = file.take().filter(|range| !range.is_empty()) {
@@ -154,8 +158,8 @@ fn coming_in(viewer: Viewer, stretches: Vec<Stretch>, sized: bool) -> Chunks {
             }
             match rest.next() {
                 None => return Ok(None),
-                Some(Stretch::Bytes(bytes)) => return Ok(Some((bytes, (viewer, rest, None)))),
-                Some(Stretch::File(range)) => file = Some(range),
+                Some(cache::Segment::Bytes(bytes)) => return Ok(Some((bytes, (viewer, rest, None)))),
+                Some(cache::Segment::File(range)) => file = Some(range),
             }
         }
     })

@@ -28,18 +28,18 @@ use tokio::time::Instant;
 use super::{
     body::{self, Unopened},
     error::ApiError,
-    metered::{Asked, place_of, take_down},
-    promised, shelve,
+    extension_redirect, resolve,
+    usage_body::{Asked, byte_position, count_response},
 };
 use crate::{
     app::App,
-    cache::{Shelved, Where},
+    cache::{ByteSource, ServableClip},
     links::is_current,
     usage::Answer,
 };
 
 /// When to come again for a clip that is on its way.
-const COME_AGAIN_SECS: u32 = 2;
+const RETRY_AFTER_SECS: u32 = 2;
 
 /// Delivers a clip under a signed link, or to anybody if it is public.
 ///
@@ -119,43 +119,43 @@ async fn clip_response(
     let link = link_of(app, request)?;
     let mut found = look_up(app, &key, request, link.as_ref()).await?;
     loop {
-        let (shelved, came) = match &found {
-            Found::Clip(shelved, came) => (shelved, *came),
-            Found::Elsewhere(url) => return Ok((promised::redirect(url), None)),
+        let (servable, came) = match &found {
+            Found::Clip(servable, came) => (servable, *came),
+            Found::Elsewhere(url) => return Ok((extension_redirect::redirect(url), None)),
         };
         let downloads = link.as_ref().is_some_and(|link| link.download.is_some());
-        let stored = if downloads { shelved.in_stored_order() } else { None };
-        let shelved = stored.as_ref().unwrap_or(shelved);
-        may_have(shelved, link.as_ref())?;
-        if request.version < Version::HTTP_11 && !shelved.representation.is_sized() {
-            if !is_whole_within(shelved, LENGTH_TIMEOUT.saturating_sub(asked.began.elapsed())).await {
-                return Err(come_again(&key));
+        let stored = if downloads { servable.in_stored_order() } else { None };
+        let servable = stored.as_ref().unwrap_or(servable);
+        may_have(servable, link.as_ref())?;
+        if request.version < Version::HTTP_11 && !servable.representation.is_sized() {
+            if !is_whole_within(servable, LENGTH_TIMEOUT.saturating_sub(asked.began.elapsed())).await {
+                return Err(retry_later(&key));
             }
             found = look_up(app, &key, request, link.as_ref()).await?;
             continue;
         }
         let head = RequestHead { method: &request.method, headers: &request.headers, now };
-        let plan = delivery::plan(&head, &shelved.representation);
+        let plan = delivery::plan(&head, &servable.representation);
         let mut response = Response::new(Body::empty());
         // Room for all that is written here, by the caller and by the server.
         *response.headers_mut() = HeaderMap::with_capacity(24);
         *response.status_mut() = plan.status();
-        write_headers(response.headers_mut(), &plan, shelved, came, &key, link.as_ref());
+        write_headers(response.headers_mut(), &plan, servable, came, &key, link.as_ref());
         let planned = plan.into_body();
-        let place = place_of(&planned, shelved);
-        match body::open(app, &key, shelved, planned).await {
+        let place = byte_position(&planned, servable);
+        match body::open(app, &key, servable, planned).await {
             Ok(body) => *response.body_mut() = body,
             Err(Unopened::Failed(error)) => return Err(error),
             Err(Unopened::Outdated) if asked.began.elapsed() < FIRST_BYTE_TIMEOUT => {
-                app.shelf.forget(&key);
+                app.memory_cache.forget(&key);
                 found = look_up(app, &key, request, link.as_ref()).await?;
                 continue;
             }
-            Err(Unopened::Outdated | Unopened::Changed) => return Err(come_again(&key)),
+            Err(Unopened::Outdated | Unopened::Changed) => return Err(retry_later(&key)),
         }
         response.headers_mut().insert("server-timing", server_timing(&[("total", asked.began.elapsed())]));
         asked.link = link.as_ref().map(|link| link.expires);
-        let counted = place.and_then(|place| take_down(app, shelved, came, place, &asked));
+        let counted = place.and_then(|place| count_response(app, servable, came, place, &asked));
         return Ok((response, counted));
     }
 }
@@ -172,10 +172,10 @@ pub(super) fn link_of<'a>(app: &App, request: &'a Parts) -> Result<Option<Verifi
 }
 
 /// Whether who comes with this link, or none, may have what the shelf holds.
-pub(super) fn may_have(shelved: &Shelved, link: Option<&VerifiedLink<'_>>) -> Result<(), ApiError> {
+pub(super) fn may_have(servable: &ServableClip, link: Option<&VerifiedLink<'_>>) -> Result<(), ApiError> {
     match link {
-        None if !shelved.public => Err(refused(LinkError::Missing)),
-        Some(link) if link.generation < shelved.link_generation => Err(refused(LinkError::Revoked)),
+        None if !servable.public => Err(refused(LinkError::Missing)),
+        Some(link) if link.generation < servable.link_generation => Err(refused(LinkError::Revoked)),
         _ => Ok(()),
     }
 }
@@ -183,8 +183,8 @@ pub(super) fn may_have(shelved: &Shelved, link: Option<&VerifiedLink<'_>>) -> Re
 /// Whether a clip of unknown length is here in time, and what it is may have
 /// changed by then. In HTTP/1.0 a body without a length ends with its
 /// connection, however that ends: nobody could tell a part from the whole.
-async fn is_whole_within(shelved: &Shelved, timeout: Duration) -> bool {
-    let Where::Coming(coming) = &shelved.bytes else { return false };
+async fn is_whole_within(servable: &ServableClip, timeout: Duration) -> bool {
+    let ByteSource::Filling(coming) = &servable.bytes else { return false };
     // Who is gone already was another version, or is stored by now.
     let Some(mut viewer) = coming.viewer() else { return !timeout.is_zero() };
     tokio::time::timeout(timeout, viewer.whole()).await.is_ok()
@@ -193,13 +193,13 @@ async fn is_whole_within(shelved: &Shelved, timeout: Duration) -> bool {
 pub(super) fn write_headers(
     headers: &mut HeaderMap,
     plan: &delivery::Plan<'_>,
-    shelved: &Shelved,
+    servable: &ServableClip,
     came: CacheStatus,
     key: &ClipKey,
     link: Option<&VerifiedLink<'_>>,
 ) {
     let caching = match link {
-        Some(link) if !shelved.public => Caching::Signed { expires: link.expires },
+        Some(link) if !servable.public => Caching::Signed { expires: link.expires },
         _ => Caching::Public,
     };
     plan.write_headers(caching, headers);
@@ -213,7 +213,7 @@ pub(super) fn write_headers(
 /// What was found under a key.
 enum Found {
     /// A clip that can be served, and how it came.
-    Clip(Arc<Shelved>, CacheStatus),
+    Clip(Arc<ServableClip>, CacheStatus),
     /// The clip that was promised under this name has another, at this URL.
     Elsewhere(String),
 }
@@ -228,55 +228,55 @@ async fn look_up(
 ) -> Result<Found, ApiError> {
     // A link of a later generation than the shelf knows was signed after news
     // that are still to be heard, or ahead of its time: the row tells.
-    let heard = |shelved: &Arc<Shelved>| link.is_none_or(|link| link.generation <= shelved.link_generation);
-    if let Some(shelved) = app.shelf.find(key).filter(heard) {
-        let came = match &shelved.bytes {
-            Where::Mapped(_) | Where::Memory(_) => CacheStatus::Hit,
-            Where::Store(_) | Where::Source(_) => CacheStatus::Miss,
-            Where::Coming(coming) if coming.is_here() => CacheStatus::Hit,
-            Where::Coming(_) => CacheStatus::Collapsed,
+    let heard = |servable: &Arc<ServableClip>| link.is_none_or(|link| link.generation <= servable.link_generation);
+    if let Some(servable) = app.memory_cache.find(key).filter(heard) {
+        let came = match &servable.bytes {
+            ByteSource::Mapped(_) | ByteSource::Memory(_) => CacheStatus::Hit,
+            ByteSource::Store(_) | ByteSource::Source(_) => CacheStatus::Miss,
+            ByteSource::Filling(coming) if coming.is_here() => CacheStatus::Hit,
+            ByteSource::Filling(_) => CacheStatus::Collapsed,
         };
-        return Ok(Found::Clip(shelved, came));
+        return Ok(Found::Clip(servable, came));
     }
-    let clip = promised::clip(app, key, link.is_some()).await?;
+    let clip = extension_redirect::clip(app, key, link.is_some()).await?;
     may_see(app, &clip, link)?;
     if clip.key != *key {
-        return Ok(Found::Elsewhere(promised::url(app, LinkTarget::Clip, &clip, link)?));
+        return Ok(Found::Elsewhere(extension_redirect::url(app, LinkTarget::Clip, &clip, link)?));
     }
     let waits = matches!(clip.state, ClipState::Waiting | ClipState::Filling);
     if request.method == Method::HEAD
         && waits
         && app.engine.find(key).is_none()
-        && let Some(peeked) = shelve::peek(app, &clip).await
+        && let Some(peeked) = resolve::peek(app, &clip).await
     {
         return Ok(Found::Clip(peeked, CacheStatus::Miss));
     }
     let mut first = false;
-    let shelved = app.shelf.find_or(key, async {
+    let servable = app.memory_cache.find_or(key, async {
         first = true;
-        shelve::shelve(app, key, range_start(&request.headers)).await
+        resolve::resolve(app, key, range_start(&request.headers)).await
     });
-    let shelved = match shelved.await {
-        Ok(shelved) => shelved,
+    let servable = match servable.await {
+        Ok(servable) => servable,
         Err(error) => {
             // Its bytes may have given it another name meanwhile.
             let clip = app.catalog.clip(key).await?.filter(|clip| clip.key != *key).ok_or(error)?;
-            return Ok(Found::Elsewhere(promised::url(app, LinkTarget::Clip, &clip, link)?));
+            return Ok(Found::Elsewhere(extension_redirect::url(app, LinkTarget::Clip, &clip, link)?));
         }
     };
-    let came = match &shelved.bytes {
-        Where::Mapped(_) | Where::Memory(_) => CacheStatus::Hit,
-        Where::Coming(coming) if coming.is_here() => CacheStatus::Hit,
-        Where::Coming(_) if !first => CacheStatus::Collapsed,
-        Where::Coming(_) | Where::Store(_) | Where::Source(_) => CacheStatus::Miss,
+    let came = match &servable.bytes {
+        ByteSource::Mapped(_) | ByteSource::Memory(_) => CacheStatus::Hit,
+        ByteSource::Filling(coming) if coming.is_here() => CacheStatus::Hit,
+        ByteSource::Filling(_) if !first => CacheStatus::Collapsed,
+        ByteSource::Filling(_) | ByteSource::Store(_) | ByteSource::Source(_) => CacheStatus::Miss,
     };
-    Ok(Found::Clip(shelved, came))
+    Ok(Found::Clip(servable, came))
 }
 
 pub(super) fn may_see(app: &App, clip: &Clip, link: Option<&VerifiedLink<'_>>) -> Result<(), ApiError> {
     match link {
         Some(link) => is_current(link, clip.link_generation).map_err(refused),
-        None if !shelve::is_public(app, clip) => Err(refused(LinkError::Missing)),
+        None if !resolve::is_public(app, clip) => Err(refused(LinkError::Missing)),
         None => Ok(()),
     }
 }
@@ -292,8 +292,8 @@ pub(super) fn unknown() -> ApiError {
     ApiError::new(Code::NotFound, "no clip has that name")
 }
 
-pub(super) fn come_again(key: &ClipKey) -> ApiError {
-    ApiError::new(Code::NotReady, format!("{key} is on its way")).retry_after(COME_AGAIN_SECS)
+pub(super) fn retry_later(key: &ClipKey) -> ApiError {
+    ApiError::new(Code::NotReady, format!("{key} is on its way")).retry_after(RETRY_AFTER_SECS)
 }
 
 pub(super) fn refused(error: LinkError) -> ApiError {

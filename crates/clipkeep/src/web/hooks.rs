@@ -15,12 +15,12 @@ use tokio::time::Instant;
 use super::{
     AppState,
     error::ApiError,
-    gather::{content_length, gather},
+    read_body::{content_length, read_body},
 };
 use crate::{
     catalog::{CatalogError, HookOutcome},
     hook_memory::{Crowded, Room},
-    provider::{Dialect, Envelope, HookRefused},
+    provider::{HookRefused, ProviderAdapter, WebhookRequest},
 };
 
 /// Receives a provider's signed webhook: `fal`, `replicate`, or `standard` for
@@ -53,10 +53,10 @@ pub(super) async fn receive_hook(
     body: Body,
 ) -> Response {
     let began = Instant::now();
-    let Some(dialect) = app.providers.named(&provider) else {
+    let Some(adapter) = app.providers.named(&provider) else {
         return ApiError::new(Code::NotFound, "no provider has that name").into_response();
     };
-    let result = receive(&app, dialect, query.as_deref().unwrap_or_default(), &headers, body).await;
+    let result = receive(&app, adapter, query.as_deref().unwrap_or_default(), &headers, body).await;
     let outcome = match &result {
         Ok(HookOutcome::Recorded { .. }) => "recorded",
         Ok(HookOutcome::Duplicate) => "duplicate",
@@ -77,17 +77,17 @@ pub(super) async fn receive_hook(
 
 async fn receive(
     app: &AppState,
-    dialect: &dyn Dialect,
+    adapter: &dyn ProviderAdapter,
     query: &str,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<HookOutcome, ApiError> {
     // The cheap half first: a stranger's body is not even read.
-    dialect.screen(Envelope { headers, query, at: app.clock.now() })?;
+    adapter.verify_headers(WebhookRequest { headers, query, at: app.clock.now() })?;
     // Room and body stay until the webhook is kept or refused.
     let mut room = app.hook_memory.enter();
     let body = read(app, &mut room, body, content_length(headers)).await?;
-    let decoded = dialect.receive(Envelope { headers, query, at: app.clock.now() }, &body).await?;
+    let decoded = adapter.verify_and_decode(WebhookRequest { headers, query, at: app.clock.now() }, &body).await?;
     let request_id = &decoded.record.request_id;
     let (request_id, provider) = (request_id.clone(), decoded.record.provider.clone());
     let kept = app.intake.record(&decoded).await;
@@ -102,7 +102,7 @@ async fn read(app: &AppState, room: &mut Room, body: Body, length: Option<u64>) 
     let (max, patience) = (app.config.hook_max_body, app.config.body_timeout);
     let crowded_out = room.crowded_out();
     let gathered = tokio::select! {
-        gathered = tokio::time::timeout(patience, gather(room, body, (max, "hook_max_body"), length)) => gathered,
+        gathered = tokio::time::timeout(patience, read_body(room, body, (max, "hook_max_body"), length)) => gathered,
         () = crowded_out => return Err(Crowded.into()),
     };
     let body = gathered.unwrap_or_else(|_| {

@@ -20,9 +20,9 @@ use clipkeep_core::{
 
 use super::{
     AppState,
-    clips::{come_again, refused, unknown},
+    clips::{refused, retry_later, unknown},
     error::ApiError,
-    promised,
+    extension_redirect,
 };
 use crate::{app::App, links::is_current};
 
@@ -61,7 +61,7 @@ async fn lead(app: &App, path: &str, query: Option<&str>) -> Result<Response, Ap
     let Some((LinkTarget::Internal, key)) = LinkTarget::of_path(path) else { return Err(unknown()) };
     let now = app.clock.now();
     let link = app.links.verify(Audience::Internal, path, query, now).map_err(refused)?;
-    let clip = promised::clip(app, &key, true).await?;
+    let clip = extension_redirect::clip(app, &key, true).await?;
     let key = &clip.key;
     is_current(&link, clip.link_generation).map_err(refused)?;
     let to = match clip.state {
@@ -81,7 +81,7 @@ fn source(app: &App, clip: &Clip) -> Result<String, ApiError> {
         allow_private: app.config.source_allow_private,
         allow_http: app.config.source_allow_http,
     };
-    let judged = judge_url(&rules, clip.source_url.expose()).map_err(|_| come_again(&clip.key))?;
+    let judged = judge_url(&rules, clip.source_url.expose()).map_err(|_| retry_later(&clip.key))?;
     Ok(judged.expose().to_string())
 }
 

@@ -21,11 +21,10 @@ use super::{
     AppState,
     auth::{self, Schemes},
     error::ApiError,
-    gather::{Grow as _, content_length, gather},
+    read_body::{Grow as _, content_length, read_body},
 };
 use crate::shares::Share;
 
-/// The longest body.
 const MAX_BODY: u64 = 2 * 1024 * 1024;
 
 /// An object's fields. One that is there twice is refused: readers would differ
@@ -97,7 +96,7 @@ async fn gathered(request: Request, app: &AppState) -> Result<(Request, Share), 
         return Ok((Request::from_parts(parts, Body::empty()), room));
     }
     let patience = app.config.body_timeout;
-    let text = gather(&mut room, body, (MAX_BODY, "2 MiB"), content_length(&parts.headers));
+    let text = read_body(&mut room, body, (MAX_BODY, "2 MiB"), content_length(&parts.headers));
     let text = tokio::time::timeout(patience, text).await.map_err(|_| {
         ApiError::new(Code::RequestTimeout, format!("the body did not arrive within {patience:?} (body_timeout)"))
     })??;

@@ -21,9 +21,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     framing,
-    metered::Metered,
-    patience::Timeouts,
-    places::{Place, Places},
+    slots::{ConnectionSlot, ConnectionSlots},
+    timer::Timeouts,
+    usage_body::UsageBody,
     wire::Wire,
 };
 use crate::{
@@ -61,7 +61,7 @@ pub(super) trait Answer: Send + Sync + 'static {
 /// How a listener treats its connections.
 pub(super) struct Manners {
     /// How many there may be.
-    pub(super) places: Arc<Places>,
+    pub(super) slots: Arc<ConnectionSlots>,
     /// How long they may stand still.
     pub(super) timeouts: Timeouts,
     /// How long running requests may take to end after `stop`.
@@ -77,7 +77,7 @@ impl Manners {
             tracing::warn!(most, max_connections = config.max_connections, "fewer files may be open (ulimit -n)");
         }
         Self {
-            places: Places::new(most, Arc::clone(&app.metrics)),
+            slots: ConnectionSlots::new(most, Arc::clone(&app.metrics)),
             timeouts: Timeouts { head: HEAD_TIMEOUT, idle: config.keep_alive, send: config.send_timeout },
             grace: config.shutdown_grace,
         }
@@ -89,17 +89,17 @@ impl Manners {
 pub(super) async fn serve<A: Answer>(listener: TcpListener, answer: Arc<A>, manners: Manners, stop: CancellationToken) {
     let graceful = GracefulShutdown::new();
     loop {
-        let (stream, from, place) = tokio::select! {
-            accepted = accept(&listener, &manners.places) => accepted,
+        let (stream, from, slot) = tokio::select! {
+            accepted = accept(&listener, &manners.slots) => accepted,
             () = stop.cancelled() => break,
         };
         // Either only makes things better: without them it works, too.
         let _ = stream.set_nodelay(true);
         let _ = SockRef::from(&stream).set_tcp_notsent_lowat(MAX_UNSENT);
         let meter = Meter::default();
-        let place = Arc::new(place);
-        let wire = Wire::new(stream, meter.clone(), Arc::clone(&place.seat), manners.timeouts);
-        let service = metered(Arc::clone(&answer), from.ip(), meter, Arc::clone(&place));
+        let slot = Arc::new(slot);
+        let wire = Wire::new(stream, meter.clone(), Arc::clone(&slot.connection), manners.timeouts);
+        let service = metered(Arc::clone(&answer), from.ip(), meter, Arc::clone(&slot));
         let connection = http1::Builder::new()
             // The wire has a timeout for it, which costs less.
             .header_read_timeout(None)
@@ -110,7 +110,7 @@ pub(super) async fn serve<A: Answer>(listener: TcpListener, answer: Arc<A>, mann
             // A client that breaks off is its own business.
             tokio::select! {
                 _ = watched => {}
-                () = place.is_needed() => {}
+                () = slot.is_needed() => {}
             }
         });
     }
@@ -123,42 +123,42 @@ fn metered<A: Answer>(
     answer: Arc<A>,
     from: IpAddr,
     meter: Meter,
-    place: Arc<Place>,
-) -> impl Service<Request<Incoming>, Response = Response<Metered>, Error = Infallible, Future: Send> {
+    slot: Arc<ConnectionSlot>,
+) -> impl Service<Request<Incoming>, Response = Response<UsageBody>, Error = Infallible, Future: Send> {
     service_fn(move |request: Request<Incoming>| {
         // Who has sent all of its request may close its side and wait (RFC 9112,
         // section 9.6); but who closes on a stream without an end has left.
-        place.seat.is_busy();
-        place.seat.may_close(request.body().is_end_stream());
-        place.seat.takes_body(!request.body().is_end_stream());
-        let (answer, meter, place) = (Arc::clone(&answer), meter.clone(), Arc::clone(&place));
+        slot.connection.is_busy();
+        slot.connection.may_close(request.body().is_end_stream());
+        slot.connection.takes_body(!request.body().is_end_stream());
+        let (answer, meter, slot) = (Arc::clone(&answer), meter.clone(), Arc::clone(&slot));
         let long = framing::has_long_body(&request).then(|| request.method().clone());
         async move {
             let (response, counted) = match framing::refused(&request, A::is_by_fals_client(&request)) {
                 Some(refused) => (refused, None),
-                None if A::is_viewer(&request) && !place.is_for_viewer() => (framing::crowded(), None),
+                None if A::is_viewer(&request) && !slot.is_for_viewer() => (framing::crowded(), None),
                 None => answer.answer(request, from).await,
             };
             let response = match long {
                 Some(method) => framing::after_long_body(&method, response),
                 None => response,
             };
-            place.seat.may_close(!framing::is_stream(&response));
-            Ok(response.map(|body| Metered::new(body, counted, meter, Arc::clone(&place.seat))))
+            slot.connection.may_close(!framing::is_stream(&response));
+            Ok(response.map(|body| UsageBody::new(body, counted, meter, Arc::clone(&slot.connection))))
         }
     })
 }
 
 /// The next connection and its place. Errors of `accept` belong to one connection or to a
 /// shortage of file descriptors; neither is a reason to stop.
-async fn accept(listener: &TcpListener, places: &Arc<Places>) -> (TcpStream, SocketAddr, Place) {
+async fn accept(listener: &TcpListener, slots: &Arc<ConnectionSlots>) -> (TcpStream, SocketAddr, ConnectionSlot) {
     loop {
         match listener.accept().await {
-            Ok((stream, from)) => return (stream, from, places.enter().await),
+            Ok((stream, from)) => return (stream, from, slots.enter().await),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 if descriptors::are_used_up(&error) {
-                    places.spare();
+                    slots.spare();
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }

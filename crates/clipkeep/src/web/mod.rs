@@ -7,22 +7,22 @@ mod browser;
 mod clips;
 mod console;
 mod document;
+mod early_type;
 mod error;
+mod extension_redirect;
 mod framing;
-mod gather;
 mod hooks;
 mod internal;
 mod json;
 mod listen;
-mod metered;
 mod ops;
-mod patience;
-mod places;
 mod posters;
-mod promised;
 mod proxy;
-mod shelve;
-mod told;
+mod read_body;
+mod resolve;
+mod slots;
+mod timer;
+mod usage_body;
 mod watch;
 mod wire;
 
@@ -44,9 +44,9 @@ use tower_service::Service;
 use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub use self::api::{HistoryRow, RepeatRow, TokenRow};
+pub use self::api::{DuplicateRow, HistoryRow, TokenRow};
 use self::{error::ApiError, listen::Manners};
-pub use crate::rows::{ClipRow, GenerationRow};
+pub use crate::dto::{ClipRow, GenerationRow};
 use crate::{app::App, descriptors, usage::Answer};
 
 type AppState = Arc<App>;
@@ -67,7 +67,7 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(api::generations::get_generation))
         .routes(routes!(api::clips::list_clips))
         .routes(routes!(api::export::export_clips))
-        .routes(routes!(api::twice::list_twice))
+        .routes(routes!(api::duplicates::list_duplicates))
         .routes(routes!(api::clips::get_clip, api::clips::delete_clip))
         .routes(routes!(api::clips::get_history))
         .routes(routes!(api::lineage::get_lineage))
@@ -228,7 +228,7 @@ pub async fn serve(app: AppState, listener: TcpListener, stop: CancellationToken
     // Streams have no end of their own, and must not hold up the others'.
     let end_streams = async {
         stop.cancelled().await;
-        app.feed.end();
+        app.event_stream.end();
     };
     let served = listen::serve(listener, front, Manners::of(&app, 5 * descriptors::share(8)), stop.clone());
     tokio::join!(served, end_streams);

@@ -11,7 +11,7 @@ use super::{
     AppState,
     auth::{self, Schemes},
 };
-use crate::{callers::Caller, catalog::outbox::Backlog};
+use crate::{auth::Caller, catalog::outbox::Backlog};
 
 /// The process runs.
 #[utoipa::path(get, path = "/healthz", tag = "ops", responses((status = 200, description = "The process runs", content_type = "application/json", body = Object)))]
@@ -45,7 +45,7 @@ pub(super) async fn readyz(State(app): State<AppState>) -> Response {
 pub(super) async fn metrics(State(app): State<AppState>, headers: HeaderMap) -> Response {
     let rows = app.vitals.rows(&app.catalog).await;
     app.metrics.observe(rows.clips.as_deref(), app.engine.running());
-    app.metrics.observe_bodies(app.hook_memory.used(), app.bodies.used(), app.spool.used());
+    app.metrics.observe_bodies(app.hook_memory.used(), app.bodies.used(), app.body_spool.used());
     for endpoint in &app.config.event_endpoints {
         let of_it = |backlogs: &Vec<Backlog>| {
             let backlog = backlogs.iter().find(|backlog| backlog.endpoint == endpoint.name());

@@ -22,20 +22,20 @@ use tokio::time::Instant;
 
 use super::{
     body,
-    clips::{come_again, delivered, link_of, may_have, may_see, other_method, unknown, write_headers},
+    clips::{delivered, link_of, may_have, may_see, other_method, retry_later, unknown, write_headers},
     error::ApiError,
-    metered::{Asked, take_down},
-    promised, shelve,
+    extension_redirect, resolve,
+    usage_body::{Asked, count_response},
 };
 use crate::{
     app::App,
-    cache::{Shelved, Where},
+    cache::{ByteSource, ServableClip},
     poster::PosterError,
-    usage::{Answer, Place},
+    usage::{Answer, BytePosition},
 };
 
 /// How long a poster may take to be made while somebody waits.
-const PATIENCE: Duration = Duration::from_secs(25);
+const POSTER_TIMEOUT: Duration = Duration::from_secs(25);
 /// How long caches may keep the poster of a clip that is not stored yet: that of
 /// all its bytes may be another one.
 const OF_A_COLD_CLIP: HeaderValue = HeaderValue::from_static("private, max-age=60");
@@ -78,43 +78,44 @@ async fn poster_response(
 ) -> Result<(Response<Body>, Option<Answer>), ApiError> {
     let Some((LinkTarget::Poster, key)) = LinkTarget::of_path(request.uri.path()) else { return Err(unknown()) };
     let link = link_of(app, request)?;
-    let heard = |shelved: &Arc<Shelved>| link.as_ref().is_none_or(|link| link.generation <= shelved.link_generation);
-    let (shelved, came) = match app.poster_shelf.find(&key).filter(heard) {
-        Some(shelved) => (shelved, CacheStatus::Hit),
+    let heard =
+        |servable: &Arc<ServableClip>| link.as_ref().is_none_or(|link| link.generation <= servable.link_generation);
+    let (servable, came) = match app.poster_cache.find(&key).filter(heard) {
+        Some(servable) => (servable, CacheStatus::Hit),
         None => {
-            let clip = promised::clip(app, &key, link.is_some()).await?;
+            let clip = extension_redirect::clip(app, &key, link.is_some()).await?;
             may_see(app, &clip, link.as_ref())?;
             if clip.key != key {
-                let url = promised::url(app, LinkTarget::Poster, &clip, link.as_ref())?;
-                return Ok((promised::redirect(&url), None));
+                let url = extension_redirect::url(app, LinkTarget::Poster, &clip, link.as_ref())?;
+                return Ok((extension_redirect::redirect(&url), None));
             }
-            let found = app.poster_shelf.find_or(&key, shelve(app, &clip));
-            let found = tokio::time::timeout(PATIENCE, found).await.map_err(|_| come_again(&key))?;
+            let found = app.poster_cache.find_or(&key, resolve(app, &clip));
+            let found = tokio::time::timeout(POSTER_TIMEOUT, found).await.map_err(|_| retry_later(&key))?;
             (found?, CacheStatus::Miss)
         }
     };
-    may_have(&shelved, link.as_ref())?;
+    may_have(&servable, link.as_ref())?;
     let head = RequestHead { method: &request.method, headers: &request.headers, now: app.clock.now() };
-    let plan = delivery::plan(&head, &shelved.representation);
+    let plan = delivery::plan(&head, &servable.representation);
     let mut response = Response::new(Body::empty());
     *response.headers_mut() = HeaderMap::with_capacity(24);
     *response.status_mut() = plan.status();
-    write_headers(response.headers_mut(), &plan, &shelved, came, &key, link.as_ref());
-    if !shelved.lasts {
+    write_headers(response.headers_mut(), &plan, &servable, came, &key, link.as_ref());
+    if !servable.lasts {
         response.headers_mut().insert(header::CACHE_CONTROL, OF_A_COLD_CLIP);
     }
     let planned = plan.into_body();
     let counted = match &planned {
         delivery::Body::Empty => None,
-        _ => take_down(app, &shelved, came, (Place::Beside, None), &asked),
+        _ => count_response(app, &servable, came, (BytePosition::Beside, None), &asked),
     };
-    *response.body_mut() = body::open(app, &key, &shelved, planned).await.map_err(|_| come_again(&key))?;
+    *response.body_mut() = body::open(app, &key, &servable, planned).await.map_err(|_| retry_later(&key))?;
     response.headers_mut().insert("server-timing", server_timing(&[("total", asked.began.elapsed())]));
     Ok((response, counted))
 }
 
 /// What viewers of a clip's poster need.
-async fn shelve(app: &Arc<App>, clip: &Clip) -> Result<Arc<Shelved>, ApiError> {
+async fn resolve(app: &Arc<App>, clip: &Clip) -> Result<Arc<ServableClip>, ApiError> {
     let since = Instant::now();
     if matches!(clip.state, ClipState::Lost | ClipState::Rejected | ClipState::Deleted) {
         return Err(ApiError::new(Code::Gone, format!("{} is {}", clip.key, clip.state)));
@@ -123,13 +124,13 @@ async fn shelve(app: &Arc<App>, clip: &Clip) -> Result<Arc<Shelved>, ApiError> {
     let sha256 = data_encoding::HEXLOWER.encode(ring::digest::digest(&ring::digest::SHA256, &jpeg).as_ref());
     let at = version_time(clip.stored_at.unwrap_or(clip.created_at), 1);
     let representation = Representation::new(jpeg.len() as u64, ETag::of_sha256(&sha256), at, "image/jpeg");
-    Ok(Arc::new(Shelved {
+    Ok(Arc::new(ServableClip {
         representation: representation.with_sha256(&sha256),
         stored: None,
-        public: shelve::is_public(app, clip),
+        public: resolve::is_public(app, clip),
         link_generation: clip.link_generation,
         fast: None,
-        bytes: Where::Memory(jpeg),
+        bytes: ByteSource::Memory(jpeg),
         account: app.usage.account(&clip.key, clip.facts.tenant.as_ref()),
         lasts: clip.state == ClipState::Stored,
         since,
@@ -139,7 +140,7 @@ async fn shelve(app: &Arc<App>, clip: &Clip) -> Result<Arc<Shelved>, ApiError> {
 fn unmade(key: &ClipKey, error: PosterError) -> ApiError {
     match error {
         PosterError::Off | PosterError::Nothing => ApiError::new(Code::NotFound, format!("{key}: {error}")),
-        PosterError::Later => come_again(key),
+        PosterError::Later => retry_later(key),
         PosterError::Catalog(error) => error.into(),
         PosterError::Store(_) | PosterError::NotOurs(_) | PosterError::Disk(_) => {
             ApiError::unavailable("the poster cannot be had", error)

@@ -200,7 +200,7 @@ impl From<ProxyError> for ApiError {
             ProxyError::Relay(RelayError::Unreachable(_)) => Code::ProviderUnreachable,
             ProxyError::Relay(RelayError::NoKey) => Code::Unavailable,
             ProxyError::Catalog(error) => return error.into(),
-            ProxyError::Spool(_) | ProxyError::Panicked => {
+            ProxyError::BodySpool(_) | ProxyError::Panicked => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a call to fal failed within");
                 Code::Internal
             }

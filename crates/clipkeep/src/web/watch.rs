@@ -23,7 +23,7 @@ use super::{
     clips::{may_see, refused, unknown},
     console::{asset, strict},
     error::ApiError,
-    promised, shelve,
+    extension_redirect, resolve,
 };
 use crate::app::App;
 
@@ -100,7 +100,7 @@ async fn find(app: &App, path: &str, query: Option<&str>) -> Result<Watched, Api
         Err(LinkError::Missing) => None,
         Err(error) => return Err(refused(error)),
     };
-    let clip = promised::clip(app, &key, link.is_some()).await?;
+    let clip = extension_redirect::clip(app, &key, link.is_some()).await?;
     may_see(app, &clip, link.as_ref())?;
     if matches!(clip.state, ClipState::Lost | ClipState::Rejected | ClipState::Deleted) {
         return Err(ApiError::new(Code::Gone, format!("This clip is {}.", clip.state)));
@@ -112,13 +112,13 @@ async fn find(app: &App, path: &str, query: Option<&str>) -> Result<Watched, Api
         media.and_then(|media| media.width.zip(media.height)).filter(|(width, height)| *width > 0 && *height > 0);
     let (width, height) = size.unwrap_or(USUAL);
     let for_watching = link.as_ref().map(VerifiedLink::without_download);
-    let of = |target| promised::url(app, target, &clip, for_watching.as_ref());
+    let of = |target| extension_redirect::url(app, target, &clip, for_watching.as_ref());
     let poster = match clip.poster {
         Poster::Made { .. } => Some(of(LinkTarget::Poster)?),
         Poster::Untried | Poster::None => None,
     };
-    let page = promised::url(app, LinkTarget::Page, &clip, link.as_ref())?;
-    let (video, is_public) = (of(LinkTarget::Clip)?, shelve::is_public(app, &clip));
+    let page = extension_redirect::url(app, LinkTarget::Page, &clip, link.as_ref())?;
+    let (video, is_public) = (of(LinkTarget::Clip)?, resolve::is_public(app, &clip));
     Ok(Watched { title, is_public, page, video, poster, width, height, clip })
 }
 

@@ -25,26 +25,26 @@ use tokio::{
 };
 
 use super::{
-    patience::{Patience, Timeouts},
-    places::Seat,
+    slots::ConnectionState,
+    timer::{IdleTimer, Timeouts},
 };
 use crate::{cache::mmap::file_behind, usage::Meter};
 
 /// From here on a system call more costs less than a copy.
-const LARGE: usize = 1 << 20;
+const SENDFILE_FROM: usize = 1 << 20;
 /// How much goes out before other connections have their turn.
-const TURN: usize = 2 << 20;
+const MAX_SEND_PER_POLL: usize = 2 << 20;
 /// How long a client may go on sending what nobody reads, and how long it may make
 /// a pause in it. nginx waits so long, too.
-const LINGER: Duration = Duration::from_secs(30);
+const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
 const LINGER_PAUSE: Duration = Duration::from_secs(5);
 
 pub(super) struct Wire {
     stream: TcpStream,
     meter: Meter,
-    seat: Arc<Seat>,
+    connection: Arc<ConnectionState>,
     timeouts: Timeouts,
-    patience: Patience,
+    patience: IdleTimer,
     /// While nothing can be written.
     stalled: Option<Stall>,
     /// Whether the client closed its side, and waits.
@@ -92,13 +92,13 @@ fn unread(stream: &TcpStream) -> u32 {
 }
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream, meter: Meter, seat: Arc<Seat>, timeouts: Timeouts) -> Self {
+    pub(super) fn new(stream: TcpStream, meter: Meter, connection: Arc<ConnectionState>, timeouts: Timeouts) -> Self {
         Self {
             stream,
             meter,
-            seat,
+            connection,
             timeouts,
-            patience: Patience::default(),
+            patience: IdleTimer::default(),
             stalled: None,
             is_closed: false,
             waits: None,
@@ -117,11 +117,11 @@ impl Wire {
             let mut buf = ReadBuf::new(&mut unwanted);
             let read = Pin::new(&mut self.stream).poll_read(cx, &mut buf);
             if read.is_pending() {
-                let until = until.min(closed + LINGER);
+                let until = until.min(closed + LINGER_TIMEOUT);
                 return if self.patience.is_over(cx, until) { Poll::Ready(Ok(())) } else { Poll::Pending };
             }
             let now = Instant::now();
-            if buf.filled().is_empty() || now > closed + LINGER {
+            if buf.filled().is_empty() || now > closed + LINGER_TIMEOUT {
                 return Poll::Ready(Ok(()));
             }
             until = now + LINGER_PAUSE;
@@ -134,7 +134,7 @@ impl Wire {
         if !is_pending {
             self.waits = None;
             if self.stalled.take().is_some() {
-                self.seat.flows();
+                self.connection.flows();
             }
             return Ok(());
         }
@@ -143,11 +143,11 @@ impl Wire {
         while self.patience.is_over(cx, stall.next) {
             stall.look(unread(&self.stream), step);
             match stall.reads {
-                true => self.seat.flows(),
+                true => self.connection.flows(),
                 false if stall.next - stall.since > self.timeouts.send => {
                     return Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read (send_timeout)"));
                 }
-                false => self.seat.is_stalled(),
+                false => self.connection.is_stalled(),
             }
         }
         Ok(())
@@ -156,12 +156,12 @@ impl Wire {
     /// Nothing came; whether it has not for too long. Only while no request is
     /// being answered: its body has a timeout of its own.
     fn judge_silence(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if self.seat.is_answering() || self.stalled.is_some() {
+        if self.connection.is_answering() || self.stalled.is_some() {
             self.waits = None;
             return Ok(());
         }
         let (since, began) = *self.waits.get_or_insert_with(|| {
-            self.seat.is_idle();
+            self.connection.is_idle();
             (Instant::now(), false)
         });
         let timeout = if began { self.timeouts.head } else { self.timeouts.idle };
@@ -187,7 +187,7 @@ impl Wire {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let large = slices.iter().position(|slice| slice.len() >= LARGE);
+        let large = slices.iter().position(|slice| slice.len() >= SENDFILE_FROM);
         let Some((at, file, offset)) = large.and_then(|at| file_behind(&slices[at]).map(|(file, o)| (at, file, o)))
         else {
             return Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
@@ -198,7 +198,7 @@ impl Wire {
             return self
                 .poll_socket(cx, || sendmsg(&self.stream, &slices[..at], &mut SendAncillaryBuffer::default(), flags));
         }
-        let len = slices[at].len().min(TURN);
+        let len = slices[at].len().min(MAX_SEND_PER_POLL);
         match ready!(self.poll_socket(cx, || sendfile(&self.stream, &*file, Some(&mut offset.clone()), len)))? {
             // The file became shorter than it was: never a clean end.
             0 => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
@@ -243,9 +243,9 @@ impl AsyncWrite for Wire {
         if self.lingers.is_none() {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
             // Its place is anybody's who needs one.
-            self.seat.is_idle();
+            self.connection.is_idle();
         }
-        match self.seat.has_body() && !self.is_closed {
+        match self.connection.has_body() && !self.is_closed {
             true => self.poll_linger(cx),
             false => Poll::Ready(Ok(())),
         }
@@ -257,7 +257,7 @@ impl AsyncRead for Wire {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         let is_end = matches!(read, Poll::Ready(Ok(()))) && buf.filled().len() == before && buf.remaining() > 0;
-        if is_end && (self.seat.waits() || self.stalled.is_some()) {
+        if is_end && (self.connection.waits() || self.stalled.is_some()) {
             // The server would take this for the end of the connection: which
             // comes when the answer is gone.
             self.is_closed = true;

@@ -103,8 +103,12 @@ async fn the_command_says_what_it_would_do_and_does_it() {
     let sim = Sim::start(SimOptions::default()).await.unwrap();
     let t = due(&sim, 40, &Faults::none()).await;
     let run = |args: &[&str]| {
-        let (code, out, errors) =
-            clipkeep(&sim, t.data.path(), &[&["sweep", "--json"], args].concat(), &[("CLIPKEEP_GONE_ATTEMPTS", "1")]);
+        let (code, out, errors) = clipkeep(
+            &sim,
+            t.data.path(),
+            &[&["sweep", "--json"], args].concat(),
+            &[("CLIPKEEP_NOT_FOUND_ATTEMPTS", "1")],
+        );
         (code, serde_json::from_str::<Value>(&out).unwrap_or_else(|_| panic!("{out} {errors}")))
     };
     let before = states(&t).await;

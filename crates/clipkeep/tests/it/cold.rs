@@ -244,9 +244,12 @@ async fn case_23_what_is_no_clip_is_no_answer() {
         (Fault::status(410), 410),
         (Fault::status(503), 503),
     ] {
-        let cold =
-            Cold::with(Media::padded_slow_start(MIB, 8), Faults::always(fault), &[("gone_attempts", "1".to_owned())])
-                .await;
+        let cold = Cold::with(
+            Media::padded_slow_start(MIB, 8),
+            Faults::always(fault),
+            &[("not_found_attempts", "1".to_owned())],
+        )
+        .await;
         let response = cold.get(None).await;
         assert_eq!(response.status(), status);
         assert_eq!(header(&response, "retry-after").is_empty(), status == 410);
@@ -257,7 +260,7 @@ async fn case_23_what_is_no_clip_is_no_answer() {
 /// it «gone».
 #[tokio::test(flavor = "multi_thread")]
 async fn case_23_impatient_viewers_do_not_use_up_the_attempts() {
-    let settings = [("gone_attempts", "3"), ("retry_base", "400ms"), ("retry_max", "400ms")];
+    let settings = [("not_found_attempts", "3"), ("retry_base", "400ms"), ("retry_max", "400ms")];
     let settings = settings.map(|(name, value)| (name, value.to_owned()));
     let cold = Cold::with(Media::padded_slow_start(MIB, 13), Faults::first(2, Fault::status(404)), &settings).await;
     let mut answers = Vec::new();

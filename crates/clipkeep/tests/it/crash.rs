@@ -163,7 +163,7 @@ impl Story {
         let stored = events.iter().filter(|event| event["event"] == "stored").count();
         assert_eq!(stored, 1, "{what}: {events:?}");
         let began = tokio::time::Instant::now();
-        while files(&self.dir.path().join("data/spool")) > 0 {
+        while files(&self.dir.path().join("data/partials")) > 0 {
             assert!(began.elapsed() < crate::support::eventually::PATIENCE, "{what}");
             // A kill that was still on its way: it is started again.
             self.ask(node, "/api/v1/clips").await;
@@ -174,7 +174,7 @@ impl Story {
         assert_eq!(store.list().try_concat().await.unwrap().len(), 1, "{what}");
         assert_eq!(store.list_stale().await.unwrap(), [], "{what}");
         // The object is paid for by one clip, and each generation holds its names.
-        let books = "SELECT count(*), CAST(sum(size) AS BIGINT), count(to_at), (SELECT count(*) FROM names) FROM stays";
+        let books = "SELECT count(*), CAST(sum(size) AS BIGINT), count(to_at), (SELECT count(*) FROM key_owners) FROM storage_periods";
         assert_eq!(self.config.row(books).await, [1, digest.size.cast_signed(), 0, clips as i64], "{what}");
     }
 }
@@ -363,7 +363,7 @@ async fn case_39_a_killed_download_goes_on_where_it_was() {
 #[tokio::test(flavor = "multi_thread")]
 async fn case_35_an_upload_cut_by_a_kill_is_aborted_even_if_the_clip_is_lost() {
     let mut story = Story::new(Database::Sqlite, Place::Garage).await;
-    story.config = story.config.clone().set("gone_attempts", "1");
+    story.config = story.config.clone().set("not_found_attempts", "1");
     story.sim.set_faults(&story.source, Faults::first(1, Fault::stall_at(LEN - 1)));
     let mut node = story.config.start(&story.sim).await;
     story.send(&mut node).await;

@@ -57,9 +57,9 @@ fn setting(hours_of: f64) -> String {
 
 /// What becomes of a generation's webhook and of its source.
 #[derive(Clone, Copy)]
-struct Fate(usize);
+struct DeliveryOutcome(usize);
 
-impl Fate {
+impl DeliveryOutcome {
     const fn webhook_is_lost(self) -> bool {
         self.0.is_multiple_of(3)
     }
@@ -87,7 +87,7 @@ struct Day {
     client: Client,
     began: Instant,
     /// Each generation's fate, by request id.
-    fates: Mutex<HashMap<String, Fate>>,
+    fates: Mutex<HashMap<String, DeliveryOutcome>>,
     _dir: tempfile::TempDir,
 }
 
@@ -111,7 +111,7 @@ impl Day {
 
     /// One generation, from its submit to the death of its source.
     async fn generation(self: Arc<Self>, number: usize, of_all: usize) {
-        let fate = Fate(number);
+        let fate = DeliveryOutcome(number);
         sleep_until(self.began + hours(24.0).mul_f64(number as f64 / of_all as f64)).await;
         let submit = format!("{}/fal-ai/veo3", self.sim.queue_url());
         let prompt = format!("scene {}", number / 2);
@@ -210,10 +210,10 @@ fn config(dir: &std::path::Path, number: usize, database: &str, place: &garage::
         .set("source_expires_after", setting(24.0))
         .set("at_risk_before", setting(6.0))
         .set("poll_after", setting(1.0))
-        .set("poll_give_up", setting(480.0))
+        .set("poll_timeout", setting(480.0))
         .set("sweep_interval", "300ms")
         .set("lease", "2s")
-        .set("gone_attempts", "4")
+        .set("not_found_attempts", "4")
         .set("retry_max", "1s");
     config.aws = place.aws_through(endpoint);
     config
@@ -350,7 +350,7 @@ async fn events(catalog: &dyn Catalog) -> HashMap<String, Vec<EventType>> {
 
 /// Each line of the sweep's log sums up, and together they name every webhook
 /// that was lost, but for those of rounds that a kill cut short.
-fn the_sweeps_log_adds_up(day: &Day, fates: &HashMap<String, Fate>) {
+fn the_sweeps_log_adds_up(day: &Day, fates: &HashMap<String, DeliveryOutcome>) {
     let (mut completed, mut lines) = (0, 0);
     for config in &day.configs {
         let log = std::fs::read_to_string(config.data.join("node.log")).unwrap();

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use clipkeep_core::{state::ClipState, story};
+use clipkeep_core::{history, state::ClipState};
 use fal_sim::{Fault, Faults, Media};
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ fn every_word_that_the_catalogue_writes_has_a_sentence() {
     for word in ["received", "registered", "claimed", "sealed", "stored", "retry", "version_changed"] {
         assert!(written.contains(word), "{word} was not found, so this test looks wrongly");
     }
-    let unknown: Vec<_> = written.iter().filter(|word| !story::WORDS.contains(&word.as_str())).collect();
+    let unknown: Vec<_> = written.iter().filter(|word| !history::EVENTS.contains(&word.as_str())).collect();
     assert!(unknown.is_empty(), "no sentence in story.rs for {unknown:?}");
 }
 
@@ -50,7 +50,7 @@ fn quoted(sql: &str) -> Option<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn explain_tells_what_happened_why_and_what_comes_next() {
-    let t = TestApp::with(&[("gone_attempts", "2".to_owned())]).await;
+    let t = TestApp::with(&[("not_found_attempts", "2".to_owned())]).await;
     let media = Media::named("moov-last.mp4");
     let shaky = t.sim.add_faulty_file("a.mp4", media.clone(), Faults::first(1, Fault::status(503)));
     let gone = t.sim.add_faulty_file("b.mp4", media.clone(), Faults::always(Fault::status(404)));

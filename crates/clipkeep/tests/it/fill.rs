@@ -20,7 +20,7 @@ struct Told {
 /// A clip behind these faults, once it is in `state`.
 async fn told(faults: Faults, state: ClipState) -> Told {
     let t = TestApp::with(&[
-        ("gone_attempts", "3".to_owned()),
+        ("not_found_attempts", "3".to_owned()),
         ("max_clip_size", "4MB".to_owned()),
         ("source_stall_timeout", "2s".to_owned()),
     ])
@@ -150,13 +150,13 @@ async fn case_23_gone_is_lost_after_its_retries_and_not_before() {
 #[tokio::test(flavor = "multi_thread")]
 async fn case_23_a_lost_clip_leaves_nothing_on_the_disk() {
     let told = told(Faults { first: vec![Fault::cut_at(LEN / 2)], then: Fault::status(404) }, ClipState::Lost).await;
-    let spool = told.t.data.path().join("spool");
+    let partials = told.t.data.path().join("partials");
     let began = tokio::time::Instant::now();
-    while spool.read_dir().unwrap().count() > 0 {
+    while partials.read_dir().unwrap().count() > 0 {
         assert!(
             began.elapsed() < crate::support::eventually::PATIENCE,
             "{:?}",
-            spool.read_dir().unwrap().collect::<Vec<_>>()
+            partials.read_dir().unwrap().collect::<Vec<_>>()
         );
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
@@ -190,7 +190,7 @@ async fn case_24_slow_beginnings_are_waited_for_and_stalls_are_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn case_25_redirects_are_followed_only_to_where_requests_may_go() {
-    let t = TestApp::with(&[("gone_attempts", "1".to_owned())]).await;
+    let t = TestApp::with(&[("not_found_attempts", "1".to_owned())]).await;
     let good = t.sim.add_file("good.mp4", Media::named("silent.mp4"));
     let relative = good.replace(&t.sim.media_url(), "");
     let hop =

@@ -174,7 +174,7 @@ async fn case_32_every_shape_of_payload_is_recorded_as_what_it_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn case_32_another_source_for_a_clip_that_was_lost_brings_it_back() {
-    let t = TestApp::with(&[("gone_attempts", "1".to_owned())]).await;
+    let t = TestApp::with(&[("not_found_attempts", "1".to_owned())]).await;
     let dead = t.sim.add_faulty_file("a.mp4", Media::named("silent.mp4"), Faults::always(Fault::status(404)));
     t.hook("again", &dead, "").await;
     t.until("again.mp4", ClipState::Lost).await;

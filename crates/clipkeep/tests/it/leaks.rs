@@ -84,7 +84,7 @@ async fn clips_in_every_state(t: &TestApp) -> Vec<&'static str> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn i02_no_answer_of_any_endpoint_carries_a_source() {
-    let t = TestApp::with(&[("gone_attempts", "2".to_owned())]).await;
+    let t = TestApp::with(&[("not_found_attempts", "2".to_owned())]).await;
     let keys = clips_in_every_state(&t).await;
     for key in &keys {
         internal_links_leak_nothing(&t, key).await;
@@ -133,7 +133,7 @@ async fn internal_links_leak_nothing(t: &TestApp, key: &str) {
 async fn i02_no_log_line_at_info_and_no_printed_row_carries_a_source() {
     let sim = Sim::start(SimOptions::default()).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let config = NodeConfig::new(dir.path()).set("gone_attempts", "2").set("source_stall_timeout", "1s");
+    let config = NodeConfig::new(dir.path()).set("not_found_attempts", "2").set("source_stall_timeout", "1s");
     let mut node = config.start(&sim).await;
     let faults = [
         Fault::default(),

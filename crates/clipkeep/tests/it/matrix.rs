@@ -38,7 +38,7 @@ async fn outcome(media: Media, faults: Faults) -> Outcome {
     let is_silent = |fault: &Fault| fault.stall_at.is_some() || fault.delay_ms >= 60_000;
     let patience = if faults.first.iter().chain([&faults.then]).any(is_silent) { IMPATIENT } else { "60s" };
     let t = TestApp::with(&[
-        ("gone_attempts", "2".to_owned()),
+        ("not_found_attempts", "2".to_owned()),
         ("source_stall_timeout", patience.to_owned()),
         ("source_first_byte_timeout", patience.to_owned()),
     ])

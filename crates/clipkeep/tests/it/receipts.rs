@@ -118,7 +118,7 @@ async fn case_44_a_receipt_names_the_host_of_its_source_and_no_more() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_a_stored_clip_has_a_receipt_and_only_for_who_may_ask() {
-    let t = TestApp::with(&[("gone_attempts", "1".to_owned())]).await;
+    let t = TestApp::with(&[("not_found_attempts", "1".to_owned())]).await;
     store(&t, "stored", &Media::named("silent.mp4"), "").await;
     store(&t, "deleted", &Media::named("silent.mp4"), "").await;
     t.client.delete(format!("{}/api/v1/clips/deleted.mp4", t.url)).bearer_auth(&t.token).send().await.unwrap();

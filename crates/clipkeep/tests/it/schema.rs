@@ -40,7 +40,7 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "404",
 checks.negative_data_rejection.expected-statuses = ["400", "401", "404", "405", "412", "413", "415"]
 
 [[operations]]
-include-name = ["GET /api/v1/clips", "GET /api/v1/clips/export", "GET /api/v1/clips/twice", "GET /api/v1/tokens", "POST /api/v1/generations", "POST /api/v1/tokens", "POST /api/v1/clips/{key}/links", "POST /api/v1/links/revoke", "GET /api/v1/usage", "GET /api/v1/costs"]
+include-name = ["GET /api/v1/clips", "GET /api/v1/clips/export", "GET /api/v1/clips/duplicates", "GET /api/v1/tokens", "POST /api/v1/generations", "POST /api/v1/tokens", "POST /api/v1/clips/{key}/links", "POST /api/v1/links/revoke", "GET /api/v1/usage", "GET /api/v1/costs"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "410"]
 "#;
 
@@ -98,7 +98,7 @@ fn says(output: &Output) -> String {
 async fn node(settings: &[(&'static str, String)]) -> (TestApp, String) {
     let mut settings = settings.to_vec();
     let secret = "whsec_bHVtYSBzaWducyB3aXRoIHRoaXMgc2VjcmV0IQ==";
-    settings.extend([("gone_attempts", "1".to_owned()), ("lost_after", "1s".to_owned())]);
+    settings.extend([("not_found_attempts", "1".to_owned()), ("lost_after", "1s".to_owned())]);
     settings.extend(["replicate_webhook_secret", "standard_webhook_secrets"].map(|key| (key, secret.to_owned())));
     let t = TestApp::with(&settings).await;
     for (id, query, state) in [

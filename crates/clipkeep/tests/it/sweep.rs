@@ -124,7 +124,8 @@ async fn i02_a_failed_generation_is_failed_with_the_providers_reason() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_provider_does_not_know_is_given_up_only_when_it_is_old() {
-    let quick = [("retry_base", "1ms".to_owned()), ("retry_max", "5ms".to_owned()), ("gone_attempts", "2".to_owned())];
+    let quick =
+        [("retry_base", "1ms".to_owned()), ("retry_max", "5ms".to_owned()), ("not_found_attempts", "2".to_owned())];
     let t = node(SimOptions::default(), &quick).await;
     let id = "registered-before-its-submit";
     register(&t, id).await;
@@ -145,7 +146,7 @@ async fn what_the_provider_does_not_know_is_given_up_only_when_it_is_old() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_provider_forgot_or_never_ends_is_given_up() {
-    let soon = [("poll_give_up", "1s".to_owned())];
+    let soon = [("poll_timeout", "1s".to_owned())];
     let t = node(SimOptions { result_ttl: Duration::ZERO, ..SimOptions::default() }, &soon).await;
     let expired = submit(&t, false).await;
     for id in [&expired, "never-heard-of"] {
@@ -156,7 +157,7 @@ async fn what_the_provider_forgot_or_never_ends_is_given_up() {
     assert_eq!(events(&t, EventType::GenerationFailed).await.len(), 2);
 
     let endless = SimOptions { run_time: Duration::from_secs(3600), ..SimOptions::default() };
-    let t = node(endless, &[("poll_give_up", "1s".to_owned())]).await;
+    let t = node(endless, &[("poll_timeout", "1s".to_owned())]).await;
     let id = submit(&t, false).await;
     register(&t, &id).await;
     let why = until(&t, &id, GenerationStatus::Failed).await.error.unwrap();
@@ -215,7 +216,7 @@ async fn a_generation_that_is_old_when_first_asked_for_gets_its_tries() {
         ("fal_queue_url", "http://127.0.0.1:9".to_owned()),
         ("sweep_interval", "1d".to_owned()),
         ("poll_after", "1d".to_owned()),
-        ("gone_attempts", "2".to_owned()),
+        ("not_found_attempts", "2".to_owned()),
     ];
     let t = node(SimOptions::default(), &nobody).await;
     register(&t, "r").await;
@@ -309,7 +310,7 @@ async fn a_clip_at_risk_is_told_of_once_and_listed() {
         assert!(began.elapsed() < crate::support::eventually::PATIENCE);
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert_eq!(t.app.sweep.round().await.risk.told, 0);
+    assert_eq!(t.app.sweep.round().await.risk.reported, 0);
     let told = events(&t, EventType::ClipAtRisk).await;
     assert!(told.len() == 2 && told[0].as_ref().unwrap().contains("expected to vanish at"), "{told:?}");
     let keys = |list: &Value| list["clips"].as_array().unwrap().iter().map(|c| c["key"].clone()).collect::<Vec<_>>();

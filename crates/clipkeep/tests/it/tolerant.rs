@@ -64,7 +64,7 @@ async fn k01_what_stands_behind_the_last_box_rejects_no_clip() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn k01_a_clip_whose_samples_are_missing_is_not_kept() {
-    let t = TestApp::with(&[("gone_attempts", "2".to_owned())]).await;
+    let t = TestApp::with(&[("not_found_attempts", "2".to_owned())]).await;
     let whole = all(&Media::named("moov-first.mp4"));
     for (how, fault) in sources() {
         let media = Media::new("video/mp4", whole.slice(..whole.len() - 500));

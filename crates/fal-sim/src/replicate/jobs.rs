@@ -23,7 +23,6 @@ struct Stage {
     output: Value,
     error: Value,
     logs: String,
-    /// When its end was.
     ended: Option<Instant>,
     is_removed: bool,
 }

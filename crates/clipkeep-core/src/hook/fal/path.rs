@@ -11,7 +11,6 @@ const REQUESTS: &str = "requests";
 /// A path that means one thing to whoever reads it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct FalPath<'a> {
-    /// The model's segments.
     pub(crate) model: Vec<&'a str>,
     /// How many of them are namespace, owner and app.
     pub(crate) app: usize,

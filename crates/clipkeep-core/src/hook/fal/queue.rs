@@ -8,7 +8,6 @@ use crate::{hook::json::Node, id::RequestId, percent};
 /// How far a generation is, by the queue's word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// It waits, or runs.
     Running,
     /// It is over: its result tells how.
     Ended,

@@ -26,9 +26,7 @@ const MAX_NODES: usize = 1_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} at byte {at}")]
 pub struct JsonError {
-    /// What is wrong.
     what: &'static str,
-    /// Where.
     at: usize,
 }
 

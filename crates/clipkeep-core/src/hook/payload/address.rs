@@ -12,7 +12,6 @@ const MAX_URL: usize = 32 * 1024;
 pub(super) enum Address<'a> {
     /// At a URL, which is written as it may be asked for.
     Url {
-        /// As it is kept.
         text: String,
         /// Its path, for the ending that it may have.
         path: String,

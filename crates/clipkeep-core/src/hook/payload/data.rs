@@ -2,11 +2,11 @@
 
 use super::{
     address::trimmed,
+    declared::{holder, is_of_numbers, listed_bytes},
     encoding::Encoding,
     inline::{DataUrl, Inline},
     kind::{Judged, Place, Said, is_of_bytes, judge, named_type},
     order::name_of,
-    told::{holder, is_of_numbers, listed_bytes},
     walk::Walk,
 };
 use crate::{

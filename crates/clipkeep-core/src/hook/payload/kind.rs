@@ -16,7 +16,6 @@ pub(super) struct Said<'a> {
 /// What a file is, before anybody looked into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Judged {
-    /// Media of this type.
     Media(&'static MediaType),
     /// Surely none.
     NoMedia,

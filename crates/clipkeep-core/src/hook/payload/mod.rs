@@ -9,6 +9,7 @@
 
 mod address;
 mod data;
+mod declared;
 mod encoding;
 mod inline;
 mod kind;
@@ -16,7 +17,6 @@ mod link;
 mod names;
 mod order;
 mod prose;
-mod told;
 mod walk;
 
 use bytes::Bytes;
@@ -24,8 +24,8 @@ use bytes::Bytes;
 pub(super) use self::{address::is_address, encoding::is_data};
 pub use self::{address::source_text, inline::Inline, names::named};
 use self::{
+    declared::Declared,
     kind::{Judged, Place, Said, judge},
-    told::Told,
     walk::{Walk, pointed},
 };
 use crate::{
@@ -55,7 +55,6 @@ pub(super) struct Media {
     pub(super) clips: Vec<NewClip>,
     /// The bytes of those that came as data.
     pub(super) inlines: Vec<Inline>,
-    /// The seed it tells.
     pub(super) seed: Option<Seed>,
     /// Files that became no clip.
     pub(super) notes: Vec<Note>,
@@ -134,7 +133,7 @@ pub(super) fn listed_clips(outputs: &Node<'_>, scope: Scope, body: &Bytes, reque
 fn listed(walk: &mut Walk, item: &Node<'_>, place: impl Fn() -> String) {
     let slot = item.get("slot").and_then(Node::text);
     let slot = slot.map_or_else(place, |slot| pointed(slot).into_owned());
-    let Told { said, url, .. } = Told::of(item);
+    let Declared { said, url, .. } = Declared::of(item);
     let url = item.text().or(url.map(|(_, url)| url)).filter(|url| prose::listed(url).is_none());
     walk.at(&slot, |walk| match url {
         Some(url) => walk.file(url, said),

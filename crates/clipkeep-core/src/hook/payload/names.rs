@@ -136,7 +136,7 @@ mod tests {
             source_url,
             kind,
             content_type,
-            ..crate::story::tests::clip(crate::state::ClipState::Waiting, None)
+            ..crate::history::tests::clip(crate::state::ClipState::Waiting, None)
         }
     }
 

@@ -13,7 +13,6 @@ use crate::{
 /// What an output is to its generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Role {
-    /// What was asked for.
     Main,
     /// Whatever its app calls so.
     Other,

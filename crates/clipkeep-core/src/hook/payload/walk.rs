@@ -7,12 +7,12 @@ use bytes::Bytes;
 use super::{
     MAX_CLIPS, Note,
     address::{Address, hosted, trimmed},
+    declared::Declared,
     inline::Inline,
     kind::{Judged, Place, Said, is_of_bytes, judge},
     link::is_link,
     order::name_of,
     prose,
-    told::Told,
 };
 use crate::{hook::json::Node, media_type::MediaType, proxy::OMITTED, secret::SourceUrl};
 
@@ -139,7 +139,7 @@ impl Walk {
             }
             Node::Object(_) if node.get(OMITTED).is_some() => self.cannot("was left out of a result that is too large"),
             Node::Object(members) => {
-                let told = Told::of(node);
+                let told = Declared::of(node);
                 let seen = self.seen;
                 if let Some((_, url)) = told.url {
                     self.file(url, told.said);

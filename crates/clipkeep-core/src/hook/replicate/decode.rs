@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::{
-    generation::{Bringer, Facts, Hearsay, HookRecord},
+    generation::{Facts, Hearsay, HookRecord, Origin},
     hook::{
         DecodeError, Decoded, Form, HookQuery,
         json::Node,
@@ -30,7 +30,7 @@ pub fn decode(body: &Bytes, query: &HookQuery, received_at: Timestamp) -> Result
         GenerationStatus::Completed if prediction.output.is_none() => GenerationStatus::ResultMissing,
         status => status,
     };
-    Ok(prediction.decoded(status, query.hearsay(), received_at, (Bringer::Webhook, Form::Webhook), body))
+    Ok(prediction.decoded(status, query.hearsay(), received_at, (Origin::Webhook, Form::Webhook), body))
 }
 
 /// Reads what the API answered of the prediction `request_id`.
@@ -44,7 +44,7 @@ pub fn fetched(request_id: &RequestId, body: &Bytes, at: Timestamp) -> Result<De
         GenerationStatus::Completed if prediction.is_removed && prediction.output.is_none() => GenerationStatus::Failed,
         status => status,
     };
-    Ok(prediction.decoded(status, Hearsay::default(), at, (Bringer::Poll, Form::Result), body))
+    Ok(prediction.decoded(status, Hearsay::default(), at, (Origin::Poll, Form::Result), body))
 }
 
 struct Prediction<'a> {
@@ -93,7 +93,7 @@ impl<'a> Prediction<'a> {
         status: GenerationStatus,
         hearsay: Hearsay,
         at: Timestamp,
-        (by, form): (Bringer, Form),
+        (origin, form): (Origin, Form),
         body: &Bytes,
     ) -> Decoded {
         let error = match status {
@@ -120,7 +120,7 @@ impl<'a> Prediction<'a> {
             unread: None,
             received_at: at,
             created_at,
-            by,
+            origin,
         };
         Decoded::new(record, media, form, body)
     }
@@ -197,7 +197,7 @@ mod tests {
         // What is asked for is the same, but for who brought it.
         let poll = asked(&prediction("succeeded", json!("https://replicate.delivery/x/out.mp4"))).unwrap();
         let facts = Facts { tenant: None, ..record.facts.clone() };
-        assert_eq!(poll, HookRecord { by: Bringer::Poll, facts, ..record });
+        assert_eq!(poll, HookRecord { origin: Origin::Poll, facts, ..record });
     }
 
     #[test]

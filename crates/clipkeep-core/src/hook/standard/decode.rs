@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::{
-    generation::{Bringer, Facts, HookRecord},
+    generation::{Facts, HookRecord, Origin},
     hook::{
         DecodeError, Decoded, Form, HookQuery, QueryError,
         json::Node,
@@ -55,10 +55,21 @@ pub fn decode(
     };
     media.clips.iter_mut().for_each(|clip| clip.source_expires_at = expires_at);
     let error = (status == GenerationStatus::Failed).then(|| failure(error.as_ref()));
-    let (hearsay, by) = (query.hearsay(), Bringer::Webhook);
+    let (hearsay, origin) = (query.hearsay(), Origin::Webhook);
     let (clips, unread) = (Vec::new(), None);
-    let record =
-        HookRecord { provider, request_id, status, error, facts, hearsay, clips, unread, received_at, created_at, by };
+    let record = HookRecord {
+        provider,
+        request_id,
+        status,
+        error,
+        facts,
+        hearsay,
+        clips,
+        unread,
+        received_at,
+        created_at,
+        origin,
+    };
     Ok(Decoded::new(record, media, Form::Webhook, body))
 }
 

@@ -57,9 +57,7 @@ impl fmt::Debug for WebhookKey {
 /// name, for any that has no way of its own.
 #[derive(Clone, Debug)]
 pub struct NamedKey {
-    /// The provider.
     pub provider: Option<Provider>,
-    /// The key.
     pub key: WebhookKey,
 }
 

@@ -2,10 +2,10 @@
 
 use std::io::{Read, Seek};
 
-use super::{Chunks, Order, Told, part};
+use super::{AudioFacts, Chunks, Order, part};
 use crate::probe::{Result, read_up_to, seconds};
 
-pub(super) fn aiff<R: Read + Seek>(reader: &mut R, len: u64) -> Result<Told> {
+pub(super) fn aiff<R: Read + Seek>(reader: &mut R, len: u64) -> Result<AudioFacts> {
     let mut chunks = Chunks::new(reader, 12..len, Order::Big);
     let (mut common, mut data) = (None, 0);
     while let Some(chunk) = chunks.next()? {
@@ -15,7 +15,7 @@ pub(super) fn aiff<R: Read + Seek>(reader: &mut R, len: u64) -> Result<Told> {
             _ => {}
         }
     }
-    Ok(common.map_or_else(Told::default, |common| common.told(data)))
+    Ok(common.map_or_else(AudioFacts::default, |common| common.facts(data)))
 }
 
 /// AIFF's `COMM`.
@@ -39,7 +39,7 @@ impl Common {
         })
     }
 
-    fn told(&self, data: u64) -> Told {
+    fn facts(&self, data: u64) -> AudioFacts {
         let (codec, samples_per_frame) = match (&self.compression, self.bits) {
             (b"NONE" | b"twos", 8) => (Some("pcm_s8"), 1.0),
             (b"NONE" | b"twos", 16) => (Some("pcm_s16be"), 1.0),
@@ -57,7 +57,7 @@ impl Common {
         // A stream's frames are not counted yet when its header is written.
         let counted = if self.frames > 0 { f64::from(self.frames) } else { data as f64 / per_frame };
         let duration = seconds(counted * samples_per_frame, self.rate);
-        Told { duration, codec: codec.map(str::to_owned), ..Told::default() }
+        AudioFacts { duration, codec: codec.map(str::to_owned), ..AudioFacts::default() }
     }
 }
 
@@ -68,7 +68,7 @@ fn extended(bytes: [u8; 10]) -> f64 {
     u64::from_be_bytes(mantissa) as f64 * 2f64.powi(exponent)
 }
 
-pub(super) fn caf<R: Read + Seek>(reader: &mut R, len: u64) -> Result<Told> {
+pub(super) fn caf<R: Read + Seek>(reader: &mut R, len: u64) -> Result<AudioFacts> {
     const MOST: u32 = 4096;
     let (mut at, mut description, mut frames, mut data) = (8, None, None, 0);
     for _ in 0..MOST {
@@ -88,7 +88,7 @@ pub(super) fn caf<R: Read + Seek>(reader: &mut R, len: u64) -> Result<Told> {
     Ok(description.and_then(|bytes| described(&bytes, frames, data)).unwrap_or_default())
 }
 
-fn described(description: &[u8], frames: Option<i64>, data: u64) -> Option<Told> {
+fn described(description: &[u8], frames: Option<i64>, data: u64) -> Option<AudioFacts> {
     let rate = f64::from_be_bytes(part(description, 0)?);
     let codec = match &part::<4>(description, 8)? {
         b"lpcm" => pcm(description)?,
@@ -107,7 +107,7 @@ fn described(description: &[u8], frames: Option<i64>, data: u64) -> Option<Told>
     let (bytes_per_packet, frames_per_packet) = (u32(16)?, u32(20)?);
     let counted = frames.filter(|frames| *frames > 0).and_then(|frames| seconds(frames as f64, rate));
     let duration = counted.or_else(|| seconds(data as f64 / bytes_per_packet * frames_per_packet, rate));
-    Some(Told::sound(duration, codec))
+    Some(AudioFacts::sound(duration, codec))
 }
 
 /// The name of plain samples: float or not, little-endian or not, how deep.
@@ -130,12 +130,12 @@ fn pcm(description: &[u8]) -> Option<&'static str> {
 }
 
 /// AU; without its header nothing is known but that it is sound.
-pub(super) fn au<R: Read + Seek>(reader: &mut R, len: u64) -> Result<Told> {
+pub(super) fn au<R: Read + Seek>(reader: &mut R, len: u64) -> Result<AudioFacts> {
     let head = read_up_to(reader, 0, 24)?;
     Ok(au_header(&head, len).unwrap_or_default())
 }
 
-fn au_header(head: &[u8], len: u64) -> Option<Told> {
+fn au_header(head: &[u8], len: u64) -> Option<AudioFacts> {
     let head = head.strip_prefix(b".snd")?;
     let u32 = |at| part(head, at).map(u32::from_be_bytes);
     let (start, size, rate, channels) = (u32(0)?, u32(4)?, u32(12)?, u32(16)?);
@@ -153,5 +153,5 @@ fn au_header(head: &[u8], len: u64) -> Option<Told> {
     let to_end = len.saturating_sub(start.into());
     let size = if matches!(size, 0 | u32::MAX) { to_end } else { to_end.min(size.into()) };
     let per_second = f64::from(rate) * f64::from(channels) * f64::from(bytes);
-    Some(Told::sound(seconds(size as f64, per_second), codec))
+    Some(AudioFacts::sound(seconds(size as f64, per_second), codec))
 }

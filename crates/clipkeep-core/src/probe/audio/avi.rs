@@ -3,7 +3,7 @@
 
 use std::io::{Read, Seek};
 
-use super::{Chunks, Order, Told, part};
+use super::{AudioFacts, Chunks, Order, part};
 use crate::probe::{Result, seconds};
 
 const MAX_STREAMS: usize = 16;
@@ -22,7 +22,7 @@ struct Stream {
     bytes: u64,
 }
 
-pub(super) fn probe<R: Read + Seek>(reader: &mut R, len: u64) -> Result<Told> {
+pub(super) fn probe<R: Read + Seek>(reader: &mut R, len: u64) -> Result<AudioFacts> {
     let mut streams: Vec<Stream> = Vec::new();
     let mut chunks = Chunks::new(reader, 12..len, Order::Little);
     while let Some(chunk) = chunks.next()? {
@@ -49,7 +49,7 @@ pub(super) fn probe<R: Read + Seek>(reader: &mut R, len: u64) -> Result<Told> {
             _ => {}
         }
     }
-    Ok(told(&streams))
+    Ok(facts(&streams))
 }
 
 impl Stream {
@@ -88,10 +88,10 @@ impl Stream {
     }
 }
 
-fn told(streams: &[Stream]) -> Told {
+fn facts(streams: &[Stream]) -> AudioFacts {
     let picture = streams.iter().find(|stream| stream.is_picture);
-    let Some(main) = picture.or(streams.first()) else { return Told::default() };
-    Told {
+    let Some(main) = picture.or(streams.first()) else { return AudioFacts::default() };
+    AudioFacts {
         duration: streams.iter().filter_map(Stream::duration).reduce(f64::max),
         codec: main.codec.clone(),
         size: main.size,

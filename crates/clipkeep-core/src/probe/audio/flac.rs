@@ -2,7 +2,7 @@
 
 use std::io::{Read, Seek};
 
-use super::{Told, part};
+use super::{AudioFacts, part};
 use crate::{
     probe::{Result, read_up_to, seconds},
     sniff::tags_end,
@@ -27,16 +27,16 @@ impl StreamInfo {
     }
 }
 
-pub(super) fn probe<R: Read + Seek>(reader: &mut R, len: u64) -> Result<Told> {
+pub(super) fn probe<R: Read + Seek>(reader: &mut R, len: u64) -> Result<AudioFacts> {
     let start = tags_end(len, |at, n| read_up_to(reader, at, n))?;
-    let Some(info) = StreamInfo::of(&read_up_to(reader, start, 64)?) else { return Ok(Told::default()) };
+    let Some(info) = StreamInfo::of(&read_up_to(reader, start, 64)?) else { return Ok(AudioFacts::default()) };
     let samples = if info.samples > 0 {
         info.samples
     } else {
         let tail = read_up_to(reader, len.saturating_sub(TAIL).max(start), TAIL)?;
         last_sample(&tail, info.block).unwrap_or(0)
     };
-    Ok(Told::sound(seconds(samples as f64, info.rate.into()), "flac"))
+    Ok(AudioFacts::sound(seconds(samples as f64, info.rate.into()), "flac"))
 }
 
 /// Where the last frame in `tail` ends, in samples.

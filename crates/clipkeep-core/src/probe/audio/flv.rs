@@ -2,7 +2,7 @@
 
 use std::io::{Read, Seek};
 
-use super::{Told, part};
+use super::{AudioFacts, part};
 use crate::probe::{Result, read_up_to, seconds};
 
 /// How much metadata is looked at, and how many tags at the start.
@@ -19,16 +19,16 @@ fn tag(head: &[u8]) -> Option<(u8, u64, u32)> {
     Some((kind & 0x1f, u64::from(u32::from_be_bytes([0, a, b, c])), u32::from_be_bytes([high, x, y, z])))
 }
 
-pub(super) fn probe<R: Read + Seek>(reader: &mut R, len: u64) -> Result<Told> {
+pub(super) fn probe<R: Read + Seek>(reader: &mut R, len: u64) -> Result<AudioFacts> {
     let header = read_up_to(reader, 0, 9)?;
     let mut at = part(&header, 5).map_or(9, |bytes| u64::from(u32::from_be_bytes(bytes))) + 4;
-    let mut found = Told::default();
+    let mut found = AudioFacts::default();
     let (mut picture, mut sound) = (None, None);
     for _ in 0..FIRST_TAGS {
         let Some((kind, size, _)) = tag(&read_up_to(reader, at, 11)?) else { break };
         let body = read_up_to(reader, at + 11, size.min(MAX_METADATA))?;
         match kind {
-            SCRIPT if found == Told::default() => found = metadata(&body),
+            SCRIPT if found == AudioFacts::default() => found = metadata(&body),
             PICTURE => picture = picture.or_else(|| picture_codec(&body)),
             SOUND => sound = sound.or_else(|| sound_codec(&body)),
             _ => {}
@@ -43,7 +43,7 @@ pub(super) fn probe<R: Read + Seek>(reader: &mut R, len: u64) -> Result<Told> {
 }
 
 /// The numbers that `onMetaData` has under these names.
-fn metadata(body: &[u8]) -> Told {
+fn metadata(body: &[u8]) -> AudioFacts {
     let number = |name: &str| {
         // A name with its length, the mark of a number, the number.
         let named = [&(name.len() as u16).to_be_bytes(), name.as_bytes(), &[0]].concat();
@@ -51,7 +51,7 @@ fn metadata(body: &[u8]) -> Told {
         part(body, at + named.len()).map(f64::from_be_bytes).filter(|number| *number > 0.0)
     };
     let side = |name| number(name).filter(|side| *side < 65536.0).map(|side| side as u32);
-    Told {
+    AudioFacts {
         duration: number("duration").and_then(|duration| seconds(duration, 1.0)),
         size: side("width").zip(side("height")),
         fps: number("framerate").filter(|fps| *fps < 1000.0),

@@ -3,7 +3,7 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
-use super::Told;
+use super::AudioFacts;
 use crate::{
     probe::{
         ProbeError, Result,
@@ -16,7 +16,7 @@ use crate::{
 /// How much is counted; what is longer is taken to go on alike.
 const MOST: u64 = 256 * 1024 * 1024;
 
-pub(super) fn probe<R: Read + Seek>(reader: &mut R, len: u64) -> Result<Told> {
+pub(super) fn probe<R: Read + Seek>(reader: &mut R, len: u64) -> Result<AudioFacts> {
     let start = tags_end(len, |at, n| read_up_to(reader, at, n))?;
     let mut bytes = Window::new(reader, start)?;
     let mut count = Count { start, ..Count::default() };
@@ -29,7 +29,7 @@ pub(super) fn probe<R: Read + Seek>(reader: &mut R, len: u64) -> Result<Told> {
     let counted = bytes.at() - start;
     let Some(first) = count.first else { return Err(ProbeError::Malformed("no frame of sound")) };
     let whole = if counted >= MOST { (len - start) as f64 / counted as f64 } else { 1.0 };
-    Ok(Told::sound(seconds(count.samples as f64 * whole, first.rate.into()), first.codec.name()))
+    Ok(AudioFacts::sound(seconds(count.samples as f64 * whole, first.rate.into()), first.codec.name()))
 }
 
 #[derive(Default)]

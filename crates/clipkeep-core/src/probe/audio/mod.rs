@@ -24,7 +24,7 @@ use crate::{
 
 /// What one of these formats tells.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Told {
+struct AudioFacts {
     duration: Option<f64>,
     codec: Option<String>,
     /// Of a moving picture, if there is one.
@@ -32,7 +32,7 @@ struct Told {
     fps: Option<f64>,
 }
 
-impl Told {
+impl AudioFacts {
     fn sound(duration: Option<f64>, codec: &str) -> Self {
         Self { duration, codec: Some(codec.to_owned()), ..Self::default() }
     }
@@ -54,7 +54,7 @@ pub(super) fn probe<R: Read + Seek>(
         "audio/basic" => aiff::au(reader, len)?,
         "video/x-msvideo" => avi::probe(reader, len)?,
         "video/x-flv" => flv::probe(reader, len)?,
-        _ => Told::default(),
+        _ => AudioFacts::default(),
     };
     let (width, height) = told.size.filter(|_| media.kind == Kind::Video).unzip();
     let side = |side: Option<u32>| side.filter(|side| *side > 0);

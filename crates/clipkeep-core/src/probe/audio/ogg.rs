@@ -3,7 +3,7 @@
 
 use std::io::{Read, Seek};
 
-use super::{Told, part};
+use super::{AudioFacts, part};
 use crate::probe::{Length, ProbeError, Result, read_up_to, seconds};
 
 /// The most pages that are looked at, and the most streams at a time.
@@ -13,7 +13,7 @@ const MAX_STREAMS: usize = 16;
 /// What is longer than a page may be was cut out of a longer stream.
 const LATE_START_SECS: f64 = 1.5;
 
-pub(super) fn probe<R: Read + Seek>(reader: &mut R, len: u64, length: Length) -> Result<Told> {
+pub(super) fn probe<R: Read + Seek>(reader: &mut R, len: u64, length: Length) -> Result<AudioFacts> {
     let mut file = Links::default();
     let (mut at, mut is_over) = (0, true);
     for _ in 0..MAX_PAGES {
@@ -33,7 +33,7 @@ pub(super) fn probe<R: Read + Seek>(reader: &mut R, len: u64, length: Length) ->
             None => at += next_page(&head).unwrap_or(head.len().max(1) as u64),
         }
     }
-    Ok(file.told())
+    Ok(file.facts())
 }
 
 struct Page {
@@ -161,7 +161,7 @@ struct Links {
     /// Whether the streams' beginnings are over: the next one is a link further.
     has_data: bool,
     before: f64,
-    main: Option<Told>,
+    main: Option<AudioFacts>,
 }
 
 impl Links {
@@ -184,19 +184,19 @@ impl Links {
         self.before += self.streams.iter().map(Stream::played).fold(0.0, f64::max);
         let picture = self.streams.iter().find(|stream| stream.size.is_some());
         if let Some(main) = picture.or(self.streams.first()) {
-            self.main.get_or_insert(Told {
+            self.main.get_or_insert(AudioFacts {
                 size: main.size,
                 fps: main.size.map(|_| main.rate),
-                ..Told::sound(None, main.codec)
+                ..AudioFacts::sound(None, main.codec)
             });
         }
         self.streams.clear();
         self.has_data = false;
     }
 
-    fn told(mut self) -> Told {
+    fn facts(mut self) -> AudioFacts {
         self.end_link();
-        Told { duration: seconds(self.before, 1.0), ..self.main.unwrap_or_default() }
+        AudioFacts { duration: seconds(self.before, 1.0), ..self.main.unwrap_or_default() }
     }
 }
 

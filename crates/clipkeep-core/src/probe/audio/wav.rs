@@ -2,7 +2,7 @@
 
 use std::io::{Read, Seek};
 
-use super::{Chunks, Order, Told, part};
+use super::{AudioFacts, Chunks, Order, part};
 use crate::probe::{Result, read_up_to, seconds};
 
 /// How sound is stored.
@@ -55,7 +55,7 @@ impl Format {
     }
 }
 
-pub(super) fn probe<R: Read + Seek>(reader: &mut R, len: u64) -> Result<Told> {
+pub(super) fn probe<R: Read + Seek>(reader: &mut R, len: u64) -> Result<AudioFacts> {
     let head = read_up_to(reader, 0, 4)?;
     let order = if head == b"RIFX" { Order::Big } else { Order::Little };
     let mut chunks = Chunks::new(reader, 12..len, order);
@@ -79,18 +79,18 @@ pub(super) fn probe<R: Read + Seek>(reader: &mut R, len: u64) -> Result<Told> {
                 };
                 // All ones say that the long form has the number.
                 let samples = samples.filter(|count| *count < u32::MAX).map(u64::from).or(long_samples);
-                return Ok(told(format, size.min(to_end), samples));
+                return Ok(facts(format, size.min(to_end), samples));
             }
             _ => {}
         }
     }
-    Ok(Told::default())
+    Ok(AudioFacts::default())
 }
 
 /// Samples are counted where the bytes do not tell.
-fn told(format: &Format, size: u64, samples: Option<u64>) -> Told {
+fn facts(format: &Format, size: u64, samples: Option<u64>) -> AudioFacts {
     let counted = samples.filter(|count| *count > 0 && !format.is_plain());
     let duration = counted.and_then(|count| seconds(count as f64, format.rate.into()));
     let duration = duration.or_else(|| seconds(size as f64, format.bytes_per_second()));
-    Told { duration, codec: format.codec().map(str::to_owned), ..Told::default() }
+    AudioFacts { duration, codec: format.codec().map(str::to_owned), ..AudioFacts::default() }
 }

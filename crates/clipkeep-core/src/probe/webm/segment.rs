@@ -18,7 +18,6 @@ pub(super) struct Segment {
     pub(super) last_block: u64,
     /// Nanoseconds per tick.
     pub(super) scale: u64,
-    /// Ticks.
     pub(super) duration: Option<f64>,
     pub(super) tracks: Vec<Track>,
 }

@@ -1,8 +1,8 @@
 //! Made-up clips that look like real ones: words that occur by Zipf's law, a few
 //! clips per prompt, tenants and models of all sizes. All follows from a number.
 
-use clipkeep::catalog::sqlite::words::places;
-use clipkeep_core::{prompt::prompt_hash, words};
+use clipkeep::catalog::sqlite::search::places;
+use clipkeep_core::{prompt::prompt_hash, search};
 
 /// What prompts are made of, the most frequent first.
 const FREQUENT: [&str; 40] = [
@@ -177,8 +177,8 @@ impl World {
     pub(super) fn row(&self, clip: u64) -> Row {
         let mut dice = Dice::new(clip ^ 0xacce55);
         let (prompt, tenant, model) = (self.prompt_of(clip), self.tenant(&mut dice), self.model(&mut dice));
-        let mut words = words::of_prompt(&prompt);
-        words.extend([words::of_tenant(&tenant), words::of_model(&model)]);
+        let mut words = search::of_prompt(&prompt);
+        words.extend([search::of_tenant(&tenant), search::of_model(&model)]);
         Row {
             request_id: self.request_id(clip),
             key: self.key(clip),

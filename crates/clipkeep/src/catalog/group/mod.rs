@@ -17,7 +17,7 @@ use super::{Catalog, CatalogError, HookOutcome, Result};
 
 /// How many batches are on their way at once: while one commits, the next is
 /// brought to the database.
-const FLIGHTS: usize = 2;
+const MAX_COMMITS_IN_FLIGHT: usize = 2;
 
 const DOING: &str = "recording a webhook";
 
@@ -50,29 +50,29 @@ pub struct HookWriter {
     patience: Duration,
     stop: CancellationToken,
     task: Mutex<Option<JoinHandle<()>>>,
-    trouble: Arc<Trouble>,
+    trouble: Arc<LastFailure>,
 }
 
 /// Since when no webhook could be committed, and when that was seen last.
 #[derive(Default)]
-struct Trouble(Mutex<Option<Instant>>);
+struct LastFailure(Mutex<Option<Instant>>);
 
 /// For how long a failure says something of the next webhook.
-const TROUBLED: Duration = Duration::from_secs(10);
+const FAILING_FOR: Duration = Duration::from_secs(10);
 
 impl HookWriter {
     /// Starts the task that commits. Needs a tokio runtime.
     pub fn start(catalog: Arc<dyn Catalog>, limits: HookLimits) -> Self {
         let (queue, waiting) = mpsc::channel(limits.queue.max(1));
         let stop = CancellationToken::new();
-        let trouble = Arc::new(Trouble::default());
+        let trouble = Arc::new(LastFailure::default());
         let task = tokio::spawn(run(catalog, waiting, limits.batch.max(1), stop.clone(), Arc::clone(&trouble)));
         Self { queue, patience: limits.patience, stop, task: Mutex::new(Some(task)), trouble }
     }
 
     /// Whether the last webhooks could not be committed, moments ago.
     pub fn is_failing(&self) -> bool {
-        self.trouble.0.lock().is_some_and(|seen| seen.elapsed() < TROUBLED)
+        self.trouble.0.lock().is_some_and(|seen| seen.elapsed() < FAILING_FOR)
     }
 
     /// Commits a webhook: `Ok` means that it is on disk. An error may still be
@@ -113,10 +113,10 @@ async fn run(
     mut waiting: mpsc::Receiver<Waiting>,
     batch: usize,
     stop: CancellationToken,
-    trouble: Arc<Trouble>,
+    trouble: Arc<LastFailure>,
 ) {
     let mut gathered = Vec::with_capacity(batch);
-    let flights = Arc::new(Semaphore::new(FLIGHTS));
+    let flights = Arc::new(Semaphore::new(MAX_COMMITS_IN_FLIGHT));
     while let Ok(flight) = Arc::clone(&flights).acquire_owned().await {
         tokio::select! {
             biased;
@@ -136,7 +136,7 @@ async fn run(
         }
     }
     // Those that still fly land before this returns: they hold permits.
-    let _ = flights.acquire_many(FLIGHTS as u32).await;
+    let _ = flights.acquire_many(MAX_COMMITS_IN_FLIGHT as u32).await;
 }
 
 /// Commits a batch; answers whether nothing of it could be.

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use clipkeep_core::{
-    generation::{Bringer, Facts, Hearsay, Kind, NewClip},
+    generation::{Facts, Hearsay, Kind, NewClip, Origin},
     id::Provider,
     secret::SourceUrl,
     state::GenerationStatus,
@@ -34,7 +34,7 @@ pub(crate) fn hook(provider: &str, id: &str) -> HookRecord {
         unread: None,
         received_at: Timestamp::from_secs(1),
         created_at: None,
-        by: Bringer::Webhook,
+        origin: Origin::Webhook,
     }
 }
 

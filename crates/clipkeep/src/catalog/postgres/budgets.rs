@@ -8,21 +8,21 @@ use tokio_postgres::{Row, types::ToSql};
 use super::{
     super::{
         CatalogError, Result,
-        budgets::{self, BudgetAlarm, BudgetUse, Budgets, Round, TENANTS, Turn, Weighed, Weighing},
+        budgets::{self, BudgetAlarm, BudgetCheck, BudgetSpent, BudgetUse, Budgets, Round, TENANTS_PER_TURN, Turn},
     },
     PostgresCatalog,
     find::{all, first},
     pool::on,
 };
 
-async fn tell(client: &impl GenericClient, alarm: &BudgetAlarm, at: Timestamp) -> Result<bool> {
-    const SQL: &str = "WITH told AS (INSERT INTO budgets_told (month, tenant, price_list, budget, threshold, told_at) \
+async fn raise(client: &impl GenericClient, alarm: &BudgetAlarm, at: Timestamp) -> Result<bool> {
+    const SQL: &str = "WITH raised AS (INSERT INTO budget_alarms (month, tenant, price_list, budget, threshold, raised_at) \
         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING 1) \
-        INSERT INTO events (at, type, tenant, detail) SELECT $6, $7, $8, $9 FROM told";
+        INSERT INTO events (at, type, tenant, detail) SELECT $6, $7, $8, $9 FROM raised";
     let event = alarm.event(at);
     let owner = event.tenant.as_ref().map(Tenant::as_str);
     let (kind, at) = (event.kind.as_str(), at.millis());
-    let (month, tenant, list, budget, threshold) = alarm.told_of();
+    let (month, tenant, list, budget, threshold) = alarm.id();
     let (tenant, threshold) = (tenant.as_ref().map_or("", Tenant::as_str), threshold.cast_signed());
     let params: &[&(dyn ToSql + Sync)] =
         &[&month, &tenant, &list, &budget, &threshold, &at, &kind, &owner, &event.detail];
@@ -40,7 +40,7 @@ fn round(row: &Row) -> Result<Round> {
     })
 }
 
-async fn weigh_next(mut client: Object, weighing: &Weighing) -> Result<Option<Turn>> {
+async fn claim_budget_check(mut client: Object, check: &BudgetCheck) -> Result<Option<Turn>> {
     const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext('budget_round'))";
     const FOUND: &str = "SELECT month, plan, after, closing, held_until FROM budget_round WHERE id = 1";
     const HOLD: &str = "INSERT INTO budget_round (id, month, plan, after, closing, held_until) \
@@ -49,23 +49,23 @@ async fn weigh_next(mut client: Object, weighing: &Weighing) -> Result<Option<Tu
     let tx = client.transaction().await?;
     tx.execute(LOCK, &[]).await?;
     let found = first(&tx, FOUND, &[], round).await?;
-    let Some((held, moment)) = Round::take(found, weighing) else { return Ok(None) };
+    let Some((held, moment)) = Round::take(found, check) else { return Ok(None) };
     let name = |row: &Row| Ok(row.try_get::<_, String>("tenant")?);
-    let names = all(&tx, &budgets::tenants_after('$'), &[&held.after, &i64::from(TENANTS)], name).await?;
+    let names = all(&tx, &budgets::tenants_after('$'), &[&held.after, &i64::from(TENANTS_PER_TURN)], name).await?;
     let held_until = held.held_until.millis();
     tx.execute(HOLD, &[&held.month, &held.plan, &held.after, &held.closing, &held_until]).await?;
     tx.commit().await?;
     Ok(Some(Turn::new(held, moment, names)))
 }
 
-async fn weighed(mut client: Object, turn: &Turn, found: &[BudgetUse], weighing: &Weighing) -> Result<()> {
+async fn finish_budget_check(mut client: Object, turn: &Turn, found: &[BudgetUse], check: &BudgetCheck) -> Result<()> {
     const NEXT: &str = "UPDATE budget_round SET month = $1, after = $2, closing = $3, held_until = $4 \
         WHERE id = 1 AND held_until = $5 AND after = $6";
     const KEEP: &str = "INSERT INTO budgets_used (tenant, price_list, budget, month, spent, percent) \
         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant, price_list) DO UPDATE SET budget = excluded.budget, \
         month = excluded.month, spent = excluded.spent, percent = excluded.percent";
     const FORGET: &str = "DELETE FROM budgets_used WHERE month <> $1";
-    let next = Round::after(turn, weighing);
+    let next = Round::after(turn, check);
     let tx = client.transaction().await?;
     let (free, held_until) = (next.held_until.millis(), turn.held.held_until.millis());
     let taken: &[&(dyn ToSql + Sync)] =
@@ -86,23 +86,23 @@ async fn weighed(mut client: Object, turn: &Turn, found: &[BudgetUse], weighing:
     Ok(tx.commit().await?)
 }
 
-fn kept(row: &Row) -> Result<Weighed> {
+fn kept(row: &Row) -> Result<BudgetSpent> {
     let (tenant, spent): (String, String) = (row.try_get("tenant")?, row.try_get("spent")?);
     budgets::kept(&tenant, &spent)
 }
 
 #[async_trait]
 impl Budgets for PostgresCatalog {
-    async fn weigh_next(&self, weighing: &Weighing) -> Result<Option<Turn>> {
-        on(&self.pool, "looking whose budgets are next", async |client| weigh_next(client, weighing).await).await
+    async fn claim_budget_check(&self, check: &BudgetCheck) -> Result<Option<Turn>> {
+        on(&self.pool, "looking whose budgets are next", async |client| claim_budget_check(client, check).await).await
     }
 
-    async fn weighed(&self, turn: &Turn, found: &[BudgetUse], weighing: &Weighing) -> Result<()> {
-        let keep = async |client| weighed(client, turn, found, weighing).await;
+    async fn finish_budget_check(&self, turn: &Turn, found: &[BudgetUse], check: &BudgetCheck) -> Result<()> {
+        let keep = async |client| finish_budget_check(client, turn, found, check).await;
         on(&self.pool, "keeping what budgets came to", keep).await
     }
 
-    async fn most_used(&self, month: &str, of: &BudgetFor, price_list: &str, most: u32) -> Result<Vec<Weighed>> {
+    async fn most_used(&self, month: &str, of: &BudgetFor, price_list: &str, most: u32) -> Result<Vec<BudgetSpent>> {
         const SQL: &str = "SELECT tenant, spent FROM budgets_used WHERE month = $1 AND budget = $2 AND price_list = $3 \
             ORDER BY percent DESC LIMIT $4";
         let (of, most) = (of.to_string(), i64::from(most));
@@ -110,7 +110,7 @@ impl Budgets for PostgresCatalog {
         on(&self.pool, "looking how much of a budget is used", look).await
     }
 
-    async fn used_up(&self, month: &str) -> Result<u64> {
+    async fn count_used_up(&self, month: &str) -> Result<u64> {
         const SQL: &str = "SELECT count(*) AS count FROM budgets_used WHERE month = $1 AND percent >= 100";
         let count = |row: &Row| Ok::<_, CatalogError>(row.try_get::<_, i64>("count")?);
         let look = async |client| first(&client, SQL, &[&month], count).await;
@@ -118,7 +118,7 @@ impl Budgets for PostgresCatalog {
         Ok(counted.unwrap_or_default().cast_unsigned())
     }
 
-    async fn tell_budget(&self, alarm: &BudgetAlarm, at: Timestamp) -> Result<bool> {
-        on(&self.pool, "telling of a budget", async |client| tell(&client, alarm, at).await).await
+    async fn emit_budget_alarm(&self, alarm: &BudgetAlarm, at: Timestamp) -> Result<bool> {
+        on(&self.pool, "raising a budget's alarm", async |client| raise(&client, alarm, at).await).await
     }
 }

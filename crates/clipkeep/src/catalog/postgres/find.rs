@@ -12,7 +12,7 @@ use tokio_postgres::{Row, types::ToSql};
 
 use super::super::{
     ClipFilter, ClipPage, Cursor, Result,
-    page::{Filling, Statement, Value},
+    page::{PageBuilder, Statement, Value},
     row::{self, select_clips, select_generations},
 };
 
@@ -45,10 +45,10 @@ pub(super) async fn generation(client: &impl GenericClient, id: &RequestId) -> R
 
 pub(super) async fn clip(client: &impl GenericClient, key: &ClipKey) -> Result<Option<Clip>> {
     const SQL: &str = select_clips!("WHERE c.key = $1");
-    const WAS: &str = select_clips!("WHERE c.was_key = $1 LIMIT 1");
+    const BY_WAS_KEY: &str = select_clips!("WHERE c.was_key = $1 LIMIT 1");
     match first(client, SQL, &[&key.as_str()], row::clip).await? {
         Some(clip) => Ok(Some(clip)),
-        None => first(client, WAS, &[&key.as_str()], row::clip).await,
+        None => first(client, BY_WAS_KEY, &[&key.as_str()], row::clip).await,
     }
 }
 
@@ -62,7 +62,7 @@ pub(super) async fn clips(
     let statement = client.prepare_cached(&list.sql).await?;
     // As they come: not all of them may be wanted.
     let mut rows = std::pin::pin!(client.query_raw(&statement, list.values.iter().map(sql_value)).await?);
-    let mut filling = Filling::new(limit);
+    let mut filling = PageBuilder::new(limit);
     while let Some(row) = rows.try_next().await? {
         if !filling.push(row::clip(&row)?) {
             break;

@@ -3,11 +3,12 @@
 mod budgets;
 mod costs;
 mod expiry;
-pub mod family;
 pub mod find;
+mod forecast;
+pub mod lineage;
 mod lookup;
+pub mod maintenance;
 pub mod outbox;
-mod outlook;
 pub mod polls;
 mod pool;
 mod posters;
@@ -18,19 +19,18 @@ pub mod requeue;
 mod restored;
 mod revocations;
 pub mod risk;
+pub mod search;
 mod sessions;
 pub mod sharing;
-mod spans;
-mod stays;
+mod storage_periods;
 mod submissions;
 pub mod tenants;
+mod time_buckets;
 mod tls;
 mod tokens;
 mod unreads;
-pub mod upkeep;
 mod url;
 mod usage;
-pub mod words;
 
 use std::time::Duration;
 
@@ -265,7 +265,7 @@ impl Catalog for PostgresCatalog {
         on(&self.pool, "counting clips", async |client| find::count_by_state(&client).await).await
     }
 
-    async fn answers(&self) -> Result<()> {
+    async fn ready(&self) -> Result<()> {
         on(&self.pool, "asking the catalogue", async |client| find::answers(&client).await).await
     }
 
@@ -273,7 +273,7 @@ impl Catalog for PostgresCatalog {
         on(&self.pool, "pinging the catalogue", async |client| find::ping(&client).await).await
     }
 
-    async fn shortcomings(&self) -> Result<Vec<String>> {
+    async fn warnings(&self) -> Result<Vec<String>> {
         const SQL: &str = "SELECT current_setting('server_encoding')";
         let ask = async |client| find::first(&client, SQL, &[], |row| Ok(row.try_get::<_, String>(0)?)).await;
         let encoding = on(&self.pool, "asking for the encoding", ask).await?.unwrap_or_default();

@@ -17,7 +17,8 @@ use super::{
         NodeId, Result,
         merge::without_nul,
         outbox::{
-            Backlog, Delivery, EndpointLease, Fate, Outbox, ParkedDelivery, Replay, Settled, WaitingDelivery, whose,
+            Backlog, Delivery, DeliveryOutcome, DeliveryResult, EndpointLease, Outbox, ParkedDelivery, Replay,
+            WaitingDelivery, event_tenant,
         },
         page, row,
     },
@@ -65,7 +66,7 @@ impl Outbox for PostgresCatalog {
         Ok(Position { tx, id: i64::MAX })
     }
 
-    async fn may_be_known(&self, position: Position) -> Result<bool> {
+    async fn is_reached(&self, position: Position) -> Result<bool> {
         // What is handed out is no higher, and this only ever rises.
         const SQL: &str = "SELECT last_value FROM event_positions";
         let read = async |client| first(&client, SQL, &[], |row| Ok(row.try_get::<_, i64>(0)?)).await;
@@ -117,17 +118,17 @@ impl Outbox for PostgresCatalog {
         on(&self.pool, "looking for due events", look).await
     }
 
-    async fn settle(
+    async fn ack(
         &self,
         lease: &EndpointLease,
         cursor: Option<Position>,
-        settled: &[Settled],
+        settled: &[DeliveryResult],
         at: Timestamp,
     ) -> Result<bool> {
-        on(&self.pool, "settling events", |client| settle(client, lease, cursor, settled, at)).await
+        on(&self.pool, "settling events", |client| ack(client, lease, cursor, settled, at)).await
     }
 
-    async fn hasten_deliveries(&self, endpoint: &str, now: Timestamp) -> Result<()> {
+    async fn retry_deliveries_now(&self, endpoint: &str, now: Timestamp) -> Result<()> {
         const SQL: &str = "UPDATE deliveries SET next_at = $2 WHERE endpoint = $1 AND next_at > $2";
         let params: Params<'_> = &[&endpoint, &now.millis()];
         on(&self.pool, "hastening events", async |client| run(&client, SQL, params).await).await.map(|_| ())
@@ -136,7 +137,7 @@ impl Outbox for PostgresCatalog {
     async fn parked_deliveries(&self, limit: u32) -> Result<Vec<ParkedDelivery>> {
         const SQL: &str = concat!(
             "SELECT d.endpoint, d.tx, d.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, ",
-            whose!("e"),
+            event_tenant!("e"),
             ", \
             d.attempts, d.first_at, d.last_error FROM deliveries d JOIN events e ON e.tx = d.tx AND e.id = d.id \
             WHERE d.status = 'parked' ORDER BY d.endpoint, d.tx, d.id LIMIT $1"
@@ -148,7 +149,7 @@ impl Outbox for PostgresCatalog {
     async fn waiting_deliveries(&self, limit: u32) -> Result<Vec<WaitingDelivery>> {
         const SQL: &str = concat!(
             "SELECT d.endpoint, d.tx, d.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, ",
-            whose!("e"),
+            event_tenant!("e"),
             ", \
             d.attempts, d.first_at, d.next_at, d.last_error FROM deliveries d JOIN events e ON e.tx = d.tx AND e.id = d.id \
             WHERE d.status = 'waiting' ORDER BY d.endpoint, d.tx, d.id LIMIT $1"
@@ -189,7 +190,7 @@ async fn list(
 ) -> Result<Vec<(Position, Event)>> {
     const AFTER: &str = concat!(
         "SELECT tx, id, at, type, provider, request_id, key, detail, ",
-        whose!("events"),
+        event_tenant!("events"),
         " FROM events \
         WHERE (tx, id) > ($4, $5) AND tx <= $3 \
         AND CASE WHEN $1::text IS NULL THEN type NOT IN ",
@@ -198,7 +199,7 @@ async fn list(
     );
     const NEWEST: &str = concat!(
         "SELECT tx, id, at, type, provider, request_id, key, detail, ",
-        whose!("events"),
+        event_tenant!("events"),
         " FROM events \
         WHERE tx <= $3 \
         AND CASE WHEN $1::text IS NULL THEN type NOT IN ",
@@ -237,11 +238,11 @@ async fn claim(
     .await
 }
 
-async fn settle(
+async fn ack(
     mut client: Object,
     lease: &EndpointLease,
     cursor: Option<Position>,
-    settled: &[Settled],
+    settled: &[DeliveryResult],
     at: Timestamp,
 ) -> Result<bool> {
     const MOVE: &str =
@@ -261,7 +262,11 @@ async fn settle(
     Ok(true)
 }
 
-async fn write(tx: &impl GenericClient, endpoint: &str, Settled { position, subject, fate }: &Settled) -> Result<()> {
+async fn write(
+    tx: &impl GenericClient,
+    endpoint: &str,
+    DeliveryResult { position, subject, outcome }: &DeliveryResult,
+) -> Result<()> {
     const GONE: &str = "DELETE FROM deliveries WHERE endpoint = $1 AND tx = $2 AND id = $3";
     const QUEUE: &str = "INSERT INTO deliveries (endpoint, tx, id, subject, status, attempts) \
         VALUES ($1, $2, $3, $4, 'waiting', 0) ON CONFLICT DO NOTHING";
@@ -270,11 +275,13 @@ async fn write(tx: &impl GenericClient, endpoint: &str, Settled { position, subj
         status = excluded.status, attempts = excluded.attempts, first_at = excluded.first_at, \
         next_at = excluded.next_at, last_error = excluded.last_error";
     let Position { tx: number, id } = position;
-    let (status, attempts, first_at, next_at, why) = match fate {
-        Fate::Delivered => return run(tx, GONE, &[&endpoint, number, id]).await.map(|_| ()),
-        Fate::Queued => return run(tx, QUEUE, &[&endpoint, number, id, subject]).await.map(|_| ()),
-        Fate::Waiting { attempts, first_at, next_at, why } => ("waiting", attempts, first_at, Some(next_at), why),
-        Fate::Parked { attempts, first_at, why } => ("parked", attempts, first_at, None, why),
+    let (status, attempts, first_at, next_at, why) = match outcome {
+        DeliveryOutcome::Delivered => return run(tx, GONE, &[&endpoint, number, id]).await.map(|_| ()),
+        DeliveryOutcome::Queued => return run(tx, QUEUE, &[&endpoint, number, id, subject]).await.map(|_| ()),
+        DeliveryOutcome::Waiting { attempts, first_at, next_at, why } => {
+            ("waiting", attempts, first_at, Some(next_at), why)
+        }
+        DeliveryOutcome::Parked { attempts, first_at, why } => ("parked", attempts, first_at, None, why),
     };
     let (attempts, first_at) = (i64::from(*attempts), first_at.millis());
     let (next_at, why) = (next_at.map(|time| time.millis()), without_nul(why));

@@ -23,7 +23,7 @@ pub const CLAIM: &str = concat!(
      FOR NO KEY UPDATE SKIP LOCKED), held AS (UPDATE generations g SET poll_at = $2, polls = g.polls + 1 FROM due \
      WHERE g.request_id = due.request_id AND g.provider = due.provider RETURNING g.*) SELECT ",
     generation_columns!(),
-    ", polls, poll_misses, poll_error, (SELECT count(*) FROM names n WHERE n.request_id = held.request_id \
+    ", polls, poll_misses, poll_error, (SELECT count(*) FROM key_owners n WHERE n.request_id = held.request_id \
      AND n.provider = held.provider) AS named FROM held ORDER BY created_at"
 );
 

@@ -24,9 +24,9 @@ use super::{
 /// How many connections a node opens at most.
 const CONNECTIONS: usize = 16;
 /// How long connecting may take, and waiting for a connection.
-const CONNECT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a call may take in all, should the server not answer at all.
-const PATIENCE: Duration = Duration::from_secs(20);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A commit that returns is on disk, whatever the server's default; every
 /// statement ends; plans are made for the values at hand, and not compiled, which
@@ -39,10 +39,10 @@ const SESSION: &str = "SET statement_timeout = 15000; SET lock_timeout = 10000; 
 /// Makes a pool; connects to nothing yet.
 pub(super) fn pool(url: &Secret<String>) -> Result<Pool, OpenError> {
     let Connecting { mut config, tls } = url::read(url.expose()).map_err(|problem| OpenError::BadUrl { problem })?;
-    let connect = config.get_connect_timeout().copied().unwrap_or(CONNECT);
+    let connect = config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
     config.connect_timeout(connect);
     if config.get_tcp_user_timeout().is_none() {
-        config.tcp_user_timeout(PATIENCE);
+        config.tcp_user_timeout(QUERY_TIMEOUT);
     }
     let how = ManagerConfig { recycling_method: RecyclingMethod::Verified };
     let manager = match tls {
@@ -53,8 +53,10 @@ pub(super) fn pool(url: &Secret<String>) -> Result<Pool, OpenError> {
         Box::pin(async move { client.batch_execute(SESSION).await.map_err(HookError::Backend) })
     });
     let pool = Pool::builder(manager).max_size(CONNECTIONS).runtime(Runtime::Tokio1);
-    let pool =
-        pool.wait_timeout(Some(CONNECT)).create_timeout(Some(connect.max(CONNECT))).recycle_timeout(Some(CONNECT));
+    let pool = pool
+        .wait_timeout(Some(CONNECT_TIMEOUT))
+        .create_timeout(Some(connect.max(CONNECT_TIMEOUT)))
+        .recycle_timeout(Some(CONNECT_TIMEOUT));
     let pool = pool.post_create(prepare).build();
     Ok(pool.map_err(|error| CatalogError::unavailable("setting up the connection pool", error))?)
 }
@@ -102,7 +104,7 @@ pub(super) async fn refuse_poolers(pool: &Pool) -> Result<(), OpenError> {
         other.batch_execute("ROLLBACK").await?;
         Ok::<_, CatalogError>(shared)
     };
-    let looked = timeout(PATIENCE, looking).await.map_err(|late| CatalogError::unavailable("connecting", late))?;
+    let looked = timeout(QUERY_TIMEOUT, looking).await.map_err(|late| CatalogError::unavailable("connecting", late))?;
     match looked? {
         true => Err(OpenError::BadUrl { problem: WHAT.to_owned() }),
         false => Ok(()),
@@ -125,7 +127,7 @@ pub(super) async fn on<T, F: Future<Output = Result<T>>>(
     doing: &'static str,
     call: impl FnOnce(Object) -> F,
 ) -> Result<T> {
-    let bounded = timeout(PATIENCE, async { call(pool.get().await?).await }).await;
+    let bounded = timeout(QUERY_TIMEOUT, async { call(pool.get().await?).await }).await;
     let done = bounded.map_err(|late| CatalogError::unavailable(doing, late))?;
     done.map_err(|error| error.while_doing(doing))
 }

@@ -11,15 +11,15 @@ use tokio_postgres::{Row, types::ToSql};
 
 use super::{
     super::{
-        CatalogError, Claim, FRESH, Lease, NodeId, Pinned, Quota, Result, VANISHED,
-        due::{ENDED_AT_ONCE, NO_ANSWER, by_urgency},
+        CatalogError, Claim, FRESH_FOR, Lease, MAX_VANISHED, NodeId, Pinned, Quota, Result,
+        due::{MAX_ENDED_PER_CLAIM, NO_ANSWER, by_deadline},
         ending::Ending,
         merge::without_nul,
         page,
         row::{self, clip_columns},
     },
     find::{all, first},
-    words,
+    search,
 };
 
 /// Who takes leases, when, and until when.
@@ -50,7 +50,7 @@ macro_rules! lease_picked {
              queued = FALSE, fence = t.fence + 1, attempts = t.attempts + 1, \
              vanished = t.vanished + CASE WHEN picked.gone IS NULL THEN 0 ELSE 1 END \
              FROM picked WHERE t.key = picked.key RETURNING t.*, picked.gone), \
-             told AS (INSERT INTO history (key, at, event, detail) SELECT key, $1, event, detail FROM ( \
+             logged AS (INSERT INTO history (key, at, event, detail) SELECT key, $1, event, detail FROM ( \
              SELECT key, 1 AS place, 'vanished' AS event, gone AS detail FROM claimed WHERE gone IS NOT NULL UNION ALL \
              SELECT key, 2, 'claimed', $3 || ', attempt ' || attempts FROM claimed) l ORDER BY key, place) \
              SELECT ",
@@ -74,7 +74,6 @@ pub const CLAIM_BACKLOG: &str = lease_picked!(
     ORDER BY source_expires_at, due_at, key LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED"
 );
 
-/// Claims suspects.
 pub const CLAIM_SUSPECTS: &str = lease_picked!(
     "WHERE vanished > 0 AND queue_at IS NOT NULL AND queue_at <= $1 \
     ORDER BY queue_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED"
@@ -93,7 +92,7 @@ macro_rules! end_vanished {
              FROM picked WHERE t.key = picked.key RETURNING t.key, t.provider, t.request_id), \
              announced AS (INSERT INTO events (at, type, provider, request_id, key, detail) \
              SELECT $1, 'clip.rejected', provider, request_id, key, $4 FROM ended), \
-             told AS (INSERT INTO history (key, at, event, detail) SELECT key, $1, 'rejected', $4 FROM ended) \
+             logged AS (INSERT INTO history (key, at, event, detail) SELECT key, $1, 'rejected', $4 FROM ended) \
              SELECT key FROM ended"
         )
     };
@@ -111,7 +110,7 @@ const CLAIM: &str = lease_picked!(
 pub(super) async fn claim_due(mut client: Object, take: &Take<'_>, quota: Quota) -> Result<Vec<Claim>> {
     let tx = client.transaction().await?;
     let promote = tx.prepare_cached(PROMOTE).await?;
-    let (now, stale) = (take.now.millis(), take.now.minus(FRESH).millis());
+    let (now, stale) = (take.now.millis(), take.now.minus(FRESH_FOR).millis());
     let (node, until) = (take.node, take.until.millis());
     let fresh = async |limit: u32| {
         let params: &[&(dyn ToSql + Sync)] = &[&now, &i64::from(page::size(limit)), node, &until, &stale];
@@ -121,15 +120,15 @@ pub(super) async fn claim_due(mut client: Object, take: &Take<'_>, quota: Quota)
     let limit = quota.suspects();
     let params: &[&(dyn ToSql + Sync)] = &[&now, &i64::from(page::size(limit)), node, &until];
     let mut claims = pick(&tx, CLAIM_SUSPECTS, limit, params).await?;
-    claims.extend(fresh(quota.first(claims.len())).await?);
+    claims.extend(fresh(quota.fresh_first(claims.len())).await?);
     tx.execute(&promote, &[&now, &stale, &i64::from(quota.promoted())]).await?;
-    let limit = quota.second(claims.len());
+    let limit = quota.backlog_share(claims.len());
     let params: &[&(dyn ToSql + Sync)] = &[&now, &i64::from(page::size(limit)), node, &until];
     let of_backlog = pick(&tx, CLAIM_BACKLOG, limit, params).await?;
     claims.extend(of_backlog.into_iter().map(|claim| Claim { backlog: true, ..claim }));
-    claims.extend(fresh(quota.third(claims.len())).await?);
+    claims.extend(fresh(quota.remainder(claims.len())).await?);
     tx.commit().await?;
-    claims.sort_by(by_urgency);
+    claims.sort_by(by_deadline);
     Ok(claims)
 }
 
@@ -152,11 +151,11 @@ pub(super) async fn claim(client: &impl GenericClient, take: &Take<'_>, key: &Cl
 
 async fn end_vanished(client: &impl GenericClient, sql: &str, take: &Take<'_>, key: Option<&ClipKey>) -> Result<()> {
     let (now, key) = (take.now.millis(), key.map(ClipKey::as_str));
-    let mut params: Vec<&(dyn ToSql + Sync)> = vec![&now, take.node, &VANISHED, &NO_ANSWER, &ENDED_AT_ONCE];
+    let mut params: Vec<&(dyn ToSql + Sync)> = vec![&now, take.node, &MAX_VANISHED, &NO_ANSWER, &MAX_ENDED_PER_CLAIM];
     params.extend(key.as_ref().map(|key| key as &(dyn ToSql + Sync)));
     let ended: Vec<String> = all(client, sql, &params, |row| Ok(row.try_get("key")?)).await?;
     if !ended.is_empty() {
-        words::forget_after(client, &ended.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+        search::forget_after(client, &ended.iter().map(String::as_str).collect::<Vec<_>>()).await?;
     }
     Ok(())
 }
@@ -197,7 +196,7 @@ pub(super) async fn raise_epoch(client: &impl GenericClient, lease: &Lease, at: 
     const SQL: &str = "WITH raised AS (UPDATE clips SET epoch = epoch + 1, size = NULL, sha256 = NULL, \
         sealed_kind = NULL, sealed_content_type = NULL, duration = NULL, width = NULL, height = NULL, fps = NULL, \
         codec = NULL, c2pa = NULL, served_type = NULL, view = NULL, version = NULL WHERE key = $1 AND fence = $2 AND state = 'filling' RETURNING key, epoch), \
-        told AS (INSERT INTO history (key, at, event, detail) SELECT key, $3, 'version_changed', $4 FROM raised) \
+        logged AS (INSERT INTO history (key, at, event, detail) SELECT key, $3, 'version_changed', $4 FROM raised) \
         SELECT epoch FROM raised";
     let params: &[&(dyn ToSql + Sync)] = &[&lease.key.as_str(), &lease.fence, &at.millis(), &without_nul(why)];
     let epoch = first(client, SQL, params, |row| Ok(row.try_get("epoch")?)).await?;
@@ -271,9 +270,9 @@ pub(super) async fn seal(client: &impl GenericClient, lease: &Lease, sealed: &Se
 /// may have to go.
 pub(super) async fn end_in_vain(client: &mut Object, lease: &Lease, ending: &Ending) -> Result<()> {
     let tx = client.transaction().await?;
-    words::take_turn(&tx, &lease.key).await?;
+    search::take_turn(&tx, &lease.key).await?;
     end(&tx, lease, ending).await?;
-    words::forget_after(&tx, &[lease.key.as_str()]).await?;
+    search::forget_after(&tx, &[lease.key.as_str()]).await?;
     Ok(tx.commit().await?)
 }
 
@@ -293,13 +292,13 @@ pub(super) async fn end(client: &impl GenericClient, lease: &Lease, ending: &End
         content_type = CASE $3 WHEN 'stored' THEN sealed_content_type ELSE content_type END \
         WHERE key = $1 AND fence = $2 AND state = 'filling' \
         RETURNING key, provider, request_id, tenant, sha256, size), \
-        kept AS (INSERT INTO stays (key, tenant, size, from_at) SELECT key, coalesce(tenant, ''), size, $4 FROM ended \
+        kept AS (INSERT INTO storage_periods (key, tenant, size, from_at) SELECT key, coalesce(tenant, ''), size, $4 FROM ended \
         WHERE $12 ON CONFLICT DO NOTHING), \
-        repeated AS (INSERT INTO repeats (tenant, sha256, newest_at) SELECT coalesce(e.tenant, ''), e.sha256, $4 \
+        repeated AS (INSERT INTO duplicates (tenant, sha256, newest_at) SELECT coalesce(e.tenant, ''), e.sha256, $4 \
         FROM ended e WHERE $3 = 'stored' AND EXISTS (SELECT 1 FROM clips t \
         WHERE coalesce(t.tenant, '') = coalesce(e.tenant, '') AND t.sha256 = e.sha256 AND t.key <> e.key \
         AND t.state IN ('stored', 'filling')) ON CONFLICT (tenant, sha256) \
-        DO UPDATE SET newest_at = greatest(repeats.newest_at, excluded.newest_at)), \
+        DO UPDATE SET newest_at = greatest(duplicates.newest_at, excluded.newest_at)), \
         announced AS (INSERT INTO events (at, type, provider, request_id, key, detail) \
         SELECT $4, $10, provider, request_id, key, $6 FROM ended WHERE $10::text IS NOT NULL) \
         INSERT INTO history (key, at, event, detail, bytes) SELECT key, $4, $8, $6, $11 FROM ended";
@@ -316,7 +315,7 @@ pub(super) async fn end(client: &impl GenericClient, lease: &Lease, ending: &End
         &ending.uncounted,
         &ending.event,
         &ending.misses,
-        &ending.tells.map(EventType::as_str),
+        &ending.emits.map(EventType::as_str),
         &ending.attempt.bytes(),
         &(ending.state == ClipState::Stored && !ending.shares),
         &ending.refused,

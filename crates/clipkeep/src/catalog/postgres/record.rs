@@ -1,4 +1,4 @@
-//! Webhooks and registrations: load what they touch, let the ledger judge,
+//! Webhooks and registrations: load what they touch, let the batch judge,
 //! write down what it marked. A handful of round trips, however many webhooks:
 //! rows travel as one JSON array per statement.
 
@@ -16,17 +16,17 @@ use serde_json::{Value, json};
 use super::{
     super::{
         HookOutcome, Registration, Result,
+        adoption::{found, may_adopt},
         claims::ClaimId,
-        merge::{ClipMark, GenerationId, GenerationMark, Ledger, Line},
+        merge::{ClipChange, GenerationChange, GenerationId, MergeBatch, NewHistoryEntry},
         row::{self, select_claims, select_clips, select_generations},
         rules::Rules,
+        search::{Entry, entries},
         submissions::SubmitCall,
-        taken::{found, may_take_over},
-        words::{Entry, entries},
     },
     find::all,
     pool::{Overtaken, may_run_again},
-    sharing::tenanted,
+    sharing::retagged,
     unreads,
 };
 use crate::catalog::CatalogError;
@@ -38,20 +38,19 @@ const TRIES: usize = 5;
 pub(super) async fn hooks(mut client: Object, rules: &Rules, hooks: &[HookRecord]) -> Result<Vec<HookOutcome>> {
     let ids: BTreeSet<_> = hooks.iter().map(|hook| (hook.provider.clone(), hook.request_id.clone())).collect();
     let keys: Vec<&str> = hooks.iter().flat_map(|hook| &hook.clips).map(|clip| clip.key.as_str()).collect();
-    match again(&mut client, rules, &ids, &keys, |ledger| ledger.hooks(hooks)).await {
-        // Only now look for what may be taken over.
-        Err(error) if may_take_over(&error) => {
+    match again(&mut client, rules, &ids, &keys, |batch| batch.merge_hooks(hooks)).await {
+        // Only now look for what may be adopted.
+        Err(error) if may_adopt(&error) => {
             let ids = ids.iter().map(found).chain(ids.iter().cloned()).collect();
-            again(&mut client, rules, &ids, &keys, |ledger| ledger.hooks(hooks)).await
+            again(&mut client, rules, &ids, &keys, |batch| batch.merge_hooks(hooks)).await
         }
         done => done,
     }
 }
 
-/// Registers a generation.
 pub(super) async fn register(client: Object, rules: &Rules, registration: &Registration) -> Result<Generation> {
     let id = (registration.provider.clone(), registration.request_id.clone());
-    judged(client, rules, id, |ledger| ledger.register(registration)).await
+    judged(client, rules, id, |batch| batch.register(registration)).await
 }
 
 /// Judges news of one generation by what is known of it, and of what it may take
@@ -60,9 +59,9 @@ pub(super) async fn judged<T>(
     mut client: Object,
     rules: &Rules,
     id: GenerationId,
-    judge: impl Fn(&mut Ledger<'_>) -> T,
+    judge: impl Fn(&mut MergeBatch<'_>) -> T,
 ) -> Result<T> {
-    again(&mut client, rules, &BTreeSet::from([found(&id), id]), &[], |ledger| Ok(judge(ledger))).await
+    again(&mut client, rules, &BTreeSet::from([found(&id), id]), &[], |batch| Ok(judge(batch))).await
 }
 
 /// The generation, and what it may take over.
@@ -84,7 +83,7 @@ pub(super) async fn register_submit(
     loop {
         let once = async |client: &mut Object| {
             let tx = client.transaction().await?;
-            let generation = within(&tx, rules, &ids, &[], &|ledger| Ok(ledger.register(registration))).await?;
+            let generation = within(&tx, rules, &ids, &[], &|batch| Ok(batch.register(registration))).await?;
             let (provider, request_id) = (registration.provider.as_str(), registration.request_id.as_str());
             let statement = tx.prepare_cached(SQL).await?;
             tx.execute(&statement, &[&call.caller, &call.key, &provider, &request_id]).await?;
@@ -106,7 +105,7 @@ async fn again<T>(
     rules: &Rules,
     ids: &BTreeSet<GenerationId>,
     keys: &[&str],
-    judge: impl Fn(&mut Ledger<'_>) -> Result<T>,
+    judge: impl Fn(&mut MergeBatch<'_>) -> Result<T>,
 ) -> Result<T> {
     let mut tries = 1;
     loop {
@@ -122,7 +121,7 @@ async fn once<T>(
     rules: &Rules,
     ids: &BTreeSet<GenerationId>,
     keys: &[&str],
-    judge: &impl Fn(&mut Ledger<'_>) -> Result<T>,
+    judge: &impl Fn(&mut MergeBatch<'_>) -> Result<T>,
 ) -> Result<T> {
     let tx = client.transaction().await?;
     let judged = within(&tx, rules, ids, keys, judge).await?;
@@ -136,17 +135,17 @@ async fn within<T>(
     rules: &Rules,
     ids: &BTreeSet<GenerationId>,
     keys: &[&str],
-    judge: &impl Fn(&mut Ledger<'_>) -> Result<T>,
+    judge: &impl Fn(&mut MergeBatch<'_>) -> Result<T>,
 ) -> Result<T> {
     let providers: Vec<&str> = ids.iter().map(|(provider, _)| provider.as_str()).collect();
     let requests: Vec<&str> = ids.iter().map(|(_, request_id)| request_id.as_str()).collect();
     let generations = all(tx, LOCK_GENERATIONS, &[&providers, &requests], row::generation).await?;
     let clips = all(tx, LOCK_CLIPS, &[&providers, &requests, &keys], row::clip).await?;
-    let names = all(tx, NAMES, &[&requests], row::name).await?;
+    let key_owners = all(tx, KEY_OWNERS, &[&requests], row::key_owner).await?;
     let claims = all(tx, CLAIMS, &[&providers, &requests], row::generation).await?;
-    let mut ledger = Ledger::new(rules, generations, clips, names, claims);
-    let judged = judge(&mut ledger)?;
-    write(tx, &ledger).await?;
+    let mut batch = MergeBatch::new(rules, generations, clips, key_owners, claims);
+    let judged = judge(&mut batch)?;
+    write(tx, &batch).await?;
     Ok(judged)
 }
 
@@ -160,23 +159,23 @@ pub const LOCK_GENERATIONS: &str = select_generations!(
 
 /// Finds who holds the names of request ids. Whoever takes one that was free
 /// meanwhile is overtaken, and judges anew.
-const NAMES: &str = "SELECT request_id, provider FROM names WHERE request_id = ANY($1::text[])";
+const KEY_OWNERS: &str = "SELECT request_id, provider FROM key_owners WHERE request_id = ANY($1::text[])";
 
 /// Finds what tenants say of these generations.
 const CLAIMS: &str = select_claims!("WHERE (provider, request_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))");
 
-const TOLD_CLAIMS: &str = "INSERT INTO claims (request_id, provider, tenant, model, prompt, prompt_hash, policy, input, \
+const NEW_CLAIMS: &str = "INSERT INTO claims (request_id, provider, tenant, model, prompt, prompt_hash, policy, input, \
     seed, seed_beyond, public, created_at) SELECT request_id, provider, tenant, model, prompt, prompt_hash, policy, \
     input, seed, seed_beyond, public, created_at FROM json_populate_recordset(NULL::claims, $1::text::json) \
     ON CONFLICT (request_id, provider, tenant) DO UPDATE SET model = excluded.model, prompt = excluded.prompt, \
     prompt_hash = excluded.prompt_hash, policy = excluded.policy, input = excluded.input, seed = excluded.seed, \
     seed_beyond = excluded.seed_beyond, public = excluded.public";
 
-const PROVED_CLAIMS: &str = "DELETE FROM claims c USING json_populate_recordset(NULL::claims, $1::text::json) n \
+const CONFIRMED_CLAIMS: &str = "DELETE FROM claims c USING json_populate_recordset(NULL::claims, $1::text::json) n \
     WHERE c.request_id = n.request_id AND c.provider = n.provider AND c.tenant = n.tenant";
 
-const NEW_NAMES: &str = "INSERT INTO names (request_id, provider) SELECT request_id, provider \
-    FROM json_populate_recordset(NULL::names, $1::text::json) ON CONFLICT DO NOTHING";
+const NEW_KEY_OWNERS: &str = "INSERT INTO key_owners (request_id, provider) SELECT request_id, provider \
+    FROM json_populate_recordset(NULL::key_owners, $1::text::json) ON CONFLICT DO NOTHING";
 
 /// Locks the clips that the news touches, in order: those of its generations,
 /// and those whose keys it names.
@@ -207,17 +206,17 @@ const NEW_CLIPS: &str = "INSERT INTO clips (key, provider, request_id, idx, slot
     FALSE, 0, 0, CASE WHEN model IS NOT NULL THEN created_at END \
     FROM json_populate_recordset(NULL::clips, $1::text::json) ON CONFLICT DO NOTHING";
 
-const RETOLD_CLIPS: &str = "UPDATE clips c SET model = n.model, prompt_hash = n.prompt_hash, tenant = n.tenant, \
+const FACTS_CHANGED_CLIPS: &str = "UPDATE clips c SET model = n.model, prompt_hash = n.prompt_hash, tenant = n.tenant, \
     seed = n.seed, seed_beyond = n.seed_beyond, policy = n.policy, due_at = n.due_at, \
     queue_at = CASE c.state WHEN 'waiting' THEN n.due_at ELSE c.queue_at END, \
     queued = CASE c.state WHEN 'waiting' THEN FALSE ELSE c.queued END \
     FROM json_populate_recordset(NULL::clips, $1::text::json) n WHERE c.key = n.key";
 
-const REPLACED_CLIPS: &str = "UPDATE clips c SET model = n.model, prompt_hash = n.prompt_hash, tenant = n.tenant, \
+const SOURCE_REPLACED_CLIPS: &str = "UPDATE clips c SET model = n.model, prompt_hash = n.prompt_hash, tenant = n.tenant, \
     seed = n.seed, seed_beyond = n.seed_beyond, policy = n.policy, slot = n.slot, source_url = n.source_url, source_expires_at = n.source_expires_at, \
     kind = n.kind, content_type = n.content_type, state = 'waiting', epoch = n.epoch, due_at = n.due_at, \
     queue_at = n.due_at, queued = FALSE, lease_node = NULL, lease_until = NULL, fence = c.fence + 1, attempts = 0, \
-    misses = 0, vanished = 0, reached = 0, refused = NULL, returned = n.returned, at_risk_told = FALSE, last_error = NULL, restarted_at = n.restarted_at, size = NULL, sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, \
+    misses = 0, vanished = 0, reached = 0, refused = NULL, returned = n.returned, at_risk_reported = FALSE, last_error = NULL, restarted_at = n.restarted_at, size = NULL, sha256 = NULL, sealed_kind = NULL, sealed_content_type = NULL, \
     duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL, c2pa = NULL, served_type = NULL, view = NULL, version = NULL, \
     was_sha256 = NULL FROM json_populate_recordset(NULL::clips, $1::text::json) n WHERE c.key = n.key";
 
@@ -229,7 +228,7 @@ const WORDS: &str = "INSERT INTO clip_words (key, created_at, words) \
 const PARENTS: &str = "INSERT INTO parents (provider, request_id, parent) SELECT n.provider, n.request_id, \
     coalesce((SELECT c.key FROM clips c WHERE c.was_key = n.parent LIMIT 1), n.parent) \
     FROM json_populate_recordset(NULL::parents, $1::text::json) n ON CONFLICT DO NOTHING";
-const TAKEN_CLIPS: &str = "UPDATE clips c SET provider = n.provider, slot = n.slot, source_url = n.source_url, \
+const ADOPTED_CLIPS: &str = "UPDATE clips c SET provider = n.provider, slot = n.slot, source_url = n.source_url, \
     source_expires_at = n.source_expires_at FROM json_populate_recordset(NULL::clips, $1::text::json) n \
     WHERE c.key = n.key";
 
@@ -243,28 +242,29 @@ const LINES: &str = "INSERT INTO history (key, at, event, detail) SELECT key, at
 const EVENTS: &str = "INSERT INTO events (at, type, provider, request_id, key, detail, tenant) \
     SELECT at, type, provider, request_id, key, detail, tenant FROM json_populate_recordset(NULL::events, $1::text::json)";
 
-async fn write(tx: &impl GenericClient, ledger: &Ledger<'_>) -> Result<()> {
-    let generations = |mark| ledger.generations(mark).map(generation_row).collect();
-    let clips = |mark| ledger.clips(mark).map(clip_row).collect();
-    put(tx, NEW_GENERATIONS, generations(GenerationMark::New)).await?;
-    put(tx, CHANGED_GENERATIONS, generations(GenerationMark::Changed)).await?;
-    put(tx, NEW_CLIPS, clips(ClipMark::New)).await?;
-    put(tx, RETOLD_CLIPS, clips(ClipMark::Retold)).await?;
-    put(tx, REPLACED_CLIPS, clips(ClipMark::Replaced)).await?;
-    put(tx, WORDS, entries(ledger).iter().map(words_row).collect()).await?;
-    unreads::write(tx, &ledger.unread).await?;
-    put_new(tx, PARENTS, ledger.parents.iter().map(parent_row).collect()).await?;
-    put(tx, TAKEN_CLIPS, ledger.taken_clips().map(clip_row).collect()).await?;
-    let gone = ledger.taken.generations.iter();
+async fn write(tx: &impl GenericClient, batch: &MergeBatch<'_>) -> Result<()> {
+    let generations = |mark| batch.generations(mark).map(generation_row).collect();
+    let clips = |mark| batch.clips(mark).map(clip_row).collect();
+    put(tx, NEW_GENERATIONS, generations(GenerationChange::New)).await?;
+    put(tx, CHANGED_GENERATIONS, generations(GenerationChange::Changed)).await?;
+    put(tx, NEW_CLIPS, clips(ClipChange::New)).await?;
+    put(tx, FACTS_CHANGED_CLIPS, clips(ClipChange::FactsChanged)).await?;
+    put(tx, SOURCE_REPLACED_CLIPS, clips(ClipChange::SourceReplaced)).await?;
+    put(tx, WORDS, entries(batch).iter().map(words_row).collect()).await?;
+    unreads::write(tx, &batch.unread).await?;
+    put_new(tx, PARENTS, batch.parents.iter().map(parent_row).collect()).await?;
+    put(tx, ADOPTED_CLIPS, batch.adopted_clips().map(clip_row).collect()).await?;
+    let gone = batch.adoption.generations.iter();
     put(tx, GONE_GENERATIONS, gone.map(|(provider, id)| json!({"provider": provider, "request_id": id})).collect())
         .await?;
-    let named = ledger.named();
-    put(tx, NEW_NAMES, named.map(|(id, provider)| json!({"request_id": id, "provider": provider})).collect()).await?;
-    put_new(tx, PROVED_CLAIMS, ledger.claims.proved.iter().map(claim_row).collect()).await?;
-    put_new(tx, TOLD_CLAIMS, ledger.claims.told().map(generation_row).collect()).await?;
-    tenanted(tx, &ledger.tenanted).await?;
-    put(tx, LINES, ledger.lines.iter().map(line_row).collect()).await?;
-    put(tx, EVENTS, ledger.events.iter().map(event_row).collect()).await
+    let named = batch.new_key_owners();
+    put(tx, NEW_KEY_OWNERS, named.map(|(id, provider)| json!({"request_id": id, "provider": provider})).collect())
+        .await?;
+    put_new(tx, CONFIRMED_CLAIMS, batch.claims.confirmed.iter().map(claim_row).collect()).await?;
+    put_new(tx, NEW_CLAIMS, batch.claims.new_claims().map(generation_row).collect()).await?;
+    retagged(tx, &batch.retagged).await?;
+    put(tx, LINES, batch.history.iter().map(line_row).collect()).await?;
+    put(tx, EVENTS, batch.events.iter().map(event_row).collect()).await
 }
 
 /// Runs a statement that may find some of these rows written before.
@@ -350,7 +350,7 @@ fn claim_row(((provider, request_id), tenant): &ClaimId) -> Value {
     json!({ "provider": provider, "request_id": request_id, "tenant": tenant })
 }
 
-fn line_row(line: &Line) -> Value {
+fn line_row(line: &NewHistoryEntry) -> Value {
     json!({ "key": line.key, "at": line.at.millis(), "event": line.event, "detail": line.detail })
 }
 

@@ -6,7 +6,7 @@ use deadpool_postgres::Object;
 use super::{
     super::{CatalogError, Lease, Result, row},
     find::first,
-    words,
+    search,
 };
 
 /// What goes by a clip's name: `$1` becomes `$2`. That name is free, so what is
@@ -16,7 +16,7 @@ const MOVES: [&str; 9] = [
     "UPDATE events SET key = $2 WHERE key = $1",
     "UPDATE deliveries SET subject = $2 WHERE endpoint = ANY(ARRAY(SELECT endpoint FROM endpoints)) AND subject = $1 \
      AND status = 'waiting'",
-    "UPDATE stays SET key = $2 WHERE key = $1",
+    "UPDATE storage_periods SET key = $2 WHERE key = $1",
     "INSERT INTO parents (provider, request_id, parent) SELECT provider, request_id, $2::text FROM parents \
      WHERE parent = $1 ON CONFLICT DO NOTHING",
     "DELETE FROM parents WHERE parent = $1 AND parent <> $2",
@@ -39,7 +39,7 @@ pub(super) async fn rename(mut client: Object, lease: &Lease, to: &ClipKey, at: 
     let (was, key, to, fence) = (lease.key.as_str(), to, to.as_str(), lease.fence);
     let tx = client.transaction().await?;
     // News of its generation is judged before this or after it.
-    words::take_turn(&tx, &lease.key).await?;
+    search::take_turn(&tx, &lease.key).await?;
     if tx.execute(&tx.prepare_cached(ROW).await?, &[&was, &to, &fence]).await? == 0 {
         let held = first(&tx, HELD, &[&was, &to, &fence], row::key).await?;
         return held.map(|held| held == *key).ok_or_else(|| CatalogError::LeaseLost { key: lease.key.clone() });

@@ -21,12 +21,12 @@ const REQUEUE: &str = "WITH these AS (SELECT key, state FROM clips WHERE key = A
     AND state IN ('lost', 'rejected') AND ($4 OR vanished = 0) ORDER BY key FOR NO KEY UPDATE), \
     again AS (UPDATE clips c SET state = 'waiting', due_at = $2, queue_at = $2, queued = FALSE, epoch = c.epoch + 1, \
     fence = c.fence + 1, attempts = 0, misses = 0, vanished = 0, reached = 0, refused = NULL, returned = 0, \
-    at_risk_told = FALSE, restarted_at = $2, size = NULL, sha256 = NULL, sealed_kind = NULL, \
+    at_risk_reported = FALSE, restarted_at = $2, size = NULL, sha256 = NULL, sealed_kind = NULL, \
     sealed_content_type = NULL, duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL, c2pa = NULL, served_type = NULL, view = NULL, \
     version = NULL FROM these WHERE c.key = these.key RETURNING c.key, c.provider, c.request_id, these.state AS was), \
     announced AS (INSERT INTO events (at, type, provider, request_id, key) \
     SELECT $2, 'clip.revised', provider, request_id, key FROM again), \
-    told AS (INSERT INTO history (key, at, event, detail) \
+    logged AS (INSERT INTO history (key, at, event, detail) \
     SELECT key, $2, 'requeued', 'was ' || was || '; ' || $3::text FROM again) SELECT key FROM again ORDER BY key";
 
 #[async_trait]

@@ -5,12 +5,12 @@ use deadpool_postgres::Object;
 
 use super::super::{CatalogError, Result};
 
-/// Puts the counter after all events and all that was told of them, if it is
-/// not. Without this, new events would lie before what was told already, and
+/// Puts the counter after all events and every endpoint's cursor, if it is
+/// not. Without this, new events would lie before what was delivered already, and
 /// nobody would hear of them.
-const GO_ON: &str = "SELECT setval('event_positions', told) FROM (SELECT \
-    greatest((SELECT max(tx) FROM events), (SELECT max(tx) FROM endpoints)) AS told) t \
-    WHERE told > (SELECT last_value FROM event_positions)";
+const GO_ON: &str = "SELECT setval('event_positions', newest) FROM (SELECT \
+    greatest((SELECT max(tx) FROM events), (SELECT max(tx) FROM endpoints)) AS newest) t \
+    WHERE newest > (SELECT last_value FROM event_positions)";
 
 /// Has new events come after all that are there. For a node that opens the
 /// catalogue; several at once take turns.

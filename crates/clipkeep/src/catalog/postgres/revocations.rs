@@ -12,7 +12,7 @@ use tokio_postgres::types::ToSql;
 use super::{
     super::{
         Result,
-        revocations::{MOST, MOST_OF_ONE, MOST_OF_TENANTS, NOBODY, Revocations},
+        revocations::{MAX_REVOCATIONS, MAX_REVOCATIONS_OF_TENANTS, MAX_REVOCATIONS_PER_TENANT, NOBODY, Revocations},
         row,
     },
     PostgresCatalog,
@@ -32,7 +32,7 @@ const REVOKE_LINKS: &str = "WITH raised AS (UPDATE clips SET link_generation = l
     RETURNING key, provider, request_id, link_generation), \
     announced AS (INSERT INTO events (at, type, provider, request_id, key) \
     SELECT $2, 'link.revoked', provider, request_id, key FROM raised), \
-    told AS (INSERT INTO history (key, at, event, detail) \
+    logged AS (INSERT INTO history (key, at, event, detail) \
     SELECT key, $2, 'links_revoked', 'generation ' || link_generation || ' from now on' FROM raised) \
     SELECT link_generation FROM raised";
 
@@ -47,7 +47,8 @@ async fn revoke(
     let [provider, request_id] = NOBODY;
     let statement = client.prepare_cached(REVOKE).await?;
     let (at, by) = (at.millis(), by.map(Tenant::as_str));
-    let [most, of_tenants, of_one] = [MOST, MOST_OF_TENANTS, MOST_OF_ONE].map(i64::from);
+    let [most, of_tenants, of_one] =
+        [MAX_REVOCATIONS, MAX_REVOCATIONS_OF_TENANTS, MAX_REVOCATIONS_PER_TENANT].map(i64::from);
     let params: &[&(dyn ToSql + Sync)] = &[&what, &at, &ends, &most, &provider, &request_id, &by, &of_tenants, &of_one];
     let told = client.execute(&statement, params).await?;
     Ok(told > 0 || first(client, KNOWN, &[&what], row::revocation).await?.is_some())

@@ -22,8 +22,8 @@ pub const AT_RISK: &str = select_clips!(
 );
 
 /// The same of those that nobody was told of. Locks them.
-pub const UNTOLD: &str = select_clips!(
-    "WHERE c.state NOT IN ('stored', 'lost', 'rejected', 'deleted') AND c.source_expires_at IS NOT NULL AND NOT c.at_risk_told \
+pub const UNREPORTED: &str = select_clips!(
+    "WHERE c.state NOT IN ('stored', 'lost', 'rejected', 'deleted') AND c.source_expires_at IS NOT NULL AND NOT c.at_risk_reported \
     AND c.source_expires_at <= $1 ORDER BY c.source_expires_at, c.key LIMIT $2 FOR NO KEY UPDATE OF c SKIP LOCKED"
 );
 
@@ -33,19 +33,19 @@ pub const FAILING: &str = select_clips!(
     ORDER BY c.created_at DESC, c.key DESC LIMIT $2"
 );
 
-async fn tell_of(mut client: Object, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<Clip>> {
-    const TELL: &str = "WITH told AS (UPDATE clips c SET at_risk_told = TRUE \
+async fn report(mut client: Object, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<Clip>> {
+    const REPORT: &str = "WITH reported AS (UPDATE clips c SET at_risk_reported = TRUE \
         FROM unnest($3::text[], $4::text[]) AS n (key, why) WHERE c.key = n.key \
         RETURNING c.key, c.provider, c.request_id, n.why), \
         announced AS (INSERT INTO events (at, type, provider, request_id, key, detail) \
-        SELECT $1, $2, provider, request_id, key, why FROM told) \
-        INSERT INTO history (key, at, event, detail) SELECT key, $1, 'at_risk', why FROM told";
+        SELECT $1, $2, provider, request_id, key, why FROM reported) \
+        INSERT INTO history (key, at, event, detail) SELECT key, $1, 'at_risk', why FROM reported";
     let tx = client.transaction().await?;
-    let clips = all(&tx, UNTOLD, &[&until.millis(), &i64::from(page::size(limit))], row::clip).await?;
+    let clips = all(&tx, UNREPORTED, &[&until.millis(), &i64::from(page::size(limit))], row::clip).await?;
     if !clips.is_empty() {
         let keys: Vec<&str> = clips.iter().map(|clip| clip.key.as_str()).collect();
         let why: Vec<String> = clips.iter().map(Clip::risk).collect();
-        let statement = tx.prepare_cached(TELL).await?;
+        let statement = tx.prepare_cached(REPORT).await?;
         tx.execute(&statement, &[&now.millis(), &EventType::ClipAtRisk.as_str(), &keys, &why]).await?;
     }
     tx.commit().await?;
@@ -61,8 +61,8 @@ async fn count(client: &impl GenericClient, until: Timestamp) -> Result<u64> {
 
 #[async_trait]
 impl AtRisk for PostgresCatalog {
-    async fn tell_at_risk(&self, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<Clip>> {
-        on(&self.pool, "telling of clips at risk", |client| tell_of(client, now, until, limit)).await
+    async fn report_at_risk(&self, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<Clip>> {
+        on(&self.pool, "reporting clips at risk", |client| report(client, now, until, limit)).await
     }
 
     async fn at_risk(&self, until: Timestamp, limit: u32) -> Result<Vec<Clip>> {

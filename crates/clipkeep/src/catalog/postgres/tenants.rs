@@ -30,14 +30,14 @@ pub const AT_RISK: &str = select_clips!(
 
 /// Reads what happened, and whose it is, up to where nothing comes in between any
 /// more (`settled`).
-pub const EVENTS: &str = "SELECT e.tx, e.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, e.tenant, coalesce(e.tenant, g.tenant) AS whose \
+pub const EVENTS: &str = "SELECT e.tx, e.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, e.tenant, coalesce(e.tenant, g.tenant) AS event_tenant \
     FROM events e LEFT JOIN generations g ON g.request_id = e.request_id AND g.provider = e.provider \
     WHERE (e.tx, e.id) > ($1, $2) AND e.tx <= $4 ORDER BY e.tx, e.id LIMIT $3";
 
 /// Finds a tenant's generation by more than its own word.
 const OWN: &str = select_generations!(
     "WHERE request_id = $1 AND tenant = $2 AND (provider = 'adopted' \
-    OR provider IN (SELECT n.provider FROM names n WHERE n.request_id = $1)) ORDER BY created_at, provider LIMIT 1"
+    OR provider IN (SELECT n.provider FROM key_owners n WHERE n.request_id = $1)) ORDER BY created_at, provider LIMIT 1"
 );
 
 /// Finds what a tenant claims.
@@ -48,7 +48,7 @@ impl Tenants for PostgresCatalog {
     async fn register_own(&self, tenant: &Tenant, registration: &Registration) -> Result<Own> {
         let id = (registration.provider.clone(), registration.request_id.clone());
         let register =
-            |client| record::judged(client, &self.rules, id, |ledger| register_own(ledger, tenant, registration));
+            |client| record::judged(client, &self.rules, id, |batch| register_own(batch, tenant, registration));
         on(&self.pool, "registering a generation", register).await
     }
 
@@ -65,7 +65,7 @@ impl Tenants for PostgresCatalog {
 
     async fn owns(&self, tenant: &Tenant, provider: &Provider, request_id: &RequestId) -> Result<bool> {
         const SQL: &str = "SELECT 1 AS owned FROM generations g \
-            JOIN names n ON n.request_id = g.request_id AND n.provider = g.provider \
+            JOIN key_owners n ON n.request_id = g.request_id AND n.provider = g.provider \
             WHERE g.request_id = $1 AND g.provider = $2 AND g.tenant = $3";
         let (id, provider, tenant) = (request_id.as_str(), provider.as_str(), tenant.as_str());
         let find = async |client| first(&client, SQL, &[&id, &provider, &tenant], |_| Ok(())).await;

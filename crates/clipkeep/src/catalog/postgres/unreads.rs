@@ -12,7 +12,7 @@ use super::{
         merge::{GenerationId, without_nul},
         page,
         row::{self, select_unreads},
-        unreads::{Kept, UnreadCursor, UnreadRow, Unreads},
+        unreads::{UnreadCursor, UnreadResult, UnreadRow, Unreads},
     },
     PostgresCatalog,
     find::{all, first},
@@ -21,14 +21,17 @@ use super::{
 
 /// Keeps results that were not understood, each in place of one before it; or
 /// forgets them.
-pub(super) async fn write(tx: &impl GenericClient, unreads: &BTreeMap<GenerationId, Option<Kept>>) -> Result<()> {
+pub(super) async fn write(
+    tx: &impl GenericClient,
+    unreads: &BTreeMap<GenerationId, Option<UnreadResult>>,
+) -> Result<()> {
     const GONE: &str = "DELETE FROM unread WHERE provider = $1 AND request_id = $2";
     const KEPT: &str = "INSERT INTO unread (provider, request_id, at, form, why, len, payload) \
         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (request_id, provider) DO UPDATE SET at = excluded.at, \
         form = excluded.form, why = excluded.why, len = excluded.len, payload = excluded.payload";
     for ((provider, request_id), kept) in unreads {
         let (provider, request_id) = (provider.as_str(), request_id.as_str());
-        let Some(Kept { at, unread }) = kept else {
+        let Some(UnreadResult { at, unread }) = kept else {
             let statement = tx.prepare_cached(GONE).await?;
             tx.execute(&statement, &[&provider, &request_id]).await?;
             continue;

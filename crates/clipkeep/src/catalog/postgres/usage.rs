@@ -9,7 +9,7 @@ use tokio_postgres::types::ToSql;
 use super::{
     super::{
         OperationsRow, Result,
-        usage::{self, REMEMBERED, UsageBatch, UsageBook, UsageFilter, UsageGroup, UsagePage},
+        usage::{self, BATCH_ID_TTL, UsageBatch, UsageBook, UsageFilter, UsageGroup, UsagePage},
     },
     PostgresCatalog,
     find::{all, sql_value},
@@ -67,7 +67,7 @@ async fn add(mut client: Object, batch: &UsageBatch) -> Result<()> {
         return Ok(());
     }
     if batch.seq == 1 {
-        tx.execute(FORGET, &[&batch.at.minus(REMEMBERED).millis()]).await?;
+        tx.execute(FORGET, &[&batch.at.minus(BATCH_ID_TTL).millis()]).await?;
     }
     for OperationsRow { hour, writes, reads } in &batch.operations {
         let values: [&(dyn ToSql + Sync); 3] = [&hour.millis(), &writes.cast_signed(), &reads.cast_signed()];

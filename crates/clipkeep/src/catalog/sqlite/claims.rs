@@ -21,10 +21,10 @@ pub(super) fn of(tx: &Connection, (provider, request_id): &GenerationId) -> Resu
 
 pub(super) fn write(tx: &Connection, claims: &Claims) -> Result<()> {
     const GONE: &str = "DELETE FROM claims WHERE request_id = ?1 AND provider = ?2 AND tenant = ?3";
-    for ((provider, request_id), tenant) in &claims.proved {
+    for ((provider, request_id), tenant) in &claims.confirmed {
         tx.prepare_cached(GONE)?.execute([request_id.as_str(), provider.as_str(), tenant.as_str()])?;
     }
-    claims.told().try_for_each(|claim| write_one(tx, claim))
+    claims.new_claims().try_for_each(|claim| write_one(tx, claim))
 }
 
 fn write_one(tx: &Connection, row: &Generation) -> Result<()> {

@@ -17,14 +17,14 @@ use tokio::{sync::Semaphore, time::timeout};
 
 use super::super::{
     CatalogError, ClipFilter, ClipPage, Cursor, Result,
-    page::{Filling, Statement, Value},
+    page::{PageBuilder, Statement, Value},
     row::{self, Columns as _, select_clips, select_generations},
 };
 
 /// How many lookups run at once.
 const READERS: usize = 4;
 /// How long a lookup waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(30);
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A few connections for lookups, opened when first needed.
 pub(super) struct Readers {
@@ -44,7 +44,7 @@ impl Readers {
         doing: &'static str,
         look: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let turn = timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
+        let turn = timeout(READ_TIMEOUT, Arc::clone(&self.turns).acquire_owned()).await;
         let turn = turn.map_err(|late| CatalogError::unavailable(doing, late))?;
         let turn = turn.map_err(|closed| CatalogError::unavailable(doing, closed))?;
         let (idle, path) = (Arc::clone(&self.idle), self.path.clone());
@@ -111,10 +111,10 @@ pub(super) fn generation(db: &Connection, request_id: &RequestId) -> Result<Opti
 
 pub(super) fn clip(db: &Connection, key: &ClipKey) -> Result<Option<Clip>> {
     const SQL: &str = select_clips!("WHERE c.key = ?1");
-    const WAS: &str = select_clips!("WHERE c.was_key = ?1 LIMIT 1");
+    const BY_WAS_KEY: &str = select_clips!("WHERE c.was_key = ?1 LIMIT 1");
     match first(db, SQL, [key.as_str()], |row| row::clip(row))? {
         Some(clip) => Ok(Some(clip)),
-        None => first(db, WAS, [key.as_str()], |row| row::clip(row)),
+        None => first(db, BY_WAS_KEY, [key.as_str()], |row| row::clip(row)),
     }
 }
 
@@ -122,7 +122,7 @@ pub(super) fn clips(db: &Connection, filter: &ClipFilter, after: Option<&Cursor>
     let list = Statement::list(filter, after, limit, '?');
     let mut statement = db.prepare_cached(&list.sql)?;
     let mut rows = statement.query(params_from_iter(&list.values))?;
-    let mut filling = Filling::new(limit);
+    let mut filling = PageBuilder::new(limit);
     while let Some(row) = rows.next()? {
         if !filling.push(row::clip(row)?) {
             break;

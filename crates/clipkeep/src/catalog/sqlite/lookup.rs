@@ -6,8 +6,8 @@ use rusqlite::Connection;
 
 use super::{
     super::{
-        Holder, Lookup, Outline, Result,
-        row::{self, select_outlines},
+        ClipSummary, LeaseHolder, Lookup, Result,
+        row::{self, select_clip_summaries},
     },
     SqliteCatalog,
     find::{all, first},
@@ -15,24 +15,24 @@ use super::{
 
 #[async_trait]
 impl Lookup for SqliteCatalog {
-    async fn outlines(&self, request_ids: &[RequestId]) -> Result<Vec<Outline>> {
+    async fn clip_summaries(&self, request_ids: &[RequestId]) -> Result<Vec<ClipSummary>> {
         let ids = request_ids.to_vec();
-        self.readers.read("looking clips up", move |db| outlines(db, &ids)).await
+        self.readers.read("looking clips up", move |db| clip_summaries(db, &ids)).await
     }
 
-    async fn holder(&self, key: &ClipKey) -> Result<Option<Holder>> {
+    async fn lease_holder(&self, key: &ClipKey) -> Result<Option<LeaseHolder>> {
         const SQL: &str = "SELECT key, lease_node, lease_until FROM clips WHERE key = ?1";
         let key = key.clone();
-        let look = move |db: &Connection| first(db, SQL, [key.as_str()], |row| row::holder(row));
+        let look = move |db: &Connection| first(db, SQL, [key.as_str()], |row| row::lease_holder(row));
         Ok(self.readers.read("asking who fills a clip", look).await?.flatten())
     }
 }
 
-fn outlines(db: &Connection, ids: &[RequestId]) -> Result<Vec<Outline>> {
-    const SQL: &str = select_outlines!("WHERE request_id = ?1");
+fn clip_summaries(db: &Connection, ids: &[RequestId]) -> Result<Vec<ClipSummary>> {
+    const SQL: &str = select_clip_summaries!("WHERE request_id = ?1");
     let mut found = Vec::with_capacity(ids.len());
     for id in ids {
-        found.extend(all(db, SQL, [id.as_str()], |row| row::outline(row))?);
+        found.extend(all(db, SQL, [id.as_str()], |row| row::clip_summary(row))?);
     }
     Ok(found)
 }

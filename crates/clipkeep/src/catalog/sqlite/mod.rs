@@ -8,11 +8,12 @@ mod budgets;
 mod claims;
 mod costs;
 mod expiry;
-pub mod family;
 pub mod find;
+mod forecast;
+pub mod lineage;
 mod lookup;
+pub mod maintenance;
 pub mod outbox;
-mod outlook;
 pub mod polls;
 mod posters;
 pub mod queue;
@@ -21,16 +22,15 @@ mod rename;
 pub mod requeue;
 mod revocations;
 pub mod risk;
+pub mod search;
 mod sessions;
 pub mod sharing;
-mod stays;
+mod storage_periods;
 mod submissions;
 pub mod tenants;
 mod tokens;
 mod unreads;
-pub mod upkeep;
 mod usage;
-pub mod words;
 mod writer;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -58,10 +58,10 @@ use super::{
 };
 
 /// How long a statement waits for another process's lock.
-const BUSY: Duration = Duration::from_secs(5);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long opening the file waits for one, as long as a write does.
-const OPENING: Duration = Duration::from_secs(25);
+const OPEN_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// The catalogue in a SQLite file.
 pub struct SqliteCatalog {
@@ -77,9 +77,9 @@ impl SqliteCatalog {
         let file = path.to_owned();
         let writer = tokio::task::spawn_blocking(move || {
             let mut connection = create(&file)?;
-            connection.busy_timeout(OPENING).map_err(CatalogError::from)?;
+            connection.busy_timeout(OPEN_TIMEOUT).map_err(CatalogError::from)?;
             migrate(&mut connection)?;
-            connection.busy_timeout(BUSY).map_err(CatalogError::from)?;
+            connection.busy_timeout(BUSY_TIMEOUT).map_err(CatalogError::from)?;
             Writer::start(connection).map_err(OpenError::from)
         });
         let writer = writer.await.map_err(|error| CatalogError::unavailable("opening the SQLite file", error))??;
@@ -102,7 +102,7 @@ fn create(path: &Path) -> Result<Connection> {
 /// Opens a connection on which a commit that returns is on disk.
 fn connect(path: &Path) -> Result<Connection> {
     let connection = Connection::open(path)?;
-    connection.busy_timeout(BUSY)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
     // Without it a statement with a bound LIMIT is parsed anew on each run.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
@@ -123,7 +123,7 @@ fn write_ahead(connection: &Connection) -> Result<String> {
     let began = std::time::Instant::now();
     loop {
         match connection.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0)) {
-            Err(error) if is_busy(&error) && began.elapsed() < OPENING => {
+            Err(error) if is_busy(&error) && began.elapsed() < OPEN_TIMEOUT => {
                 std::thread::park_timeout(Duration::from_millis(5))
             }
             mode => return Ok(mode?),
@@ -325,7 +325,7 @@ impl Catalog for SqliteCatalog {
         self.readers.read("counting clips", find::count_by_state).await
     }
 
-    async fn answers(&self) -> Result<()> {
+    async fn ready(&self) -> Result<()> {
         self.readers.read("asking the catalogue", find::ping).await
     }
 

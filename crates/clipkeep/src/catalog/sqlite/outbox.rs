@@ -16,7 +16,8 @@ use super::{
         NodeId, Result,
         merge::without_nul,
         outbox::{
-            Backlog, Delivery, EndpointLease, Fate, Outbox, ParkedDelivery, Replay, Settled, WaitingDelivery, whose,
+            Backlog, Delivery, DeliveryOutcome, DeliveryResult, EndpointLease, Outbox, ParkedDelivery, Replay,
+            WaitingDelivery, event_tenant,
         },
         page, row,
     },
@@ -58,7 +59,7 @@ impl Outbox for SqliteCatalog {
         Ok(Position { tx: 0, id: self.readers.read("reading events", newest).await? })
     }
 
-    async fn may_be_known(&self, position: Position) -> Result<bool> {
+    async fn is_reached(&self, position: Position) -> Result<bool> {
         Ok(position <= self.last_event().await?)
     }
 
@@ -121,18 +122,18 @@ impl Outbox for SqliteCatalog {
         self.readers.read("looking for due events", look).await
     }
 
-    async fn settle(
+    async fn ack(
         &self,
         lease: &EndpointLease,
         cursor: Option<Position>,
-        settled: &[Settled],
+        settled: &[DeliveryResult],
         at: Timestamp,
     ) -> Result<bool> {
         let (lease, settled) = (lease.clone(), settled.to_vec());
-        self.writer.write("settling events", move |tx| settle(tx, &lease, cursor, &settled, at)).await
+        self.writer.write("settling events", move |tx| ack(tx, &lease, cursor, &settled, at)).await
     }
 
-    async fn hasten_deliveries(&self, endpoint: &str, now: Timestamp) -> Result<()> {
+    async fn retry_deliveries_now(&self, endpoint: &str, now: Timestamp) -> Result<()> {
         const SQL: &str = "UPDATE deliveries SET next_at = ?2 WHERE endpoint = ?1 AND next_at > ?2";
         let params = (endpoint.to_owned(), now.millis());
         let hasten = move |tx: &Connection| Ok(tx.prepare_cached(SQL)?.execute(params).map(|_| ())?);
@@ -142,7 +143,7 @@ impl Outbox for SqliteCatalog {
     async fn parked_deliveries(&self, limit: u32) -> Result<Vec<ParkedDelivery>> {
         const SQL: &str = concat!(
             "SELECT d.endpoint, d.tx, d.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, ",
-            whose!("e"),
+            event_tenant!("e"),
             ", \
             d.attempts, d.first_at, d.last_error FROM deliveries d JOIN events e ON e.id = d.id \
             WHERE d.status = 'parked' ORDER BY d.endpoint, d.tx, d.id LIMIT ?1"
@@ -154,7 +155,7 @@ impl Outbox for SqliteCatalog {
     async fn waiting_deliveries(&self, limit: u32) -> Result<Vec<WaitingDelivery>> {
         const SQL: &str = concat!(
             "SELECT d.endpoint, d.tx, d.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, ",
-            whose!("e"),
+            event_tenant!("e"),
             ", \
             d.attempts, d.first_at, d.next_at, d.last_error FROM deliveries d JOIN events e ON e.id = d.id \
             WHERE d.status = 'waiting' ORDER BY d.endpoint, d.tx, d.id LIMIT ?1"
@@ -184,7 +185,7 @@ fn list(
 ) -> Result<Vec<(Position, Event)>> {
     const AFTER: &str = concat!(
         "SELECT tx, id, at, type, provider, request_id, key, detail, ",
-        whose!("events"),
+        event_tenant!("events"),
         " FROM events WHERE id > ?3 \
         AND CASE WHEN ?1 IS NULL THEN type NOT IN ",
         notices!(),
@@ -192,7 +193,7 @@ fn list(
     );
     const NEWEST: &str = concat!(
         "SELECT tx, id, at, type, provider, request_id, key, detail, ",
-        whose!("events"),
+        event_tenant!("events"),
         " FROM events \
         WHERE CASE WHEN ?1 IS NULL THEN type NOT IN ",
         notices!(),
@@ -226,11 +227,11 @@ fn claim(
     Ok(claimed.optional()?.map(|(fence, cursor)| EndpointLease { endpoint, fence, cursor }))
 }
 
-fn settle(
+fn ack(
     tx: &Connection,
     lease: &EndpointLease,
     cursor: Option<Position>,
-    settled: &[Settled],
+    settled: &[DeliveryResult],
     at: Timestamp,
 ) -> Result<bool> {
     const MOVE: &str =
@@ -248,7 +249,11 @@ fn settle(
     Ok(true)
 }
 
-fn write(tx: &Connection, endpoint: &str, Settled { position, subject, fate }: &Settled) -> Result<()> {
+fn write(
+    tx: &Connection,
+    endpoint: &str,
+    DeliveryResult { position, subject, outcome }: &DeliveryResult,
+) -> Result<()> {
     const GONE: &str = "DELETE FROM deliveries WHERE endpoint = ?1 AND tx = ?2 AND id = ?3";
     const QUEUE: &str = "INSERT INTO deliveries (endpoint, tx, id, subject, status, attempts) \
         VALUES (?1, ?2, ?3, ?4, 'waiting', 0) ON CONFLICT DO NOTHING";
@@ -257,17 +262,19 @@ fn write(tx: &Connection, endpoint: &str, Settled { position, subject, fate }: &
         status = excluded.status, attempts = excluded.attempts, first_at = excluded.first_at, \
         next_at = excluded.next_at, last_error = excluded.last_error";
     let (number, id) = (position.tx, position.id);
-    let (status, attempts, first_at, next_at, why) = match fate {
-        Fate::Delivered => {
+    let (status, attempts, first_at, next_at, why) = match outcome {
+        DeliveryOutcome::Delivered => {
             tx.prepare_cached(GONE)?.execute((endpoint, number, id))?;
             return Ok(());
         }
-        Fate::Queued => {
+        DeliveryOutcome::Queued => {
             tx.prepare_cached(QUEUE)?.execute((endpoint, number, id, subject))?;
             return Ok(());
         }
-        Fate::Waiting { attempts, first_at, next_at, why } => ("waiting", attempts, first_at, Some(next_at), why),
-        Fate::Parked { attempts, first_at, why } => ("parked", attempts, first_at, None, why),
+        DeliveryOutcome::Waiting { attempts, first_at, next_at, why } => {
+            ("waiting", attempts, first_at, Some(next_at), why)
+        }
+        DeliveryOutcome::Parked { attempts, first_at, why } => ("parked", attempts, first_at, None, why),
     };
     let next_at = next_at.map(|time| time.millis());
     let params = (endpoint, number, id, subject, status, attempts, first_at.millis(), next_at, without_nul(why));

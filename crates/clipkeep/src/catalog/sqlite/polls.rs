@@ -20,7 +20,7 @@ use super::{
 pub const DUE: &str = concat!(
     "SELECT ",
     generation_columns!(),
-    ", polls + 1 AS polls, poll_misses, poll_error, (SELECT count(*) FROM names n WHERE n.request_id = \
+    ", polls + 1 AS polls, poll_misses, poll_error, (SELECT count(*) FROM key_owners n WHERE n.request_id = \
      generations.request_id AND n.provider = generations.provider) AS named \
      FROM generations WHERE poll_at <= ?1 ORDER BY poll_at LIMIT ?2"
 );

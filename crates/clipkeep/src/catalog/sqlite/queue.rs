@@ -9,16 +9,16 @@ use rusqlite::{Connection, OptionalExtension as _, Params, named_params};
 
 use super::{
     super::{
-        CatalogError, Claim, FRESH, Lease, NodeId, Pinned, Quota, Result, VANISHED,
-        due::{ENDED_AT_ONCE, NO_ANSWER, by_urgency},
+        CatalogError, Claim, FRESH_FOR, Lease, MAX_VANISHED, NodeId, Pinned, Quota, Result,
+        due::{MAX_ENDED_PER_CLAIM, NO_ANSWER, by_deadline},
         ending::Ending,
-        merge::{Line, without_nul},
+        merge::{NewHistoryEntry, without_nul},
         page,
         row::{self, select_clips},
     },
     find::{all, first},
-    record::{tell, tell_with_bytes},
-    sharing, stays, words,
+    record::{append_history, append_history_with_bytes},
+    search, sharing, storage_periods,
 };
 
 /// Who takes leases, when, and until when.
@@ -45,7 +45,6 @@ pub const NEWEST: &str = "SELECT key FROM clips \
 pub const BACKLOG: &str = "SELECT key FROM clips WHERE queued = 1 AND queue_at <= ?1 \
     AND vanished = 0 ORDER BY ifnull(source_expires_at, 9223372036854775807), due_at, key LIMIT ?2";
 
-/// Picks suspects.
 pub const SUSPECTS: &str =
     "SELECT key FROM clips WHERE vanished > 0 AND queue_at IS NOT NULL AND queue_at <= ?1 ORDER BY queue_at LIMIT ?2";
 
@@ -55,9 +54,10 @@ pub const VANISHED_CLIPS: &str = "SELECT key FROM clips INDEXED BY clips_vanishe
 
 /// Claims clips that are due.
 pub(super) fn claim_due(tx: &Connection, take: &Take, quota: Quota) -> Result<Vec<Claim>> {
-    let (now, stale) = (take.now.millis(), take.now.minus(FRESH).millis());
-    for key in all(tx, VANISHED_CLIPS, (now, &take.node, VANISHED, ENDED_AT_ONCE), |row| Ok(row.get::<_, String>(0)?))?
-    {
+    let (now, stale) = (take.now.millis(), take.now.minus(FRESH_FOR).millis());
+    for key in all(tx, VANISHED_CLIPS, (now, &take.node, MAX_VANISHED, MAX_ENDED_PER_CLAIM), |row| {
+        Ok(row.get::<_, String>(0)?)
+    })? {
         end_vanished(tx, take, &key)?;
     }
     let fresh = |limit| pick(tx, NEWEST, limit, (now, page::size(limit), stale));
@@ -70,12 +70,12 @@ pub(super) fn claim_due(tx: &Connection, take: &Take, quota: Quota) -> Result<Ve
     };
     let limit = quota.suspects();
     let claimed = claim(pick(tx, SUSPECTS, limit, (now, page::size(limit)))?, false)?;
-    let claimed = claim(fresh(quota.first(claimed))?, false)?;
+    let claimed = claim(fresh(quota.fresh_first(claimed))?, false)?;
     tx.prepare_cached(PROMOTE)?.execute((now, stale, quota.promoted()))?;
-    let limit = quota.second(claimed);
+    let limit = quota.backlog_share(claimed);
     let claimed = claim(pick(tx, BACKLOG, limit, (now, page::size(limit)))?, true)?;
-    claim(fresh(quota.third(claimed))?, false)?;
-    claims.sort_by(by_urgency);
+    claim(fresh(quota.remainder(claimed))?, false)?;
+    claims.sort_by(by_deadline);
     Ok(claims)
 }
 
@@ -108,10 +108,13 @@ fn lease(tx: &Connection, take: &Take, key: &str) -> Result<Claim> {
     })?;
     let claim = claimed.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
     if gone.is_some() {
-        tell(tx, &Line { key: claim.clip.key.clone(), at: take.now, event: "vanished", detail: gone })?;
+        append_history(
+            tx,
+            &NewHistoryEntry { key: claim.clip.key.clone(), at: take.now, event: "vanished", detail: gone },
+        )?;
     }
     let detail = Some(format!("{}, attempt {}", take.node, claim.clip.attempts));
-    tell(tx, &Line { key: claim.clip.key.clone(), at: take.now, event: "claimed", detail })?;
+    append_history(tx, &NewHistoryEntry { key: claim.clip.key.clone(), at: take.now, event: "claimed", detail })?;
     Ok(claim)
 }
 
@@ -120,16 +123,16 @@ fn end_vanished(tx: &Connection, take: &Take, key: &str) -> Result<bool> {
     const SQL: &str = "UPDATE clips SET state = 'rejected', due_at = NULL, queue_at = NULL, queued = 0, \
         lease_node = NULL, lease_until = NULL, last_error = ?4 WHERE key = ?1 AND state = 'filling' \
         AND lease_until <= ?2 AND lease_node <> ?3 AND vanished + 1 >= ?5 RETURNING key";
-    let params = (key, take.now.millis(), &take.node, NO_ANSWER, VANISHED);
+    let params = (key, take.now.millis(), &take.node, NO_ANSWER, MAX_VANISHED);
     let Some(key) = first(tx, SQL, params, |row| row::key(row))? else { return Ok(false) };
-    announce(tx, &key, take.now, EventType::ClipRejected, Some(NO_ANSWER))?;
-    words::forget_after(tx, &key)?;
-    tell(tx, &Line { key, at: take.now, event: "rejected", detail: Some(NO_ANSWER.to_owned()) })?;
+    emit_clip_event(tx, &key, take.now, EventType::ClipRejected, Some(NO_ANSWER))?;
+    search::forget_after(tx, &key)?;
+    append_history(tx, &NewHistoryEntry { key, at: take.now, event: "rejected", detail: Some(NO_ANSWER.to_owned()) })?;
     Ok(true)
 }
 
 /// Tells the world of a clip.
-pub(super) fn announce(
+pub(super) fn emit_clip_event(
     tx: &Connection,
     key: &ClipKey,
     at: Timestamp,
@@ -165,7 +168,10 @@ pub(super) fn raise_epoch(tx: &Connection, lease: &Lease, at: Timestamp, why: &s
         WHERE key = ?1 AND fence = ?2 AND state = 'filling' RETURNING epoch";
     let raised = tx.prepare_cached(SQL)?.query_row((lease.key.as_str(), lease.fence), |row| row.get(0)).optional()?;
     let epoch = raised.ok_or_else(|| CatalogError::LeaseLost { key: lease.key.clone() })?;
-    tell(tx, &Line { key: lease.key.clone(), at, event: "version_changed", detail: Some(without_nul(why)) })?;
+    append_history(
+        tx,
+        &NewHistoryEntry { key: lease.key.clone(), at, event: "version_changed", detail: Some(without_nul(why)) },
+    )?;
     Ok(epoch)
 }
 
@@ -217,8 +223,8 @@ pub(super) fn seal(tx: &Connection, lease: &Lease, sealed: &Sealed, at: Timestam
         ":c2pa": media.c2pa,
     };
     under_lease(tx, lease, SQL, params)?;
-    let line = Line { key: lease.key.clone(), at, event: "sealed", detail: None };
-    tell_with_bytes(tx, &line, Some(size))
+    let line = NewHistoryEntry { key: lease.key.clone(), at, event: "sealed", detail: None };
+    append_history_with_bytes(tx, &line, Some(size))
 }
 
 /// Ends a lease. One that this very lease has ended so already stays ended: a
@@ -256,17 +262,17 @@ pub(super) fn end(tx: &Connection, lease: &Lease, ending: &Ending) -> Result<()>
             None => Err(CatalogError::LeaseLost { key: lease.key.clone() }),
         };
     }
-    let Ending { attempt, event, tells, why, .. } = ending;
-    if let Some(kind) = tells {
-        announce(tx, &lease.key, attempt.at, *kind, why.as_deref())?;
+    let Ending { attempt, event, emits, why, .. } = ending;
+    if let Some(kind) = emits {
+        emit_clip_event(tx, &lease.key, attempt.at, *kind, why.as_deref())?;
     }
     if ending.is_in_vain() {
-        words::forget_after(tx, &lease.key)?;
+        search::forget_after(tx, &lease.key)?;
     }
-    sharing::note_repeat(tx, &lease.key)?;
+    sharing::record_duplicate(tx, &lease.key)?;
     if ending.state == ClipState::Stored && !ending.shares {
-        stays::begin(tx, &lease.key, attempt.at)?;
+        storage_periods::open(tx, &lease.key, attempt.at)?;
     }
-    let line = Line { key: lease.key.clone(), at: attempt.at, event, detail: why.clone() };
-    tell_with_bytes(tx, &line, Some(attempt.bytes()))
+    let line = NewHistoryEntry { key: lease.key.clone(), at: attempt.at, event, detail: why.clone() };
+    append_history_with_bytes(tx, &line, Some(attempt.bytes()))
 }

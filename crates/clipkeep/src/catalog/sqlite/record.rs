@@ -1,4 +1,4 @@
-//! Webhooks and registrations: load what they touch, let the ledger judge,
+//! Webhooks and registrations: load what they touch, let the batch judge,
 //! write down what it marked.
 
 use std::collections::BTreeMap;
@@ -14,55 +14,55 @@ use rusqlite::{Connection, named_params};
 use super::{
     super::{
         HookOutcome, Registration, Result,
-        merge::{ClipMark, GenerationId, GenerationMark, Ledger, Line},
+        adoption::{found, may_adopt},
+        merge::{ClipChange, GenerationChange, GenerationId, MergeBatch, NewHistoryEntry},
         row::{self, select_clips, select_generations},
         rules::Rules,
-        taken::{found, may_take_over},
-        words::entries,
+        search::entries,
     },
     claims,
     find::{all, clip, first},
-    sharing::tenanted,
-    unreads, words,
+    search,
+    sharing::retagged,
+    unreads,
 };
 
 /// Commits webhooks together.
 pub(super) fn hooks(tx: &Connection, rules: &Rules, hooks: &[HookRecord]) -> Result<Vec<HookOutcome>> {
     match record(tx, rules, hooks, false) {
-        Err(error) if may_take_over(&error) => record(tx, rules, hooks, true),
+        Err(error) if may_adopt(&error) => record(tx, rules, hooks, true),
         done => done,
     }
 }
 
-/// The same; looks for what may be taken over only if it is to.
-fn record(tx: &Connection, rules: &Rules, hooks: &[HookRecord], takes_over: bool) -> Result<Vec<HookOutcome>> {
+/// The same; looks for what may be adopted only if it is to.
+fn record(tx: &Connection, rules: &Rules, hooks: &[HookRecord], adopts: bool) -> Result<Vec<HookOutcome>> {
     let (mut generations, mut clips) = (Vec::new(), Vec::new());
-    let (mut names, mut claims) = (BTreeMap::new(), Vec::new());
+    let (mut key_owners, mut claims) = (BTreeMap::new(), Vec::new());
     for hook in hooks {
         let id = (hook.provider.clone(), hook.request_id.clone());
         load(tx, &id, &mut generations, &mut clips)?;
-        if takes_over {
+        if adopts {
             load(tx, &found(&id), &mut generations, &mut clips)?;
         }
         for new in &hook.clips {
             clips.extend(clip(tx, &new.key)?);
         }
         claims.extend(claims::of(tx, &id)?);
-        names.extend(name(tx, &id.1)?);
-        if !names.contains_key(&id.1) {
+        key_owners.extend(key_owner(tx, &id.1)?);
+        if !key_owners.contains_key(&id.1) {
             others(tx, &id, &mut generations)?;
         }
     }
-    let mut ledger = Ledger::new(rules, generations, clips, names, claims);
-    let outcomes = ledger.hooks(hooks)?;
-    write(tx, &ledger)?;
+    let mut batch = MergeBatch::new(rules, generations, clips, key_owners, claims);
+    let outcomes = batch.merge_hooks(hooks)?;
+    write(tx, &batch)?;
     Ok(outcomes)
 }
 
-/// Registers a generation.
 pub(super) fn register(tx: &Connection, rules: &Rules, registration: &Registration) -> Result<Generation> {
     let id = (registration.provider.clone(), registration.request_id.clone());
-    judged(tx, rules, &id, |ledger| ledger.register(registration))
+    judged(tx, rules, &id, |batch| batch.register(registration))
 }
 
 /// Judges news of one generation by what is known of it.
@@ -70,15 +70,15 @@ pub(super) fn judged<T>(
     tx: &Connection,
     rules: &Rules,
     id: &GenerationId,
-    judge: impl FnOnce(&mut Ledger<'_>) -> T,
+    judge: impl FnOnce(&mut MergeBatch<'_>) -> T,
 ) -> Result<T> {
     let (mut generations, mut clips) = (Vec::new(), Vec::new());
     load(tx, id, &mut generations, &mut clips)?;
     load(tx, &found(id), &mut generations, &mut clips)?;
     others(tx, id, &mut generations)?;
-    let mut ledger = Ledger::new(rules, generations, clips, name(tx, &id.1)?, claims::of(tx, id)?);
-    let judged = judge(&mut ledger);
-    write(tx, &ledger)?;
+    let mut batch = MergeBatch::new(rules, generations, clips, key_owner(tx, &id.1)?, claims::of(tx, id)?);
+    let judged = judge(&mut batch);
+    write(tx, &batch)?;
     Ok(judged)
 }
 
@@ -100,9 +100,9 @@ fn load(
 }
 
 /// Who holds the names of this request id.
-fn name(tx: &Connection, request_id: &RequestId) -> Result<Option<(RequestId, Provider)>> {
-    const SQL: &str = "SELECT request_id, provider FROM names WHERE request_id = ?1";
-    first(tx, SQL, [request_id.as_str()], |row| row::name(row))
+fn key_owner(tx: &Connection, request_id: &RequestId) -> Result<Option<(RequestId, Provider)>> {
+    const SQL: &str = "SELECT request_id, provider FROM key_owners WHERE request_id = ?1";
+    first(tx, SQL, [request_id.as_str()], |row| row::key_owner(row))
 }
 
 /// Other providers' generations of this request id.
@@ -112,41 +112,41 @@ fn others(tx: &Connection, (provider, request_id): &GenerationId, generations: &
     Ok(())
 }
 
-fn write(tx: &Connection, ledger: &Ledger<'_>) -> Result<()> {
-    for generation in ledger.generations(GenerationMark::New) {
+fn write(tx: &Connection, batch: &MergeBatch<'_>) -> Result<()> {
+    for generation in batch.generations(GenerationChange::New) {
         write_generation(tx, NEW_GENERATION, generation)?;
     }
-    for generation in ledger.generations(GenerationMark::Changed) {
+    for generation in batch.generations(GenerationChange::Changed) {
         write_generation(tx, CHANGED_GENERATION, generation)?;
     }
-    for clip in ledger.clips(ClipMark::New) {
+    for clip in batch.clips(ClipChange::New) {
         write_new_clip(tx, clip)?;
     }
-    for clip in ledger.clips(ClipMark::Retold) {
+    for clip in batch.clips(ClipChange::FactsChanged) {
         write_facts(tx, clip)?;
     }
-    for clip in ledger.clips(ClipMark::Replaced) {
+    for clip in batch.clips(ClipChange::SourceReplaced) {
         write_facts(tx, clip)?;
         write_source(tx, clip)?;
     }
-    words::write(tx, entries(ledger))?;
-    ledger.unread.iter().try_for_each(|(id, unread)| unreads::write(tx, id, unread.as_ref()))?;
-    ledger.parents.iter().try_for_each(|(id, parent)| write_parent(tx, id, parent))?;
-    for clip in ledger.taken_clips() {
+    search::write(tx, entries(batch))?;
+    batch.unread.iter().try_for_each(|(id, unread)| unreads::write(tx, id, unread.as_ref()))?;
+    batch.parents.iter().try_for_each(|(id, parent)| write_parent(tx, id, parent))?;
+    for clip in batch.adopted_clips() {
         write_owner(tx, clip)?;
     }
-    for (provider, request_id) in &ledger.taken.generations {
+    for (provider, request_id) in &batch.adoption.generations {
         const SQL: &str = "DELETE FROM generations WHERE provider = ?1 AND request_id = ?2";
         tx.prepare_cached(SQL)?.execute([provider.as_str(), request_id.as_str()])?;
     }
-    for (request_id, provider) in ledger.named() {
-        const SQL: &str = "INSERT INTO names (request_id, provider) VALUES (?1, ?2)";
+    for (request_id, provider) in batch.new_key_owners() {
+        const SQL: &str = "INSERT INTO key_owners (request_id, provider) VALUES (?1, ?2)";
         tx.prepare_cached(SQL)?.execute([request_id.as_str(), provider.as_str()])?;
     }
-    claims::write(tx, &ledger.claims)?;
-    tenanted(tx, &ledger.tenanted)?;
-    ledger.lines.iter().try_for_each(|line| tell(tx, line))?;
-    ledger.events.iter().try_for_each(|event| announce(tx, event))
+    claims::write(tx, &batch.claims)?;
+    retagged(tx, &batch.retagged)?;
+    batch.history.iter().try_for_each(|line| append_history(tx, line))?;
+    batch.events.iter().try_for_each(|event| emit(tx, event))
 }
 
 fn write_parent(tx: &Connection, (provider, request_id): &GenerationId, parent: &ClipKey) -> Result<()> {
@@ -157,7 +157,7 @@ fn write_parent(tx: &Connection, (provider, request_id): &GenerationId, parent: 
 }
 
 /// Writes down what the world is told.
-pub(super) fn announce(tx: &Connection, event: &Event) -> Result<()> {
+pub(super) fn emit(tx: &Connection, event: &Event) -> Result<()> {
     const SQL: &str =
         "INSERT INTO events (at, type, provider, request_id, key, detail, tenant) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     let Event { kind, at, generation, key, detail, tenant } = event;
@@ -174,15 +174,15 @@ pub(super) fn announce(tx: &Connection, event: &Event) -> Result<()> {
 }
 
 /// Writes a line of history.
-pub(super) fn tell(tx: &Connection, line: &Line) -> Result<()> {
-    tell_with_bytes(tx, line, None)
+pub(super) fn append_history(tx: &Connection, line: &NewHistoryEntry) -> Result<()> {
+    append_history_with_bytes(tx, line, None)
 }
 
 /// Writes a line of history that is about so many bytes.
-pub(super) fn tell_with_bytes(tx: &Connection, line: &Line, bytes: Option<i64>) -> Result<()> {
+pub(super) fn append_history_with_bytes(tx: &Connection, line: &NewHistoryEntry, bytes: Option<i64>) -> Result<()> {
     const SQL: &str = "INSERT INTO history (key, id, at, event, detail, bytes) \
         SELECT ?1, ifnull(max(id), 0) + 1, ?2, ?3, ?4, ?5 FROM history WHERE key = ?1";
-    let Line { key, at, event, detail } = line;
+    let NewHistoryEntry { key, at, event, detail } = line;
     tx.prepare_cached(SQL)?.execute((key.as_str(), at.millis(), event, detail, bytes))?;
     Ok(())
 }
@@ -270,7 +270,7 @@ fn write_facts(tx: &Connection, row: &Clip) -> Result<()> {
     Ok(())
 }
 
-/// Writes down whose a clip is that was taken over.
+/// Writes down whose a clip is that was adopted.
 fn write_owner(tx: &Connection, row: &Clip) -> Result<()> {
     const SQL: &str =
         "UPDATE clips SET provider = ?2, slot = ?3, source_url = ?4, source_expires_at = ?5 WHERE key = ?1";
@@ -285,7 +285,7 @@ fn write_source(tx: &Connection, row: &Clip) -> Result<()> {
         source_expires_at = :source_expires_at, kind = :kind, content_type = :content_type, state = 'waiting', \
         epoch = :epoch, due_at = :due_at, queue_at = :due_at, queued = 0, lease_node = NULL, lease_until = NULL, \
         fence = fence + 1, attempts = 0, misses = 0, vanished = 0, reached = 0, refused = NULL, \
-        returned = :returned, at_risk_told = 0, last_error = NULL, restarted_at = :restarted_at, size = NULL, sha256 = NULL, sealed_kind = NULL, \
+        returned = :returned, at_risk_reported = 0, last_error = NULL, restarted_at = :restarted_at, size = NULL, sha256 = NULL, sealed_kind = NULL, \
         sealed_content_type = NULL, duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL, c2pa = NULL, served_type = NULL, view = NULL, version = NULL, was_sha256 = NULL \
         WHERE key = :key";
     tx.prepare_cached(SQL)?.execute(named_params! {

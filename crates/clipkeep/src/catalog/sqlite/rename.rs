@@ -4,10 +4,10 @@ use clipkeep_core::{event::EventType, id::ClipKey, time::Timestamp};
 use rusqlite::{Connection, params};
 
 use super::{
-    super::{CatalogError, Lease, Result, merge::Line, row},
+    super::{CatalogError, Lease, Result, merge::NewHistoryEntry, row},
     find::first,
-    record::tell,
-    words,
+    record::append_history,
+    search,
 };
 
 /// What goes by a clip's name: `?1` becomes `?2`. That name is free, so what is
@@ -17,7 +17,7 @@ const MOVES: [&str; 8] = [
     "UPDATE events SET key = ?2 WHERE key = ?1",
     "UPDATE deliveries SET subject = ?2 WHERE endpoint IN (SELECT endpoint FROM endpoints) AND subject = ?1 \
      AND status = 'waiting'",
-    "UPDATE stays SET key = ?2 WHERE key = ?1",
+    "UPDATE storage_periods SET key = ?2 WHERE key = ?1",
     "INSERT INTO parents (provider, request_id, parent) SELECT provider, request_id, ?2 FROM parents \
      WHERE parent = ?1 ON CONFLICT DO NOTHING",
     "DELETE FROM parents WHERE parent = ?1 AND parent <> ?2",
@@ -43,9 +43,9 @@ pub(super) fn rename(tx: &Connection, lease: &Lease, to: &ClipKey, at: Timestamp
     for sql in MOVES {
         tx.prepare_cached(sql)?.execute((was, to))?;
     }
-    words::rename(tx, was, to)?;
+    search::rename(tx, was, to)?;
     tx.prepare_cached(NOTICE)?.execute(params![was, to, at.millis(), EventType::ClipRevised.as_str()])?;
     let detail = Some(format!("was {was}"));
-    tell(tx, &Line { key: key.clone(), at, event: "renamed", detail })?;
+    append_history(tx, &NewHistoryEntry { key: key.clone(), at, event: "renamed", detail })?;
     Ok(true)
 }

@@ -7,13 +7,13 @@ use rusqlite::Connection;
 use super::{
     super::{
         Requeue, Result,
-        merge::{Line, without_nul},
+        merge::{NewHistoryEntry, without_nul},
         page, row,
     },
     SqliteCatalog,
     find::{all, first},
-    queue::announce,
-    record::tell,
+    queue::emit_clip_event,
+    record::append_history,
 };
 
 /// Finds the next origin.
@@ -27,15 +27,15 @@ fn requeue(tx: &Connection, key: &ClipKey, at: Timestamp, why: &str, vanished: b
         "SELECT state FROM clips WHERE key = ?1 AND state IN ('lost', 'rejected') AND (?2 OR vanished = 0)";
     const SQL: &str = "UPDATE clips SET state = 'waiting', due_at = ?2, queue_at = ?2, queued = 0, epoch = epoch + 1, \
         fence = fence + 1, attempts = 0, misses = 0, vanished = 0, reached = 0, refused = NULL, returned = 0, \
-        at_risk_told = 0, restarted_at = ?2, size = NULL, sha256 = NULL, sealed_kind = NULL, \
+        at_risk_reported = 0, restarted_at = ?2, size = NULL, sha256 = NULL, sealed_kind = NULL, \
         sealed_content_type = NULL, duration = NULL, width = NULL, height = NULL, fps = NULL, codec = NULL, c2pa = NULL, served_type = NULL, \
         view = NULL, version = NULL WHERE key = ?1";
     let was = first(tx, STATE, (key.as_str(), vanished), |row| Ok(row.get::<_, String>(0)?))?;
     let Some(was) = was else { return Ok(false) };
     tx.prepare_cached(SQL)?.execute((key.as_str(), at.millis()))?;
-    announce(tx, key, at, EventType::ClipRevised, None)?;
+    emit_clip_event(tx, key, at, EventType::ClipRevised, None)?;
     let detail = Some(without_nul(&format!("was {was}; {why}")));
-    tell(tx, &Line { key: key.clone(), at, event: "requeued", detail })?;
+    append_history(tx, &NewHistoryEntry { key: key.clone(), at, event: "requeued", detail })?;
     Ok(true)
 }
 

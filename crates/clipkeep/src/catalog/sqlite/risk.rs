@@ -7,14 +7,14 @@ use rusqlite::Connection;
 use super::{
     super::{
         Result,
-        merge::Line,
+        merge::NewHistoryEntry,
         page,
         risk::AtRisk,
         row::{self, select_clips},
     },
     SqliteCatalog,
     find::all,
-    record::tell,
+    record::append_history,
 };
 
 /// Lists clips at risk, soonest first.
@@ -24,8 +24,8 @@ pub const AT_RISK: &str = select_clips!(
 );
 
 /// The same of those that nobody was told of.
-pub const UNTOLD: &str = select_clips!(
-    "WHERE c.state NOT IN ('stored', 'lost', 'rejected', 'deleted') AND c.source_expires_at IS NOT NULL AND c.at_risk_told = 0 \
+pub const UNREPORTED: &str = select_clips!(
+    "WHERE c.state NOT IN ('stored', 'lost', 'rejected', 'deleted') AND c.source_expires_at IS NOT NULL AND c.at_risk_reported = 0 \
     AND c.source_expires_at <= ?1 ORDER BY c.source_expires_at, c.key LIMIT ?2"
 );
 
@@ -35,18 +35,18 @@ pub const FAILING: &str = select_clips!(
     ORDER BY c.created_at DESC, c.key DESC LIMIT ?2"
 );
 
-fn tell_of(tx: &Connection, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<Clip>> {
-    const TOLD: &str = "UPDATE clips SET at_risk_told = 1 WHERE key = ?1";
-    const ANNOUNCE: &str = "INSERT INTO events (at, type, provider, request_id, key, detail) \
+fn report(tx: &Connection, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<Clip>> {
+    const REPORTED: &str = "UPDATE clips SET at_risk_reported = 1 WHERE key = ?1";
+    const EMIT: &str = "INSERT INTO events (at, type, provider, request_id, key, detail) \
         VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    let clips = all(tx, UNTOLD, (until.millis(), page::size(limit)), |row| row::clip(row))?;
+    let clips = all(tx, UNREPORTED, (until.millis(), page::size(limit)), |row| row::clip(row))?;
     for clip in &clips {
         let (key, why) = (clip.key.as_str(), clip.risk());
-        tx.prepare_cached(TOLD)?.execute([key])?;
+        tx.prepare_cached(REPORTED)?.execute([key])?;
         let id = (clip.provider.as_str(), clip.request_id.as_str());
         let event = (now.millis(), EventType::ClipAtRisk.as_str(), id.0, id.1, key, &why);
-        tx.prepare_cached(ANNOUNCE)?.execute(event)?;
-        tell(tx, &Line { key: clip.key.clone(), at: now, event: "at_risk", detail: Some(why) })?;
+        tx.prepare_cached(EMIT)?.execute(event)?;
+        append_history(tx, &NewHistoryEntry { key: clip.key.clone(), at: now, event: "at_risk", detail: Some(why) })?;
     }
     Ok(clips)
 }
@@ -59,8 +59,8 @@ fn count(db: &Connection, until: Timestamp) -> Result<u64> {
 
 #[async_trait]
 impl AtRisk for SqliteCatalog {
-    async fn tell_at_risk(&self, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<Clip>> {
-        self.writer.write("telling of clips at risk", move |tx| tell_of(tx, now, until, limit)).await
+    async fn report_at_risk(&self, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<Clip>> {
+        self.writer.write("reporting clips at risk", move |tx| report(tx, now, until, limit)).await
     }
 
     async fn at_risk(&self, until: Timestamp, limit: u32) -> Result<Vec<Clip>> {

@@ -28,14 +28,14 @@ pub const AT_RISK: &str = select_clips!(
 );
 
 /// Reads what happened, and whose it is.
-pub const EVENTS: &str = "SELECT e.tx, e.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, e.tenant, coalesce(e.tenant, g.tenant) AS whose \
+pub const EVENTS: &str = "SELECT e.tx, e.id, e.at, e.type, e.provider, e.request_id, e.key, e.detail, e.tenant, coalesce(e.tenant, g.tenant) AS event_tenant \
     FROM events e LEFT JOIN generations g ON g.request_id = e.request_id AND g.provider = e.provider \
     WHERE e.id > ?1 ORDER BY e.id LIMIT ?2";
 
 /// Finds a tenant's generation by more than its own word.
 const OWN: &str = select_generations!(
     "WHERE request_id = ?1 AND tenant = ?2 AND (provider = 'adopted' \
-    OR provider IN (SELECT n.provider FROM names n WHERE n.request_id = ?1)) ORDER BY created_at, provider LIMIT 1"
+    OR provider IN (SELECT n.provider FROM key_owners n WHERE n.request_id = ?1)) ORDER BY created_at, provider LIMIT 1"
 );
 
 /// Finds what a tenant claims.
@@ -47,7 +47,7 @@ impl Tenants for SqliteCatalog {
         let (tenant, registration, rules) = (tenant.clone(), registration.clone(), Arc::clone(&self.rules));
         let id = (registration.provider.clone(), registration.request_id.clone());
         let register = move |tx: &rusqlite::Connection| {
-            record::judged(tx, &rules, &id, |ledger| register_own(ledger, &tenant, &registration))
+            record::judged(tx, &rules, &id, |batch| register_own(batch, &tenant, &registration))
         };
         self.writer.write("registering a generation", register).await
     }
@@ -64,7 +64,7 @@ impl Tenants for SqliteCatalog {
 
     async fn owns(&self, tenant: &Tenant, provider: &Provider, request_id: &RequestId) -> Result<bool> {
         const SQL: &str = "SELECT 1 AS owned FROM generations g \
-            JOIN names n ON n.request_id = g.request_id AND n.provider = g.provider \
+            JOIN key_owners n ON n.request_id = g.request_id AND n.provider = g.provider \
             WHERE g.request_id = ?1 AND g.provider = ?2 AND g.tenant = ?3";
         let params = [request_id.to_string(), provider.to_string(), tenant.to_string()];
         let look = move |db: &rusqlite::Connection| Ok(db.prepare_cached(SQL)?.exists(params)?);

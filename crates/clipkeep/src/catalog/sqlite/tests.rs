@@ -25,7 +25,7 @@ fn hook(id: &str, prompt: &str) -> HookRecord {
         unread: None,
         received_at: Timestamp::from_secs(1),
         created_at: None,
-        by: clipkeep_core::generation::Bringer::Webhook,
+        origin: clipkeep_core::generation::Origin::Webhook,
         request_id,
     }
 }
@@ -154,14 +154,14 @@ fn lock(bed: &Bed, span: std::time::Duration) -> tokio::task::JoinHandle<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn h27_a_webhook_hears_soon_that_the_file_is_locked_and_all_else_waits() {
     let bed = bed().await;
-    let held = lock(&bed, BUSY + std::time::Duration::from_secs(2));
+    let held = lock(&bed, BUSY_TIMEOUT + std::time::Duration::from_secs(2));
     let hooks = [hook("a", "p")];
     let (webhook, other, also) = tokio::join!(
         bed.catalog.record_hooks(&hooks),
         bed.catalog.writer.write("asking", |_| Ok(1)),
         bed.catalog.writer.write_unsynced("asking", |_| Ok(2)),
     );
-    let told = crate::chain::chain(&webhook.unwrap_err());
+    let told = crate::error_text::error_text(&webhook.unwrap_err());
     assert!(told.contains("recording webhooks") && told.contains("database is locked"), "{told}");
     assert_eq!((other.unwrap(), also.unwrap()), (1, 2));
     held.await.unwrap();
@@ -175,7 +175,7 @@ async fn h27_a_new_file_that_is_locked_is_opened_when_it_is_let_go() {
     let file = Connection::open(&path).unwrap();
     file.execute_batch("BEGIN IMMEDIATE; CREATE TABLE theirs (n)").unwrap();
     let held = tokio::spawn(async move {
-        tokio::time::sleep(BUSY + std::time::Duration::from_secs(1)).await;
+        tokio::time::sleep(BUSY_TIMEOUT + std::time::Duration::from_secs(1)).await;
         file.execute_batch("ROLLBACK").unwrap();
     });
     let catalog = SqliteCatalog::open(&path, Rules::default()).await.unwrap();

@@ -10,7 +10,7 @@ use super::{
         merge::{GenerationId, without_nul},
         page,
         row::{self, select_unreads},
-        unreads::{Kept, UnreadCursor, UnreadRow, Unreads},
+        unreads::{UnreadCursor, UnreadResult, UnreadRow, Unreads},
     },
     SqliteCatalog,
     find::{all, first},
@@ -18,13 +18,13 @@ use super::{
 
 /// Keeps a generation's result that was not understood, in place of one before
 /// it; or forgets it.
-pub(super) fn write(tx: &Connection, (provider, request_id): &GenerationId, kept: Option<&Kept>) -> Result<()> {
+pub(super) fn write(tx: &Connection, (provider, request_id): &GenerationId, kept: Option<&UnreadResult>) -> Result<()> {
     const GONE: &str = "DELETE FROM unread WHERE provider = ?1 AND request_id = ?2";
     const KEPT: &str = "INSERT INTO unread (provider, request_id, at, form, why, len, payload) \
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (request_id, provider) DO UPDATE SET at = excluded.at, \
         form = excluded.form, why = excluded.why, len = excluded.len, payload = excluded.payload";
     let id = (provider.as_str(), request_id.as_str());
-    let Some(Kept { at, unread }) = kept else {
+    let Some(UnreadResult { at, unread }) = kept else {
         tx.prepare_cached(GONE)?.execute(id)?;
         return Ok(());
     };

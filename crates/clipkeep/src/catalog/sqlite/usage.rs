@@ -7,7 +7,7 @@ use rusqlite::{Connection, params_from_iter};
 use super::{
     super::{
         OperationsRow, Result,
-        usage::{self, REMEMBERED, UsageBatch, UsageBook, UsageFilter, UsageGroup, UsagePage},
+        usage::{self, BATCH_ID_TTL, UsageBatch, UsageBook, UsageFilter, UsageGroup, UsagePage},
     },
     SqliteCatalog,
     find::all,
@@ -59,7 +59,7 @@ fn add(tx: &Connection, batch: &UsageBatch) -> Result<()> {
         return Ok(());
     }
     if batch.seq == 1 {
-        tx.prepare_cached(FORGET)?.execute([batch.at.minus(REMEMBERED).millis()])?;
+        tx.prepare_cached(FORGET)?.execute([batch.at.minus(BATCH_ID_TTL).millis()])?;
     }
     for OperationsRow { hour, writes, reads } in &batch.operations {
         let values = (hour.millis(), writes.cast_signed(), reads.cast_signed());

@@ -24,10 +24,10 @@ const QUEUE: usize = 1024;
 /// How many writes share a commit.
 const BATCH: usize = 256;
 /// How long a caller waits for its answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long writes wait for another process to let go of the database: all but
 /// webhooks, whose senders try again by themselves.
-const LOCKED_OUT: Duration = Duration::from_secs(25);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// A write that waits for its turn.
 struct Write {
@@ -74,7 +74,6 @@ impl<T: Send + 'static, W: FnOnce(&Connection) -> Result<T> + Send> Job for Task
 /// What a write must survive once it is answered.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Outlives {
-    /// The process.
     Kill,
     /// The machine: its commit is synced.
     PowerCut,
@@ -121,7 +120,7 @@ impl Writer {
         doing: &'static str,
         work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.queue(doing, Outlives::PowerCut, LOCKED_OUT, work).await
+        self.queue(doing, Outlives::PowerCut, LOCK_TIMEOUT, work).await
     }
 
     /// The same for a caller who rather hears soon that it cannot be.
@@ -140,7 +139,7 @@ impl Writer {
         doing: &'static str,
         work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.queue(doing, Outlives::Kill, LOCKED_OUT, work).await
+        self.queue(doing, Outlives::Kill, LOCK_TIMEOUT, work).await
     }
 
     async fn queue<T: Send + 'static>(
@@ -157,7 +156,7 @@ impl Writer {
             self.queue.send(write).await.map_err(|_| gave_up("the writer has stopped"))?;
             receiver.await.map_err(|_| gave_up("the transaction was given up"))?
         };
-        let answer = timeout(PATIENCE, answered).await.map_err(|_| gave_up("the writer does not answer"))?;
+        let answer = timeout(QUEUE_TIMEOUT, answered).await.map_err(|_| gave_up("the writer does not answer"))?;
         answer.map_err(|error| error.while_doing(doing))
     }
 }

@@ -45,10 +45,10 @@ impl Look<'_> {
     }
 
     pub(super) async fn dry_run(&self, limit: u32, settings: DriftSettings) -> anyhow::Result<ExitCode> {
-        let outstanding = self.catalog.outstanding(self.now).await?;
+        let pending_counts = self.catalog.pending_counts(self.now).await?;
         let would = Would {
-            due: outstanding.due,
-            polls: outstanding.polls,
+            due: pending_counts.due,
+            polls: pending_counts.polls,
             unasked: self.catalog.count_unasked().await?,
             at_risk: self.catalog.count_at_risk(self.until()).await?,
             too_old: retention::look(self.catalog, &self.config.retention, self.now, limit as usize).await?,
@@ -78,7 +78,7 @@ impl Look<'_> {
             store: &store,
             clock: &SystemClock,
             // A command's own, new and empty.
-            spool: PathBuf::new(),
+            partials: PathBuf::new(),
             is_filling: &|_| false,
             settings,
         };

@@ -17,34 +17,33 @@ use crate::{
     app::App,
     catalog,
     clock::SystemClock,
+    data_dir::Role,
     poster::GRACE,
-    scratch::Role,
     shutdown,
     sweep::{
         RereadReport,
-        drift::{DriftSettings, HEARD},
+        drift::{DriftSettings, NOTICE_DELAY},
     },
 };
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Say what would be done, and change nothing.
+    /// Only report what would be done; change nothing.
     #[arg(long)]
     dry_run: bool,
-    /// List the clips that are at risk, soonest first, and do nothing else.
+    /// Only list the clips at risk, soonest expiry first.
     #[arg(long, conflicts_with = "dry_run")]
     at_risk: bool,
-    /// Register objects that no row tells of.
+    /// Register objects that have no row in the catalogue.
     #[arg(long, conflicts_with = "at_risk")]
     adopt: bool,
-    /// Remove objects that no row tells of, if they are older than a day.
+    /// Remove objects that have no row, if they are older than a day.
     #[arg(long, conflicts_with_all = ["at_risk", "adopt"])]
     delete_orphans: bool,
-    /// Read results again that were not understood, as this version understands
-    /// them, and do nothing else.
+    /// Only parse results again that an earlier version could not parse.
     #[arg(long, conflicts_with_all = ["dry_run", "at_risk", "adopt", "delete_orphans", "limit"])]
     reread: bool,
-    /// Fill, or list, at most this many.
+    /// Fill, or list, at most this many clips.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
     #[command(flatten)]
@@ -107,12 +106,12 @@ async fn work(app: &Arc<App>, args: &Args, stop: &CancellationToken, as_json: bo
     if !summary.stopped && summary.has_drift() {
         // What drift found is due only when all nodes have heard of it.
         tokio::select! {
-            () = tokio::time::sleep(HEARD) => {}
+            () = tokio::time::sleep(NOTICE_DELAY) => {}
             () = stop.cancelled() => summary.stopped = true,
         }
     }
     if !summary.stopped {
-        let due = app.catalog.outstanding(app.clock.now()).await?.due;
+        let due = app.catalog.pending_counts(app.clock.now()).await?.due;
         let most = args.limit.map_or(usize::MAX, |limit| limit as usize);
         let bar = bar(due.min(most as u64), as_json)?;
         let filled = app.engine.fill_due(most, |end| {

@@ -17,8 +17,8 @@ use super::{LISTED, bar, output};
 use crate::{
     app::App,
     catalog::{self, Catalog, ClipFilter, Cursor},
+    data_dir::Role,
     fill::FillEnd,
-    scratch::Role,
     shutdown,
 };
 
@@ -27,26 +27,25 @@ const PAGE: u32 = 500;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Retry {
-    /// Try clips again that are lost or rejected, as if for the first time, and
-    /// fill them; do nothing else.
+    /// Only retry clips in this state (lost or rejected), as if for the first time.
     #[arg(long = "retry", value_name = "STATES", value_delimiter = ',', value_parser = over,
         conflicts_with_all = ["at_risk", "adopt", "delete_orphans"])]
     states: Vec<ClipState>,
-    /// Of them, those of this model.
+    /// Retry only clips of this model.
     #[arg(long, requires = "states")]
     model: Option<String>,
-    /// Of them, those of this tenant.
+    /// Retry only clips of this tenant.
     #[arg(long, requires = "states")]
     tenant: Option<Tenant>,
-    /// Of them, those created at or after (2026-01-31T12:00:00Z, 2026-01-31 or 2026-01; UTC).
+    /// Retry only clips created at or after this time (2026-01-31T12:00:00Z, 2026-01-31 or 2026-01; UTC).
     #[arg(long, value_name = "TIME", requires = "states")]
     created_after: Option<Moment>,
-    /// Of them, those created before.
+    /// Retry only clips created before this time.
     #[arg(long, value_name = "TIME", requires = "states")]
     created_before: Option<Moment>,
-    /// Of them, those whose last error holds this text, in any case. Clips that
-    /// ended because their attempts never gave an answer are tried again only if
-    /// they are named so.
+    /// Retry only clips whose last error contains this text, in any case. Clips that
+    /// were rejected because their attempts crashed or hung are retried only if this
+    /// text matches that reason.
     #[arg(long, value_name = "TEXT", requires = "states")]
     reason: Option<String>,
 }
@@ -157,7 +156,7 @@ impl Retry {
                 FillEnd::Lost => retried.lost += 1,
                 FillEnd::Rejected => retried.rejected += 1,
                 FillEnd::Later => retried.later += 1,
-                FillEnd::LetGo | FillEnd::Nothing => {}
+                FillEnd::Abandoned | FillEnd::Nothing => {}
             }
         });
         let done = tokio::select! {

@@ -39,7 +39,7 @@ impl Summary {
             FillEnd::Lost => self.lost += 1,
             FillEnd::Rejected => self.rejected += 1,
             FillEnd::Later => self.later += 1,
-            FillEnd::LetGo | FillEnd::Nothing => {}
+            FillEnd::Abandoned | FillEnd::Nothing => {}
         }
     }
 
@@ -50,10 +50,11 @@ impl Summary {
 
     /// Whether there was nothing to do, and nothing to say of it.
     fn is_nothing(&self) -> bool {
-        let sweep::Report { polls, risk, retention, tombstones, partings, expired, budgets, allowed, unfinished } =
+        let sweep::Report { polls, risk, retention, tombstones, unsharing, expired, budgets, allowed, unfinished } =
             &self.round;
         let done = self.stored + self.lost + self.rejected + self.later + polls.asked + polls.unasked + risk.at_risk;
-        let removed = retention.deleted + tombstones.removed + tombstones.failed + partings.parted + partings.failed;
+        let removed =
+            retention.deleted + tombstones.removed + tombstones.failed + unsharing.unshared + unsharing.failed;
         let is_well = |drift: &DriftReport| {
             let DriftReport { missing, wrong_size, orphans, found_again, leftovers, uploads, .. } = drift;
             let (left, failed) = (drift.leases + drift.copies, drift.failed);
@@ -96,7 +97,8 @@ impl Summary {
     }
 
     fn print_round(&self) {
-        let sweep::Report { polls, risk, retention, tombstones, partings, expired, budgets, allowed, .. } = &self.round;
+        let sweep::Report { polls, risk, retention, tombstones, unsharing, expired, budgets, allowed, .. } =
+            &self.round;
         let mut asked = format!(
             "generations  {} asked for: {} completed, {} failed, {} given up, {} running, {} put off",
             polls.asked, polls.completed, polls.failed, polls.given_up, polls.running, polls.later
@@ -106,15 +108,15 @@ impl Summary {
             let _ = write!(asked, "; {} cannot be asked for: no model is known that leads there", polls.unasked);
         }
         output::line(asked);
-        output::line(format!("at risk      {}, {} told of now", output::count(risk.at_risk, "clip"), risk.told));
+        output::line(format!("at risk      {}, {} told of now", output::count(risk.at_risk, "clip"), risk.reported));
         output::line(format!(
             "retention    {} deleted for age; {} of deleted clips removed for good",
             output::count(retention.deleted, "clip"),
             output::count(tombstones.removed, "object")
         ));
-        if partings.parted + partings.failed > 0 {
-            let (parted, failed) = (output::count(partings.parted, "clip"), partings.failed);
-            output::line(format!("sharing      {parted} got an object of their own, {failed} not yet"));
+        if unsharing.unshared + unsharing.failed > 0 {
+            let (unshared, failed) = (output::count(unsharing.unshared, "clip"), unsharing.failed);
+            output::line(format!("sharing      {unshared} got an object of their own, {failed} not yet"));
         }
         if expired.events + expired.history + expired.usage > 0 {
             output::line(format!(
@@ -130,7 +132,7 @@ impl Summary {
         }
         if budgets.exceeded > 0 {
             let exceeded = output::count(budgets.exceeded, "budget");
-            output::line(format!("budgets      {exceeded} used up, {} told of now", budgets.told));
+            output::line(format!("budgets      {exceeded} used up, {} told of now", budgets.alarms));
         }
     }
 }

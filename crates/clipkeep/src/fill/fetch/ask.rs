@@ -3,14 +3,14 @@
 
 use clipkeep_core::{
     id::Provider,
-    ladder::Rung,
+    request_mode::RequestMode,
     verdict::{Verdict, Why},
     version::same_version,
 };
 
 use super::{Fetch, is_same};
 use crate::{
-    fill::{caps::Permit, local::Opened, task::FillError},
+    fill::{limits::Permit, local::Opened, task::FillError},
     source::{Piece, SourceError, SourceResponse},
 };
 
@@ -26,8 +26,8 @@ impl Fetch<'_> {
     /// Asks for what is missing first. The answer belongs to the version that
     /// the copy is of from here on.
     pub(super) async fn main(&mut self) -> Result<(Main, Opened), FillError> {
-        let permit = self.inner.caps.acquire(&self.host).await;
-        let mut is_plain = self.copy.rung() == Rung::Stream;
+        let permit = self.inner.connection_limits.acquire(&self.host).await;
+        let mut is_plain = self.copy.request_mode() == RequestMode::Stream;
         loop {
             let piece = self.rest().filter(|_| !is_plain);
             let answer = match self.inner.parts.source.get(&self.url, piece.as_ref()).await {
@@ -41,7 +41,7 @@ impl Fetch<'_> {
             };
             if piece.is_none() && is_plain || piece.is_some() && !answer.is_part {
                 // It has no pieces, or none for us.
-                self.copy.step_down(Rung::Stream);
+                self.copy.downgrade(RequestMode::Stream);
             }
             let to = piece.as_ref().and_then(|piece| piece.to);
             match self.copy.opened() {
@@ -75,7 +75,7 @@ impl Fetch<'_> {
     }
 
     fn blames_the_range(&self, error: &SourceError) -> bool {
-        self.copy.rung().refused_alone(error.verdict(), self.fruitless > 0) == Rung::Stream
+        self.copy.request_mode().refused_alone(error.verdict(), self.fruitless > 0) == RequestMode::Stream
     }
 
     /// Readies the copy for what there will be.
@@ -90,7 +90,7 @@ impl Fetch<'_> {
         }
         let version = answer.version.clone();
         let ranges = answer.accepts_ranges && answer.total.is_some() && version.if_range().is_some();
-        let ranges = ranges && self.copy.rung() < Rung::Stream;
+        let ranges = ranges && self.copy.request_mode() < RequestMode::Stream;
         let opened = Opened { epoch: self.epoch, version, total: answer.total, ranges };
         self.copy.open(opened.clone()).await?;
         Ok(opened)

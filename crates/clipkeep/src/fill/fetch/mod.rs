@@ -9,13 +9,13 @@
 //! spliced: a version that cannot be gone on with is started over.
 //!
 //! - `ask` gets the answer that is read on: the ladder.
-//! - `flight` reads it, and asks for pieces beside it while the source allows.
+//! - `pool` reads it on, and asks for pieces beside it while the source allows.
 //! - `flow` is one request that is on its way.
 //! - `show` tells viewers what there will be.
 
 mod ask;
-mod flight;
-mod flow;
+mod pending;
+mod pool;
 mod show;
 
 use std::{
@@ -35,7 +35,7 @@ use clipkeep_core::{
 };
 use tokio::time::Instant;
 
-use self::flight::Flown;
+use self::pool::FetchOutcome;
 use super::{
     Inner,
     attempt::Ongoing,
@@ -45,17 +45,17 @@ use super::{
 use crate::{catalog::Claim, source::SourceError};
 
 /// Requests in a row that may bring no byte before the attempt gives up.
-const FRUITLESS: u32 = 3;
+const MAX_FRUITLESS_REQUESTS: u32 = 3;
 /// Of so many bytes that are read one must be new.
-const WORTH: u64 = 8;
+const MAX_READ_PER_NEW_BYTE: u64 = 8;
 /// Versions in a row before the attempt gives up on a source that keeps changing.
-const VERSIONS: u32 = 3;
+const MAX_VERSION_CHANGES: u32 = 3;
 /// So many pieces that came show that the URL can be asked again and again.
-const PROVEN: u32 = 3;
+const PIECES_TO_TRUST_RANGES: u32 = 3;
 
 /// What requests brought before they failed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Came {
+enum Progress {
     Nothing,
     New,
     /// Little but what was here: each request reads all of it again, so the next one
@@ -69,7 +69,7 @@ struct Fetch<'a> {
     ongoing: &'a Ongoing,
     claim: &'a Claim,
     copy: &'a Arc<LocalCopy>,
-    /// What is asked for: the clip's source, or a signed twin of it.
+    /// What is asked for: the clip's source, or the same URL, signed.
     url: SourceUrl,
     host: String,
     /// The epoch of the version that is copied.
@@ -98,7 +98,7 @@ pub(super) async fn fetch(inner: &Inner, ongoing: &Ongoing, copy: &Arc<LocalCopy
         versions: 0,
         fruitless: 0,
         doubted: false,
-        pieces: AtomicU32::new(if is_resumed { PROVEN } else { 0 }),
+        pieces: AtomicU32::new(if is_resumed { PIECES_TO_TRUST_RANGES } else { 0 }),
     };
     loop {
         let mut show = std::pin::pin!(show::follow(inner, claim, copy));
@@ -114,7 +114,7 @@ pub(super) async fn fetch(inner: &Inner, ongoing: &Ongoing, copy: &Arc<LocalCopy
             failed = &mut show => failed,
         };
         match failed {
-            FillError::Source(error) => fetch.failed(error, Came::Nothing).await?,
+            FillError::Source(error) => fetch.failed(error, Progress::Nothing).await?,
             error => return Err(error),
         }
     }
@@ -130,41 +130,45 @@ impl Fetch<'_> {
             return Ok(total);
         }
         loop {
-            let (before, read, rung) = (self.copy.sum(), self.ongoing.read(), self.copy.rung());
+            let (before, read, request_mode) = (self.copy.sum(), self.ongoing.read(), self.copy.request_mode());
             let flown = self.go_on().await;
-            let came = self.came(before, read);
+            let progress = self.progress(before, read);
             let error = match flown {
-                Ok((Flown::All, opened)) => return Ok(opened.total.unwrap_or_else(|| self.copy.len())),
-                Ok((Flown::Part(_), _)) if came == Came::New => continue,
+                Ok((FetchOutcome::All, opened)) => return Ok(opened.total.unwrap_or_else(|| self.copy.len())),
+                Ok((FetchOutcome::Part(_), _)) if progress == Progress::New => continue,
                 // What was refused is asked for in another way.
-                Ok((Flown::Part(_), _)) if came == Came::Nothing && self.copy.rung() != rung => continue,
-                Ok((Flown::Part(error), _)) => error.unwrap_or_else(SourceError::late),
+                Ok((FetchOutcome::Part(_), _))
+                    if progress == Progress::Nothing && self.copy.request_mode() != request_mode =>
+                {
+                    continue;
+                }
+                Ok((FetchOutcome::Part(error), _)) => error.unwrap_or_else(SourceError::late),
                 Err(FillError::Source(error)) => error,
                 Err(error) => return Err(error),
             };
-            self.failed(error, came).await?;
+            self.failed(error, progress).await?;
         }
     }
 
     /// Goes on from where the copy is, to the end or to the next failure.
-    async fn go_on(&mut self) -> Result<(Flown, Opened), FillError> {
+    async fn go_on(&mut self) -> Result<(FetchOutcome, Opened), FillError> {
         let (main, opened) = self.main().await?;
-        Ok((self.fly(&opened, main).await?, opened))
+        Ok((self.run_requests(&opened, main).await?, opened))
     }
 
     /// What came since `read` bytes were read and `before` of them were here.
-    fn came(&self, before: u64, read: u64) -> Came {
+    fn progress(&self, before: u64, read: u64) -> Progress {
         let (read, new) = (self.ongoing.read() - read, self.copy.sum().saturating_sub(before));
         match read {
-            0 => Came::Nothing,
-            _ if new > 0 && new >= read / WORTH => Came::New,
-            _ => Came::Known,
+            0 => Progress::Nothing,
+            _ if new > 0 && new >= read / MAX_READ_PER_NEW_BYTE => Progress::New,
+            _ => Progress::Known,
         }
     }
 
     /// Whether the URL was answered often enough to be asked as often as need be.
     fn is_proven(&self) -> bool {
-        self.pieces.load(Ordering::Relaxed) >= PROVEN
+        self.pieces.load(Ordering::Relaxed) >= PIECES_TO_TRUST_RANGES
     }
 
     fn too_large(&self) -> FillError {
@@ -176,7 +180,7 @@ impl Fetch<'_> {
     async fn land(&self, writer: &mut Writer, chunk: bytes::Bytes) -> Result<(), FillError> {
         self.inner.parts.metrics.source_read(chunk.len() as u64);
         if self.claim.backlog {
-            self.inner.pace.pass(chunk.len() as u64, self.copy).await;
+            self.inner.rate_limit.pass(chunk.len() as u64, self.copy).await;
         }
         self.ongoing.count(chunk.len() as u64);
         if writer.at() + chunk.len() as u64 > self.inner.parts.settings.max_clip_size {
@@ -186,15 +190,15 @@ impl Fetch<'_> {
     }
 
     /// After a failure: waits for the next try, starts over, or gives up.
-    async fn failed(&mut self, error: SourceError, came: Came) -> Result<(), FillError> {
-        self.fruitless = match came {
-            Came::New => 0,
-            Came::Nothing => self.fruitless + 1,
-            Came::Known => FRUITLESS,
+    async fn failed(&mut self, error: SourceError, progress: Progress) -> Result<(), FillError> {
+        self.fruitless = match progress {
+            Progress::New => 0,
+            Progress::Nothing => self.fruitless + 1,
+            Progress::Known => MAX_FRUITLESS_REQUESTS,
         };
         match error.verdict() {
             Verdict::Changed => self.start_over(error).await,
-            Verdict::Retry { after, .. } if self.copy.sum() > 0 && self.fruitless < FRUITLESS => {
+            Verdict::Retry { after, .. } if self.copy.sum() > 0 && self.fruitless < MAX_FRUITLESS_REQUESTS => {
                 self.copy.persist().await?;
                 let settings = &self.inner.parts.settings;
                 let pause = backoff::delay(self.fruitless, settings.retry_base, settings.retry_max, random());
@@ -215,7 +219,7 @@ impl Fetch<'_> {
 
     async fn raise_epoch(&mut self, error: SourceError) -> Result<(), FillError> {
         self.versions += 1;
-        if self.versions >= VERSIONS {
+        if self.versions >= MAX_VERSION_CHANGES {
             return Err(error.into());
         }
         let parts = &self.inner.parts;

@@ -70,11 +70,11 @@ impl Show<'_> {
         let Some(total) = opened.total.filter(|_| opened.ranges && self.inner.parts.settings.fast_start) else {
             return Ok(Order::Undecided);
         };
-        let mut look = self.copy.look();
+        let mut look = self.copy.uncounted_viewer();
         tokio::select! {
             biased;
             found = find(total, &mut look) => Ok(Order::Decided(found?)),
-            () = self.copy.stepped_down() => Ok(Order::Undecided),
+            () = self.copy.until_single() => Ok(Order::Undecided),
         }
     }
 
@@ -101,7 +101,7 @@ impl Show<'_> {
             (Some(View::FastStart(at)), _) if opened.ranges => {
                 // Decided when less was known to be odd: then it is served in
                 // its own order, under that order's ETag.
-                Ok(Order::Decided(Fast::load(at, &mut self.copy.look()).await.map_err(unreadable)?))
+                Ok(Order::Decided(Fast::load(at, &mut self.copy.uncounted_viewer()).await.map_err(unreadable)?))
             }
             _ => Ok(Order::Undecided),
         }

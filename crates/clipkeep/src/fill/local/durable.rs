@@ -15,12 +15,12 @@ use std::{
     },
 };
 
-use clipkeep_core::{id::ClipKey, ladder::Rung, version::SourceVersion};
+use clipkeep_core::{id::ClipKey, request_mode::RequestMode, version::SourceVersion};
 use serde::{Deserialize, Serialize};
 
 use super::{
     LocalCopy, Opened, blocking,
-    sums::{self, Sum},
+    checksums::{self, Sum},
 };
 use crate::cache::mmap;
 
@@ -39,8 +39,8 @@ pub struct Kept {
     last_modified: Option<String>,
     total: u64,
     /// How much the source takes.
-    #[serde(default)]
-    pub(super) rung: Rung,
+    #[serde(default, alias = "rung")]
+    pub(super) request_mode: RequestMode,
     /// The bytes that are there.
     pub(super) sums: Vec<Sum>,
 }
@@ -110,7 +110,7 @@ impl LocalCopy {
                 etag: opened.version.etag.clone(),
                 last_modified: opened.version.last_modified.clone(),
                 total,
-                rung: state.rung,
+                request_mode: state.request_mode,
                 sums: state.sums.iter().chain(state.kept.iter()).cloned().collect(),
             };
             (Arc::clone(&state.file), kept)
@@ -147,7 +147,7 @@ fn read_map(path: &Path) -> io::Result<Kept> {
 }
 
 fn checksum(json: &str) -> String {
-    format!("{:08x}", sums::crc(json.as_bytes()))
+    format!("{:08x}", checksums::crc(json.as_bytes()))
 }
 
 fn write_map(path: &Path, kept: &Kept) -> io::Result<()> {
@@ -189,7 +189,7 @@ fn at(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// What a killed process left in its spool folder, which is made if it is not
+/// What a killed process left in its partials folder, which is made if it is not
 /// there: the clips whose copies may be gone on with, and their epochs. All
 /// else is removed. For the one process that owns the folder, before it fills.
 pub async fn kept_clips(dir: PathBuf) -> io::Result<Vec<(ClipKey, PathBuf, i64)>> {
@@ -213,7 +213,7 @@ pub async fn kept_clips(dir: PathBuf) -> io::Result<Vec<(ClipKey, PathBuf, i64)>
     .await
 }
 
-/// The clips whose copies wait in a spool folder to be gone on with, and their
+/// The clips whose copies wait in a partials folder to be gone on with, and their
 /// epochs. Nothing is removed: fills may run meanwhile.
 pub async fn left_clips(dir: PathBuf) -> io::Result<Vec<(ClipKey, PathBuf, i64)>> {
     blocking(move || {

@@ -6,13 +6,13 @@
 //! file is expendable. It goes with its last handle, unless it is kept for the
 //! next attempt.
 
+mod checksums;
 mod durable;
 mod plan;
 mod reader;
-mod recall;
-mod rung;
-mod sums;
-mod watched;
+mod source_mode;
+mod verify;
+mod viewers;
 mod whole;
 mod writer;
 
@@ -26,17 +26,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use clipkeep_core::{extents::Extents, ladder::Rung, version::SourceVersion};
+use clipkeep_core::{extents::Extents, request_mode::RequestMode, version::SourceVersion};
 use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, watch},
     task::spawn_blocking,
 };
 
-use self::{durable::remove_map, sums::Sums, watched::Audience, whole::Phase};
+use self::{checksums::Sums, durable::remove_map, viewers::ViewerCount, whole::Phase};
 pub use self::{
     durable::{Kept, kept_clips, left_clips, remove},
-    plan::{Flying, Need},
+    plan::{Need, PendingRange},
     reader::{Order, Reader, Shown, Viewer},
     writer::Writer,
 };
@@ -61,7 +61,6 @@ pub enum Ended {
 pub struct Opened {
     /// The content epoch under which it is served.
     pub epoch: i64,
-    /// Its validators.
     pub version: SourceVersion,
     /// Its length, where the source said.
     pub total: Option<u64>,
@@ -89,7 +88,7 @@ struct State {
     saved: u64,
     keep: bool,
     /// How much the source takes, as far as it was seen.
-    rung: Rung,
+    request_mode: RequestMode,
 }
 
 /// A copy that grows.
@@ -98,7 +97,7 @@ pub struct LocalCopy {
     state: Mutex<State>,
     changed: watch::Sender<()>,
     wanted: Notify,
-    audience: Audience,
+    audience: ViewerCount,
     /// Held while the map is written to the disk.
     saving: Arc<tokio::sync::Mutex<()>>,
     /// Held while what an earlier run left is looked at.
@@ -120,7 +119,7 @@ impl LocalCopy {
     }
 
     fn new(path: PathBuf, file: File, kept: Option<(Kept, Option<Bytes>)>) -> Arc<Self> {
-        let rung = kept.as_ref().map(|(kept, _)| kept.rung).unwrap_or_default();
+        let request_mode = kept.as_ref().map(|(kept, _)| kept.request_mode).unwrap_or_default();
         let (opened, kept, map) = match kept {
             Some((kept, map)) => (Some(kept.opened()), kept.sums.into_iter().collect(), map),
             None => (None, Sums::default(), None),
@@ -140,14 +139,14 @@ impl LocalCopy {
             next_want: 0,
             saved,
             keep: false,
-            rung,
+            request_mode,
         };
         Arc::new(Self {
             path,
             state: Mutex::new(state),
             changed: watch::Sender::new(()),
             wanted: Notify::new(),
-            audience: Audience::default(),
+            audience: ViewerCount::default(),
             saving: Arc::default(),
             recalling: tokio::sync::Mutex::default(),
         })
@@ -261,7 +260,7 @@ impl LocalCopy {
     }
 
     /// The bytes of `range`, if they are mapped and all there.
-    pub fn at_hand(&self, generation: u64, range: &Range<u64>) -> Option<Bytes> {
+    pub fn resident_bytes(&self, generation: u64, range: &Range<u64>) -> Option<Bytes> {
         let state = self.state.lock();
         let there = state.generation == generation && state.have.covers(range);
         let map = state.map.as_ref().filter(|_| there && state.phase != Phase::Aborted)?;

@@ -11,7 +11,6 @@ pub enum Need {
     Waited,
     /// A viewer comes to them soon.
     Wanted,
-    /// They are missing.
     Missing,
 }
 
@@ -31,7 +30,7 @@ impl Need {
 
 /// What a request that is on its way will bring.
 #[derive(Clone, Debug)]
-pub struct Flying {
+pub struct PendingRange {
     /// All of it.
     pub range: Range<u64>,
     /// Up to where it will be soon: a viewer who stands still may wait for that.
@@ -41,7 +40,7 @@ pub struct Flying {
     pub in_time: u64,
 }
 
-impl From<Range<u64>> for Flying {
+impl From<Range<u64>> for PendingRange {
     /// A request that is short.
     fn from(range: Range<u64>) -> Self {
         Self { soon: range.end, in_time: range.end, range }
@@ -54,16 +53,16 @@ const LEAST: u64 = 256 * 1024;
 const END: u64 = 32 * 1024;
 
 impl LocalCopy {
-    /// The next bytes to ask for, with `flying` on their way already: what a
+    /// The next bytes to ask for, with `pending` on their way already: what a
     /// viewer waits for, then what is in viewers' windows, then what is missing
     /// first; as far down as `need` goes. At most `most` bytes, and how badly
     /// they are needed.
-    pub fn plan(&self, flying: &[Flying], need: Need, most: u64) -> Option<(Range<u64>, Need)> {
+    pub fn plan(&self, pending: &[PendingRange], need: Need, most: u64) -> Option<(Range<u64>, Need)> {
         let state = self.state.lock();
         let total = state.opened.as_ref()?.total?;
         let (mut soon, mut in_time) = (state.have.clone(), state.have.clone());
-        flying.iter().for_each(|flying| soon.insert(flying.range.start..flying.soon));
-        flying.iter().for_each(|flying| in_time.insert(flying.range.start..flying.in_time));
+        pending.iter().for_each(|pending| soon.insert(pending.range.start..pending.soon));
+        pending.iter().for_each(|pending| in_time.insert(pending.range.start..pending.in_time));
         let wants = || state.wants.values().map(|want| want.start.min(total)..want.end.min(total));
         let is_waited = |want: &Range<u64>| {
             let is_at_the_end = total - want.start <= (total / 64).max(END);
@@ -84,8 +83,8 @@ impl LocalCopy {
         let ahead = |want: &Range<u64>| {
             let mut at = state.have.end_from(want.start);
             loop {
-                let along = flying.iter().filter(|flying| (flying.range.start..=flying.in_time).contains(&at));
-                match along.map(|flying| flying.range.end).max().filter(|end| *end > at) {
+                let along = pending.iter().filter(|pending| (pending.range.start..=pending.in_time).contains(&at));
+                match along.map(|pending| pending.range.end).max().filter(|end| *end > at) {
                     Some(end) => at = state.have.end_from(end),
                     None => return at,
                 }
@@ -99,7 +98,7 @@ impl LocalCopy {
             return None;
         }
         let mut coming = state.have.clone();
-        flying.iter().for_each(|flying| coming.insert(flying.range.clone()));
+        pending.iter().for_each(|pending| coming.insert(pending.range.clone()));
         let gap = coming.gap(0..total)?;
         Some((gap.start..gap.end.min(gap.start + most), Need::Missing))
     }

@@ -7,16 +7,16 @@ use clipkeep_core::view::View;
 use tokio::sync::watch;
 
 use super::{Ended, LocalCopy, State, blocking, whole::Phase};
-use crate::faststart::{Fast, Look};
+use crate::faststart::{Fast, ReadAt};
 
 /// How far ahead of a new viewer the download looks.
 const FIRST_WINDOW: u64 = 512 * 1024;
 /// How far ahead of one that reads on and on.
 const LARGEST_WINDOW: u64 = 16 * 1024 * 1024;
 /// The most bytes handed over at once where they must be read into memory.
-const COPIED: u64 = 128 * 1024;
+const MAX_COPIED_READ: u64 = 128 * 1024;
 /// The most bytes handed over at once where they are mapped.
-const MAPPED: u64 = 4 * 1024 * 1024;
+const MAX_MAPPED_READ: u64 = 4 * 1024 * 1024;
 
 /// Reads one generation of the bytes in order.
 pub struct Reader {
@@ -71,7 +71,6 @@ impl Order {
 
 /// What a viewer must know of a copy before the first byte.
 pub struct Shown {
-    /// The content epoch.
     pub epoch: i64,
     /// The length, where the source said.
     pub total: Option<u64>,
@@ -146,7 +145,7 @@ impl Viewer {
             alive(state, generation)?;
             let end = state.have.end_from(range.start).min(range.end);
             if end > range.start {
-                let limit = if state.map.is_some() { MAPPED } else { COPIED };
+                let limit = if state.map.is_some() { MAX_MAPPED_READ } else { MAX_COPIED_READ };
                 let end = end.min(range.start + limit);
                 let mapped = state.map.as_ref().map(|map| map.slice(range.start as usize..end as usize));
                 return Ok(Some((range.start..end, mapped)));
@@ -181,10 +180,10 @@ impl Viewer {
     }
 }
 
-impl Look for Viewer {
+impl ReadAt for Viewer {
     type Error = Ended;
 
-    async fn look(&mut self, range: Range<u64>) -> Result<Bytes, Ended> {
+    async fn read_at(&mut self, range: Range<u64>) -> Result<Bytes, Ended> {
         self.all(range).await
     }
 }

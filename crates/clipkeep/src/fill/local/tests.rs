@@ -53,9 +53,9 @@ async fn a_complete_copy_answers_its_length_and_nothing_more() {
 async fn case_11_a_viewer_ahead_of_the_download_is_served_first() {
     let (_dir, copy) = fresh().await;
     copy.open(opened(Some(100 << 20))).await.unwrap();
-    let plan = |flying: Vec<Range<u64>>, need| {
-        let flying: Vec<Flying> = flying.into_iter().map(Flying::from).collect();
-        copy.plan(&flying, need, 4 << 20).map(|(range, _)| range)
+    let plan = |pending: Vec<Range<u64>>, need| {
+        let pending: Vec<PendingRange> = pending.into_iter().map(PendingRange::from).collect();
+        copy.plan(&pending, need, 4 << 20).map(|(range, _)| range)
     };
     assert_eq!(plan(vec![], Need::Missing), Some(0..4 << 20));
     assert_eq!(plan(vec![], Need::Wanted), None);
@@ -68,7 +68,7 @@ async fn case_11_a_viewer_ahead_of_the_download_is_served_first() {
     assert_eq!(plan(vec![wanted], Need::Missing), Some(0..4 << 20), "it is on its way");
     assert_eq!(plan(vec![], Need::Waited), Some(at..at + 256 * 1024));
     // An answer that will be there some day is no reason to let him wait.
-    let long = Flying { range: 0..100 << 20, soon: 1 << 20, in_time: 1 << 20 };
+    let long = PendingRange { range: 0..100 << 20, soon: 1 << 20, in_time: 1 << 20 };
     assert_eq!(copy.plan(&[long], Need::Waited, 4 << 20), Some((at..at + 256 * 1024, Need::Waited)));
     put(&copy, at, b"abcdef").await;
     assert_eq!(seeking.await.unwrap().unwrap(), "abcd");
@@ -83,17 +83,17 @@ async fn who_reads_along_with_a_long_answer_gets_what_follows_from_it() {
     let mut viewer = copy.viewer();
     let reading = tokio::spawn(async move { viewer.next(4..90 << 20).await });
     copy.wanted().await;
-    let long = Flying { range: 4..100 << 20, soon: 64 << 10, in_time: 64 << 10 };
+    let long = PendingRange { range: 4..100 << 20, soon: 64 << 10, in_time: 64 << 10 };
     assert_eq!(copy.plan(&[long], Need::Wanted, 4 << 20), None);
     put(&copy, 4, b"efgh").await;
-    let later = Flying { range: 8..100 << 20, soon: 64 << 10, in_time: 64 << 10 };
+    let later = PendingRange { range: 8..100 << 20, soon: 64 << 10, in_time: 64 << 10 };
     assert_eq!(copy.plan(&[later], Need::Wanted, 4 << 20), None, "nor who has not read yet what came");
-    let half = Flying { range: 4..256 << 10, soon: 64 << 10, in_time: 64 << 10 };
+    let half = PendingRange { range: 4..256 << 10, soon: 64 << 10, in_time: 64 << 10 };
     assert_eq!(
         copy.plan(std::slice::from_ref(&half), Need::Wanted, 4 << 20),
         Some((256 << 10..(512 << 10) + 4, Need::Wanted))
     );
-    let rest = Flying { range: 256 << 10..100 << 20, soon: 320 << 10, in_time: 320 << 10 };
+    let rest = PendingRange { range: 256 << 10..100 << 20, soon: 320 << 10, in_time: 320 << 10 };
     assert_eq!(
         copy.plan(&[half, rest], Need::Wanted, 4 << 20),
         None,
@@ -115,9 +115,9 @@ async fn what_is_planned_is_missing_and_not_on_its_way() {
     let (_dir, copy) = fresh().await;
     copy.open(opened(Some(20))).await.unwrap();
     put(&copy, 4, b"abcd").await;
-    let plan = |flying: &[Range<u64>]| {
-        let flying: Vec<Flying> = flying.iter().cloned().map(Flying::from).collect();
-        copy.plan(&flying, Need::Missing, 6).map(|(range, _)| range)
+    let plan = |pending: &[Range<u64>]| {
+        let pending: Vec<PendingRange> = pending.iter().cloned().map(PendingRange::from).collect();
+        copy.plan(&pending, Need::Missing, 6).map(|(range, _)| range)
     };
     assert_eq!(plan(&[]), Some(0..4));
     assert_eq!(plan(std::slice::from_ref(&(0..4))), Some(8..14));

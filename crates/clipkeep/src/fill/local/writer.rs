@@ -7,7 +7,7 @@ use parking_lot::MutexGuard;
 
 use super::{
     LocalCopy, State, blocking,
-    sums::{self, Sum},
+    checksums::{self, Sum},
 };
 
 /// How much is collected before it goes to the disk.
@@ -79,7 +79,7 @@ impl Writer {
         let (mut batch, file, at) = (std::mem::take(&mut self.batch), Arc::clone(&self.file), self.at);
         let end = at + batch.len() as u64;
         let (batch, crc) = blocking(move || {
-            let crc = sums::crc(&batch);
+            let crc = checksums::crc(&batch);
             file.write_all_at(&batch, at)?;
             batch.clear();
             Ok((batch, crc))

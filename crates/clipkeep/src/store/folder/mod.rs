@@ -30,7 +30,7 @@ use super::{
 use crate::fill::local::{LocalCopy, Reader};
 
 /// How much is read at a time.
-const READ: u64 = 1024 * 1024;
+const READ_BUFFER: u64 = 1024 * 1024;
 /// How many files are listed at a time.
 const BATCH: usize = 1000;
 /// Between the key and the nonce of a staged file's name. No clip key holds it.
@@ -166,7 +166,7 @@ impl Folder {
                 if rest.is_empty() {
                     return Ok(None);
                 }
-                let end = rest.end.min(rest.start + READ);
+                let end = rest.end.min(rest.start + READ_BUFFER);
                 let chunk = blocking(move || read_exact(&file, rest.start..end)).await;
                 chunk.map(|chunk| Some((chunk, end..rest.end))).map_err(|e| from_disk("reading", &key, &e))
             }
@@ -281,7 +281,7 @@ async fn follow(
         if available == offset {
             return Ok((target, hasher.finish()));
         }
-        let bytes = reader.read_at(offset..available.min(offset + READ)).await?;
+        let bytes = reader.read_at(offset..available.min(offset + READ_BUFFER)).await?;
         offset += bytes.len() as u64;
         (target, hasher) = blocking(move || {
             target.take(&bytes)?;

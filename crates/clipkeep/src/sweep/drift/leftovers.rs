@@ -109,11 +109,11 @@ impl Drift<'_> {
         Ok(())
     }
 
-    /// Removes what fills left in this process's spool folder for a next attempt
+    /// Removes what fills left in this process's partials folder for a next attempt
     /// that will not come: their clips were filled elsewhere, deleted, or have
     /// another source.
     pub(super) async fn copies(&self, report: &mut DriftReport) -> Result<()> {
-        for (key, path, epoch) in local::left_clips(self.spool.clone()).await? {
+        for (key, path, epoch) in local::left_clips(self.partials.clone()).await? {
             let open =
                 |clip: &Clip| matches!(clip.state, ClipState::Waiting | ClipState::Filling) && clip.epoch == epoch;
             let clip = self.catalog.clip(&key).await?.filter(|clip| *clip.first_key() == key);

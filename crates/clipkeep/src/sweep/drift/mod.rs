@@ -14,7 +14,7 @@ use std::{path::PathBuf, time::Duration};
 use clipkeep_core::{id::ClipKey, media_type::MediaType, time::Clock};
 use serde::Serialize;
 
-pub use crate::catalog::HEARD;
+pub use crate::catalog::NOTICE_DELAY;
 use crate::{
     catalog::{Catalog, CatalogError},
     custody::{self, NotOurs},
@@ -26,7 +26,7 @@ const PAGE: u32 = 1000;
 /// How many names a report shows.
 const EXAMPLES: usize = 20;
 /// So few are never taken for a store, or a catalogue, that is the wrong one.
-const FEW: usize = 20;
+const ALWAYS_ALLOWED: usize = 20;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -106,17 +106,14 @@ pub struct DriftReport {
 /// Why a run ended before its time.
 #[derive(Debug, thiserror::Error)]
 pub enum DriftError {
-    /// The catalogue.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The store is not the one that the rows tell of.
     #[error(transparent)]
     NotOurs(#[from] NotOurs),
-    /// This node's disk.
-    #[error("looking through the spool folder")]
+    #[error("looking through the partials folder")]
     Disk(#[from] std::io::Error),
 }
 
@@ -124,14 +121,11 @@ type Result<T, E = DriftError> = std::result::Result<T, E>;
 
 /// What a run works with.
 pub struct Drift<'a> {
-    /// Rows.
     pub catalog: &'a dyn Catalog,
-    /// Objects.
     pub store: &'a Store,
-    /// The time.
     pub clock: &'a dyn Clock,
     /// Where this process keeps clips that are on their way.
-    pub spool: PathBuf,
+    pub partials: PathBuf,
     /// Whether a clip's fill runs in this process.
     pub is_filling: &'a (dyn Fn(&ClipKey) -> bool + Send + Sync),
     /// What is done about what is found.
@@ -179,5 +173,5 @@ fn is_ours(key: &ClipKey) -> bool {
 
 /// Whether so many bad ones `of` all are too many to be true.
 pub const fn is_too_much(bad: usize, of: usize) -> bool {
-    bad >= FEW && bad > of / 2
+    bad >= ALWAYS_ALLOWED && bad > of / 2
 }

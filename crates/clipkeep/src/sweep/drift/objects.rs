@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use clipkeep_core::{
-    generation::{Bringer, Facts, Hearsay, HookRecord, NewClip},
+    generation::{Facts, Hearsay, HookRecord, NewClip, Origin},
     id::{ClipKey, Provider},
     media_type::MediaType,
     secret::SourceUrl,
@@ -13,7 +13,7 @@ use futures_util::TryStreamExt;
 
 use super::{Drift, DriftReport, EXAMPLES, PAGE, Result, is_ours, is_too_much};
 use crate::{
-    catalog::{CatalogError, sharing::Named},
+    catalog::{CatalogError, sharing::ObjectOwner},
     store::Listed,
 };
 
@@ -47,16 +47,16 @@ impl Drift<'_> {
         report.objects += batch.len() as u64;
         report.strangers += (batch.len() - ours.len()) as u64;
         let keys: Vec<ClipKey> = ours.iter().map(|object| object.key.clone()).collect();
-        let named = self.catalog.named(&keys).await?.into_iter();
-        let named: HashMap<_, _> = named.map(|named| (named.key.clone(), named)).collect();
+        let owners = self.catalog.object_owners(&keys).await?.into_iter();
+        let owners: HashMap<_, _> = owners.map(|owner| (owner.key.clone(), owner)).collect();
         let of = ours.len();
         let (mut orphans, mut found_again) = (Vec::new(), Vec::new());
         for object in ours {
-            match named.get(&object.key) {
+            match owners.get(&object.key) {
                 None => orphans.push(object),
-                Some(Named { state: ClipState::Lost, .. }) => found_again.push(object),
+                Some(ObjectOwner { state: ClipState::Lost, .. }) => found_again.push(object),
                 // Put there by a fill that was cut off very late.
-                Some(named) if named.is_spare && self.is_left(named, &object).await? => {
+                Some(owner) if owner.is_spare && self.is_left(owner, &object).await? => {
                     if self.settings.look_only || self.delete(&object.key, report).await {
                         report.leftovers += 1;
                     }
@@ -80,13 +80,13 @@ impl Drift<'_> {
     /// Whether an object that is no clip's now will be none's. A deleted clip
     /// never comes back; one whose bytes are elsewhere might, so its object must
     /// be old, and is asked after once more.
-    async fn is_left(&self, named: &Named, object: &Object<'_>) -> Result<bool> {
-        if named.state == ClipState::Deleted {
+    async fn is_left(&self, owner: &ObjectOwner, object: &Object<'_>) -> Result<bool> {
+        if owner.state == ClipState::Deleted {
             return Ok(true);
         }
         let age = self.clock.now().since(object.listed.modified);
-        let again = self.catalog.named(std::slice::from_ref(&object.key)).await?;
-        Ok(age >= self.settings.orphan_age && again.first() == Some(named))
+        let again = self.catalog.object_owners(std::slice::from_ref(&object.key)).await?;
+        Ok(age >= self.settings.orphan_age && again.first() == Some(owner))
     }
 
     /// Registers objects, each of the generation that its name tells, so that a
@@ -139,7 +139,7 @@ impl Drift<'_> {
             unread: None,
             received_at: self.clock.now(),
             created_at: None,
-            by: Bringer::Store,
+            origin: Origin::Store,
         }))
     }
 

@@ -5,13 +5,13 @@ use std::collections::{HashMap, HashSet};
 use clipkeep_core::state::ClipState;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::{Drift, DriftReport, HEARD, PAGE, Result, is_too_much};
+use super::{Drift, DriftReport, NOTICE_DELAY, PAGE, Result, is_too_much};
 use crate::catalog::StoredObject;
 
 /// How many objects are asked after at once.
-const HEADS: usize = 16;
+const MAX_HEAD_REQUESTS: usize = 16;
 /// So few may all be lost.
-const FEWEST: usize = 2;
+const MIN_SAMPLE: usize = 2;
 
 /// Keeps one row for each object that is to be looked at: what is found out of it
 /// concerns all clips that share it. One that its own clip's row tells of is
@@ -41,7 +41,7 @@ impl Drift<'_> {
             let states: HashMap<_, _> = self.catalog.states(&keys).await?.into_iter().collect();
             lost.retain(|(row, _)| states.get(&row.key) == Some(&ClipState::Stored));
             let all_lost = !lost.is_empty() && lost.len() == of;
-            let nothing_left = all_lost && compared > FEWEST && self.store_is_empty().await?;
+            let nothing_left = all_lost && compared > MIN_SAMPLE && self.store_is_empty().await?;
             if self.settings.brake && (nothing_left || is_too_much(lost.len(), of)) {
                 let missing = lost.len();
                 tracing::error!(missing, of, "most objects are missing: is `store` the right one? nothing is done");
@@ -75,7 +75,7 @@ impl Drift<'_> {
             Ok::<_, super::DriftError>((row, found))
         });
         let wrong = |(row, found): &(StoredObject, Option<u64>)| std::future::ready(*found != Some(row.size));
-        asked.buffered(HEADS).try_filter(wrong).try_collect().await
+        asked.buffered(MAX_HEAD_REQUESTS).try_filter(wrong).try_collect().await
     }
 
     async fn lose(&self, row: &StoredObject, found: Option<u64>, report: &mut DriftReport) -> Result<()> {
@@ -93,7 +93,7 @@ impl Drift<'_> {
             return Ok(());
         }
         let now = self.clock.now();
-        if self.catalog.object_lost(&row.key, row.epoch, now, now.plus(HEARD), &why).await? {
+        if self.catalog.object_lost(&row.key, row.epoch, now, now.plus(NOTICE_DELAY), &why).await? {
             tracing::error!(clip = %row.key, why, "stored no more: it is filled again, if its source lives");
             *count += 1;
         }

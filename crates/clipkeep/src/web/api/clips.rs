@@ -8,10 +8,10 @@ use axum::{
 use clipkeep_core::{
     config::Prompts,
     generation::{Clip, HistoryEntry},
+    history,
     id::ClipKey,
     problem::Code,
     state::ClipState,
-    story,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -22,9 +22,9 @@ use super::{
 };
 use crate::{
     app::App,
-    callers::Caller,
-    catalog::{CatalogError, Deletion, lookup::clip_named},
-    web::{AppState, auth::By, error::ApiError},
+    auth::Caller,
+    catalog::{CatalogError, Deletion, lookup::clip_by_any_key},
+    web::{AppState, auth::Authenticated, error::ApiError},
 };
 
 /// A page of clips, newest first.
@@ -32,7 +32,7 @@ use crate::{
 pub(crate) struct ClipList {
     /// The clips.
     clips: Vec<ClipRow>,
-    /// Give it as `cursor` to get the next page; null on the last one.
+    /// Pass it as `cursor` to get the next page; null on the last page.
     next_cursor: Option<String>,
     /// Why nothing can be found, where that is so.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,7 +66,7 @@ impl From<HistoryEntry> for HistoryRow {
 /// A clip's history, oldest first.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct HistoryList {
-    /// The lines.
+    /// The rows.
     history: Vec<HistoryRow>,
 }
 
@@ -85,7 +85,7 @@ pub(crate) struct FillStarted {
     security(("token" = [])),
     responses((status = 200, body = ClipList), (status = 401, description = "No valid token"), (status = 400, description = "A filter is not understood")))]
 pub(crate) async fn list_clips(
-    By(caller): By,
+    Authenticated(caller): Authenticated,
     State(app): State<AppState>,
     query: Result<Query<ClipQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<ClipList>, ApiError> {
@@ -93,7 +93,7 @@ pub(crate) async fn list_clips(
     let mut page = query.read()?;
     let only_hashes = page.filter.words.is_some() && app.config.prompts == Prompts::HashOnly;
     let note = only_hashes.then_some(ONLY_HASHES);
-    if !caller.narrow(&mut page.filter.tenant) {
+    if !caller.restrict(&mut page.filter.tenant) {
         return Ok(Json(ClipList { clips: Vec::new(), next_cursor: None, note }));
     }
     let found = app.catalog.clips(&page.filter, page.after.as_ref(), page.limit).await?;
@@ -106,7 +106,7 @@ pub(crate) async fn list_clips(
     security(("token" = [])),
     responses((status = 200, body = ClipRow), (status = 401, description = "No valid token"), (status = 404, description = "No such clip")))]
 pub(crate) async fn get_clip(
-    By(caller): By,
+    Authenticated(caller): Authenticated,
     State(app): State<AppState>,
     Path(key): Path<String>,
 ) -> Result<Json<ClipRow>, ApiError> {
@@ -120,7 +120,7 @@ pub(crate) async fn get_clip(
     security(("token" = [])),
     responses((status = 204, description = "It is deleted, now or before"), (status = 401, description = "No valid token"), (status = 404, description = "No such clip")))]
 pub(crate) async fn delete_clip(
-    By(caller): By,
+    Authenticated(caller): Authenticated,
     State(app): State<AppState>,
     Path(key): Path<String>,
 ) -> Result<StatusCode, ApiError> {
@@ -147,7 +147,7 @@ pub(crate) async fn delete_for(caller: &Caller, app: &AppState, key: &str) -> Re
     security(("token" = [])),
     responses((status = 200, body = HistoryList), (status = 401, description = "No valid token"), (status = 404, description = "No such clip")))]
 pub(crate) async fn get_history(
-    By(caller): By,
+    Authenticated(caller): Authenticated,
     State(app): State<AppState>,
     Path(key): Path<String>,
 ) -> Result<Json<HistoryList>, ApiError> {
@@ -163,7 +163,7 @@ pub(crate) async fn get_history(
     security(("token" = [])),
     responses((status = 202, body = FillStarted), (status = 401, description = "No valid token"), (status = 404, description = "No such clip")))]
 pub(crate) async fn fill_clip(
-    By(caller): By,
+    Authenticated(caller): Authenticated,
     State(app): State<AppState>,
     Path(key): Path<String>,
 ) -> Result<(StatusCode, Json<FillStarted>), ApiError> {
@@ -197,7 +197,7 @@ fn parse_key(text: &str) -> Result<ClipKey, ApiError> {
 /// The clip that is meant by that name, if the caller may know of it.
 pub(crate) async fn clip_for(caller: &Caller, app: &App, key: &str) -> Result<Clip, ApiError> {
     let key = parse_key(key)?;
-    let clip = clip_named(&*app.catalog, &key).await?.filter(|clip| caller.sees_clip(clip));
+    let clip = clip_by_any_key(&*app.catalog, &key).await?.filter(|clip| caller.may_see_clip(clip));
     clip.ok_or_else(|| no_such_clip(&key))
 }
 
@@ -205,7 +205,7 @@ pub(crate) async fn clip_for(caller: &Caller, app: &App, key: &str) -> Result<Cl
 pub(crate) async fn history_for(caller: &Caller, app: &App, key: &ClipKey) -> Result<Vec<HistoryEntry>, CatalogError> {
     let entries = app.catalog.history(key).await?;
     Ok(match caller.tenant() {
-        Some(_) => entries.into_iter().map(story::without_node).collect(),
+        Some(_) => entries.into_iter().map(history::without_node).collect(),
         None => entries,
     })
 }
@@ -213,7 +213,7 @@ pub(crate) async fn history_for(caller: &Caller, app: &App, key: &ClipKey) -> Re
 /// The clip that has that name, or had it: what was never its name deletes nothing.
 async fn clip_called(caller: &Caller, app: &App, key: &str) -> Result<Clip, ApiError> {
     let key = parse_key(key)?;
-    let clip = app.catalog.clip(&key).await?.filter(|clip| caller.sees_clip(clip));
+    let clip = app.catalog.clip(&key).await?.filter(|clip| caller.may_see_clip(clip));
     clip.ok_or_else(|| no_such_clip(&key))
 }
 

@@ -16,36 +16,36 @@ use super::{
 use crate::{
     catalog::{UsageGroup, budgets::BudgetUse},
     costs::{CostError, CostQuery, CostReport, report},
-    web::{AppState, auth::By, error::ApiError},
+    web::{AppState, auth::Authenticated, error::ApiError},
 };
 
-/// Which costs to tell, and how to add them up. All that are given must hold.
+/// Which costs to return, and how to group them. All filters must match.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CostsQuery {
-    /// From this moment on (RFC 3339, `2026-01-31` or `2026-01`; UTC); the
-    /// month's start unless given.
+    /// Costs from this time on (RFC 3339, `2026-01-31` or `2026-01`; UTC); by
+    /// default from the start of the month.
     from: Option<String>,
-    /// Up to this moment (the same); the month's end unless given.
+    /// Costs before this time (same formats); by default up to the end of the month.
     to: Option<String>,
-    /// Of this tenant.
+    /// Only clips of this tenant.
     tenant: Option<String>,
-    /// Of this model, exactly.
+    /// Only clips of exactly this model.
     model: Option<String>,
-    /// Of this clip.
+    /// Only this clip.
     #[param(pattern = r"^[A-Za-z0-9._~-]+\.[A-Za-z0-9]+$", max_length = 160)]
     key: Option<String>,
-    /// On this price list only.
+    /// Use only this price list.
     list: Option<String>,
-    /// Added up by `clip`, `tenant`, `model`, `prompt`, `day` or `month`; `day`
-    /// unless given.
+    /// Group by `clip`, `tenant`, `model`, `prompt`, `day` or `month`; default
+    /// `day`.
     #[param(pattern = "^(clip|tenant|model|prompt|day|month)$")]
     by: Option<String>,
-    /// At most this many lines, 1 to 1000; 100 unless given.
+    /// Return at most this many rows, 1 to 1000; default 100.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
-    /// `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct CostList {
     /// together first, then what is used up most; at most 100. On the first page
     /// alone. A tenant's token sees its own.
     budgets: Vec<BudgetUse>,
-    /// Give it as `cursor` to get the next page; null on the last one.
+    /// Pass it as `cursor` to get the next page; null on the last page.
     next_cursor: Option<String>,
 }
 
@@ -69,7 +69,7 @@ pub(crate) struct CostList {
     security(("token" = [])),
     responses((status = 200, body = CostList), (status = 401, description = "No valid token"), (status = 403, description = "Another tenant's"), (status = 400, description = "A filter is not understood")))]
 pub(crate) async fn get_costs(
-    By(caller): By,
+    Authenticated(caller): Authenticated,
     State(app): State<AppState>,
     query: Result<Query<CostsQuery>, QueryRejection>,
 ) -> Result<Json<CostList>, ApiError> {

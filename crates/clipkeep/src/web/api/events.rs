@@ -24,13 +24,13 @@ use utoipa::IntoParams;
 
 use crate::{
     app::App,
-    callers::Caller,
+    auth::Caller,
     catalog::CatalogError,
     outbox,
     shares::Share,
     web::{
         AppState,
-        auth::{self, By, Schemes},
+        auth::{self, Authenticated, Schemes},
         error::ApiError,
     },
 };
@@ -42,7 +42,7 @@ const BATCH: u32 = 50;
 /// The same where most of them are others'.
 const BATCH_OF_OWN: u32 = 200;
 /// How soon a client whose stream broke shall come again, in milliseconds.
-const COME_AGAIN: u32 = 2000;
+const RECONNECT_MILLIS: u32 = 2000;
 
 /// Where the stream starts.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -64,7 +64,7 @@ pub(crate) struct EventQuery {
         (status = 409, description = "The id was never given: the database is not the one that it came from"),
         (status = 503, description = "Too many streams on this node")))]
 pub(crate) async fn stream_events(
-    By(caller): By,
+    Authenticated(caller): Authenticated,
     State(app): State<AppState>,
     headers: HeaderMap,
     query: Result<Query<EventQuery>, axum::extract::rejection::QueryRejection>,
@@ -75,17 +75,25 @@ pub(crate) async fn stream_events(
     let ids = Ids { app: Arc::clone(&app), tenant: caller.tenant().cloned() };
     let given = given.map(|id| ids.read(&id)).transpose()?;
     let full = || ApiError::new(Code::Unavailable, "too many streams: close one, or ask another node").retry_after(5);
-    let place = app.feed.enter(caller.tenant()).ok_or_else(full)?;
+    let place = app.event_stream.enter(caller.tenant()).ok_or_else(full)?;
     let after = match given {
-        Some((position, _)) if app.catalog.may_be_known(position).await? => position,
+        Some((position, _)) if app.catalog.is_reached(position).await? => position,
         // It would be silent for ever.
         Some((_, id)) => return Err(never_given(&id)),
         None => app.catalog.last_event().await?,
     };
     // The id alone: who breaks off before the first event can go on from here.
-    let hello = format!("retry: {COME_AGAIN}\nid: {}\n\n", ids.of_none(after));
-    let listener =
-        Listener { heard: app.feed.listen(), app, ids, caller, headers, after, hello: Some(hello), _place: place };
+    let hello = format!("retry: {RECONNECT_MILLIS}\nid: {}\n\n", ids.of_none(after));
+    let listener = Listener {
+        heard: app.event_stream.listen(),
+        app,
+        ids,
+        caller,
+        headers,
+        after,
+        hello: Some(hello),
+        _place: place,
+    };
     let chunks = stream::unfold(listener, Listener::next);
     let mut response = Body::from_stream(chunks).into_response();
     let headers = response.headers_mut();
@@ -193,7 +201,7 @@ impl Listener {
             tokio::select! {
                 changed = self.heard.changed() => changed.ok()?,
                 () = tokio::time::sleep(HEARTBEAT) => return Some(":\n\n".to_owned()),
-                () = self.app.feed.ending().cancelled() => return None,
+                () = self.app.event_stream.ending().cancelled() => return None,
             }
         }
     }

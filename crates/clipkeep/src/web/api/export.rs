@@ -23,7 +23,7 @@ use super::query::{ClipQuery, bad};
 use crate::{
     catalog::CatalogError,
     export::{Export, Format},
-    web::{AppState, auth::By, error::ApiError},
+    web::{AppState, auth::Authenticated, error::ApiError},
 };
 
 /// The parameters of an export, for the document: a list's filters, and the format.
@@ -55,7 +55,7 @@ impl IntoParams for ExportParams {
             content((String = "application/x-ndjson"), (String = "text/csv"), (Vec<u8> = "application/vnd.apache.parquet"))),
         (status = 400, description = "A filter is not understood"), (status = 401, description = "No valid token"), (status = 403, description = "Another tenant's")))]
 pub(crate) async fn export_clips(
-    By(caller): By,
+    Authenticated(caller): Authenticated,
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
@@ -66,7 +66,7 @@ pub(crate) async fn export_clips(
         return Err(bad("limit", "an export has all clips that the filters show"));
     }
     let mut filter = query.0.read()?.filter;
-    if !caller.narrow(&mut filter.tenant) {
+    if !caller.restrict(&mut filter.tenant) {
         return Err(ApiError::new(Code::Forbidden, "the token is another tenant's"));
     }
     let mut export = Export::new(Arc::clone(&app.catalog), app.final_urls.clone(), filter, format);

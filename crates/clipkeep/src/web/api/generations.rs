@@ -5,7 +5,7 @@ use axum::{
     extract::{Path, State},
 };
 use clipkeep_core::{
-    generation::{Bringer, Facts, Generation, Hearsay, HookRecord, NewClip},
+    generation::{Facts, Generation, Hearsay, HookRecord, NewClip, Origin},
     hook::HookQuery,
     id::{ClipKey, Provider, RequestId},
     media_type::MediaType,
@@ -26,13 +26,13 @@ use super::{
     submit::{self, FalOptions, Wanted},
 };
 use crate::{
-    callers::Caller,
-    catalog::{ClipFilter, Registration, page::every},
-    web::{AppState, auth::By, error::ApiError, json::JsonObject},
+    auth::Caller,
+    catalog::{ClipFilter, Registration, page::collect_clips},
+    web::{AppState, auth::Authenticated, error::ApiError, json::JsonObject},
 };
 
 /// The most bytes of an unread result in an answer; a command prints all.
-const MOST_SHOWN: usize = 256 * 1024;
+const MAX_INPUT_SHOWN: usize = 256 * 1024;
 
 /// What an app tells of a generation. Each field is kept from whoever said it
 /// first; telling it again changes nothing.
@@ -62,7 +62,7 @@ pub(crate) struct RegisterRequest {
     /// fields are not given.
     input: Option<Value>,
     /// The seed.
-    #[schema(schema_with = crate::rows::seed_schema)]
+    #[schema(schema_with = crate::dto::seed_schema)]
     seed: Option<Seed>,
     /// Whether its clips may be fetched without a signature.
     public: Option<bool>,
@@ -105,7 +105,7 @@ pub(crate) struct RegisterRequest {
         (status = 503, description = "Not kept: try again"),
     ))]
 pub(crate) async fn register_generation(
-    By(caller): By,
+    Authenticated(caller): Authenticated,
     State(app): State<AppState>,
     headers: HeaderMap,
     JsonObject { body, .. }: JsonObject<RegisterRequest>,
@@ -121,7 +121,7 @@ pub(crate) async fn register_generation(
     let (adopt, ending) = (body.adopt, body.ending.clone());
     let mut registration = body.read(&app)?;
     // Another's is spoken of as one that is not there.
-    if !caller.narrow(&mut registration.facts.tenant) {
+    if !caller.restrict(&mut registration.facts.tenant) {
         return Err(missing());
     }
     let generation = if adopt {
@@ -137,7 +137,7 @@ pub(crate) async fn register_generation(
         return Err(ApiError::new(Code::InvalidRequest, "ending: is for adopt alone"));
     } else if let Some(tenant) = caller.tenant() {
         let own = app.catalog.register_own(tenant, &registration).await?;
-        own.told(app.clock.now(), app.config.poll_give_up)
+        own.visible_at(app.clock.now(), app.config.poll_timeout)
     } else {
         app.catalog.register(&registration).await?
     };
@@ -171,7 +171,7 @@ fn adopting(registration: Registration, ending: &str) -> Result<HookRecord, ApiE
         unread: None,
         received_at: at,
         created_at: None,
-        by: Bringer::Store,
+        origin: Origin::Store,
     })
 }
 
@@ -184,7 +184,7 @@ fn missing() -> ApiError {
     params(("request_id" = String, Path, description = "The provider's id of it")), security(("token" = [])),
     responses((status = 200, body = GenerationRow), (status = 401, description = "No valid token"), (status = 404, description = "No such generation")))]
 pub(crate) async fn get_generation(
-    By(caller): By,
+    Authenticated(caller): Authenticated,
     State(app): State<AppState>,
     Path(request_id): Path<String>,
 ) -> Result<Json<GenerationRow>, ApiError> {
@@ -193,7 +193,7 @@ pub(crate) async fn get_generation(
         None => app.catalog.generation(&request_id).await?,
         Some(tenant) => {
             let own = app.catalog.own_generation(tenant, &request_id).await?;
-            own.map(|own| own.told(app.clock.now(), app.config.poll_give_up))
+            own.map(|own| own.visible_at(app.clock.now(), app.config.poll_timeout))
         }
     };
     Ok(Json(with_clips(&caller, &app, generation.ok_or_else(missing)?).await?))
@@ -201,8 +201,8 @@ pub(crate) async fn get_generation(
 
 async fn with_clips(caller: &Caller, app: &AppState, generation: Generation) -> Result<GenerationRow, ApiError> {
     let filter = ClipFilter { request_id: Some(generation.request_id.clone()), ..ClipFilter::default() };
-    let mut clips = every(&*app.catalog, &filter, super::query::MAX_LIMIT).await?;
-    clips.retain(|clip| clip.provider == generation.provider && caller.sees_clip(clip));
+    let mut clips = collect_clips(&*app.catalog, &filter, super::query::MAX_LIMIT).await?;
+    clips.retain(|clip| clip.provider == generation.provider && caller.may_see_clip(clip));
     clips.sort_by_key(|clip| clip.index);
     let clips = clips.into_iter().map(|clip| ClipRow::seen_by(caller, clip, &app.final_urls)).collect();
     let unread = match generation.status {
@@ -211,7 +211,7 @@ async fn with_clips(caller: &Caller, app: &AppState, generation: Generation) -> 
     };
     let unreadable = unread.map(|(row, payload)| {
         let shown = payload.as_deref().filter(|_| *caller == Caller::Admin);
-        UnreadInfo::new(row, shown.map(|payload| &payload[..payload.len().min(MOST_SHOWN)]))
+        UnreadInfo::new(row, shown.map(|payload| &payload[..payload.len().min(MAX_INPUT_SHOWN)]))
     });
     Ok(GenerationRow { unreadable, ..GenerationRow::new(generation, clips, &app.final_urls) })
 }

@@ -7,9 +7,9 @@ use axum::{
 
 use super::clips::clip_for;
 use crate::{
-    catalog::family,
-    lineage_rows::LineageRow,
-    web::{AppState, auth::By, error::ApiError},
+    catalog::lineage,
+    dto::lineage::LineageRow,
+    web::{AppState, auth::Authenticated, error::ApiError},
 };
 
 /// A clip's lineage: image → video → extended video. A clip whose generation's
@@ -19,11 +19,11 @@ use crate::{
     security(("token" = [])),
     responses((status = 200, body = LineageRow), (status = 401, description = "No valid token"), (status = 404, description = "No such clip")))]
 pub(crate) async fn get_lineage(
-    By(caller): By,
+    Authenticated(caller): Authenticated,
     State(app): State<AppState>,
     Path(key): Path<String>,
 ) -> Result<Json<LineageRow>, ApiError> {
     let clip = clip_for(&caller, &app, &key).await?;
-    let lineage = family::lineage(&*app.catalog, &clip.key, caller.tenant()).await?;
+    let lineage = lineage::lineage(&*app.catalog, &clip.key, caller.tenant()).await?;
     Ok(Json(LineageRow::new(clip, lineage, &app.final_urls)))
 }

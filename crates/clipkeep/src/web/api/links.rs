@@ -20,8 +20,8 @@ use utoipa::ToSchema;
 use super::clips::clip_for;
 use crate::{
     app::App,
-    callers::Caller,
-    web::{AppState, auth::By, error::ApiError, json::JsonObject},
+    auth::Caller,
+    web::{AppState, auth::Authenticated, error::ApiError, json::JsonObject},
 };
 
 /// What link is wanted.
@@ -81,7 +81,7 @@ pub(crate) struct LinkRow {
         (status = 403, description = "An internal link, by a tenant"), (status = 404, description = "No such clip"), (status = 409, description = "All keys that could sign were revoked, or too many links to this clip"),
         (status = 410, description = "The clip is lost, rejected or deleted")))]
 pub(crate) async fn create_link(
-    By(caller): By,
+    Authenticated(caller): Authenticated,
     State(app): State<AppState>,
     Path(key): Path<String>,
     body: Option<JsonObject<LinkRequest>>,

@@ -2,6 +2,7 @@
 
 pub(super) mod clips;
 pub(super) mod costs;
+pub(super) mod duplicates;
 pub(super) mod events;
 pub(super) mod export;
 pub(super) mod generations;
@@ -13,10 +14,9 @@ pub(super) mod revocations;
 pub(super) mod risk;
 mod submit;
 pub(super) mod tokens;
-pub(super) mod twice;
 pub(super) mod usage;
 
-use crate::rows as model;
+use crate::dto as model;
 pub use clips::HistoryRow;
+pub use duplicates::DuplicateRow;
 pub use tokens::TokenRow;
-pub use twice::RepeatRow;

@@ -14,43 +14,43 @@ use crate::{
 pub(crate) const MAX_LIMIT: u32 = 1000;
 const DEFAULT_LIMIT: u32 = 100;
 
-/// Which clips to list. All that are given must hold.
+/// Which clips to list. All filters must match.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ClipQuery {
-    /// Of this generation.
+    /// Only clips of this generation.
     #[param(pattern = "^[A-Za-z0-9._~-]+$", max_length = 128)]
     pub(crate) request_id: Option<String>,
-    /// Of this model, exactly.
+    /// Only clips of exactly this model.
     pub(crate) model: Option<String>,
-    /// With exactly this prompt (after NFC and trimming).
+    /// Only clips with exactly this prompt (after NFC and trimming).
     pub(crate) prompt: Option<String>,
-    /// With this prompt hash.
+    /// Only clips with this prompt hash.
     #[param(pattern = "^[0-9A-Fa-f]{64}$")]
     pub(crate) prompt_hash: Option<String>,
-    /// Of this tenant.
+    /// Only clips of this tenant.
     #[param(pattern = "^[A-Za-z0-9._~:@|/+-]+$", max_length = 128)]
     pub(crate) tenant: Option<String>,
-    /// In this state.
+    /// Only clips in this state.
     #[param(value_type = Option<crate::schemas::ClipState>)]
     pub(crate) state: Option<String>,
-    /// Made with this seed.
+    /// Only clips made with this seed.
     #[param(value_type = Option<String>, pattern = "^-?[0-9]{1,20}$")]
     pub(crate) seed: Option<Seed>,
-    /// Whose bytes carry a C2PA manifest (`true`), or were looked at and do not
-    /// (`false`).
+    /// Only clips that carry a C2PA manifest (`true`), or that were inspected and
+    /// carry none (`false`).
     pub(crate) c2pa: Option<bool>,
-    /// Whose prompt holds all these words, in any order and case.
+    /// Only clips whose prompt contains all these words, in any order and case.
     pub(crate) words: Option<String>,
-    /// Created at or after (RFC 3339; or a day, 2026-01-31, or a month, 2026-01, UTC).
+    /// Only clips created at or after this time (RFC 3339; or a day, 2026-01-31, or a month, 2026-01, UTC).
     pub(crate) created_after: Option<String>,
-    /// Created before (written alike).
+    /// Only clips created before this time (same formats).
     pub(crate) created_before: Option<String>,
-    /// At most this many, 1 to 1000; 100 unless given.
+    /// Return at most this many, 1 to 1000; default 100.
     #[param(minimum = 1, maximum = 1000)]
     pub(crate) limit: Option<u32>,
-    /// `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     pub(crate) cursor: Option<String>,
 }
 

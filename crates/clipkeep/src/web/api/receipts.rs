@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use super::clips::clip_for;
 use crate::{
     receipts::receipt,
-    web::{AppState, auth::By, error::ApiError},
+    web::{AppState, auth::Authenticated, error::ApiError},
 };
 
 /// A signed receipt: a JSON Web Signature in flattened form.
@@ -40,7 +40,7 @@ pub(crate) struct ReceiptAnswer {
     responses((status = 200, body = ReceiptAnswer), (status = 401, description = "No valid token"), (status = 404, description = "No such clip"),
         (status = 409, description = "The clip is not stored yet"), (status = 410, description = "The clip is lost, rejected or deleted")))]
 pub(crate) async fn get_receipt(
-    By(caller): By,
+    Authenticated(caller): Authenticated,
     State(app): State<AppState>,
     Path(key): Path<String>,
 ) -> Result<Json<ReceiptAnswer>, ApiError> {

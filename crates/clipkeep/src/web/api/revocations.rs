@@ -14,8 +14,8 @@ use utoipa::ToSchema;
 
 use super::clips::clip_for;
 use crate::{
-    callers::Caller,
-    web::{AppState, auth::By, error::ApiError, json::JsonObject},
+    auth::Caller,
+    web::{AppState, auth::Authenticated, error::ApiError, json::JsonObject},
 };
 
 /// What is to be revoked.
@@ -66,7 +66,7 @@ pub(crate) struct RevokedAnswer {
         (status = 401, description = "No valid token"), (status = 403, description = "A key id needs an admin token"),
         (status = 404, description = "No such link, clip or key id"), (status = 409, description = "Too many are revoked already")))]
 pub(crate) async fn revoke(
-    By(caller): By,
+    Authenticated(caller): Authenticated,
     State(app): State<AppState>,
     JsonObject { body: wanted, .. }: JsonObject<RevokeRequest>,
 ) -> Result<Json<RevokedAnswer>, ApiError> {
@@ -108,7 +108,7 @@ fn all_of_a_key(app: &AppState, text: &str) -> Result<(Revocation, RevokedAnswer
     security(("token" = [])),
     responses((status = 200, body = RevokedAnswer), (status = 401, description = "No valid token"), (status = 404, description = "No such clip")))]
 pub(crate) async fn revoke_links_of(
-    By(caller): By,
+    Authenticated(caller): Authenticated,
     State(app): State<AppState>,
     Path(key): Path<String>,
 ) -> Result<Json<RevokedAnswer>, ApiError> {

@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{model::ClipRow, query::limit_of};
-use crate::web::{AppState, auth::By, error::ApiError};
+use crate::web::{AppState, auth::Authenticated, error::ApiError};
 
 /// How many to list.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RiskQuery {
-    /// At most this many, 1 to 1000; 100 unless given.
+    /// Return at most this many, 1 to 1000; default 100.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
 }
@@ -34,7 +34,7 @@ pub(crate) struct RiskList {
     security(("token" = [])),
     responses((status = 200, body = RiskList), (status = 400, description = "The query is not understood"), (status = 401, description = "No valid token")))]
 pub(crate) async fn list_at_risk(
-    By(caller): By,
+    Authenticated(caller): Authenticated,
     State(app): State<AppState>,
     query: Result<Query<RiskQuery>, QueryRejection>,
 ) -> Result<Json<RiskList>, ApiError> {

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::{
     app::App,
-    callers::Caller,
+    auth::Caller,
     catalog::{
         Registration,
         submissions::{Begun, SubmitCall},
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How long a submit may run; after that it was cut off.
-const LONGEST: std::time::Duration = std::time::Duration::from_secs(60);
+const MAX_SUBMIT_TIME: std::time::Duration = std::time::Duration::from_secs(60);
 /// The longest `Idempotency-Key`.
 const MAX_KEY: usize = 255;
 
@@ -135,7 +135,7 @@ async fn earlier(
 }
 
 fn open(since: Timestamp, now: Timestamp) -> ApiError {
-    if now.since(since) < LONGEST {
+    if now.since(since) < MAX_SUBMIT_TIME {
         let detail = "a call with this idempotency-key is being submitted";
         return ApiError::new(Code::Conflict, detail).retry_after(5);
     }

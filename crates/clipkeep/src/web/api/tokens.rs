@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::query::limit_of;
 use crate::{
-    callers::{IssueError, issue},
+    auth::{IssueError, issue},
     web::{AppState, auth::Admin, error::ApiError, json::JsonObject},
 };
 
@@ -23,13 +23,13 @@ use crate::{
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TokenRequest {
-    /// What it is for, in your words.
+    /// A name that says what the token is for.
     #[schema(min_length = 1, max_length = 100)]
     name: String,
-    /// Whose rows it sees, and no others.
+    /// The tenant whose rows the token may access.
     #[schema(pattern = "^[A-Za-z0-9._~:@|/+-]+$", max_length = 128)]
     tenant: Option<String>,
-    /// Whether it is an admin's, which sees all.
+    /// Whether it is an admin token, which may access everything.
     #[serde(default)]
     admin: bool,
 }
@@ -37,21 +37,21 @@ pub(crate) struct TokenRequest {
 /// A token, without its text.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct TokenRow {
-    /// Its name for revoking it.
+    /// The id to revoke it by.
     id: String,
-    /// What it is for.
+    /// What the token is for.
     name: String,
-    /// Whose rows it sees; an admin's sees all.
+    /// The tenant whose rows it may access; null for an admin token.
     tenant: Option<String>,
     /// Whether it is an admin's.
     admin: bool,
-    /// When it was made.
+    /// When it was created.
     #[schema(format = DateTime)]
     created_at: String,
-    /// When it was used, to ten minutes.
+    /// When it was last used, to within ten minutes.
     #[schema(format = DateTime)]
     last_used_at: Option<String>,
-    /// Since when it is not valid any more.
+    /// When it was revoked.
     #[schema(format = DateTime)]
     revoked_at: Option<String>,
 }
@@ -83,9 +83,9 @@ pub(crate) struct NewTokenRow {
 /// A page of tokens, newest first.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct TokenList {
-    /// The tokens, revoked ones too.
+    /// The tokens, including revoked ones.
     tokens: Vec<TokenRow>,
-    /// Give it as `cursor` to get the next page; null once there are no more.
+    /// Pass it as `cursor` to get the next page; null on the last page.
     next_cursor: Option<String>,
 }
 
@@ -94,10 +94,10 @@ pub(crate) struct TokenList {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TokenQuery {
-    /// At most this many, 1 to 1000; 100 unless given.
+    /// Return at most this many, 1 to 1000; default 100.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
-    /// `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     #[param(pattern = "^[A-Za-z0-9]+$", max_length = 64)]
     cursor: Option<String>,
 }
@@ -158,7 +158,7 @@ pub(crate) async fn revoke_token(
     if !is_token_id(&id) || !app.catalog.revoke_token(&id, app.clock.now()).await? {
         return Err(ApiError::new(Code::NotFound, "no token has that id"));
     }
-    app.callers.forget();
+    app.auth.forget();
     Ok(StatusCode::NO_CONTENT)
 }
 

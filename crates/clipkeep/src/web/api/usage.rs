@@ -11,50 +11,50 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::query::{bad, holdable, in_order, limit_of, moment, parse};
 use crate::{
-    callers::Caller,
+    auth::Caller,
     catalog::{UsageFilter, UsageGroup, UsageLine},
-    rows::UsageRow,
-    web::{AppState, auth::By, error::ApiError},
+    dto::UsageRow,
+    web::{AppState, auth::Authenticated, error::ApiError},
 };
 
-/// Which usage to tell, and how to add it up. All that are given must hold.
+/// Which usage to return, and how to group it. All filters must match.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UsageQuery {
-    /// Of hours that begin at or after (RFC 3339, `2026-01-31` or `2026-01`; UTC).
+    /// Only hours that begin at or after this time (RFC 3339, `2026-01-31` or `2026-01`; UTC).
     from: Option<String>,
-    /// Of hours that begin before (the same).
+    /// Only hours that begin before this time (same formats).
     to: Option<String>,
-    /// Of this tenant.
+    /// Only clips of this tenant.
     #[param(pattern = "^[A-Za-z0-9._~:@|/+-]+$", max_length = 128)]
     tenant: Option<String>,
-    /// Of this model, exactly.
+    /// Only clips of exactly this model.
     model: Option<String>,
-    /// Of this clip.
+    /// Only this clip.
     #[param(pattern = r"^[A-Za-z0-9._~-]+\.[A-Za-z0-9]+$", max_length = 160)]
     key: Option<String>,
-    /// Added up by `clip`, `tenant`, `model`, `prompt`, `hour`, `day` or
-    /// `month`; `day` unless given.
+    /// Group by `clip`, `tenant`, `model`, `prompt`, `hour`, `day` or `month`;
+    /// default `day`.
     #[param(pattern = "^(clip|tenant|model|prompt|hour|day|month)$")]
     by: Option<String>,
-    /// At most this many lines, 1 to 1000; 100 unless given.
+    /// Return at most this many rows, 1 to 1000; default 100.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
-    /// `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
 /// A page of usage, by name.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct UsageList {
-    /// What it is added up by.
+    /// What the rows are grouped by.
     by: &'static str,
-    /// The lines.
+    /// The rows.
     usage: Vec<UsageRow>,
-    /// All of it, also what other pages show.
+    /// The total over all pages.
     total: UsageRow,
-    /// Give it as `cursor` to get the next page; null on the last one.
+    /// Pass it as `cursor` to get the next page; null on the last page.
     next_cursor: Option<String>,
 }
 
@@ -97,7 +97,7 @@ pub(crate) fn own(caller: Caller, mut filter: UsageFilter) -> Result<UsageFilter
     security(("token" = [])),
     responses((status = 200, body = UsageList), (status = 401, description = "No valid token"), (status = 403, description = "Another tenant's"), (status = 400, description = "A filter is not understood")))]
 pub(crate) async fn get_usage(
-    By(caller): By,
+    Authenticated(caller): Authenticated,
     State(app): State<AppState>,
     query: Result<Query<UsageQuery>, QueryRejection>,
 ) -> Result<Json<UsageList>, ApiError> {

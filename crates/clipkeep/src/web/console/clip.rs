@@ -8,10 +8,9 @@ use clipkeep_core::{
     config::DurationText,
     cost::Cost,
     generation::{Clip, Kind},
-    human,
+    history, human,
     link::LinkTarget,
     state::ClipState,
-    story,
 };
 use maud::{Markup, html};
 
@@ -23,11 +22,11 @@ use super::{
 };
 use crate::{
     app::App,
-    callers::Caller,
-    catalog::{UsageFilter, UsageGroup, UsageLine, family},
+    auth::Caller,
+    catalog::{UsageFilter, UsageGroup, UsageLine, lineage},
     costs::{CostQuery, CostReport, report},
+    dto::{ClipRow, UsageRow},
     receipts::receipt,
-    rows::{ClipRow, UsageRow},
     web::{
         AppState,
         api::clips::{clip_for, history_for},
@@ -36,7 +35,7 @@ use crate::{
 
 /// What a page says above all else: what a form did.
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct FormResult {
     pub(super) link: Option<(String, String)>,
     pub(super) wrong: Option<String>,
     /// What stood in the form.
@@ -58,7 +57,7 @@ pub(super) async fn show(
         Some("deleted") => Some("It is deleted: its object is removed, and its links answer 410."),
         done => done.and_then(super::queue::filled),
     };
-    page(&app, &visitor, clip, note, &Told::default()).await
+    page(&app, &visitor, clip, note, &FormResult::default()).await
 }
 
 /// The page, with what a form did.
@@ -67,15 +66,15 @@ pub(super) async fn page(
     visitor: &Visitor,
     clip: Clip,
     note: Option<&str>,
-    told: &Told,
+    told: &FormResult,
 ) -> Result<Response, Trouble> {
     let history = history_for(&visitor.caller, app, &clip.key).await?;
-    let holder = app.catalog.holder(&clip.key).await?;
+    let holder = app.catalog.lease_holder(&clip.key).await?;
     let held = holder.as_ref().map(|holder| match visitor.caller {
         Caller::Admin => (holder.node.as_str(), holder.until),
         Caller::Tenant(_) => ("a node", holder.until),
     });
-    let next = story::next(&clip, history.last(), held, &app.final_urls.of(&clip.key), app.clock.now());
+    let next = history::next(&clip, history.last(), held, &app.final_urls.of(&clip.key), app.clock.now());
     let body = html! {
         p.crumbs { a href="/" data-close { "Library" } " / " span { (clip.key) } }
         @if let Some(note) = note {
@@ -197,8 +196,8 @@ fn input(clip: &Clip) -> Markup {
 }
 
 async fn lineage(app: &App, visitor: &Visitor, clip: &Clip) -> Result<Markup, Trouble> {
-    let found = family::lineage(&*app.catalog, &clip.key, visitor.caller.tenant()).await?;
-    let list = |name: &str, of: &[family::Relative]| {
+    let found = lineage::lineage(&*app.catalog, &clip.key, visitor.caller.tenant()).await?;
+    let list = |name: &str, of: &[lineage::Relative]| {
         html! {
             @if !of.is_empty() {
                 h3 { (name) }

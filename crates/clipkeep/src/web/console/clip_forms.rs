@@ -8,21 +8,21 @@ use axum::{
 use clipkeep_core::{
     config::DurationText,
     generation::{Clip, HistoryEntry},
+    history::describe,
     link::LinkTarget,
     state::ClipState,
-    story::sentence,
 };
 use maud::{Markup, html};
 
 use super::{
     Trouble,
-    clip::{Told, longest, page},
+    clip::{FormResult, longest, page},
     parts::{clip_path, copy, time},
     session::{Posted, Visitor, page_of, redirect},
 };
 use crate::{
     app::App,
-    callers::Caller,
+    auth::Caller,
     web::{
         AppState,
         api::clips::{clip_for, delete_for, fill_for},
@@ -38,7 +38,7 @@ const TARGETS: [(&str, &str); 4] = [
 ];
 
 /// The forms below the player.
-pub(super) fn forms(app: &App, visitor: &Visitor, clip: &Clip, told: &Told) -> Markup {
+pub(super) fn forms(app: &App, visitor: &Visitor, clip: &Clip, told: &FormResult) -> Markup {
     let csrf = || html! { input type="hidden" name="csrf" value=(visitor.csrf); };
     let path = clip_path(&clip.key);
     let is_over = matches!(clip.state, ClipState::Lost | ClipState::Rejected | ClipState::Deleted);
@@ -111,7 +111,7 @@ pub(super) fn story(history: &[HistoryEntry]) -> Markup {
     html! {
         section.card {
             h2 { "Story" }
-            ol.story { @for entry in history { li { (time(entry.at)) " " span { (sentence(entry)) } } } }
+            ol.story { @for entry in history { li { (time(entry.at)) " " span { (describe(entry)) } } } }
         }
     }
 }
@@ -127,7 +127,7 @@ pub(super) async fn make_link(
         Ok(link) => (Some(link), None),
         Err(wrong) => (None, Some(wrong)),
     };
-    page(&app, &visitor, clip, None, &Told { link, wrong, asked: fields }).await
+    page(&app, &visitor, clip, None, &FormResult { link, wrong, asked: fields }).await
 }
 
 /// The link that is asked for and when it ends, or what is wrong with that.
@@ -190,7 +190,7 @@ pub(super) async fn delete(
     let clip = clip_for(&visitor.caller, &app, &key).await?;
     if fields.get("confirm") != Some(clip.key.as_str()) {
         let wrong = format!("Nothing was deleted: type {} to confirm", clip.key);
-        return page(&app, &visitor, clip, None, &Told { wrong: Some(wrong), ..Told::default() }).await;
+        return page(&app, &visitor, clip, None, &FormResult { wrong: Some(wrong), ..FormResult::default() }).await;
     }
     let key = delete_for(&visitor.caller, &app, clip.key.as_str()).await?;
     Ok(redirect(&format!("{}?done=deleted", clip_path(&key))))

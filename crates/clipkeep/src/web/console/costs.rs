@@ -10,16 +10,16 @@ use maud::{Markup, html};
 use super::{
     Trouble,
     layout::{self, Room},
-    parts::or_alert,
+    parts::error_as_alert,
     session::{Fields, Visitor},
     usage::{asked, time_form},
 };
 use crate::{
     app::App,
-    callers::Caller,
+    auth::Caller,
     catalog::{UsageGroup, budgets::BudgetUse},
     costs::{CostQuery, CostReport, report},
-    pictures::{self, whose},
+    report_charts::{self, whose},
     web::{
         AppState,
         api::{costs::refused, query::parse},
@@ -33,7 +33,7 @@ const GROUPS: [UsageGroup; 6] =
     [UsageGroup::Day, UsageGroup::Month, UsageGroup::Clip, UsageGroup::Model, UsageGroup::Tenant, UsageGroup::Prompt];
 
 pub(super) async fn show(visitor: Visitor, State(app): State<AppState>, query: Fields) -> Result<Response, Trouble> {
-    let shown = or_alert(look(&app, &visitor.caller, &query).await)?;
+    let shown = error_as_alert(look(&app, &visitor.caller, &query).await)?;
     let body = html! {
         h1 { "Costs" }
         (time_form(&visitor, &query, &GROUPS, false))
@@ -63,7 +63,7 @@ async fn look(app: &App, caller: &Caller, query: &Fields) -> Result<Markup, ApiE
     Ok(html! {
         (side_by_side(&report))
         (used(&budgets))
-        div.charts { @for chart in pictures::costs(&report, &budgets) { (chart) } }
+        div.charts { @for chart in report_charts::costs(&report, &budgets) { (chart) } }
         (table(&report))
         @if report.next.is_some() { p.quiet { "There is more than is shown." } }
     })
@@ -72,7 +72,7 @@ async fn look(app: &App, caller: &Caller, query: &Fields) -> Result<Markup, ApiE
 /// Each list's parts, and what the time will end with.
 fn side_by_side(report: &CostReport) -> Markup {
     // Generation has a currency of its own, so it is written apart.
-    let parts = &pictures::PARTS[..3];
+    let parts = &report_charts::PARTS[..3];
     html! {
         section.card {
             h2 { "Price lists side by side" }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     app::App,
-    callers::Caller,
+    auth::Caller,
     catalog::{
         CatalogError,
         outbox::{ParkedDelivery, Replay},
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How many of each sort are shown, and among how many a tenant's are looked for.
-const SHOWN: u32 = 100;
+const MAX_ROWS: u32 = 100;
 const LOOKED_AT: u32 = 1000;
 
 pub(super) async fn show(visitor: Visitor, State(app): State<AppState>, query: Fields) -> Result<Response, Trouble> {
@@ -33,7 +33,7 @@ pub(super) async fn show(visitor: Visitor, State(app): State<AppState>, query: F
         }
         @if visitor.caller == Caller::Admin {
             (endpoints(&app, &visitor).await?)
-            (parked(&visitor, &app.catalog.parked_deliveries(SHOWN).await?))
+            (parked(&visitor, &app.catalog.parked_deliveries(MAX_ROWS).await?))
             (waiting(&app).await?)
         }
         section.card {
@@ -57,10 +57,10 @@ pub(super) async fn show(visitor: Visitor, State(app): State<AppState>, query: F
 
 /// The newest events of the caller's, newest first.
 async fn newest(app: &App, caller: &Caller) -> Result<Vec<Event>, CatalogError> {
-    let limit = if *caller == Caller::Admin { SHOWN } else { LOOKED_AT };
+    let limit = if *caller == Caller::Admin { MAX_ROWS } else { LOOKED_AT };
     let found = app.catalog.list_events(None, None, limit).await?.into_iter().map(|(_, event)| event);
-    let own = found.filter(|event| caller.sees(event.tenant.as_ref()));
-    Ok(own.rev().take(SHOWN as usize).collect())
+    let own = found.filter(|event| caller.may_see(event.tenant.as_ref()));
+    Ok(own.rev().take(MAX_ROWS as usize).collect())
 }
 
 fn about(event: &Event) -> Markup {
@@ -148,7 +148,7 @@ fn parked(visitor: &Visitor, parked: &[ParkedDelivery]) -> Markup {
 }
 
 async fn waiting(app: &App) -> Result<Markup, CatalogError> {
-    let waiting = app.catalog.waiting_deliveries(SHOWN).await?;
+    let waiting = app.catalog.waiting_deliveries(MAX_ROWS).await?;
     Ok(html! {
         @if !waiting.is_empty() {
             section.card {

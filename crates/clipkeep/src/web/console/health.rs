@@ -18,7 +18,7 @@ use crate::{
 pub(super) async fn show(visitor: Visitor, State(app): State<AppState>) -> Result<Response, Trouble> {
     visitor.must_be_admin()?;
     let looking = Arc::clone(&app);
-    let look = async move { doctor::look(&looking.config, Ok(Arc::clone(&looking.catalog))).await };
+    let look = async move { doctor::collect(&looking.config, Ok(Arc::clone(&looking.catalog))).await };
     let checks = app.health.at(look).await.unwrap_or_default();
     let trouble = app.vitals.trouble(&app.catalog, &app.intake, &app.custody).await;
     let rows = app.vitals.rows(&app.catalog).await;

@@ -7,7 +7,7 @@ use axum::{
 use maud::{DOCTYPE, Markup, html};
 
 use super::{assets::asset, session::Visitor};
-use crate::{callers::Caller, web::error::ApiError};
+use crate::{auth::Caller, web::error::ApiError};
 
 /// No script and no style but our own files', nothing from other hosts, no frame
 /// around it.

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     app::App,
-    callers::Caller,
+    auth::Caller,
     web::{
         AppState,
         api::query::{ClipQuery, write_cursor},
@@ -65,7 +65,7 @@ async fn find(app: &App, caller: &Caller, query: &Fields) -> Result<Found, ApiEr
     let text = |name: &str| query.get(name).map(str::to_owned);
     // Who pastes a name means that clip.
     if let Some(key) = query.get("q").and_then(|q| q.parse::<ClipKey>().ok())
-        && let Some(clip) = app.catalog.clip(&key).await?.filter(|clip| caller.sees_clip(clip))
+        && let Some(clip) = app.catalog.clip(&key).await?.filter(|clip| caller.may_see_clip(clip))
     {
         return Ok(Found { clips: vec![clip], ..Found::default() });
     }
@@ -81,7 +81,7 @@ async fn find(app: &App, caller: &Caller, query: &Fields) -> Result<Found, ApiEr
         ..ClipQuery::default()
     };
     let mut page = page.read()?;
-    if !caller.narrow(&mut page.filter.tenant) {
+    if !caller.restrict(&mut page.filter.tenant) {
         return Ok(Found::default());
     }
     let found = app.catalog.clips(&page.filter, page.after.as_ref(), page.limit).await?;

@@ -22,14 +22,14 @@ use crate::{
     web::{AppState, error::ApiError},
 };
 
-const EVERY: Duration = Duration::from_secs(1);
+const UPDATE_INTERVAL: Duration = Duration::from_secs(1);
 /// A stream ends after a while: a page that nobody looks at does not hold a place
 /// for ever, and one that somebody looks at comes again by itself.
-const LONGEST: u32 = 600;
+const MAX_UPDATES: u32 = 600;
 
 pub(super) async fn stream(by: Visitor, State(app): State<AppState>, headers: HeaderMap) -> Result<Response, Trouble> {
     let full = || ApiError::new(Code::Unavailable, "too many streams on this node").retry_after(5);
-    let place = app.feed.enter(by.caller.tenant()).ok_or_else(full)?;
+    let place = app.event_stream.enter(by.caller.tenant()).ok_or_else(full)?;
     let watcher = Watcher { app, by, headers, before: String::new(), told: 0, _place: place };
     let mut response = Body::from_stream(stream::unfold(watcher, Watcher::next)).into_response();
     layout::strict(response.headers_mut());
@@ -52,12 +52,12 @@ impl Watcher {
     async fn next(mut self) -> Option<(Result<Bytes, std::convert::Infallible>, Self)> {
         if self.told > 0 {
             tokio::select! {
-                () = tokio::time::sleep(EVERY) => {}
-                () = self.app.feed.ending().cancelled() => return None,
+                () = tokio::time::sleep(UPDATE_INTERVAL) => {}
+                () = self.app.event_stream.ending().cancelled() => return None,
             }
         }
         let still = visitor(&self.app, &self.headers).await.ok().flatten();
-        if self.told >= LONGEST || still.is_none_or(|now| now.caller != self.by.caller) {
+        if self.told >= MAX_UPDATES || still.is_none_or(|now| now.caller != self.by.caller) {
             return None;
         }
         self.told += 1;

@@ -26,7 +26,7 @@ pub(super) async fn show(
     let to = place(query.get("to"));
     // To look at the link's head is not to use it.
     if method == Method::GET && query.get("once").is_some_and(|code| app.sessions.take_once(code)) {
-        let secret = app.sessions.open(app.callers.admin_hash()).await?;
+        let secret = app.sessions.open(app.auth.admin_hash()).await?;
         let mut response = redirect(to);
         response.headers_mut().insert(header::SET_COOKIE, cookie(&app, Some(secret.expose())));
         return Ok(response);
@@ -69,7 +69,7 @@ pub(super) async fn log_in(State(app): State<AppState>, request: Request) -> Res
     // First whether it is right: behind a proxy all visitors have one address, and a
     // stranger's wrong tokens must keep nobody out. Who looks them up is held back
     // by itself, as for any call.
-    if app.callers.who(token).await?.is_none() {
+    if app.auth.authenticate(token).await?.is_none() {
         if let Some(left) = app.sessions.must_wait(from) {
             return Ok(too_many(to, left));
         }

@@ -29,7 +29,7 @@ use axum::{
 };
 
 use super::{AppState, error::ApiError};
-use crate::{callers::IssueError, catalog::CatalogError};
+use crate::{auth::IssueError, catalog::CatalogError};
 
 /// Every page and form.
 pub(super) fn routes() -> Router<AppState> {
@@ -74,7 +74,6 @@ pub(super) use self::{assets::asset, layout::strict};
 
 /// Why there is no page. Shown as one, with the error's own words.
 pub(super) enum Trouble {
-    /// In words.
     Error(ApiError),
     /// The visitor is led elsewhere, such as to the log-in.
     Elsewhere(Box<Response>),

@@ -10,7 +10,7 @@ use clipkeep_core::{
 };
 use maud::{Markup, html};
 
-use crate::{app::App, callers::Caller, web::error::ApiError};
+use crate::{app::App, auth::Caller, web::error::ApiError};
 
 /// A moment: UTC as it stands here, in the reader's zone once a script runs.
 pub(super) fn time(at: Timestamp) -> Markup {
@@ -51,9 +51,9 @@ pub(super) fn signed(app: &App, target: LinkTarget, clip: &Clip) -> Option<Strin
 
 /// A clip in few words: its prompt's first ones, or else its name.
 pub(super) fn title(clip: &Clip) -> String {
-    const LONGEST: usize = 160;
+    const MAX_TITLE: usize = 160;
     let Some(prompt) = &clip.facts.prompt else { return clip.key.to_string() };
-    match prompt.char_indices().nth(LONGEST) {
+    match prompt.char_indices().nth(MAX_TITLE) {
         Some((end, _)) => format!("{}…", prompt[..end].trim_end()),
         None => prompt.clone(),
     }
@@ -107,7 +107,7 @@ pub(super) fn no_words(config: &Config) -> Option<&'static str> {
 }
 
 /// What a form asked for, or why that is not understood.
-pub(super) fn or_alert(shown: Result<Markup, ApiError>) -> Result<Markup, ApiError> {
+pub(super) fn error_as_alert(shown: Result<Markup, ApiError>) -> Result<Markup, ApiError> {
     match shown {
         Err(error) if error.code().status().is_client_error() => Ok(html! { p.bad role="alert" { (error.detail()) } }),
         shown => shown,

@@ -12,23 +12,23 @@ use super::{
 };
 use crate::{
     app::App,
-    callers::Caller,
+    auth::Caller,
     catalog::{CatalogError, ClipFilter},
     web::AppState,
 };
 
 /// How many of each sort are shown.
-const SHOWN: u32 = 50;
+const MAX_ROWS: u32 = 50;
 
 pub(super) async fn show(visitor: Visitor, State(app): State<AppState>, query: Fields) -> Result<Response, Trouble> {
     let (now, caller) = (app.clock.now(), &visitor.caller);
     let until = now.plus(app.config.at_risk_before);
     let at_risk = match caller.tenant() {
-        None => app.catalog.at_risk(until, SHOWN).await?,
-        Some(tenant) => app.catalog.own_at_risk(tenant, until, SHOWN).await?,
+        None => app.catalog.at_risk(until, MAX_ROWS).await?,
+        Some(tenant) => app.catalog.own_at_risk(tenant, until, MAX_ROWS).await?,
     };
     let waiting = in_state(&app, caller, ClipState::Waiting).await?;
-    let failing = app.catalog.failing(caller.tenant(), SHOWN).await?;
+    let failing = app.catalog.failing(caller.tenant(), MAX_ROWS).await?;
     let fresh: Vec<&Clip> = waiting.iter().filter(|clip| clip.last_error.is_none()).collect();
     let over =
         [in_state(&app, caller, ClipState::Lost).await?, in_state(&app, caller, ClipState::Rejected).await?].concat();
@@ -74,7 +74,7 @@ pub(super) fn filled(done: &str) -> Option<&'static str> {
 /// The newest clips of the caller's in this state.
 async fn in_state(app: &App, caller: &Caller, state: ClipState) -> Result<Vec<Clip>, CatalogError> {
     let filter = ClipFilter { state: Some(state), tenant: caller.tenant().cloned(), ..ClipFilter::default() };
-    Ok(app.catalog.clips(&filter, None, SHOWN).await?.clips)
+    Ok(app.catalog.clips(&filter, None, MAX_ROWS).await?.clips)
 }
 
 /// What is being filled now, and how far it is.
@@ -167,7 +167,7 @@ fn table(visitor: &Visitor, name: &str, clips: &[&Clip], none: &str, why: &dyn F
                     }
                 }
             }
-            @if clips.len() >= SHOWN as usize { p.quiet { "These are the first " (SHOWN) "; there may be more." } }
+            @if clips.len() >= MAX_ROWS as usize { p.quiet { "These are the first " (MAX_ROWS) "; there may be more." } }
         }
     }
 }

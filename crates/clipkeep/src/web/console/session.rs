@@ -14,13 +14,12 @@ use url::form_urlencoded;
 use super::{Trouble, layout};
 use crate::{
     app::App,
-    callers::{Caller, same},
-    sessions::{SPAN, Visit},
+    auth::{Caller, same},
+    sessions::{SESSION_TTL, Visit},
     web::{AppState, browser::is_same, error::ApiError},
 };
 
-/// The longest form.
-const LONGEST: usize = 64 * 1024;
+const MAX_FORM: usize = 64 * 1024;
 
 /// Whoever is logged in.
 pub(super) struct Visitor {
@@ -51,14 +50,14 @@ fn is_https(app: &App) -> bool {
 /// The cookie that holds this secret, or one that removes it.
 pub(super) fn cookie(app: &App, secret: Option<&str>) -> HeaderValue {
     let (name, secure) = (cookie_name(app), if is_https(app) { "; Secure" } else { "" });
-    let (value, age) = secret.map_or(("", 0), |secret| (secret, SPAN.as_secs()));
+    let (value, age) = secret.map_or(("", 0), |secret| (secret, SESSION_TTL.as_secs()));
     let text = format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age}{secure}");
     HeaderValue::try_from(text).expect("a secret is letters and digits")
 }
 
 /// The most cookies of our name that are looked at. Others on this host may set
 /// some, too.
-const MOST: usize = 4;
+const MAX_COOKIES: usize = 4;
 
 /// The secrets that a request's cookies hold. What others put beside them may be
 /// any bytes.
@@ -66,7 +65,7 @@ pub(super) fn secrets<'a>(app: &App, headers: &'a HeaderMap) -> impl Iterator<It
     let name = cookie_name(app);
     let all = headers.get_all(header::COOKIE).iter().flat_map(|value| value.as_bytes().split(|b| *b == b';'));
     let pairs = all.filter_map(|pair| str::from_utf8(pair).ok()?.trim().split_once('='));
-    pairs.filter_map(move |(key, value)| (key == name).then_some(value)).take(MOST)
+    pairs.filter_map(move |(key, value)| (key == name).then_some(value)).take(MAX_COOKIES)
 }
 
 /// The visitor, if somebody is logged in.
@@ -179,7 +178,7 @@ impl FromRequest<AppState> for Posted {
 
 /// A form's bytes.
 pub(super) async fn read(body: axum::body::Body, app: &App) -> Result<Bytes, ApiError> {
-    let read = tokio::time::timeout(app.config.body_timeout, axum::body::to_bytes(body, LONGEST)).await;
+    let read = tokio::time::timeout(app.config.body_timeout, axum::body::to_bytes(body, MAX_FORM)).await;
     read.ok()
         .and_then(Result::ok)
         .ok_or_else(|| ApiError::new(Code::InvalidRequest, "the form did not come, or is too long"))

@@ -19,11 +19,11 @@ use super::{
 };
 use crate::{
     app::App,
-    callers::issue,
+    auth::issue,
     web::{AppState, api::tokens::is_token_id, error::ApiError},
 };
 
-const SHOWN: u32 = 200;
+const MAX_ROWS: u32 = 200;
 
 pub(super) async fn show(visitor: Visitor, State(app): State<AppState>, query: Fields) -> Result<Response, Trouble> {
     let note = query.get("done").map(
@@ -34,7 +34,7 @@ pub(super) async fn show(visitor: Visitor, State(app): State<AppState>, query: F
 
 async fn page(app: &App, visitor: &Visitor, told: &Markup) -> Result<Response, Trouble> {
     visitor.must_be_admin()?;
-    let tokens = app.catalog.tokens(None, SHOWN).await?;
+    let tokens = app.catalog.tokens(None, MAX_ROWS).await?;
     let body = html! {
         h1 { "Tokens" }
         (told)
@@ -52,8 +52,8 @@ async fn page(app: &App, visitor: &Visitor, told: &Markup) -> Result<Response, T
         section.card {
             h2 { "All" }
             @if tokens.is_empty() { p.empty { "None but the node's own admin token." } } @else { (table(visitor, &tokens)) }
-            @if tokens.len() >= SHOWN as usize {
-                p.quiet { "The newest " (SHOWN) " are shown; " code { "clipkeep token list" } " has all of them." }
+            @if tokens.len() >= MAX_ROWS as usize {
+                p.quiet { "The newest " (MAX_ROWS) " are shown; " code { "clipkeep token list" } " has all of them." }
             }
         }
     };
@@ -133,6 +133,6 @@ pub(super) async fn revoke(
     if !is_token_id(&id) || !app.catalog.revoke_token(&id, app.clock.now()).await? {
         return Err(ApiError::new(Code::NotFound, "no token has that id").into());
     }
-    app.callers.forget();
+    app.auth.forget();
     Ok(redirect("/console/tokens?done=revoked"))
 }

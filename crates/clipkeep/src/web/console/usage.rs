@@ -7,15 +7,15 @@ use maud::{Markup, html};
 use super::{
     Trouble,
     layout::{self, Room},
-    parts::or_alert,
+    parts::error_as_alert,
     session::{Fields, Visitor},
 };
 use crate::{
     app::App,
-    callers::Caller,
+    auth::Caller,
     catalog::{CatalogError, UsageFilter, UsageGroup, UsageLine},
-    pictures::{self, Stacked},
-    rows::UsageRow,
+    dto::UsageRow,
+    report_charts::{self, Stacked},
     web::{
         AppState,
         api::{
@@ -34,7 +34,7 @@ const GROUPS: [UsageGroup; 6] =
     [UsageGroup::Hour, UsageGroup::Day, UsageGroup::Month, UsageGroup::Clip, UsageGroup::Model, UsageGroup::Tenant];
 
 pub(super) async fn show(visitor: Visitor, State(app): State<AppState>, query: Fields) -> Result<Response, Trouble> {
-    let shown = or_alert(look(&app, &visitor.caller, &query).await)?;
+    let shown = error_as_alert(look(&app, &visitor.caller, &query).await)?;
     let body = html! {
         h1 { "Usage" }
         (time_form(&visitor, &query, &GROUPS, true))
@@ -119,7 +119,7 @@ async fn look(app: &App, caller: &Caller, query: &Fields) -> Result<Markup, ApiE
     };
     let rows: Vec<UsageRow> = page.lines.into_iter().map(UsageRow::new).collect();
     Ok(html! {
-        div.charts { @for chart in pictures::usage(by, &stacked, filter.from.zip(filter.to)) { (chart) } }
+        div.charts { @for chart in report_charts::usage(by, &stacked, filter.from.zip(filter.to)) { (chart) } }
         (table(by, &rows, &total))
         @if page.next.is_some() { p.quiet { "There is more than is shown." } }
     })

@@ -80,7 +80,7 @@ async fn check(t: &TestApp, audience: Audience, key: &str, genuine: Cell, source
 
 #[tokio::test(flavor = "multi_thread")]
 async fn i02_case_43_each_audience_sees_what_it_may_and_no_more() {
-    let t = TestApp::with(&[("gone_attempts", "1".to_owned())]).await;
+    let t = TestApp::with(&[("not_found_attempts", "1".to_owned())]).await;
     let source = clips(&t).await;
     check(&t, Audience::Internal, "waiting.mp4", (302, ""), &source).await;
     check(&t, Audience::Internal, "stored.mp4", (302, ""), &source).await;

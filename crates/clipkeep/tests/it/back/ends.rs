@@ -1,4 +1,4 @@
-//! `kill -9` inside a deletion, inside the parting of clips that share an object,
+//! `kill -9` inside a deletion, inside the unsharing of clips that share an object,
 //! and inside the loss of one: what is done is done once, nothing is lost, and the
 //! books say who pays.
 
@@ -23,7 +23,7 @@ const POINTS: u32 = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Deletion,
-    Parting,
+    Unsharing,
     Loss,
 }
 
@@ -88,7 +88,7 @@ impl Story {
                 let request = node.client.delete(format!("{api}/clips/twin.mp4")).bearer_auth(TOKEN);
                 request.send().await.is_ok_and(|answer| answer.status() == 204)
             }
-            End::Parting => {
+            End::Unsharing => {
                 let body = json!({"request_id": "gen", "tenant": "acme"});
                 let request = node.client.post(format!("{api}/generations")).bearer_auth(TOKEN).json(&body);
                 request.send().await.is_ok_and(|answer| answer.status().is_success())
@@ -105,7 +105,7 @@ impl Story {
         let clip = async |id: &str| node.api(&format!("/api/v1/clips/{id}.mp4")).await.unwrap_or_default();
         match end {
             End::Deletion => clip("twin").await["state"] == "deleted",
-            End::Parting => self.books().await == [2, 0, 0, 0],
+            End::Unsharing => self.books().await == [2, 0, 0, 0],
             End::Loss => {
                 let lost = async |id: &str| {
                     let told = node.api(&format!("/api/v1/clips/{id}.mp4/history")).await.unwrap_or_default();
@@ -116,18 +116,18 @@ impl Story {
         }
     }
 
-    /// Of the two: open stays; clips that share; clips that are to part; and those
+    /// Of the two: open storage periods; clips that share; clips that are to be unshared; and those
     /// that pay twice.
     async fn books(&self) -> [i64; 4] {
-        let sql = "SELECT (SELECT count(*) FROM stays WHERE to_at IS NULL AND key IN ('twin.mp4', 'gen.mp4')), \
+        let sql = "SELECT (SELECT count(*) FROM storage_periods WHERE to_at IS NULL AND key IN ('twin.mp4', 'gen.mp4')), \
             (SELECT count(*) FROM clips WHERE object_key IS NOT NULL AND state = 'stored'), \
-            (SELECT count(*) FROM clips WHERE part_at IS NOT NULL), \
-            (SELECT count(*) FROM (SELECT 1 FROM stays WHERE to_at IS NULL GROUP BY key HAVING count(*) > 1) d)";
+            (SELECT count(*) FROM clips WHERE unshare_at IS NOT NULL), \
+            (SELECT count(*) FROM (SELECT 1 FROM storage_periods WHERE to_at IS NULL GROUP BY key HAVING count(*) > 1) d)";
         let row = postgres::connect(&self.database).await.query_one(sql, &[]).await.unwrap();
         [0, 1, 2, 3].map(|column| row.get(column))
     }
 
-    /// Who was killed with a claim on clips that part holds them for ten minutes.
+    /// Who was killed with a claim on clips to be unshared holds them for ten minutes.
     /// What it sent last may still be on its way through the database: a claim
     /// that is written after this would hold them all the same.
     async fn let_holds_run_out(&self) {
@@ -139,7 +139,7 @@ impl Story {
             (others == 0).then_some(())
         })
         .await;
-        database.batch_execute("UPDATE clips SET part_at = 0 WHERE part_at IS NOT NULL").await.unwrap();
+        database.batch_execute("UPDATE clips SET unshare_at = 0 WHERE unshare_at IS NOT NULL").await.unwrap();
     }
 
     async fn check(&self, node: &Node, end: End, what: &str) {
@@ -166,9 +166,9 @@ impl Story {
                 }
                 assert_eq!(self.books().await, [0, 0, 0, 0], "{what}");
             }
-            End::Parting => {
+            End::Unsharing => {
                 assert!(whole("twin.mp4") && whole("gen.mp4"), "{what}");
-                assert_eq!(count("gen", "parted").await, 1, "{what}");
+                assert_eq!(count("gen", "unshared").await, 1, "{what}");
             }
             End::Loss => {
                 // Filled at the same time they may not see each other.
@@ -254,8 +254,8 @@ async fn h53_killed_inside_a_deletion() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h53_killed_inside_a_parting() {
-    at_its_messages(End::Parting).await;
+async fn h53_killed_inside_an_unsharing() {
+    at_its_messages(End::Unsharing).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -46,7 +46,7 @@ async fn ended(t: &TestApp) -> Vec<(&'static str, String, ClipState)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn k07_fill_brings_a_clip_back_and_says_so() {
-    let t = TestApp::with(&[("gone_attempts", "1".into())]).await;
+    let t = TestApp::with(&[("not_found_attempts", "1".into())]).await;
     for (id, source, state) in ended(&t).await {
         let key = format!("{id}.mp4");
         assert_eq!(fill(&t, &key).await, "restarted");
@@ -70,7 +70,7 @@ async fn k07_fill_brings_a_clip_back_and_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn k07_the_same_webhook_brings_a_clip_back_but_does_not_hammer_its_source() {
-    let t = TestApp::with(&[("gone_attempts", "1".into())]).await;
+    let t = TestApp::with(&[("not_found_attempts", "1".into())]).await;
     for (id, source, state) in ended(&t).await {
         let key = format!("{id}.mp4");
         // A provider that repeats itself has the source asked once more, and no more
@@ -98,7 +98,7 @@ async fn k07_the_same_webhook_brings_a_clip_back_but_does_not_hammer_its_source(
 async fn k07_a_clip_whose_host_is_allowed_now_comes_back_by_itself() {
     let sim = Sim::start(SimOptions::default()).await.unwrap();
     let data = Arc::new(tempfile::tempdir().unwrap());
-    let elsewhere = [("source_hosts", "media.example".to_owned()), ("gone_attempts", "1".to_owned())];
+    let elsewhere = [("source_hosts", "media.example".to_owned()), ("not_found_attempts", "1".to_owned())];
     let t = TestApp::on(sim, data, &elsewhere, &[]).await;
     let file = t.sim.add_file("a.mp4", Media::named("silent.mp4"));
     t.hook("host", &file, "").await;
@@ -128,7 +128,7 @@ async fn k07_so_does_one_whose_redirect_or_scheme_is_allowed_now() {
     let media = Media::named("silent.mp4");
     let there = sim.add_file("there.mp4", media.clone()).replace("127.0.0.1", "localhost");
     let from = sim.add_faulty_file("from.mp4", media.clone(), Faults::always(Fault::redirect(&there)));
-    let t = TestApp::on(sim, data, &[("gone_attempts", "1".to_owned())], &[]).await;
+    let t = TestApp::on(sim, data, &[("not_found_attempts", "1".to_owned())], &[]).await;
     t.hook("redirect", &from, "").await;
     t.until("redirect.mp4", ClipState::Lost).await;
     let (sim, data) = t.stop().await;
@@ -146,14 +146,14 @@ async fn k07_so_does_one_whose_redirect_or_scheme_is_allowed_now() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn k07_sweep_retries_what_its_filters_name() {
-    let t = TestApp::with(&[("gone_attempts", "1".into())]).await;
+    let t = TestApp::with(&[("not_found_attempts", "1".into())]).await;
     let all = ended(&t).await;
     let source = t.sim.add_faulty_file("a.mp4", Media::named("silent.mp4"), Faults::always(Fault::status(404)));
     t.hook("acme", &source, "?tenant=acme").await;
     t.until("acme.mp4", ClipState::Lost).await;
     let run = |args: &[&str]| {
         let args = [&["sweep", "--json", "--retry"], args].concat();
-        let (code, out, errors) = clipkeep(&t.sim, t.data.path(), &args, &[("CLIPKEEP_GONE_ATTEMPTS", "1")]);
+        let (code, out, errors) = clipkeep(&t.sim, t.data.path(), &args, &[("CLIPKEEP_NOT_FOUND_ATTEMPTS", "1")]);
         assert_eq!(code, 0, "{out} {errors}");
         serde_json::from_str::<Value>(&out).unwrap()
     };
@@ -191,14 +191,14 @@ async fn k07_sweep_retries_what_its_filters_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn k07_an_import_brings_back_what_it_names() {
-    let t = TestApp::with(&[("gone_attempts", "1".into())]).await;
+    let t = TestApp::with(&[("not_found_attempts", "1".into())]).await;
     let all = ended(&t).await;
     let table = t.data.path().join("urls.csv");
     let lines: String = all.iter().map(|(id, source, _)| format!("{source},{id}\n")).collect();
     fs::write(&table, format!("url,request_id\n{lines}")).unwrap();
     let import = || {
         let args = ["import", "--json", table.to_str().unwrap()];
-        let (_, out, errors) = clipkeep(&t.sim, t.data.path(), &args, &[("CLIPKEEP_GONE_ATTEMPTS", "1")]);
+        let (_, out, errors) = clipkeep(&t.sim, t.data.path(), &args, &[("CLIPKEEP_NOT_FOUND_ATTEMPTS", "1")]);
         serde_json::from_str::<Value>(&out).unwrap_or_else(|_| panic!("{out} {errors}"))
     };
     let told = import();
@@ -213,7 +213,7 @@ async fn k07_an_import_brings_back_what_it_names() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn k24_a_source_that_is_missing_may_still_be_on_its_way() {
-    let settings = [("gone_attempts", "2".to_owned()), ("gone_after", "1h".to_owned())];
+    let settings = [("not_found_attempts", "2".to_owned()), ("not_found_timeout", "1h".to_owned())];
     let t = TestApp::with(&settings).await;
     let missing = [404, 403, 410].map(|status| {
         t.sim.add_faulty_file("a.mp4", Media::named("silent.mp4"), Faults::always(Fault::status(status)))
@@ -228,7 +228,7 @@ async fn k24_a_source_that_is_missing_may_still_be_on_its_way() {
     let table = t.data.path().join("urls.csv");
     fs::write(&table, format!("url,request_id,created_at\n{late},late,\n{old},old,2026-01-31\n")).unwrap();
     let args = ["import", "--json", table.to_str().unwrap()];
-    let env = [("CLIPKEEP_GONE_ATTEMPTS", "2"), ("CLIPKEEP_GONE_AFTER", "1h")];
+    let env = [("CLIPKEEP_NOT_FOUND_ATTEMPTS", "2"), ("CLIPKEEP_NOT_FOUND_TIMEOUT", "1h")];
     let (code, out, errors) = clipkeep(&t.sim, t.data.path(), &args, &env);
     let told: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out} {errors}"));
     assert_eq!((code, &told["lost"], &told["later"]), (1, &json!(1), &json!(1)), "{told}");

@@ -5,8 +5,8 @@ use std::time::Duration;
 use clipkeep::{
     catalog::{
         Catalog, UsageFilter,
-        budgets::{BudgetAlarm, BudgetUse, Weighing},
-        outbox::{Fate, Settled},
+        budgets::{BudgetAlarm, BudgetCheck, BudgetUse},
+        outbox::{DeliveryOutcome, DeliveryResult},
     },
     costs::BudgetWatch,
 };
@@ -64,13 +64,13 @@ async fn told(catalog: &dyn Catalog, count: usize) -> Vec<(Position, Event)> {
 async fn a_budget_is_told_of_once_for_each_month_amount_and_threshold(bed: Bed) {
     let catalog = bed.open().await;
     let first = alarm(None, 80);
-    assert!(catalog.tell_budget(&first, at(1)).await.unwrap());
-    assert!(!catalog.tell_budget(&first, at(2)).await.unwrap());
+    assert!(catalog.emit_budget_alarm(&first, at(1)).await.unwrap());
+    assert!(!catalog.emit_budget_alarm(&first, at(2)).await.unwrap());
     // More was spent since: the same alarm.
     let of = |used| BudgetAlarm { used, threshold: 80 };
-    assert!(!catalog.tell_budget(&of(BudgetUse { percent: 90, ..used(None) }), at(2)).await.unwrap());
+    assert!(!catalog.emit_budget_alarm(&of(BudgetUse { percent: 90, ..used(None) }), at(2)).await.unwrap());
     // A restart, and another node.
-    assert!(!bed.open().await.tell_budget(&first, at(3)).await.unwrap());
+    assert!(!bed.open().await.emit_budget_alarm(&first, at(3)).await.unwrap());
     let others = [
         alarm(None, 100),
         alarm(Some("acme"), 80),
@@ -79,7 +79,7 @@ async fn a_budget_is_told_of_once_for_each_month_amount_and_threshold(bed: Bed) 
         of(BudgetUse { price_list: "cloudflare-r2".to_owned(), ..used(None) }),
     ];
     for other in &others {
-        assert!(catalog.tell_budget(other, at(4)).await.unwrap(), "{other:?}");
+        assert!(catalog.emit_budget_alarm(other, at(4)).await.unwrap(), "{other:?}");
     }
     let events = told(&*catalog, 6).await;
     assert_eq!(events.len(), 6);
@@ -87,7 +87,7 @@ async fn a_budget_is_told_of_once_for_each_month_amount_and_threshold(bed: Bed) 
     assert_eq!((event.kind, event.at, &event.generation, &event.key), (EventType::BudgetExceeded, at(1), &None, &None));
     assert_eq!((event.subject(), &event.tenant), ("all", &None));
     assert_eq!(event.reason().unwrap(), "2027-01, all together: 8.50 of 10.00 USD are spent (85 %)");
-    let data = event.told().unwrap();
+    let data = event.detail_json().unwrap();
     assert_eq!((&data["budget"], &data["spent"], &data["threshold"]), (&"10.00".into(), &"8.50".into(), &80.into()));
     assert_eq!(events[2].1.tenant.as_ref().map(Tenant::as_str), Some("acme"));
 }
@@ -96,10 +96,10 @@ async fn a_budget_is_told_of_once_for_each_month_amount_and_threshold(bed: Bed) 
 async fn an_alarm_whose_event_cannot_be_written_is_told_later(bed: Bed) {
     let catalog = bed.open().await;
     bed.execute("CREATE UNIQUE INDEX stumble ON events (type)").await;
-    assert!(catalog.tell_budget(&alarm(None, 80), at(1)).await.unwrap());
-    assert!(catalog.tell_budget(&alarm(None, 100), at(1)).await.is_err());
+    assert!(catalog.emit_budget_alarm(&alarm(None, 80), at(1)).await.unwrap());
+    assert!(catalog.emit_budget_alarm(&alarm(None, 100), at(1)).await.is_err());
     bed.execute("DROP INDEX stumble").await;
-    assert!(catalog.tell_budget(&alarm(None, 100), at(2)).await.unwrap());
+    assert!(catalog.emit_budget_alarm(&alarm(None, 100), at(2)).await.unwrap());
     assert_eq!(told(&*catalog, 2).await.len(), 2);
 }
 
@@ -108,7 +108,7 @@ async fn nodes_that_look_at_once_tell_once(bed: Bed) {
     let tellers: Vec<_> = (0..8)
         .map(|n: usize| {
             let catalog = nodes[n % 2].clone();
-            tokio::spawn(async move { catalog.tell_budget(&alarm(Some("acme"), 100), at(1)).await.unwrap() })
+            tokio::spawn(async move { catalog.emit_budget_alarm(&alarm(Some("acme"), 100), at(1)).await.unwrap() })
         })
         .collect();
     let mut winners = 0;
@@ -121,7 +121,7 @@ async fn nodes_that_look_at_once_tell_once(bed: Bed) {
 async fn a_tenant_hears_of_its_own_budget_and_of_no_other(bed: Bed) {
     let catalog = bed.open().await;
     for whose in [None, Some("acme"), Some("other")] {
-        assert!(catalog.tell_budget(&alarm(whose, 80), at(1)).await.unwrap());
+        assert!(catalog.emit_budget_alarm(&alarm(whose, 80), at(1)).await.unwrap());
     }
     told(&*catalog, 3).await;
     for (name, heard) in [("acme", 1), ("other", 1), ("all", 0)] {
@@ -136,11 +136,12 @@ async fn a_tenant_hears_of_its_own_budget_and_of_no_other(bed: Bed) {
 async fn an_event_about_no_generation_waits_and_is_listed_like_any(bed: Bed) {
     let catalog = bed.open().await;
     let lease = catalog.claim_endpoint("app", &"n".to_owned(), at(0), Duration::from_secs(60)).await.unwrap().unwrap();
-    catalog.tell_budget(&alarm(Some("acme"), 80), at(1)).await.unwrap();
+    catalog.emit_budget_alarm(&alarm(Some("acme"), 80), at(1)).await.unwrap();
     let (position, event) = told(&*catalog, 1).await.remove(0);
-    let fate = Fate::Waiting { attempts: 1, first_at: at(1), next_at: at(2), why: "it is away".to_owned() };
-    let settled = [Settled { position, subject: event.subject().to_owned(), fate }];
-    assert!(catalog.settle(&lease, Some(position), &settled, at(1)).await.unwrap());
+    let outcome =
+        DeliveryOutcome::Waiting { attempts: 1, first_at: at(1), next_at: at(2), why: "it is away".to_owned() };
+    let settled = [DeliveryResult { position, subject: event.subject().to_owned(), outcome }];
+    assert!(catalog.ack(&lease, Some(position), &settled, at(1)).await.unwrap());
     assert_eq!(catalog.waiting_deliveries(9).await.unwrap()[0].delivery.event, event);
     assert_eq!(catalog.due_deliveries("app", at(3), 9).await.unwrap()[0].event, event);
     assert_eq!(catalog.list_events(Some(EventType::BudgetExceeded), None, 9).await.unwrap()[0].1, event);
@@ -163,9 +164,9 @@ async fn look(catalog: &dyn Catalog, now: Timestamp) -> Vec<(Option<String>, Str
 /// The same with these budgets: turn by turn, as a node does.
 async fn look_at(catalog: &dyn Catalog, now: Timestamp, budgets: &str) -> Vec<(Option<String>, String, u64)> {
     let watch = watch(budgets);
-    let weighing = Weighing { now, plan: watch.plan(), rest: Duration::ZERO };
+    let check = BudgetCheck { now, plan: watch.plan(), rest: Duration::ZERO };
     let mut told = Vec::new();
-    while let Some(turn) = catalog.weigh_next(&weighing).await.unwrap() {
+    while let Some(turn) = catalog.claim_budget_check(&check).await.unwrap() {
         let then = watch.of_plan(&turn.plan);
         let mut used = Vec::new();
         if turn.is_first {
@@ -175,12 +176,12 @@ async fn look_at(catalog: &dyn Catalog, now: Timestamp, budgets: &str) -> Vec<(O
             used.extend(then.used_by(catalog, turn.moment, tenant).await.unwrap());
         }
         for alarm in used.iter().flat_map(BudgetUse::alarms) {
-            if catalog.tell_budget(&alarm, now).await.unwrap() {
+            if catalog.emit_budget_alarm(&alarm, now).await.unwrap() {
                 let whose = alarm.used.tenant.map(|tenant| tenant.to_string());
                 told.push((whose, alarm.used.month, alarm.threshold));
             }
         }
-        catalog.weighed(&turn, &used, &weighing).await.unwrap();
+        catalog.finish_budget_check(&turn, &used, &check).await.unwrap();
         if turn.is_last && turn.moment == now {
             break;
         }
@@ -251,15 +252,15 @@ async fn h51_many_tenants_are_weighed_turn_by_turn_and_kept(bed: Bed) {
     }
     let budgets = "tenant=t005:0.4@aws-s3-standard, tenant=*:1@aws-s3-standard";
     let (watch, now) = (watch(budgets), at(HOUR));
-    let weighing = Weighing { now, plan: watch.plan(), rest: Duration::from_secs(30) };
+    let check = BudgetCheck { now, plan: watch.plan(), rest: Duration::from_secs(30) };
     let mut turns = Vec::new();
-    while let Some(turn) = catalog.weigh_next(&weighing).await.unwrap() {
-        assert_eq!(catalog.weigh_next(&weighing).await.unwrap(), None, "two nodes never weigh at once");
+    while let Some(turn) = catalog.claim_budget_check(&check).await.unwrap() {
+        assert_eq!(catalog.claim_budget_check(&check).await.unwrap(), None, "two nodes never weigh at once");
         let mut used = Vec::new();
         for tenant in &turn.tenants {
             used.extend(watch.used_by(&*catalog, turn.moment, tenant).await.unwrap());
         }
-        catalog.weighed(&turn, &used, &weighing).await.unwrap();
+        catalog.finish_budget_check(&turn, &used, &check).await.unwrap();
         turns.push(turn.tenants.len());
     }
     assert_eq!(turns, [50, 50, 20], "and then all rest");
@@ -268,8 +269,8 @@ async fn h51_many_tenants_are_weighed_turn_by_turn_and_kept(bed: Bed) {
         shown.iter().take(3).map(|one| (one.tenant.as_ref().unwrap().to_string(), one.percent)).collect();
     assert_eq!(most[..2], [("t005".to_owned(), 125), ("t077".to_owned(), 100)]);
     assert_eq!((shown.len(), most[2].1), (100, 50));
-    assert_eq!(catalog.used_up("2027-01").await.unwrap(), 2);
+    assert_eq!(catalog.count_used_up("2027-01").await.unwrap(), 2);
     let spent: Vec<_> = watch.readings(&*catalog, now).await.unwrap().into_iter().map(|(_, spent)| spent).collect();
     assert_eq!(spent, ["0.5".parse().unwrap(), "1".parse().unwrap()], "of each budget by who used up most");
-    assert_eq!(catalog.used_up("2027-02").await.unwrap(), 0);
+    assert_eq!(catalog.count_used_up("2027-02").await.unwrap(), 0);
 }

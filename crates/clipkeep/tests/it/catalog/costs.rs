@@ -15,7 +15,7 @@ use clipkeep_core::{
 };
 use futures_util::{StreamExt, stream};
 
-use super::{Bed, ended, hook, key, on_both, queue::sealed, taken::adopted};
+use super::{Bed, adoption::adopted, ended, hook, key, on_both, queue::sealed};
 
 on_both![
     a_thousand_clips_of_15_mb_cost_what_the_example_says,
@@ -39,14 +39,14 @@ pub(super) async fn store(catalog: &dyn Catalog, id: &str, size: u64, at: Timest
     keep(catalog, id, &Sealed { size, ..sealed() }, at, false).await;
 }
 
-/// A clip that has these bytes from `at` on: those of its twin, or its own.
+/// A clip that has these bytes from `at` on: those of its duplicate, or its own.
 pub(super) async fn keep(catalog: &dyn Catalog, id: &str, bytes: &Sealed, at: Timestamp, shares: bool) {
     let key = key(&format!("{id}.mp4"));
     let claim = catalog.claim(&key, &"n".into(), at, Duration::from_secs(60)).await.unwrap().unwrap();
     catalog.seal(&claim.lease, bytes, at).await.unwrap();
     if shares {
-        let twin = catalog.twin(&key).await.unwrap().unwrap();
-        assert!(catalog.mark_shared(&claim.lease, &twin, ended(at)).await.unwrap());
+        let duplicate = catalog.find_duplicate(&key).await.unwrap().unwrap();
+        assert!(catalog.mark_shared(&claim.lease, &duplicate, ended(at)).await.unwrap());
         return;
     }
     catalog.mark_stored(&claim.lease, ended(at)).await.unwrap();
@@ -261,12 +261,12 @@ async fn more_ways(
     let at = later(began, 13 * DAY);
     catalog.record_hooks(&[HookRecord { facts: acme, received_at: at, ..hook("found") }]).await.unwrap();
 
-    let stays = [
+    let periods = [
         ("acme", 700_000_000_000, 2 * DAY + 7, 31 * DAY),
         ("", 300_000_000_000, 3 * DAY, 13 * DAY),
         ("acme", 300_000_000_000, 13 * DAY, 31 * DAY),
     ];
-    for (tenant, size, from, until) in stays {
+    for (tenant, size, from, until) in periods {
         tenants.get_mut(tenant).unwrap().byte_secs += size * (until - from) as u128;
         for (day, sums) in days.iter_mut().enumerate() {
             let (start, end) = (day as i64 * DAY, (day as i64 + 1) * DAY);

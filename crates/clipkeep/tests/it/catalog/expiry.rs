@@ -5,7 +5,7 @@ use std::time::Duration;
 use clipkeep::catalog::{
     Catalog, UsageBatch, UsageFilter, UsageGroup,
     open::Database,
-    outbox::{Fate, Settled},
+    outbox::{DeliveryOutcome, DeliveryResult},
 };
 use clipkeep_core::{
     time::Timestamp,
@@ -47,12 +47,17 @@ async fn h44_old_events_go_but_not_what_an_endpoint_has_not_been_told(bed: Bed) 
     let endpoints = ["app".to_owned()];
     // It has been told of nothing yet. An endpoint that is configured no more holds nothing back.
     assert_eq!(catalog.forget_events(at(100), &endpoints, 100).await.unwrap(), 0);
-    let settled = Settled {
+    let settled = DeliveryResult {
         position: all[0].0,
         subject: "a.mp4".to_owned(),
-        fate: Fate::Waiting { attempts: 1, first_at: at(0), next_at: at(9), why: "it answered 500".to_owned() },
+        outcome: DeliveryOutcome::Waiting {
+            attempts: 1,
+            first_at: at(0),
+            next_at: at(9),
+            why: "it answered 500".to_owned(),
+        },
     };
-    catalog.settle(&lease, Some(all[1].0), &[settled], at(0)).await.unwrap();
+    catalog.ack(&lease, Some(all[1].0), &[settled], at(0)).await.unwrap();
     // `a` is told again, and `c` was not told yet.
     assert_eq!(catalog.forget_events(at(100), &endpoints, 100).await.unwrap(), 1);
     assert_eq!(read(&*catalog, start, 3).await, [all[0].clone(), all[2].clone(), all[3].clone()]);
@@ -71,12 +76,12 @@ async fn h44_a_parked_delivery_goes_with_its_event(bed: Bed) {
     event(&bed, "a", 10).await;
     event(&bed, "b", 10).await;
     let all = read(&*catalog, start, 2).await;
-    let parked = |place: usize| Settled {
+    let parked = |place: usize| DeliveryResult {
         position: all[place].0,
         subject: all[place].1.subject().to_owned(),
-        fate: Fate::Parked { attempts: 9, first_at: at(0), why: "it answered 500".to_owned() },
+        outcome: DeliveryOutcome::Parked { attempts: 9, first_at: at(0), why: "it answered 500".to_owned() },
     };
-    catalog.settle(&lease, Some(all[1].0), &[parked(0), parked(1)], at(0)).await.unwrap();
+    catalog.ack(&lease, Some(all[1].0), &[parked(0), parked(1)], at(0)).await.unwrap();
     assert_eq!(catalog.parked_deliveries(9).await.unwrap().len(), 2);
     assert_eq!(catalog.forget_events(at(100), &["app".to_owned()], 100).await.unwrap(), 1);
     let left = catalog.parked_deliveries(9).await.unwrap();

@@ -17,7 +17,7 @@ on_both![
     what_one_sort_leaves_goes_to_the_other,
     a_backlog_without_slots_holds_up_nobody,
     case_42_a_deferred_clip_is_backlog_from_the_moment_it_is_due,
-    the_outlook_tells_what_is_due_by_urgency,
+    the_forecast_lists_what_is_due_by_deadline,
 ];
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -117,7 +117,7 @@ async fn case_42_a_deferred_clip_is_backlog_from_the_moment_it_is_due(bed: Bed) 
     assert_eq!(claim(&*catalog, at(HOUR), Quota::halves(9)).await, [("deferred".to_owned(), true)]);
 }
 
-async fn the_outlook_tells_what_is_due_by_urgency(bed: Bed) {
+async fn the_forecast_lists_what_is_due_by_deadline(bed: Bed) {
     let catalog = bed.open().await;
     backlog(&bed, 300).await;
     let mut deferred = hook("deferred");
@@ -133,7 +133,7 @@ async fn the_outlook_tells_what_is_due_by_urgency(bed: Bed) {
     let keys: Vec<_> = first.iter().map(|clip| clip.request_id.as_str()).collect();
     // The claim took the deferred one, or what was the most urgent of those it had seen.
     assert_eq!(keys, ["fresh", "old0", "old1"]);
-    assert_eq!(catalog.outstanding(now).await.unwrap().due, 301);
-    assert_eq!(catalog.outstanding(at(-1)).await.unwrap().due, 0);
+    assert_eq!(catalog.pending_counts(now).await.unwrap().due, 301);
+    assert_eq!(catalog.pending_counts(at(-1)).await.unwrap().due, 0);
     assert_eq!(clip(&*catalog, "deferred").await.attempts, 1);
 }

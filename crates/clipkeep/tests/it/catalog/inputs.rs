@@ -1,6 +1,6 @@
 //! Long inputs and prompts: bounded, shared, and in pages that end in time.
 
-use clipkeep::catalog::{ClipFilter, page::every};
+use clipkeep::catalog::{ClipFilter, page::collect_clips};
 use clipkeep_core::{
     generation::{Facts, HookRecord},
     input::MAX_INPUT,
@@ -64,8 +64,8 @@ async fn h07_a_page_of_long_inputs_ends_before_it_is_full(bed: Bed) {
     let all: Vec<_> = (0..80).rev().map(|number| format!("r{number}.mp4")).collect();
     assert_eq!(seen, all);
     assert!(pages >= 3, "{pages}");
-    assert_eq!(every(&*catalog, &filter, 1000).await.unwrap().len(), 80);
-    assert_eq!(every(&*catalog, &filter, 40).await.unwrap().len(), 40);
+    assert_eq!(collect_clips(&*catalog, &filter, 1000).await.unwrap().len(), 80);
+    assert_eq!(collect_clips(&*catalog, &filter, 40).await.unwrap().len(), 40);
 }
 
 async fn h07_clips_of_one_generation_share_its_input(bed: Bed) {
@@ -74,7 +74,7 @@ async fn h07_clips_of_one_generation_share_its_input(bed: Bed) {
     let clips = (0..64).map(|index| new_clip("r", index)).collect();
     catalog.record_hooks(&[HookRecord { clips, ..hook("r") }]).await.unwrap();
     let filter = ClipFilter { request_id: Some(id("r")), ..ClipFilter::default() };
-    let clips = every(&*catalog, &filter, 1000).await.unwrap();
+    let clips = collect_clips(&*catalog, &filter, 1000).await.unwrap();
     let inputs: Vec<_> = clips.iter().map(|clip| clip.facts.input.as_ref().unwrap().as_str()).collect();
     assert_eq!(inputs.len(), 64);
     let first_page = &inputs[..30];

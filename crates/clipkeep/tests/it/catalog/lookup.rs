@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clipkeep::catalog::{Attempt, Fault, Holder, Outline, Quota};
+use clipkeep::catalog::{Attempt, ClipSummary, Fault, LeaseHolder, Quota};
 use clipkeep_core::{
     policy::Policy,
     state::{ClipState, GenerationStatus},
@@ -25,12 +25,12 @@ async fn outlines_are_those_of_the_generations_that_were_asked_for(bed: Bed) {
     two.clips.push(new_clip("two", 1));
     two.facts.policy = Some(Policy::OnDemand);
     catalog.record_hooks(&[hook("a"), two.clone(), hook("b")]).await.unwrap();
-    let mut found = catalog.outlines(&[id("two"), id("unknown"), id("a")]).await.unwrap();
+    let mut found = catalog.clip_summaries(&[id("two"), id("unknown"), id("a")]).await.unwrap();
     found.sort_by(|a, b| a.key.cmp(&b.key));
     let keys: Vec<_> = found.iter().map(|one| one.key.as_str()).collect();
     assert_eq!(keys, ["a.mp4", "two.1.mp4", "two.mp4"]);
     let row = clip(&*catalog, "two").await;
-    let expected = Outline {
+    let expected = ClipSummary {
         key: row.key,
         provider: row.provider,
         request_id: row.request_id,
@@ -47,19 +47,19 @@ async fn outlines_are_those_of_the_generations_that_were_asked_for(bed: Bed) {
         tenant: two.facts.tenant.clone(),
     };
     assert_eq!(found[2], expected);
-    assert!(catalog.outlines(&[]).await.unwrap().is_empty());
+    assert!(catalog.clip_summaries(&[]).await.unwrap().is_empty());
 }
 
 async fn the_holder_is_who_has_the_lease(bed: Bed) {
     let catalog = bed.open().await;
     catalog.record_hooks(&[hook("r")]).await.unwrap();
     let key = key("r.mp4");
-    assert_eq!(catalog.holder(&key).await.unwrap(), None);
+    assert_eq!(catalog.lease_holder(&key).await.unwrap(), None);
     let claim = catalog.claim(&key, &"node7".into(), at(1), LEASE).await.unwrap().unwrap();
-    assert_eq!(catalog.holder(&key).await.unwrap(), Some(Holder { node: "node7".into(), until: at(61) }));
+    assert_eq!(catalog.lease_holder(&key).await.unwrap(), Some(LeaseHolder { node: "node7".into(), until: at(61) }));
     catalog.release(&claim.lease, Attempt { at: at(2), bytes: 5 }).await.unwrap();
-    assert_eq!(catalog.holder(&key).await.unwrap(), None);
-    assert_eq!(catalog.holder(&"unknown.mp4".parse().unwrap()).await.unwrap(), None);
+    assert_eq!(catalog.lease_holder(&key).await.unwrap(), None);
+    assert_eq!(catalog.lease_holder(&"unknown.mp4".parse().unwrap()).await.unwrap(), None);
 }
 
 async fn every_attempt_tells_what_it_read(bed: Bed) {

@@ -1,42 +1,42 @@
 //! The catalogue's contract: one suite, on SQLite and on PostgreSQL.
 
+mod adoption;
 mod budgets;
 mod costs;
+mod duplicates;
 mod events;
 mod expiry;
 mod face;
 mod fairness;
-mod family;
-mod heard;
+mod hook_trust;
 mod hooks;
 mod inputs;
+mod key_owners;
+mod lineage;
 mod lists;
 mod lookup;
-mod names;
+mod maintenance;
 mod outbox;
 mod plans;
 mod polls;
 mod positions;
 mod queue;
 mod renamed;
-mod repeats;
 mod requeue;
 mod revocations;
 mod risk;
 mod schema;
+mod search;
 mod seeds;
 mod sharing;
-mod spans;
-mod stays;
+mod storage_periods;
 mod submissions;
-mod taken;
 mod tenants;
+mod time_buckets;
 mod tokens;
 mod unreads;
-mod upkeep;
 mod usage;
 mod vanished;
-mod words;
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ use clipkeep::catalog::{
     open::{Database, Prompts, Rules, open},
 };
 use clipkeep_core::{
-    generation::{Bringer, Clip, Facts, Hearsay, HookRecord, Kind, NewClip},
+    generation::{Clip, Facts, Hearsay, HookRecord, Kind, NewClip, Origin},
     id::{ClipKey, Provider, RequestId},
     secret::{Secret, SourceUrl},
     state::GenerationStatus,
@@ -144,7 +144,7 @@ pub(crate) fn hook(request_id: &str) -> HookRecord {
         unread: None,
         received_at: at(0),
         created_at: None,
-        by: Bringer::Webhook,
+        origin: Origin::Webhook,
     }
 }
 

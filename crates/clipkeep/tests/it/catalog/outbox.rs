@@ -5,7 +5,7 @@ use std::time::Duration;
 use clipkeep::catalog::{
     Catalog, NodeId,
     open::Database,
-    outbox::{Delivery, EndpointLease, Fate, Replay, Settled},
+    outbox::{Delivery, DeliveryOutcome, DeliveryResult, EndpointLease, Replay},
 };
 use clipkeep_core::{
     event::{Event, EventType, Position},
@@ -52,16 +52,16 @@ async fn claim(catalog: &dyn Catalog, name: &str, now: Timestamp) -> Option<Endp
     catalog.claim_endpoint(AT, &node(name), now, LEASE).await.unwrap()
 }
 
-fn settled((position, event): &(Position, Event), fate: Fate) -> Settled {
-    Settled { position: *position, subject: event.subject().to_owned(), fate }
+fn results((position, event): &(Position, Event), outcome: DeliveryOutcome) -> DeliveryResult {
+    DeliveryResult { position: *position, subject: event.subject().to_owned(), outcome }
 }
 
-fn waiting(next_at: Timestamp) -> Fate {
-    Fate::Waiting { attempts: 1, first_at: at(0), next_at, why: "it answered 500".to_owned() }
+fn waiting(next_at: Timestamp) -> DeliveryOutcome {
+    DeliveryOutcome::Waiting { attempts: 1, first_at: at(0), next_at, why: "it answered 500".to_owned() }
 }
 
-fn parked() -> Fate {
-    Fate::Parked { attempts: 9, first_at: at(0), why: "it answered 500".to_owned() }
+fn parked() -> DeliveryOutcome {
+    DeliveryOutcome::Parked { attempts: 9, first_at: at(0), why: "it answered 500".to_owned() }
 }
 
 async fn due(catalog: &dyn Catalog, now: Timestamp) -> Vec<Delivery> {
@@ -98,13 +98,13 @@ async fn one_node_at_a_time_tells_an_endpoint(bed: Bed) {
     assert_eq!(claim(&*catalog, "b", at(99)).await, None);
     tell(&bed, &["r"]).await;
     let events = read(&*catalog, first.cursor, 1).await;
-    assert!(catalog.settle(&first, Some(events[0].0), &[], at(99)).await.unwrap());
+    assert!(catalog.ack(&first, Some(events[0].0), &[], at(99)).await.unwrap());
     let second = claim(&*catalog, "b", at(100)).await.unwrap();
     assert!(second.fence > first.fence);
     assert_eq!(second.cursor, events[0].0);
     // Whoever lost it can write nothing any more.
-    let late = [settled(&events[0], waiting(at(0)))];
-    assert!(!catalog.settle(&first, Some(first.cursor), &late, at(101)).await.unwrap());
+    let late = [results(&events[0], waiting(at(0)))];
+    assert!(!catalog.ack(&first, Some(first.cursor), &late, at(101)).await.unwrap());
     assert!(!catalog.renew_endpoint(&first, at(9999)).await.unwrap());
     catalog.release_endpoint(&first).await.unwrap();
     assert_eq!(claim(&*catalog, "c", at(101)).await, None);
@@ -122,16 +122,16 @@ async fn what_was_not_taken_is_due_again_at_its_time(bed: Bed) {
     tell(&bed, &["r", "s"]).await;
     let events = read(&*catalog, lease.cursor, 2).await;
     let last = Some(events[1].0);
-    let fates = [settled(&events[0], waiting(at(10)))];
+    let outcomes = [results(&events[0], waiting(at(10)))];
     for _ in 0..2 {
-        assert!(catalog.settle(&lease, last, &fates, at(1)).await.unwrap(), "asked twice");
+        assert!(catalog.ack(&lease, last, &outcomes, at(1)).await.unwrap(), "asked twice");
     }
     assert_eq!(due(&*catalog, at(9)).await, []);
     let found = due(&*catalog, at(10)).await;
     let expected = Delivery { position: events[0].0, event: events[0].1.clone(), attempts: 1, first_at: Some(at(0)) };
     assert_eq!(found, [expected]);
     assert_eq!(catalog.due_deliveries("other", at(HOUR), 100).await.unwrap(), []);
-    assert!(catalog.settle(&lease, None, &[settled(&events[0], Fate::Delivered)], at(11)).await.unwrap());
+    assert!(catalog.ack(&lease, None, &[results(&events[0], DeliveryOutcome::Delivered)], at(11)).await.unwrap());
     assert_eq!(due(&*catalog, at(HOUR)).await, []);
     catalog.release_endpoint(&lease).await.unwrap();
     assert_eq!(claim(&*catalog, "b", at(12)).await.unwrap().cursor, events[1].0);
@@ -143,16 +143,20 @@ async fn later_events_of_a_subject_wait_for_the_earlier_one(bed: Bed) {
     tell(&bed, &["r", "s", "r", "r"]).await;
     let events = read(&*catalog, lease.cursor, 4).await;
     let [first, _, second, third] = &events[..] else { unreachable!() };
-    let fates = [settled(first, waiting(at(10))), settled(second, Fate::Queued), settled(third, Fate::Queued)];
-    assert!(catalog.settle(&lease, Some(third.0), &fates, at(1)).await.unwrap());
+    let outcomes = [
+        results(first, waiting(at(10))),
+        results(second, DeliveryOutcome::Queued),
+        results(third, DeliveryOutcome::Queued),
+    ];
+    assert!(catalog.ack(&lease, Some(third.0), &outcomes, at(1)).await.unwrap());
     let asked = ["r.mp4", "s.mp4"].map(str::to_owned);
     assert_eq!(catalog.blocked_subjects(AT, &asked).await.unwrap(), ["r.mp4"]);
     assert_eq!(places(&due(&*catalog, at(HOUR)).await), [first.0]);
-    catalog.settle(&lease, None, &[settled(first, parked())], at(20)).await.unwrap();
+    catalog.ack(&lease, None, &[results(first, parked())], at(20)).await.unwrap();
     assert_eq!(places(&due(&*catalog, at(20)).await), [second.0], "it goes on without what was given up");
-    catalog.settle(&lease, None, &[settled(second, Fate::Delivered)], at(21)).await.unwrap();
+    catalog.ack(&lease, None, &[results(second, DeliveryOutcome::Delivered)], at(21)).await.unwrap();
     assert_eq!(places(&due(&*catalog, at(21)).await), [third.0]);
-    catalog.settle(&lease, None, &[settled(third, Fate::Delivered)], at(22)).await.unwrap();
+    catalog.ack(&lease, None, &[results(third, DeliveryOutcome::Delivered)], at(22)).await.unwrap();
     assert_eq!(catalog.blocked_subjects(AT, &asked).await.unwrap(), Vec::<String>::new());
 }
 
@@ -162,9 +166,9 @@ async fn an_event_that_queued_behind_one_just_taken_is_due_at_once(bed: Bed) {
     let lease = claim(&*catalog, "a", at(0)).await.unwrap();
     tell(&bed, &["r", "r"]).await;
     let events = read(&*catalog, lease.cursor, 2).await;
-    catalog.settle(&lease, None, &[settled(&events[0], waiting(at(10)))], at(1)).await.unwrap();
-    catalog.settle(&lease, None, &[settled(&events[0], Fate::Delivered)], at(2)).await.unwrap();
-    catalog.settle(&lease, Some(events[1].0), &[settled(&events[1], Fate::Queued)], at(3)).await.unwrap();
+    catalog.ack(&lease, None, &[results(&events[0], waiting(at(10)))], at(1)).await.unwrap();
+    catalog.ack(&lease, None, &[results(&events[0], DeliveryOutcome::Delivered)], at(2)).await.unwrap();
+    catalog.ack(&lease, Some(events[1].0), &[results(&events[1], DeliveryOutcome::Queued)], at(3)).await.unwrap();
     let found = due(&*catalog, at(3)).await;
     assert_eq!(places(&found), [events[1].0]);
     assert_eq!((found[0].attempts, found[0].first_at), (0, None));
@@ -175,8 +179,8 @@ async fn what_was_parked_is_listed_and_replayed(bed: Bed) {
     let lease = claim(&*catalog, "a", at(0)).await.unwrap();
     tell(&bed, &["r", "s"]).await;
     let events = read(&*catalog, lease.cursor, 2).await;
-    let fates = [settled(&events[0], parked()), settled(&events[1], waiting(at(HOUR)))];
-    catalog.settle(&lease, Some(events[1].0), &fates, at(1)).await.unwrap();
+    let outcomes = [results(&events[0], parked()), results(&events[1], waiting(at(HOUR)))];
+    catalog.ack(&lease, Some(events[1].0), &outcomes, at(1)).await.unwrap();
     let counts = catalog.count_deliveries().await.unwrap();
     assert_eq!((counts[0].endpoint.as_str(), counts[0].waiting, counts[0].parked), (AT, 1, 1));
     let listed = catalog.parked_deliveries(100).await.unwrap();
@@ -197,8 +201,9 @@ async fn what_waits_is_listed_with_its_next_try(bed: Bed) {
     tell(&bed, &["r", "r", "s"]).await;
     let events = read(&*catalog, lease.cursor, 3).await;
     let [first, second, third] = &events[..] else { unreachable!() };
-    let fates = [settled(first, waiting(at(HOUR))), settled(second, Fate::Queued), settled(third, parked())];
-    catalog.settle(&lease, Some(third.0), &fates, at(1)).await.unwrap();
+    let outcomes =
+        [results(first, waiting(at(HOUR))), results(second, DeliveryOutcome::Queued), results(third, parked())];
+    catalog.ack(&lease, Some(third.0), &outcomes, at(1)).await.unwrap();
     let listed = catalog.waiting_deliveries(100).await.unwrap();
     let rows: Vec<_> = listed
         .iter()
@@ -209,13 +214,13 @@ async fn what_waits_is_listed_with_its_next_try(bed: Bed) {
     assert_eq!((listed[1].delivery.first_at, listed[1].why.as_deref()), (None, None));
     assert_eq!(catalog.waiting_deliveries(1).await.unwrap().len(), 1);
     assert_eq!(catalog.count_deliveries().await.unwrap()[0].oldest, Some(at(0)));
-    catalog.settle(&lease, None, &[settled(first, Fate::Delivered)], at(2)).await.unwrap();
+    catalog.ack(&lease, None, &[results(first, DeliveryOutcome::Delivered)], at(2)).await.unwrap();
     assert_eq!(catalog.count_deliveries().await.unwrap()[0].oldest, None, "what was parked does not wait");
 }
 
 async fn a_position_beyond_all_that_can_happen_is_known_to_nobody(bed: Bed) {
     let catalog = bed.open().await;
-    let known = async |position| catalog.may_be_known(position).await.unwrap();
+    let known = async |position| catalog.is_reached(position).await.unwrap();
     let start = catalog.last_event().await.unwrap();
     assert!(known(start).await && known(Position { tx: 0, id: 0 }).await);
     assert!(!known(Position { tx: start.tx + 1_000_000_000, id: 1 }).await);
@@ -240,13 +245,13 @@ async fn events_of_one_clip_are_replayed_in_order(bed: Bed) {
     let lease = claim(&*catalog, "a", at(0)).await.unwrap();
     tell(&bed, &["r", "s", "r"]).await;
     let events = read(&*catalog, lease.cursor, 3).await;
-    catalog.settle(&lease, Some(events[2].0), &[settled(&events[0], parked())], at(1)).await.unwrap();
+    catalog.ack(&lease, Some(events[2].0), &[results(&events[0], parked())], at(1)).await.unwrap();
     tell(&bed, &["r"]).await;
     let replay = Replay::Of(key("r.mp4"));
     assert_eq!(catalog.replay(AT, &replay, at(2)).await.unwrap(), 2, "what is still to be told comes anyway");
     for expected in [&events[0], &events[2]] {
         assert_eq!(places(&due(&*catalog, at(2)).await), [expected.0]);
-        catalog.settle(&lease, None, &[settled(expected, Fate::Delivered)], at(2)).await.unwrap();
+        catalog.ack(&lease, None, &[results(expected, DeliveryOutcome::Delivered)], at(2)).await.unwrap();
     }
     assert_eq!(due(&*catalog, at(HOUR)).await, []);
 }
@@ -256,11 +261,11 @@ async fn a_replay_from_a_position_sets_the_endpoint_back(bed: Bed) {
     let lease = claim(&*catalog, "a", at(0)).await.unwrap();
     tell(&bed, &["r", "s", "t"]).await;
     let events = read(&*catalog, lease.cursor, 3).await;
-    let fates = [settled(&events[1], parked())];
-    catalog.settle(&lease, Some(events[2].0), &fates, at(1)).await.unwrap();
+    let outcomes = [results(&events[1], parked())];
+    catalog.ack(&lease, Some(events[2].0), &outcomes, at(1)).await.unwrap();
     let replay = Replay::After(events[0].0);
     assert_eq!(catalog.replay(AT, &replay, at(2)).await.unwrap(), 2);
-    assert!(!catalog.settle(&lease, Some(events[2].0), &[], at(3)).await.unwrap(), "its holder has to begin anew");
+    assert!(!catalog.ack(&lease, Some(events[2].0), &[], at(3)).await.unwrap(), "its holder has to begin anew");
     let again = claim(&*catalog, "a", at(3)).await.unwrap();
     assert_eq!(again.cursor, events[0].0);
     assert_eq!(catalog.parked_deliveries(100).await.unwrap(), [], "it is told again anyway");
@@ -273,10 +278,10 @@ async fn what_waits_is_hastened_when_the_endpoint_answers_again(bed: Bed) {
     let lease = claim(&*catalog, "a", at(0)).await.unwrap();
     tell(&bed, &["r", "s", "t"]).await;
     let events = read(&*catalog, lease.cursor, 3).await;
-    let fates =
-        [settled(&events[0], waiting(at(5))), settled(&events[1], waiting(at(HOUR))), settled(&events[2], parked())];
-    catalog.settle(&lease, Some(events[2].0), &fates, at(1)).await.unwrap();
-    catalog.hasten_deliveries(AT, at(10)).await.unwrap();
+    let outcomes =
+        [results(&events[0], waiting(at(5))), results(&events[1], waiting(at(HOUR))), results(&events[2], parked())];
+    catalog.ack(&lease, Some(events[2].0), &outcomes, at(1)).await.unwrap();
+    catalog.retry_deliveries_now(AT, at(10)).await.unwrap();
     assert_eq!(places(&due(&*catalog, at(10)).await), [events[0].0, events[1].0]);
 }
 
@@ -310,7 +315,7 @@ async fn after_a_restore_from_another_server_new_events_are_told() {
     claim(&*catalog, "n", at(0)).await.unwrap();
     tell(&bed, &["a", "b"]).await;
     let old = read(&*catalog, before, 2).await;
-    catalog.settle(&claim(&*catalog, "n", at(HOUR)).await.unwrap(), Some(old[0].0), &[], at(HOUR)).await.unwrap();
+    catalog.ack(&claim(&*catalog, "n", at(HOUR)).await.unwrap(), Some(old[0].0), &[], at(HOUR)).await.unwrap();
     bed.execute("UPDATE events SET tx = tx + 1000000000; UPDATE endpoints SET tx = tx + 1000000000").await;
     let catalog = bed.open().await;
     tell(&bed, &["c"]).await;
@@ -335,7 +340,7 @@ async fn h30_notices_between_nodes_are_never_replayed_nor_listed_to_apps(bed: Be
     }
     // Nodes hear of all.
     let events = read(&*catalog, start, EventType::ALL.len()).await;
-    catalog.settle(&lease, events.last().map(|last| last.0), &[], at(1)).await.unwrap();
+    catalog.ack(&lease, events.last().map(|last| last.0), &[], at(1)).await.unwrap();
     let for_apps: Vec<EventType> = EventType::ALL.iter().copied().filter(|kind| kind.is_for_apps()).collect();
     let told = for_apps.len() as u64;
     let kinds = |events: &[(Position, Event)]| events.iter().map(|(_, event)| event.kind).collect::<Vec<_>>();
@@ -346,7 +351,7 @@ async fn h30_notices_between_nodes_are_never_replayed_nor_listed_to_apps(bed: Be
     while let [one] = &due(&*catalog, at(HOUR)).await[..] {
         replayed.push(one.event.kind);
         catalog
-            .settle(&lease, None, &[settled(&(one.position, one.event.clone()), Fate::Delivered)], at(3))
+            .ack(&lease, None, &[results(&(one.position, one.event.clone()), DeliveryOutcome::Delivered)], at(3))
             .await
             .unwrap();
     }

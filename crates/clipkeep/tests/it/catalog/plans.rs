@@ -66,7 +66,7 @@ async fn sqlite_picks_by_an_index_that_is_in_order() {
     let two = &three[..2];
     let walk = [Value::Int(9), Value::Int(1), Value::Text("a".into()), Value::Int(1)];
     let walk_vanished = [Value::Int(1), Value::Text("n".into()), Value::Int(3), Value::Int(1)];
-    let repeats =
+    let duplicates =
         [Value::Int(9), Value::Text("t".into()), Value::Text("x".into()), Value::Int(1), Value::Text("t".into())];
     for (sql, values, index) in [
         (sqlite::queue::PROMOTE, &three[..], "clips_deferred"),
@@ -87,18 +87,18 @@ async fn sqlite_picks_by_an_index_that_is_in_order() {
         (sqlite::polls::DUE, two, "generations_poll_at"),
         (sqlite::polls::UNASKED, &[], "generations_unasked"),
         (sqlite::risk::AT_RISK, two, "clips_at_risk"),
-        (sqlite::risk::UNTOLD, two, "clips_untold"),
+        (sqlite::risk::UNREPORTED, two, "clips_at_risk_unreported"),
         (sqlite::risk::FAILING, &named[1..], "clips_failing"),
-        (sqlite::upkeep::TOMBSTONES, two, "clips_remove_at"),
-        (sqlite::upkeep::STORED_OBJECTS, &[Value::Text("a".into()), Value::Int(1)], "sqlite_autoindex_clips_1"),
-        (sqlite::upkeep::AGED, &walk[..], "clips_state"),
-        (sqlite::upkeep::UNVERIFIED, &walk[..], "clips_verified"),
-        (sqlite::sharing::TWIN, &walk[2..3], "clips_bytes"),
+        (sqlite::maintenance::TOMBSTONES, two, "clips_remove_at"),
+        (sqlite::maintenance::STORED_OBJECTS, &[Value::Text("a".into()), Value::Int(1)], "sqlite_autoindex_clips_1"),
+        (sqlite::maintenance::AGED, &walk[..], "clips_state"),
+        (sqlite::maintenance::UNVERIFIED, &walk[..], "clips_verified"),
+        (sqlite::sharing::DUPLICATE, &walk[2..3], "clips_bytes"),
         (sqlite::sharing::REMOVALS, &walk[2..3], "clips_object"),
-        (sqlite::sharing::PART, two, "clips_object"),
-        (sqlite::sharing::CLAIM_PARTINGS, &three[..], "clips_part_at"),
-        (sqlite::sharing::REPEATS, &repeats[..4], "repeats_newest"),
-        (sqlite::sharing::REPEATS_OF, &repeats[..], "repeats_tenant"),
+        (sqlite::sharing::SCHEDULE_UNSHARING, two, "clips_object"),
+        (sqlite::sharing::CLAIM_UNSHARING, &three[..], "clips_unshare_at"),
+        (sqlite::sharing::DUPLICATES, &duplicates[..4], "duplicates_newest"),
+        (sqlite::sharing::TENANT_DUPLICATES, &duplicates[..], "duplicates_tenant"),
         (sqlite::sharing::MEMBERS, &[Value::Text("t".into()), Value::Text("x".into()), Value::Int(1)], "clips_bytes"),
     ] {
         let plan = sqlite_plan(&bed, sql, values);
@@ -121,13 +121,13 @@ const MANY: &str = "
         't' || n % 100, n % 3000, 1, 1800000000000 + n * 1000, CASE WHEN n % 20 = 0 THEN n END,
         CASE WHEN n % 20 = 0 THEN n END, n % 40 = 0, 0, 0, 'x' || n % 15000, 1, n % 1000
     FROM generate_series(1, 20000) n;
-    INSERT INTO repeats (tenant, sha256, newest_at)
+    INSERT INTO duplicates (tenant, sha256, newest_at)
     SELECT 't' || n % 100, 'x' || n, n * 1000 FROM generate_series(1, 20000) n;
     INSERT INTO clip_words (key, created_at, words) SELECT key, created_at,
         array_to_tsvector(ARRAY['common', 'w' || created_at % 700]) FROM clips;
     INSERT INTO parents (provider, request_id, parent)
     SELECT 'fal', 'r' || n, 'r' || n % 5000 || '.mp4' FROM generate_series(1, 20000) n;
-    INSERT INTO names (request_id, provider) SELECT 'r' || n, 'fal' FROM generate_series(1, 20000) n;
+    INSERT INTO key_owners (request_id, provider) SELECT 'r' || n, 'fal' FROM generate_series(1, 20000) n;
     ANALYZE;";
 
 pub(super) async fn postgres_plan(
@@ -183,17 +183,17 @@ async fn postgres_picks_by_an_index_that_is_in_order() {
         (postgres::polls::CLAIM, &[&now, &now, &limit], "generations_poll_at"),
         (postgres::polls::UNASKED, &[], "generations_unasked"),
         (postgres::risk::AT_RISK, &[&now, &limit], "clips_at_risk"),
-        (postgres::risk::UNTOLD, &[&now, &limit], "clips_untold"),
+        (postgres::risk::UNREPORTED, &[&now, &limit], "clips_at_risk_unreported"),
         (postgres::risk::FAILING, &[&None::<&str>, &limit], "clips_failing"),
-        (postgres::upkeep::TOMBSTONES, &[&now, &limit], "clips_remove_at"),
-        (postgres::upkeep::STORED_OBJECTS, &[&key, &limit], "clips_pkey"),
-        (postgres::upkeep::AGED, &[&i64::MAX, &since, &key, &limit], "clips_"),
-        (postgres::upkeep::UNVERIFIED, &[&i64::MAX, &0_i64, &key, &limit], "clips_verified"),
-        (postgres::sharing::TWIN, &[&key], "clips_bytes"),
+        (postgres::maintenance::TOMBSTONES, &[&now, &limit], "clips_remove_at"),
+        (postgres::maintenance::STORED_OBJECTS, &[&key, &limit], "clips_pkey"),
+        (postgres::maintenance::AGED, &[&i64::MAX, &since, &key, &limit], "clips_"),
+        (postgres::maintenance::UNVERIFIED, &[&i64::MAX, &0_i64, &key, &limit], "clips_verified"),
+        (postgres::sharing::DUPLICATE, &[&key], "clips_bytes"),
         (postgres::sharing::REMOVALS, &[&key], "clips_object"),
-        (postgres::sharing::CLAIM_PARTINGS, &[&now, &now, &limit], "clips_part_at"),
-        (postgres::sharing::REPEATS, &[&now, &"t", &"x", &limit], "repeats_newest"),
-        (postgres::sharing::REPEATS_OF, &[&now, &"t", &"x", &limit, &"t9"], "repeats_tenant"),
+        (postgres::sharing::CLAIM_UNSHARING, &[&now, &now, &limit], "clips_unshare_at"),
+        (postgres::sharing::DUPLICATES, &[&now, &"t", &"x", &limit], "duplicates_newest"),
+        (postgres::sharing::TENANT_DUPLICATES, &[&now, &"t", &"x", &limit, &"t9"], "duplicates_tenant"),
     ];
     for (sql, values, index) in cases {
         let plan = postgres_plan(&client, sql, values).await;
@@ -253,13 +253,13 @@ async fn sqlite_searches_and_follows_lineages_without_sorting() {
     bed.open().await;
     for after in pages() {
         let filter = ClipFilter { tenant: Some("t1".parse().unwrap()), ..ClipFilter::default() };
-        let list = sqlite::words::statement(&"fox".parse().unwrap(), &filter, after.as_ref());
+        let list = sqlite::search::statement(&"fox".parse().unwrap(), &filter, after.as_ref());
         let plan = sqlite_plan(&bed, &list.sql, &list.values);
         assert!(plan.contains("VIRTUAL TABLE INDEX") && !plan.contains("TEMP B-TREE"), "{plan}");
         assert!(plan.contains("USING INDEX sqlite_autoindex_clips_1"), "{plan}");
     }
     let kin = [Value::Text("a.mp4".into()), Value::Text("t".into()), Value::Int(9)];
-    for (sql, index) in [(sqlite::family::CHILDREN, "parents_parent"), (sqlite::family::PARENTS, "PRIMARY KEY")] {
+    for (sql, index) in [(sqlite::lineage::CHILDREN, "parents_parent"), (sqlite::lineage::PARENTS, "PRIMARY KEY")] {
         let plan = sqlite_plan(&bed, sql, &kin);
         assert!(plan.contains(index) && !plan.contains("TEMP B-TREE") && !plan.contains("SCAN"), "{sql}\n{plan}");
     }
@@ -270,20 +270,20 @@ async fn postgres_walks_searches_and_follows_lineages_by_index() {
     let client = postgres_with_many().await;
     let (since, now, tenant, few) = (0_i64, 1_800_010_000_000_i64, None::<String>, 9_i64);
     let (word, start, span) = ("'w5'", 1_800_000_000_000_i64, (1_800_010_000_000_i64 >> 24) << 3 | 1);
-    let (all_time, spans) = (postgres::words::of_span(false), postgres::words::of_span(true));
+    let (all_time, spans) = (postgres::search::of_span(false), postgres::search::of_span(true));
     let cases: [(&str, &[&(dyn ToSql + Sync)], &str); 6] = [
-        (postgres::words::WALK, &[&word, &start, &"", &now, &"r1.mp4", &few], "clip_words_newest"),
+        (postgres::search::WALK, &[&word, &start, &"", &now, &"r1.mp4", &few], "clip_words_newest"),
         (&all_time, &[&word, &few], "clip_words_words"),
         (&spans, &[&word, &few, &span], "@>"),
-        (postgres::words::FLOOR, &[&since, &now, &"r1.mp4", &few], "clip_words_newest"),
-        (postgres::family::CHILDREN, &[&"r100.mp4", &tenant, &few], "parents_parent"),
-        (postgres::family::PARENTS, &[&"r100.mp4", &tenant, &few], "parents_pkey"),
+        (postgres::search::FLOOR, &[&since, &now, &"r1.mp4", &few], "clip_words_newest"),
+        (postgres::lineage::CHILDREN, &[&"r100.mp4", &tenant, &few], "parents_parent"),
+        (postgres::lineage::PARENTS, &[&"r100.mp4", &tenant, &few], "parents_pkey"),
     ];
     for (sql, values, index) in cases {
         let plan = postgres_plan(&client, sql, values).await;
         assert!(plan.contains(index) && !plan.contains("Seq Scan"), "{sql}\n{plan}");
     }
-    let walk = postgres_plan(&client, postgres::words::WALK, cases[0].1).await;
+    let walk = postgres_plan(&client, postgres::search::WALK, cases[0].1).await;
     assert!(!walk.contains("Sort"), "{walk}");
     let plan = postgres_plan(&client, &spans, &[&word, &few, &span]).await;
     let known = plan.lines().find(|line| line.contains("Index Cond")).unwrap();

@@ -44,7 +44,7 @@ async fn a_registered_generation_is_asked_for_after_a_while_and_not_before(bed: 
     let told = catalog.register(&registration("r", facts("fal-ai/veo3"))).await.unwrap();
     assert_eq!(told.poll_at, Some(at(60)));
     assert!(catalog.claim_polls(at(59), at(200), 10).await.unwrap().is_empty());
-    assert_eq!(catalog.outstanding(at(60)).await.unwrap().polls, 1);
+    assert_eq!(catalog.pending_counts(at(60)).await.unwrap().polls, 1);
     let polls = catalog.claim_polls(at(60), at(200), 10).await.unwrap();
     assert_eq!((ids(&polls), polls[0].polls, polls[0].misses), (vec!["r"], 1, 0));
     assert_eq!(polls[0].generation.facts.model.as_deref(), Some("fal-ai/veo3"));

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use clipkeep::catalog::{Catalog, CatalogError, Claim, ClipFilter, UsageBatch, UsageFilter, UsageGroup};
 use clipkeep_core::{
     event::{EventType, Position},
-    generation::{Bringer, Facts, HookRecord, Kind, NewClip},
+    generation::{Facts, HookRecord, Kind, NewClip, Origin},
     id::ClipKey,
     secret::SourceUrl,
     state::ClipState,
@@ -111,7 +111,7 @@ async fn k13_all_that_is_known_goes_along_with_the_name(bed: Bed) {
     let events: Vec<_> = events.iter().map(|(_, event)| (event.kind, event.key.clone().unwrap())).collect();
     assert_eq!(events, [(EventType::ClipRevised, old.clone()), (EventType::ClipStored, new.clone())]);
     // What lies under the old name is nobody's.
-    let named = catalog.named(&[old.clone(), new.clone()]).await.unwrap();
+    let named = catalog.object_owners(&[old.clone(), new.clone()]).await.unwrap();
     let mut named: Vec<_> = named.into_iter().map(|named| (named.key, named.is_spare)).collect();
     named.sort();
     assert_eq!(named, [(new, false), (old, true)]);
@@ -139,7 +139,7 @@ async fn k13_the_same_news_again_makes_no_second_clip(bed: Bed) {
     let catalog = bed.open().await;
     let claim = told(&*catalog, "r").await;
     assert!(catalog.rename(&claim.lease, &key("r.mp4"), at(2)).await.unwrap());
-    let by = |by: Bringer| HookRecord { by, ..picture("r", "/image", "https://h/a.png") };
+    let from = |origin: Origin| HookRecord { origin, ..picture("r", "/image", "https://h/a.png") };
     let honest = |url: &str| {
         let mut honest = picture("r", "/image", url);
         honest.clips[0] = NewClip {
@@ -152,10 +152,10 @@ async fn k13_the_same_news_again_makes_no_second_clip(bed: Bed) {
     };
     for news in [
         picture("r", "/image", "https://h/a.png"),
-        by(Bringer::Poll),
-        by(Bringer::Proxy),
-        by(Bringer::Import),
-        by(Bringer::Store),
+        from(Origin::Poll),
+        from(Origin::Proxy),
+        from(Origin::Import),
+        from(Origin::Store),
         picture("r", "/image", "https://h/again.png"),
         picture("r", "/elsewhere", "https://h/moved.png"),
         honest("https://h/moved.png"),
@@ -171,8 +171,8 @@ async fn k13_the_same_news_again_makes_no_second_clip(bed: Bed) {
     both.clips[1].key = key("r.1.png");
     both.clips[1].index = 1;
     catalog.record_hooks(&[both]).await.unwrap();
-    let outlines = catalog.outlines(&[id("r")]).await.unwrap();
-    let mut names: Vec<_> = outlines.into_iter().map(|clip| (clip.key.to_string(), clip.slot)).collect();
+    let clip_summaries = catalog.clip_summaries(&[id("r")]).await.unwrap();
+    let mut names: Vec<_> = clip_summaries.into_iter().map(|clip| (clip.key.to_string(), clip.slot)).collect();
     names.sort();
     assert_eq!(names, [("r.1.png".to_owned(), "/mask".to_owned()), ("r.mp4".to_owned(), "/image".to_owned())]);
 }
@@ -184,11 +184,11 @@ async fn k13_news_and_a_renaming_at_once_make_one_clip(bed: Bed) {
         let claim = told(&*catalogs[0], &name).await;
         let (news, to) = (picture(&name, "/image", "https://h/other.png"), key(&format!("{name}.mp4")));
         let other = Arc::clone(&catalogs[1]);
-        let told_again = tokio::spawn(async move { other.record_hooks(&[news]).await });
+        let announced_again = tokio::spawn(async move { other.record_hooks(&[news]).await });
         // The news may have started it over.
         let renamed = catalogs[0].rename(&claim.lease, &to, at(2)).await;
         assert!(matches!(renamed, Ok(true) | Err(CatalogError::LeaseLost { .. })), "{renamed:?}");
-        told_again.await.unwrap().unwrap();
+        announced_again.await.unwrap().unwrap();
         only(&*catalogs[0], &name).await;
     }
 }

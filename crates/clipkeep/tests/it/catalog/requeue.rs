@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use clipkeep::catalog::{Catalog, Fault, HookOutcome, VANISHED};
+use clipkeep::catalog::{Catalog, Fault, HookOutcome, MAX_VANISHED};
 use clipkeep_core::{
-    generation::{Bringer, Facts, HookRecord},
+    generation::{Facts, HookRecord, Origin},
     id::ClipKey,
     policy::Policy,
     secret::SourceUrl,
@@ -23,7 +23,7 @@ on_both![
     k07_the_same_news_brings_a_clip_back_later_each_time,
     k07_what_vanished_comes_back_only_for_whoever_takes_the_risk,
     k07_refused_origins_are_found_and_their_clips_come_back,
-    h47_an_object_that_others_wrote_is_nobodys_twin,
+    h47_an_object_that_others_wrote_is_nobodys_duplicate,
     h48_an_object_that_stays_makes_way_and_is_told_of_once,
     h50_texts_go_with_the_clip_that_ends_last,
     h50_what_ended_in_vain_grows_old_too,
@@ -78,20 +78,20 @@ async fn k07_the_same_news_brings_a_clip_back_later_each_time(bed: Bed) {
     let news = |secs: i64| HookRecord { received_at: at(secs), ..hook("r") };
     catalog.record_hooks(&[news(0)]).await.unwrap();
     let mut now = 10;
-    for (n, pause) in [0, 60, 240, 960].into_iter().enumerate() {
+    for (n, return_delay) in [0, 60, 240, 960].into_iter().enumerate() {
         end(&*catalog, "r", [ClipState::Rejected, ClipState::Lost][n % 2], at(now)).await;
         now += 1;
         let told = catalog.record_hooks(&[news(now)]).await.unwrap();
         assert_eq!(told, [HookOutcome::Recorded { clips: vec![key("r.mp4")] }]);
         let row = clip(&*catalog, "r").await;
-        assert_eq!((row.state, row.due_at, row.attempts), (ClipState::Waiting, Some(at(now + pause)), 0), "{n}");
+        assert_eq!((row.state, row.due_at, row.attempts), (ClipState::Waiting, Some(at(now + return_delay)), 0), "{n}");
         // Repeated while it waits it is a duplicate, whoever says it.
-        for by in [Bringer::Webhook, Bringer::Proxy, Bringer::Poll] {
-            let again = HookRecord { by, ..news(now + 1) };
+        for by in [Origin::Webhook, Origin::Proxy, Origin::Poll] {
+            let again = HookRecord { origin: by, ..news(now + 1) };
             assert_eq!(catalog.record_hooks(&[again]).await.unwrap(), [HookOutcome::Duplicate]);
         }
         assert_eq!(clip(&*catalog, "r").await, row);
-        now += pause + 10;
+        now += return_delay + 10;
     }
     assert_eq!(story(&*catalog, "r").await[..5], ["received", "claimed", "rejected", "returned", "claimed"]);
     // Another source, and whoever asks for it by hand, begin anew.
@@ -105,7 +105,7 @@ async fn k07_the_same_news_brings_a_clip_back_later_each_time(bed: Bed) {
 async fn k07_what_vanished_comes_back_only_for_whoever_takes_the_risk(bed: Bed) {
     let catalog = bed.open().await;
     catalog.record_hooks(&[hook("r")]).await.unwrap();
-    for n in 0..=VANISHED {
+    for n in 0..=MAX_VANISHED {
         catalog.claim(&key("r.mp4"), &format!("n{n}"), at(n * 60), LEASE).await.unwrap();
     }
     assert_eq!(clip(&*catalog, "r").await.state, ClipState::Rejected);
@@ -150,12 +150,12 @@ async fn k07_refused_origins_are_found_and_their_clips_come_back(bed: Bed) {
     assert!(origins().await.is_empty());
 }
 
-async fn h47_an_object_that_others_wrote_is_nobodys_twin(bed: Bed) {
+async fn h47_an_object_that_others_wrote_is_nobodys_duplicate(bed: Bed) {
     let catalog = bed.open().await;
     // Found in the store, as by `sweep --adopt`.
     let mut found = hook("found");
     found.provider = clipkeep_core::id::Provider::adopted();
-    found.by = Bringer::Store;
+    found.origin = Origin::Store;
     found.clips[0].source_url = SourceUrl::own_store(&key("found.mp4"));
     catalog.record_hooks(&[found]).await.unwrap();
     store(&*catalog, "found").await;
@@ -163,22 +163,22 @@ async fn h47_an_object_that_others_wrote_is_nobodys_twin(bed: Bed) {
     catalog.record_hooks(&[hook("found")]).await.unwrap();
     let row = clip(&*catalog, "found").await;
     assert_eq!((row.provider.as_str(), row.source_url.is_own_store(), row.state), ("fal", false, ClipState::Stored));
-    let twin = async |id: &str| {
+    let duplicate = async |id: &str| {
         catalog.record_hooks(&[hook(id)]).await.unwrap();
         let lease = catalog.claim(&key(&format!("{id}.mp4")), &"n".into(), at(9), LEASE).await.unwrap().unwrap().lease;
         catalog.seal(&lease, &sealed(), at(9)).await.unwrap();
-        let twin = catalog.twin(&lease.key).await.unwrap().map(|twin| twin.object);
-        (lease, twin)
+        let duplicate = catalog.find_duplicate(&lease.key).await.unwrap().map(|duplicate| duplicate.object);
+        (lease, duplicate)
     };
-    let (lease, none) = twin("a").await;
+    let (lease, none) = duplicate("a").await;
     assert_eq!(none, None);
     catalog.mark_stored(&lease, ended(at(10))).await.unwrap();
-    assert_eq!(twin("b").await.1, Some(key("a.mp4")), "a clip of our own is a twin");
+    assert_eq!(duplicate("b").await.1, Some(key("a.mp4")), "a clip of our own is a duplicate");
     // Lost and filled again from its source, its object is ours.
     assert!(catalog.object_lost(&key("found.mp4"), row.epoch, at(11), at(11), "gone").await.unwrap());
     assert!(catalog.object_lost(&key("a.mp4"), 1, at(11), at(11), "gone").await.unwrap());
     store_at(&*catalog, "found", at(12)).await;
-    assert_eq!(twin("c").await.1, Some(key("found.mp4")));
+    assert_eq!(duplicate("c").await.1, Some(key("found.mp4")));
 }
 
 async fn h48_an_object_that_stays_makes_way_and_is_told_of_once(bed: Bed) {
@@ -188,11 +188,11 @@ async fn h48_an_object_that_stays_makes_way_and_is_told_of_once(bed: Bed) {
     catalog.delete(&key("goes.mp4"), at(0), at(20), "").await.unwrap();
     let due = async |now: i64| -> Vec<ClipKey> { catalog.tombstones(at(now), 10).await.unwrap() };
     let mut now = 20;
-    for (n, pause) in [60, 120, 240, 480].into_iter().enumerate() {
+    for (n, return_delay) in [60, 120, 240, 480].into_iter().enumerate() {
         assert!(due(now).await.contains(&key("stays.mp4")));
         assert_eq!(catalog.not_removed(&key("stays.mp4"), at(now)).await.unwrap(), n == 0);
-        assert_eq!(due(now + pause - 1).await, [key("goes.mp4")], "it heads no queue");
-        now += pause;
+        assert_eq!(due(now + return_delay - 1).await, [key("goes.mp4")], "it heads no queue");
+        now += return_delay;
     }
     for _ in 0..20 {
         now += 24 * HOUR;
@@ -233,7 +233,7 @@ async fn h50_texts_go_with_the_clip_that_ends_last(bed: Bed) {
     // Nor does one whose attempts vanish keep them.
     catalog.record_hooks(&[two("v")]).await.unwrap();
     catalog.delete(&key("v.1.mp4"), at(1), at(9), "").await.unwrap();
-    for n in 0..=VANISHED {
+    for n in 0..=MAX_VANISHED {
         catalog.claim(&key("v.mp4"), &format!("n{n}"), at(n * 60), LEASE).await.unwrap();
     }
     assert_eq!(texts("v").await, (false, false));

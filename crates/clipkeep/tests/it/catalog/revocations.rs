@@ -1,6 +1,6 @@
 //! Revoked links, of one, of a clip, of a key.
 
-use clipkeep::catalog::revocations::{MOST, MOST_OF_ONE};
+use clipkeep::catalog::revocations::{MAX_REVOCATIONS, MAX_REVOCATIONS_PER_TENANT};
 use clipkeep_core::{
     event::{EventType, Position},
     link::Revocation,
@@ -70,7 +70,7 @@ async fn there_are_only_so_many(bed: Bed) {
     let catalog = bed.open().await;
     let fill = format!(
         "INSERT INTO revocations (what, revoked_at, ends_at) WITH RECURSIVE n (i) AS \
-         (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {MOST}) SELECT 'link x ' || i, 0, {} FROM n",
+         (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {MAX_REVOCATIONS}) SELECT 'link x ' || i, 0, {} FROM n",
         at(10).millis()
     );
     bed.execute(&fill).await;
@@ -94,13 +94,13 @@ async fn one_tenant_leaves_room_for_others(bed: Bed) {
         bed.execute(&fill).await;
     };
     let (one, other) = ("one".parse().unwrap(), "other".parse().unwrap());
-    fill("one", MOST_OF_ONE - 1).await;
+    fill("one", MAX_REVOCATIONS_PER_TENANT - 1).await;
     assert!(catalog.revoke(&link(1, 100), Some(&one), at(0)).await.unwrap());
     assert!(!catalog.revoke(&link(2, 100), Some(&one), at(0)).await.unwrap());
     assert!(catalog.revoke(&link(1, 100), Some(&one), at(0)).await.unwrap(), "it is revoked already");
     assert!(catalog.revoke(&link(2, 100), Some(&other), at(0)).await.unwrap());
-    fill("two", MOST_OF_ONE).await;
-    fill("three", MOST_OF_ONE - 1).await;
+    fill("two", MAX_REVOCATIONS_PER_TENANT).await;
+    fill("three", MAX_REVOCATIONS_PER_TENANT - 1).await;
     assert!(!catalog.revoke(&link(3, 100), Some(&other), at(0)).await.unwrap(), "the rest is the admin's");
     assert!(catalog.revoke(&link(3, 100), None, at(0)).await.unwrap());
 }

@@ -44,10 +44,10 @@ async fn a_clip_at_risk_is_told_of_once_and_listed_until_it_is_stored(bed: Bed) 
     let catalog = bed.open().await;
     let hooks = [expiring("late", at(9 * HOUR)), expiring("soon", at(HOUR)), expiring("sooner", at(2)), hook("never")];
     catalog.record_hooks(&hooks).await.unwrap();
-    let first = catalog.tell_at_risk(at(1), at(HOUR), 1).await.unwrap();
+    let first = catalog.report_at_risk(at(1), at(HOUR), 1).await.unwrap();
     assert_eq!((first.len(), first[0].request_id.as_str()), (1, "sooner"));
-    assert_eq!(catalog.tell_at_risk(at(1), at(HOUR), 9).await.unwrap().len(), 1);
-    assert!(catalog.tell_at_risk(at(1), at(HOUR), 9).await.unwrap().is_empty());
+    assert_eq!(catalog.report_at_risk(at(1), at(HOUR), 9).await.unwrap().len(), 1);
+    assert!(catalog.report_at_risk(at(1), at(HOUR), 9).await.unwrap().is_empty());
     assert_eq!(told(&*catalog, 2).await, ["sooner", "soon"]);
     assert_eq!(story(&*catalog, "soon").await, ["received", "at_risk"]);
     let listed = catalog.at_risk(at(HOUR), 9).await.unwrap();
@@ -61,20 +61,20 @@ async fn a_clip_at_risk_is_told_of_once_and_listed_until_it_is_stored(bed: Bed) 
 async fn a_clip_whose_object_vanished_is_told_of_anew(bed: Bed) {
     let catalog = bed.open().await;
     catalog.record_hooks(&[expiring("r", at(HOUR))]).await.unwrap();
-    assert_eq!(catalog.tell_at_risk(at(1), at(HOUR), 9).await.unwrap().len(), 1);
+    assert_eq!(catalog.report_at_risk(at(1), at(HOUR), 9).await.unwrap().len(), 1);
     queue::store(&*catalog, "r").await;
     assert!(catalog.object_lost(&key("r.mp4"), 1, at(4), at(5), "it is gone").await.unwrap());
-    assert_eq!(catalog.tell_at_risk(at(6), at(HOUR), 9).await.unwrap().len(), 1);
+    assert_eq!(catalog.report_at_risk(at(6), at(HOUR), 9).await.unwrap().len(), 1);
 }
 
 async fn another_source_is_told_of_anew(bed: Bed) {
     let catalog = bed.open().await;
     catalog.record_hooks(&[expiring("r", at(HOUR))]).await.unwrap();
-    catalog.tell_at_risk(at(1), at(HOUR), 9).await.unwrap();
+    catalog.report_at_risk(at(1), at(HOUR), 9).await.unwrap();
     let mut other = expiring("r", at(HOUR));
     other.clips[0].source_url = SourceUrl::new("https://source.example/other.mp4".to_owned());
     catalog.record_hooks(&[other]).await.unwrap();
-    assert_eq!(catalog.tell_at_risk(at(2), at(HOUR), 9).await.unwrap().len(), 1);
+    assert_eq!(catalog.report_at_risk(at(2), at(HOUR), 9).await.unwrap().len(), 1);
     assert_eq!(told(&*catalog, 2).await, ["r", "r"]);
 }
 
@@ -85,7 +85,7 @@ async fn two_nodes_tell_of_each_once(bed: Bed) {
     let tellers: Vec<_> = (0..6)
         .map(|n: usize| {
             let catalog = nodes[n % 2].clone();
-            tokio::spawn(async move { while !catalog.tell_at_risk(at(1), at(HOUR), 7).await.unwrap().is_empty() {} })
+            tokio::spawn(async move { while !catalog.report_at_risk(at(1), at(HOUR), 7).await.unwrap().is_empty() {} })
         })
         .collect();
     for teller in tellers {

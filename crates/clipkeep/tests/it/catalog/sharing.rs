@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use clipkeep::catalog::{Catalog, Lease, sharing::Twin};
+use clipkeep::catalog::{Catalog, Lease, sharing::Duplicate};
 use clipkeep_core::{
     event::{EventType, Position},
     generation::{Facts, HookRecord, Sealed},
@@ -19,13 +19,13 @@ use super::{
 };
 
 on_both![
-    a_clip_shares_the_object_of_its_twin,
+    a_clip_shares_the_object_of_its_duplicate,
     case_45_nobody_shares_across_tenants,
-    a_twin_that_is_not_what_it_was_is_not_shared,
+    a_duplicate_that_is_not_what_it_was_is_not_shared,
     a_shared_object_goes_with_the_last_clip_that_refers_to_it,
     the_last_two_of_an_object_may_go_at_once,
     a_lost_object_starts_all_its_clips_over,
-    a_clip_that_lost_its_object_takes_its_twins,
+    a_clip_that_lost_its_object_takes_those_that_share_it,
     case_45_a_clip_whose_tenant_becomes_known_parts,
     sharing_that_is_switched_off_ends,
     a_share_and_a_deletion_at_once_never_leave_a_clip_without_its_object,
@@ -42,13 +42,13 @@ async fn fill(catalog: &dyn Catalog, id: &str, tenant: Option<&str>, bytes: &Sea
     claim.lease
 }
 
-/// Stores a clip as a node does: by its twin's object, if it has one.
+/// Stores a clip as a node does: by its duplicate's object, if it has one.
 async fn put(catalog: &dyn Catalog, id: &str, tenant: Option<&str>, bytes: &Sealed) -> Option<ClipKey> {
     let lease = fill(catalog, id, tenant, bytes).await;
-    if let Some(twin) = catalog.twin(&lease.key).await.unwrap()
-        && catalog.mark_shared(&lease, &twin, ended(at(3))).await.unwrap()
+    if let Some(duplicate) = catalog.find_duplicate(&lease.key).await.unwrap()
+        && catalog.mark_shared(&lease, &duplicate, ended(at(3))).await.unwrap()
     {
-        return Some(twin.object);
+        return Some(duplicate.object);
     }
     catalog.mark_stored(&lease, ended(at(3))).await.unwrap();
     None
@@ -70,13 +70,13 @@ fn other_bytes() -> Sealed {
     Sealed { sha256: "cd".repeat(32), ..sealed() }
 }
 
-async fn a_clip_shares_the_object_of_its_twin(bed: Bed) {
+async fn a_clip_shares_the_object_of_its_duplicate(bed: Bed) {
     let catalog = bed.open().await;
     catalog.record_hooks(&[hook("a")]).await.unwrap();
     store(&*catalog, "a").await;
     assert_eq!(put(&*catalog, "b", None, &sealed()).await, Some(key("a.mp4")));
     assert_eq!(put(&*catalog, "other", None, &other_bytes()).await, None);
-    // Its twin may itself share: there is one object.
+    // Its duplicate may itself share: there is one object.
     assert_eq!(put(&*catalog, "c", None, &sealed()).await, Some(key("a.mp4")));
     for id in ["b", "c"] {
         let row = clip(&*catalog, id).await;
@@ -98,10 +98,10 @@ async fn a_clip_shares_the_object_of_its_twin(bed: Bed) {
             ("other.mp4", "other.mp4", false)
         ]
     );
-    let named = catalog.named(&["a.mp4", "b.mp4", "x.mp4"].map(key)).await.unwrap();
-    let mut named: Vec<_> = named.iter().map(|named| (named.key.as_str(), named.is_spare)).collect();
-    named.sort_unstable();
-    assert_eq!(named, [("a.mp4", false), ("b.mp4", true)]);
+    let owners = catalog.object_owners(&["a.mp4", "b.mp4", "x.mp4"].map(key)).await.unwrap();
+    let mut owners: Vec<_> = owners.iter().map(|owner| (owner.key.as_str(), owner.is_spare)).collect();
+    owners.sort_unstable();
+    assert_eq!(owners, [("a.mp4", false), ("b.mp4", true)]);
 }
 
 async fn case_45_nobody_shares_across_tenants(bed: Bed) {
@@ -114,46 +114,48 @@ async fn case_45_nobody_shares_across_tenants(bed: Bed) {
     assert_eq!(put(&*catalog, "n2", None, &sealed()).await, Some(key("n.mp4")));
     // Not even if asked for: the transaction looks, too.
     let lease = fill(&*catalog, "c", Some("third"), &sealed()).await;
-    assert_eq!(catalog.twin(&lease.key).await.unwrap(), None);
-    let twin = Twin { key: key("a.mp4"), object: key("a.mp4"), size: sealed().size, sha256: sealed().sha256 };
-    assert!(!catalog.mark_shared(&lease, &twin, ended(at(3))).await.unwrap());
+    assert_eq!(catalog.find_duplicate(&lease.key).await.unwrap(), None);
+    let duplicate = Duplicate { key: key("a.mp4"), object: key("a.mp4"), size: sealed().size, sha256: sealed().sha256 };
+    assert!(!catalog.mark_shared(&lease, &duplicate, ended(at(3))).await.unwrap());
     assert_eq!(clip(&*catalog, "c").await.state, ClipState::Filling);
     // What came twice is told of each tenant by itself.
     for (tenant, count) in [("acme", 1), ("third", 0), ("none", 0)] {
-        let page = catalog.repeats(Some(&tenant.parse().unwrap()), None, 10).await.unwrap();
-        assert_eq!(page.repeats.len(), count, "{tenant}");
-        assert!(page.repeats.iter().all(|repeat| repeat.clips == 2 && repeat.objects == 1));
+        let page = catalog.duplicates(Some(&tenant.parse().unwrap()), None, 10).await.unwrap();
+        assert_eq!(page.duplicates.len(), count, "{tenant}");
+        assert!(
+            page.duplicates.iter().all(|duplicate_group| duplicate_group.clips == 2 && duplicate_group.objects == 1)
+        );
     }
-    assert_eq!(catalog.repeats(None, None, 10).await.unwrap().repeats.len(), 3);
+    assert_eq!(catalog.duplicates(None, None, 10).await.unwrap().duplicates.len(), 3);
 }
 
-async fn a_twin_that_is_not_what_it_was_is_not_shared(bed: Bed) {
+async fn a_duplicate_that_is_not_what_it_was_is_not_shared(bed: Bed) {
     let catalog = bed.open().await;
     put(&*catalog, "a", None, &sealed()).await;
     let lease = fill(&*catalog, "b", None, &sealed()).await;
-    let twin = catalog.twin(&lease.key).await.unwrap().unwrap();
-    let elsewhere = Twin { object: key("x.mp4"), ..twin.clone() };
+    let duplicate = catalog.find_duplicate(&lease.key).await.unwrap().unwrap();
+    let elsewhere = Duplicate { object: key("x.mp4"), ..duplicate.clone() };
     assert!(!catalog.mark_shared(&lease, &elsewhere, ended(at(3))).await.unwrap());
     // Lost, or deleted, meanwhile.
     assert!(catalog.object_lost(&key("a.mp4"), 1, at(3), at(3), "gone").await.unwrap());
-    assert!(!catalog.mark_shared(&lease, &twin, ended(at(3))).await.unwrap());
+    assert!(!catalog.mark_shared(&lease, &duplicate, ended(at(3))).await.unwrap());
     let again = catalog.claim(&key("a.mp4"), &"node".into(), at(4), LEASE).await.unwrap().unwrap();
     catalog.seal(&again.lease, &sealed(), at(4)).await.unwrap();
     catalog.mark_stored(&again.lease, ended(at(4))).await.unwrap();
     assert_eq!(delete(&*catalog, "a").await, [key("a.mp4")]);
-    assert!(!catalog.mark_shared(&lease, &twin, ended(at(5))).await.unwrap());
-    assert_eq!(catalog.twin(&lease.key).await.unwrap(), None);
+    assert!(!catalog.mark_shared(&lease, &duplicate, ended(at(5))).await.unwrap());
+    assert_eq!(catalog.find_duplicate(&lease.key).await.unwrap(), None);
     let row = clip(&*catalog, "b").await;
     assert_eq!((row.state, row.object_key), (ClipState::Filling, None));
     // Without the lease nothing is shared either.
     catalog.mark_stored(&lease, ended(at(6))).await.unwrap();
     let late = fill(&*catalog, "c", None, &sealed()).await;
-    let twin = catalog.twin(&late.key).await.unwrap().unwrap();
+    let duplicate = catalog.find_duplicate(&late.key).await.unwrap().unwrap();
     catalog.claim(&late.key, &"other".into(), at(99), LEASE).await.unwrap().unwrap();
-    assert!(catalog.mark_shared(&late, &twin, ended(at(100))).await.is_err());
+    assert!(catalog.mark_shared(&late, &duplicate, ended(at(100))).await.is_err());
     assert_eq!(clip(&*catalog, "c").await.state, ClipState::Filling);
     assert!(!story(&*catalog, "c").await.contains(&"shared".to_owned()));
-    // What a provider writes into our own store is nobody's twin: it may write again.
+    // What a provider writes into our own store is nobody's duplicate: it may write again.
     let mut own = hook("own");
     own.clips[0].source_url = SourceUrl::own_store(&key("own.mp4"));
     catalog.record_hooks(&[own]).await.unwrap();
@@ -181,7 +183,7 @@ async fn a_shared_object_goes_with_the_last_clip_that_refers_to_it(bed: Bed) {
     assert_eq!(delete(&*catalog, "b").await, [key("b.mp4")]);
     assert_eq!(delete(&*catalog, "d").await, [key("d.mp4")]);
     assert_eq!(delete(&*catalog, "c").await, ["a.mp4", "c.mp4"].map(key));
-    assert!(catalog.named(&[key("a.mp4")]).await.unwrap()[0].is_spare);
+    assert!(catalog.object_owners(&[key("a.mp4")]).await.unwrap()[0].is_spare);
     catalog.removed(&key("c.mp4"), at(200)).await.unwrap();
     assert_eq!(story(&*catalog, "c").await.last().unwrap(), "removed");
 }
@@ -237,7 +239,7 @@ async fn told(catalog: &dyn Catalog, count: usize) -> Vec<EventType> {
     }
 }
 
-async fn a_clip_that_lost_its_object_takes_its_twins(bed: Bed) {
+async fn a_clip_that_lost_its_object_takes_those_that_share_it(bed: Bed) {
     let catalog = bed.open().await;
     for id in ["a", "b", "c"] {
         put(&*catalog, id, None, &sealed()).await;
@@ -248,20 +250,20 @@ async fn a_clip_that_lost_its_object_takes_its_twins(bed: Bed) {
         claim.unwrap().lease
     };
     let [a, b, c] = [take("a").await, take("b").await, take("c").await];
-    assert_eq!(catalog.twin(&b.key).await.unwrap(), None, "none is back yet");
+    assert_eq!(catalog.find_duplicate(&b.key).await.unwrap(), None, "none is back yet");
     catalog.seal(&a, &sealed(), at(21)).await.unwrap();
     catalog.mark_stored(&a, ended(at(21))).await.unwrap();
     // Its source need not live any more.
-    let twin = catalog.twin(&b.key).await.unwrap().unwrap();
-    assert!(catalog.mark_shared(&b, &twin, ended(at(22))).await.unwrap());
+    let duplicate = catalog.find_duplicate(&b.key).await.unwrap().unwrap();
+    assert!(catalog.mark_shared(&b, &duplicate, ended(at(22))).await.unwrap());
     let row = clip(&*catalog, "b").await;
     assert_eq!((row.state, row.object().as_str(), &row.sealed), (ClipState::Stored, "a.mp4", &Some(sealed())));
     assert_eq!((row.kind, row.content_type.as_str(), row.epoch), (sealed().media.kind, "audio/mp4", 2));
     // But a viewer may have seen other bytes of its source under this epoch.
     let version = SourceVersion { etag: Some("\"2\"".into()), last_modified: None, len: Some(9) };
     catalog.pin(&c.key, 2, &version, None).await.unwrap().unwrap();
-    assert_eq!(catalog.twin(&c.key).await.unwrap(), None);
-    assert!(!catalog.mark_shared(&c, &twin, ended(at(23))).await.unwrap());
+    assert_eq!(catalog.find_duplicate(&c.key).await.unwrap(), None);
+    assert!(!catalog.mark_shared(&c, &duplicate, ended(at(23))).await.unwrap());
     // And another source means other bytes.
     catalog.object_lost(&key("a.mp4"), 2, at(30), at(33), "gone").await.unwrap();
     let mut other = hook("b");
@@ -270,7 +272,7 @@ async fn a_clip_that_lost_its_object_takes_its_twins(bed: Bed) {
     let a = take("a").await;
     catalog.seal(&a, &sealed(), at(41)).await.unwrap();
     catalog.mark_stored(&a, ended(at(41))).await.unwrap();
-    assert_eq!(catalog.twin(&key("b.mp4")).await.unwrap(), None);
+    assert_eq!(catalog.find_duplicate(&key("b.mp4")).await.unwrap(), None);
 }
 
 async fn case_45_a_clip_whose_tenant_becomes_known_parts(bed: Bed) {
@@ -280,41 +282,44 @@ async fn case_45_a_clip_whose_tenant_becomes_known_parts(bed: Bed) {
     }
     let acme = Facts { tenant: Some("acme".parse().unwrap()), ..Facts::default() };
     let claim = async |now| {
-        let mut found = catalog.claim_partings(at(now), at(now + 600), 10).await.unwrap();
+        let mut found = catalog.claim_unsharing(at(now), at(now + 600), 10).await.unwrap();
         found.sort_by(|a, b| a.key.cmp(&b.key));
         found
     };
     // One that refers to the object.
     catalog.register(&registration("c", acme.clone())).await.unwrap();
-    let parting = claim(10).await;
-    assert_eq!(parting.iter().map(|clip| clip.key.as_str()).collect::<Vec<_>>(), ["c.mp4"]);
-    assert_eq!((parting[0].object.as_str(), parting[0].size), ("a.mp4", sealed().size));
+    let unsharing = claim(10).await;
+    assert_eq!(unsharing.iter().map(|clip| clip.key.as_str()).collect::<Vec<_>>(), ["c.mp4"]);
+    assert_eq!((unsharing[0].object.as_str(), unsharing[0].size), ("a.mp4", sealed().size));
     assert!(claim(20).await.is_empty(), "somebody is at it");
-    // It is nobody's twin while it does.
+    // It is nobody's duplicate while it does.
     let lease = fill(&*catalog, "e", Some("acme"), &sealed()).await;
-    assert_eq!(catalog.twin(&lease.key).await.unwrap(), None);
-    let twin = Twin { key: key("c.mp4"), object: key("a.mp4"), size: sealed().size, sha256: sealed().sha256 };
-    assert!(!catalog.mark_shared(&lease, &twin, ended(at(3))).await.unwrap());
-    assert!(catalog.parted(&parting[0], at(21), at(141)).await.unwrap());
-    assert!(!catalog.parted(&parting[0], at(21), at(141)).await.unwrap());
+    assert_eq!(catalog.find_duplicate(&lease.key).await.unwrap(), None);
+    let duplicate = Duplicate { key: key("c.mp4"), object: key("a.mp4"), size: sealed().size, sha256: sealed().sha256 };
+    assert!(!catalog.mark_shared(&lease, &duplicate, ended(at(3))).await.unwrap());
+    assert!(catalog.unshared(&unsharing[0], at(21), at(141)).await.unwrap());
+    assert!(!catalog.unshared(&unsharing[0], at(21), at(141)).await.unwrap());
     assert_eq!((object_of(&*catalog, "c").await, object_of(&*catalog, "b").await), (None, Some("a.mp4".to_owned())));
-    assert_eq!(story(&*catalog, "c").await.last().unwrap(), "parted");
-    let twin = catalog.twin(&lease.key).await.unwrap().unwrap();
-    assert_eq!(twin.object, key("c.mp4"));
-    assert!(catalog.mark_shared(&lease, &twin, ended(at(22))).await.unwrap());
+    assert_eq!(story(&*catalog, "c").await.last().unwrap(), "unshared");
+    let duplicate = catalog.find_duplicate(&lease.key).await.unwrap().unwrap();
+    assert_eq!(duplicate.object, key("c.mp4"));
+    assert!(catalog.mark_shared(&lease, &duplicate, ended(at(22))).await.unwrap());
     assert!(claim(9999).await.is_empty());
     // The one whose object it is: the others go.
     catalog.register(&registration("a", acme)).await.unwrap();
-    let parting = claim(10_000).await;
-    assert_eq!(parting.iter().map(|clip| clip.key.as_str()).collect::<Vec<_>>(), ["b.mp4", "d.mp4"]);
+    let unsharing = claim(10_000).await;
+    assert_eq!(unsharing.iter().map(|clip| clip.key.as_str()).collect::<Vec<_>>(), ["b.mp4", "d.mp4"]);
     // Deleted meanwhile: what was copied goes with its tombstone.
     assert_eq!(delete(&*catalog, "d").await, [key("d.mp4")]);
-    assert!(!catalog.parted(&parting[1], at(10_001), at(10_121)).await.unwrap());
-    assert!(catalog.parted(&parting[0], at(10_001), at(10_121)).await.unwrap());
+    assert!(!catalog.unshared(&unsharing[1], at(10_001), at(10_121)).await.unwrap());
+    assert!(catalog.unshared(&unsharing[0], at(10_001), at(10_121)).await.unwrap());
     assert_eq!(delete(&*catalog, "b").await, [key("b.mp4")]);
     // They have the same bytes still, and now that is known of the tenant.
-    let acmes = catalog.repeats(Some(&"acme".parse().unwrap()), None, 10).await.unwrap().repeats;
-    assert_eq!(acmes.iter().map(|repeat| (repeat.clips, repeat.objects)).collect::<Vec<_>>(), [(3, 2)]);
+    let acmes = catalog.duplicates(Some(&"acme".parse().unwrap()), None, 10).await.unwrap().duplicates;
+    assert_eq!(
+        acmes.iter().map(|duplicate_group| (duplicate_group.clips, duplicate_group.objects)).collect::<Vec<_>>(),
+        [(3, 2)]
+    );
 }
 
 async fn sharing_that_is_switched_off_ends(bed: Bed) {
@@ -323,12 +328,12 @@ async fn sharing_that_is_switched_off_ends(bed: Bed) {
         put(&*catalog, id, None, &sealed()).await;
     }
     delete(&*catalog, "a").await;
-    assert!(catalog.claim_partings(at(9), at(609), 10).await.unwrap().is_empty());
-    assert_eq!(catalog.part(at(9), 1).await.unwrap(), 1);
-    assert_eq!(catalog.part(at(9), 100).await.unwrap(), 1);
-    assert_eq!(catalog.part(at(9), 100).await.unwrap(), 0);
-    for parting in catalog.claim_partings(at(9), at(609), 10).await.unwrap() {
-        assert!(catalog.parted(&parting, at(9), at(129)).await.unwrap());
+    assert!(catalog.claim_unsharing(at(9), at(609), 10).await.unwrap().is_empty());
+    assert_eq!(catalog.schedule_unsharing(at(9), 1).await.unwrap(), 1);
+    assert_eq!(catalog.schedule_unsharing(at(9), 100).await.unwrap(), 1);
+    assert_eq!(catalog.schedule_unsharing(at(9), 100).await.unwrap(), 0);
+    for unsharing in catalog.claim_unsharing(at(9), at(609), 10).await.unwrap() {
+        assert!(catalog.unshared(&unsharing, at(9), at(129)).await.unwrap());
     }
     assert_eq!((object_of(&*catalog, "b").await, object_of(&*catalog, "c").await), (None, None));
     assert_eq!(catalog.removals(&key("a.mp4")).await.unwrap(), [key("a.mp4")]);
@@ -350,9 +355,9 @@ async fn a_share_and_a_deletion_at_once_never_leave_a_clip_without_its_object(be
             delete(&*nodes[0], &a).await;
         }
         let lease = fill(&*nodes[1], &c, None, &bytes).await;
-        let twin = nodes[1].twin(&lease.key).await.unwrap().unwrap();
-        let of: ClipKey = twin.key.clone();
-        let share = async { nodes[1].mark_shared(&lease, &twin, ended(at(3))).await.unwrap() };
+        let duplicate = nodes[1].find_duplicate(&lease.key).await.unwrap().unwrap();
+        let of: ClipKey = duplicate.key.clone();
+        let share = async { nodes[1].mark_shared(&lease, &duplicate, ended(at(3))).await.unwrap() };
         let end = async {
             if round % 2 == 0 {
                 nodes[0].delete(&of, at(4), at(130), "").await.unwrap();

@@ -36,7 +36,7 @@ fn hook_of(request_id: &str, name: &str) -> HookRecord {
 
 async fn registering_what_is_anothers_or_nobodys_touches_none_of_it(bed: Bed) {
     let catalog = bed.open().await;
-    let found = super::taken::adopted("found", 0);
+    let found = super::adoption::adopted("found", 0);
     catalog.record_hooks(&[hook_of("theirs", "b"), hook("nobodys"), hook_of("own", "a"), found]).await.unwrap();
     let facts = || Facts { prompt: Some("p".to_owned()), ..Facts::default() };
     for request_id in ["theirs", "nobodys", "found"] {

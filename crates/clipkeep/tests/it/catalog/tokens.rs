@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use clipkeep::{
-    callers::{Caller, Callers},
+    auth::{Authenticator, Caller},
     clock::SystemClock,
 };
 use clipkeep_core::{
@@ -50,19 +50,22 @@ async fn a_token_is_known_by_its_hash_until_it_is_revoked(bed: Bed) {
 
 async fn callers_are_told_apart(bed: Bed) {
     let catalog = bed.open().await;
-    let callers =
-        Callers::new(Secret::new("the-admin-token-of-the-node".to_owned()), catalog.clone(), Arc::new(SystemClock));
+    let callers = Authenticator::new(
+        Secret::new("the-admin-token-of-the-node".to_owned()),
+        catalog.clone(),
+        Arc::new(SystemClock),
+    );
     let token = |byte: u8| token_text(&[byte; TOKEN_BYTES]);
     catalog.create_token(&info("a", Some("acme")), &token_hash(&token(1))).await.unwrap();
     catalog.create_token(&info("b", None), &token_hash(&token(2))).await.unwrap();
     let acme = Caller::Tenant("acme".parse().unwrap());
-    assert_eq!(callers.who("the-admin-token-of-the-node").await.unwrap(), Some(Caller::Admin));
-    assert_eq!(callers.who(&token(1)).await.unwrap().as_ref(), Some(&acme));
-    assert_eq!(callers.who(&token(2)).await.unwrap(), Some(Caller::Admin));
+    assert_eq!(callers.authenticate("the-admin-token-of-the-node").await.unwrap(), Some(Caller::Admin));
+    assert_eq!(callers.authenticate(&token(1)).await.unwrap().as_ref(), Some(&acme));
+    assert_eq!(callers.authenticate(&token(2)).await.unwrap(), Some(Caller::Admin));
     for wrong in ["", "the-admin-token-of-the-nod", &token(3), &token_hash(&token(1))] {
-        assert_eq!(callers.who(wrong).await.unwrap(), None, "{wrong}");
+        assert_eq!(callers.authenticate(wrong).await.unwrap(), None, "{wrong}");
     }
     let (own, other) = ("acme".parse().unwrap(), "other".parse().unwrap());
-    assert!(acme.sees(Some(&own)) && !acme.sees(Some(&other)) && !acme.sees(None));
-    assert!(Caller::Admin.sees(Some(&own)) && Caller::Admin.sees(None));
+    assert!(acme.may_see(Some(&own)) && !acme.may_see(Some(&other)) && !acme.may_see(None));
+    assert!(Caller::Admin.may_see(Some(&own)) && Caller::Admin.may_see(None));
 }

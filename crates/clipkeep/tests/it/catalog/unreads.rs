@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clipkeep::catalog::{Catalog, HookOutcome};
 use clipkeep_core::{
     event::EventType,
-    generation::{Bringer, Facts, HookRecord, NewClip},
+    generation::{Facts, HookRecord, NewClip, Origin},
     hook::{Form, Unread},
     id::Provider,
     secret::SourceUrl,
@@ -93,7 +93,7 @@ async fn only_what_may_be_said_better_is_asked_for(bed: Bed) {
     assert_eq!(claimed, ["asked"]);
     // The provider says no better: it is not asked again.
     let answer = Unread::new("still none", Form::Result, &bytes::Bytes::from_static(b"[]"));
-    let answer = HookRecord { unread: Some(Arc::new(answer)), by: Bringer::Poll, ..asked };
+    let answer = HookRecord { unread: Some(Arc::new(answer)), origin: Origin::Poll, ..asked };
     catalog.record_hooks(&[answer]).await.unwrap();
     assert_eq!(kept(&*catalog, "asked").await.unwrap(), b"[]");
     assert!(catalog.claim_polls(at(9 * HOUR), at(10 * HOUR), 10).await.unwrap().is_empty());
@@ -133,7 +133,7 @@ async fn k12_outputs_keep_their_names_and_echoes_get_none(bed: Bed) {
     catalog.record_hooks(&[old]).await.unwrap();
     let new = HookRecord {
         clips: vec![output("r", 0, "/video", video), output("r", 1, "/mask_video", mask)],
-        by: Bringer::Poll,
+        origin: Origin::Poll,
         ..hook("r")
     };
     assert_eq!(catalog.record_hooks(std::slice::from_ref(&new)).await.unwrap(), [HookOutcome::Duplicate]);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clipkeep::catalog::{Catalog, Claim, Fault, Lease, Quota, VANISHED};
+use clipkeep::catalog::{Catalog, Claim, Fault, Lease, MAX_VANISHED, Quota};
 use clipkeep_core::{event::EventType, state::ClipState, time::Timestamp};
 
 use super::{Bed, at, clip, ended, events, hook, key, on_both, queue::sealed, story};
@@ -39,12 +39,12 @@ async fn h01_attempts_that_vanish_three_times_in_a_row_end_the_clip(bed: Bed) {
     catalog.record_hooks(&[hook("r"), hook("other")]).await.unwrap();
     let other = take(&*catalog, "n", "other", at(0)).await.unwrap();
     catalog.mark_lost(&other, ended(at(0)), "gone").await.unwrap();
-    for n in 0..VANISHED {
+    for n in 0..MAX_VANISHED {
         let claims = due(&*catalog, &format!("node{n}"), after(n), 1).await;
         let row = &claims[0].clip;
         assert_eq!((claims.len(), i64::from(row.vanished), i64::from(row.attempts)), (1, n, n + 1));
     }
-    assert!(due(&*catalog, "last", after(VANISHED), 1).await.is_empty());
+    assert!(due(&*catalog, "last", after(MAX_VANISHED), 1).await.is_empty());
     assert!(due(&*catalog, "last", after(99), 1).await.is_empty());
     let row = clip(&*catalog, "r").await;
     assert_eq!((row.state, row.due_at), (ClipState::Rejected, None));
@@ -65,12 +65,12 @@ async fn h01_attempts_that_vanish_three_times_in_a_row_end_the_clip(bed: Bed) {
 async fn h01_a_viewers_claim_ends_it_too(bed: Bed) {
     let catalog = bed.open().await;
     catalog.record_hooks(&[hook("r")]).await.unwrap();
-    for n in 0..VANISHED {
+    for n in 0..MAX_VANISHED {
         assert!(take(&*catalog, &format!("node{n}"), "r", after(n)).await.is_some());
     }
-    assert!(take(&*catalog, "last", "r", after(VANISHED).minus(Duration::from_secs(1))).await.is_none());
+    assert!(take(&*catalog, "last", "r", after(MAX_VANISHED).minus(Duration::from_secs(1))).await.is_none());
     assert_eq!(clip(&*catalog, "r").await.state, ClipState::Filling, "its lease holds");
-    assert!(take(&*catalog, "last", "r", after(VANISHED)).await.is_none());
+    assert!(take(&*catalog, "last", "r", after(MAX_VANISHED)).await.is_none());
     assert_eq!(clip(&*catalog, "r").await.state, ClipState::Rejected);
     assert_eq!(catalog.next_due().await.unwrap(), None);
 }
@@ -94,16 +94,16 @@ async fn h01_only_what_vanished_counts(bed: Bed) {
     let lease = take(&*catalog, "d", "r", after(4)).await.unwrap();
     catalog.retry_later(&lease, ended(after(4)), after(4), Fault::Elsewhere, "503").await.unwrap();
     assert_eq!(vanished().await, 0);
-    for n in 5..5 + VANISHED {
+    for n in 5..5 + MAX_VANISHED {
         assert!(take(&*catalog, &format!("node{n}"), "r", after(n)).await.is_some(), "{n}");
     }
-    assert!(take(&*catalog, "last", "r", after(5 + VANISHED)).await.is_none());
+    assert!(take(&*catalog, "last", "r", after(5 + MAX_VANISHED)).await.is_none());
 }
 
 async fn h01_an_attempt_that_gets_on_does_not_count(bed: Bed) {
     let catalog = bed.open().await;
     catalog.record_hooks(&[hook("long"), hook("stuck")]).await.unwrap();
-    for n in 0..3 * VANISHED {
+    for n in 0..3 * MAX_VANISHED {
         // Each gets a little further than the one before, and only then is killed.
         let lease = take(&*catalog, &format!("node{n}"), "long", after(2 * n)).await.unwrap();
         for part in 1..=4_u64 {
@@ -113,11 +113,11 @@ async fn h01_an_attempt_that_gets_on_does_not_count(bed: Bed) {
         assert_eq!(clip(&*catalog, "long").await.vanished, 0, "{n}");
     }
     // One that comes as far each time, or a little further, does not get on.
-    for n in 0..VANISHED {
+    for n in 0..MAX_VANISHED {
         let lease = take(&*catalog, &format!("node{n}"), "stuck", after(2 * n)).await.unwrap();
         catalog.renew(&lease, after(2 * n + 1), 1_000_000 + n.unsigned_abs() * 20_000).await.unwrap();
     }
-    assert!(take(&*catalog, "last", "stuck", after(2 * VANISHED)).await.is_none());
+    assert!(take(&*catalog, "last", "stuck", after(2 * MAX_VANISHED)).await.is_none());
     assert_eq!(clip(&*catalog, "stuck").await.state, ClipState::Rejected);
 }
 

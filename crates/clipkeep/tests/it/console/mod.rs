@@ -71,7 +71,7 @@ impl Furnished {
         let t = TestApp::with(&[
             ("ffmpeg", "ffmpeg".to_owned()),
             ("event_endpoints", receiver.url.clone()),
-            ("gone_attempts", "2".to_owned()),
+            ("not_found_attempts", "2".to_owned()),
             ("budgets", "all:0.0000001@aws-s3-standard".to_owned()),
         ])
         .await;

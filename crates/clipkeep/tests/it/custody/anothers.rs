@@ -3,7 +3,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use clipkeep::{app::App, scratch::Role};
+use clipkeep::{app::App, data_dir::Role};
 use clipkeep_core::{
     config::{Config, Layers},
     state::ClipState,
@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
+    maintenance::until,
     support::{
         app::{TestApp, own_settings},
         bucket_proxy::BucketProxy,
         garage,
         raw::Raw,
     },
-    upkeep::until,
 };
 
 /// Why the node is not ready; none if it is.
@@ -185,7 +185,7 @@ async fn h39_a_bucket_that_does_not_exist_is_no_bucket_that_does_not_answer() {
 async fn i13_folders_among_our_files_stop_nothing() {
     let t = TestApp::start().await;
     let (sim, data) = t.stop().await;
-    for folder in ["spool", "cache", "clips", "clips/.staging"] {
+    for folder in ["partials", "cache", "clips", "clips/.staging"] {
         for name in ["lost+found", ".clipkeep", ".staging", "c.mp4", "d.mp4.map", "e.mp4,0"] {
             std::fs::create_dir_all(data.path().join(folder).join(name)).unwrap();
         }
@@ -195,7 +195,7 @@ async fn i13_folders_among_our_files_stop_nothing() {
     t.hook("a", &source, "").await;
     t.until("a.mp4", ClipState::Stored).await;
     t.app.sweep.drift(clipkeep::sweep::drift::DriftSettings::new(Duration::ZERO)).await.unwrap();
-    assert!(t.data.path().join("spool/lost+found").is_dir());
+    assert!(t.data.path().join("partials/lost+found").is_dir());
     // What is in the way of a start is named.
     let (sim, data) = t.stop().await;
     std::fs::remove_dir_all(data.path().join("cache")).unwrap();

@@ -42,10 +42,10 @@ async fn resumed_after(damage: impl Fn(&Path)) -> u64 {
     let config = NodeConfig::new(&dir.path().join("data")).set("lease", "1s");
     let mut node = config.start(&sim).await;
     assert_eq!(node.hook(&sim, "gen", &source).await, Some(200));
-    let map = dir.path().join("data/spool/gen.mp4.map");
+    let map = dir.path().join("data/partials/gen.mp4.map");
     until(async || sim.bytes_served(&source) >= LEN * 2 / 3 && map.exists(), "two thirds").await;
     node.kill();
-    damage(&dir.path().join("data/spool"));
+    damage(&dir.path().join("data/partials"));
     let before = settled(&sim, &source).await;
     sim.set_faults(&source, Faults::none());
     let node = config.start(&sim).await;
@@ -74,15 +74,15 @@ fn flip(file: &File, at: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn h22_a_byte_that_was_flipped_while_the_node_was_down_is_read_again_with_what_is_around_it() {
-    let again = resumed_after(|spool| flip(&open(&spool.join("gen.mp4")), 1_000_003)).await;
+    let again = resumed_after(|partials| flip(&open(&partials.join("gen.mp4")), 1_000_003)).await;
     assert!(again < LEN * 2 / 3, "{again} bytes: what was right was read again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn h22_pages_that_a_power_cut_forgot_and_a_file_of_zeros_are_read_again() {
-    resumed_after(|spool| open(&spool.join("gen.mp4")).write_all_at(&[0; 64 * 1024], 2 << 20).unwrap()).await;
-    let again = resumed_after(|spool| {
-        let file = open(&spool.join("gen.mp4"));
+    resumed_after(|partials| open(&partials.join("gen.mp4")).write_all_at(&[0; 64 * 1024], 2 << 20).unwrap()).await;
+    let again = resumed_after(|partials| {
+        let file = open(&partials.join("gen.mp4"));
         file.set_len(0).unwrap();
         file.set_len(LEN).unwrap();
     });
@@ -91,15 +91,15 @@ async fn h22_pages_that_a_power_cut_forgot_and_a_file_of_zeros_are_read_again() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn h22_a_map_that_is_cut_off_or_tells_of_another_file_is_not_gone_by() {
-    resumed_after(|spool| {
-        let map = open(&spool.join("gen.mp4.map"));
+    resumed_after(|partials| {
+        let map = open(&partials.join("gen.mp4.map"));
         map.set_len(map.metadata().unwrap().len() / 2).unwrap();
     })
     .await;
-    resumed_after(|spool| {
-        let map = std::fs::read_to_string(spool.join("gen.mp4.map")).unwrap();
-        std::fs::write(spool.join("gen.mp4.map"), map.replace("gen.mp4", "neg.mp4")).unwrap();
+    resumed_after(|partials| {
+        let map = std::fs::read_to_string(partials.join("gen.mp4.map")).unwrap();
+        std::fs::write(partials.join("gen.mp4.map"), map.replace("gen.mp4", "neg.mp4")).unwrap();
     })
     .await;
-    resumed_after(|spool| open(&spool.join("gen.mp4")).set_len(LEN + 4096).unwrap()).await;
+    resumed_after(|partials| open(&partials.join("gen.mp4")).set_len(LEN + 4096).unwrap()).await;
 }

@@ -3,7 +3,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use clipkeep::{app::App, scratch::Role};
+use clipkeep::{app::App, data_dir::Role};
 use clipkeep_core::{
     config::{Config, Layers},
     state::ClipState,
@@ -13,11 +13,11 @@ use tempfile::TempDir;
 
 use crate::{
     cli::clipkeep,
+    maintenance::Bed,
     support::{
         app::{TestApp, own_settings},
         garage,
     },
-    upkeep::Bed,
 };
 
 const TOKEN: &str = "test-admin-token-0123456789";

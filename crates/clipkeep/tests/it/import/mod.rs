@@ -37,7 +37,7 @@ struct Run {
 
 impl Place {
     fn new(sim: &Sim, data: &Path) -> Self {
-        let quick = [("lease", "1s".to_owned()), ("gone_attempts", "2".to_owned())];
+        let quick = [("lease", "1s".to_owned()), ("not_found_attempts", "2".to_owned())];
         Self { sim: sim.clone(), data: data.to_owned(), settings: quick.into(), aws: Vec::new() }
     }
 

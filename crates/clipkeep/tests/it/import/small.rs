@@ -39,7 +39,7 @@ async fn a_table_from_standard_input_is_kept_beside_a_running_node() {
     let history = node.api("/api/v1/clips/r7.png/history").await.unwrap();
     assert_eq!(history["history"][0]["detail"], "image, eager; imported (line 9)");
     let commands = place.data.join("commands").read_dir().unwrap().count();
-    assert_eq!(commands, 0, "its scratch folder goes with it");
+    assert_eq!(commands, 0, "its data_dir folder goes with it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

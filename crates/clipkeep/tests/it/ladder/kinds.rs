@@ -75,7 +75,7 @@ async fn k03_equal_strong_etags_are_one_version_whatever_the_dates_say() {
 #[tokio::test(flavor = "multi_thread")]
 async fn k03_a_source_that_never_gives_all_of_one_version_is_lost_after_lost_after() {
     let source = Source { etag_per_answer: true, ..Source::default() };
-    let settings = [("gone_attempts", "2"), ("lost_after", "1s"), ("retry_max", "50ms")];
+    let settings = [("not_found_attempts", "2"), ("lost_after", "1s"), ("retry_max", "50ms")];
     let settings = settings.map(|(name, value)| (name, value.to_owned()));
     for cut in [LEN / 2, LEN - 10, 70_000] {
         let fault = Fault::cut_at(cut);
@@ -201,7 +201,7 @@ async fn k03_a_changed_row_does_not_cost_a_url_that_works_once() {
     })
     .await;
     let (sim, data) = clip.t.stop().await;
-    std::fs::remove_dir_all(data.path().join("spool")).unwrap();
+    std::fs::remove_dir_all(data.path().join("partials")).unwrap();
     sim.set_faults(&clip.url, Faults::always(Fault { etag: Some("\"new\"".to_owned()), ..Fault::default() }));
     sim.set_source(&clip.url, Source { uses: Some(1), ..Source::default() });
     let t = crate::support::app::TestApp::on(sim, data, &[], &[]).await;

@@ -16,7 +16,7 @@ fn kept(status: u16) -> Source {
 
 async fn stubborn(key: Option<&str>, source: Source, faults: Faults) -> Stubborn {
     let sim = Sim::start(SimOptions { key: Some(KEY.to_owned()), ..SimOptions::default() }).await.unwrap();
-    let mut settings = vec![("fal_api_url", sim.platform_url()), ("gone_attempts", "2".to_owned())];
+    let mut settings = vec![("fal_api_url", sim.platform_url()), ("not_found_attempts", "2".to_owned())];
     settings.extend(key.map(|key| ("fal_key", key.to_owned())));
     let t = TestApp::on(sim, std::sync::Arc::new(tempfile::tempdir().unwrap()), &settings, &[]).await;
     let media = Media::padded_slow_start(LEN, 1);

@@ -115,9 +115,9 @@ impl Story {
         let digest = store.hash(&"gen.mp4".parse().unwrap()).await.unwrap();
         assert_eq!((digest.size, digest.sha256), (LEN, self.media.sha256()), "{what}");
         assert_eq!(store.list_stale().await.unwrap(), [], "{what}");
-        let spool = self.dir.path().join("data/spool");
+        let partials = self.dir.path().join("data/partials");
         eventually(format!("{what}: the copy goes"), async || {
-            let left = spool.read_dir().map_or(0, Iterator::count);
+            let left = partials.read_dir().map_or(0, Iterator::count);
             (left == 0).then_some(())
         })
         .await;
@@ -128,7 +128,7 @@ impl Story {
         let count = |word: &str| story.iter().filter(|line| line["event"] == word).count();
         assert_eq!((count("received"), count("renamed"), count("stored")), (1, 1, 1), "{what}: {story:?}");
         let books = "SELECT count(*), CAST(sum(size) AS BIGINT), count(to_at), \
-            (SELECT count(*) FROM clips WHERE was_key = 'gen.png') FROM stays WHERE key = 'gen.mp4'";
+            (SELECT count(*) FROM clips WHERE was_key = 'gen.png') FROM storage_periods WHERE key = 'gen.mp4'";
         assert_eq!(self.config.row(books).await, [1, LEN.cast_signed(), 0, 1], "{what}");
     }
 

@@ -101,7 +101,7 @@ async fn k13_the_bytes_decide_the_name_whatever_is_said() {
     let stray: Vec<_> =
         objects(&t.data.path().join("clips")).into_iter().filter(|name| !names.contains(name)).collect();
     assert_eq!(stray, Vec::<String>::new(), "nothing lies under another name");
-    assert_eq!(t.app.spool().read_dir().unwrap().count(), 0);
+    assert_eq!(t.app.partials().read_dir().unwrap().count(), 0);
     let story = t.api("/api/v1/clips/header.mp4/history").await["history"].clone();
     let words: Vec<&str> = story.as_array().unwrap().iter().map(|line| line["event"].as_str().unwrap()).collect();
     assert_eq!(words, ["received", "claimed", "renamed", "sealed", "stored"]);

@@ -135,7 +135,7 @@ async fn make_news(t: &TestApp) {
 #[tokio::test(flavor = "multi_thread")]
 async fn apps_verify_what_they_are_told_with_the_official_libraries() {
     let receiver = Receiver::start().await;
-    let t = TestApp::with(&[("gone_attempts", "2".into()), ("event_endpoints", receiver.url.clone())]).await;
+    let t = TestApp::with(&[("not_found_attempts", "2".into()), ("event_endpoints", receiver.url.clone())]).await;
     make_news(&t).await;
     let got = receiver.until("all told", |got| got.len() >= 5).await;
     let (code, secret, _) = clipkeep(&t.sim, t.data.path(), &["events", "secret"], &[]);
@@ -183,7 +183,7 @@ async fn a_deleted_clip_is_told_with_what_a_cdn_must_drop() {
 #[tokio::test(flavor = "multi_thread")]
 async fn i02_no_event_that_an_app_is_told_of_carries_a_source() {
     let receiver = Receiver::start().await;
-    let t = TestApp::with(&[("gone_attempts", "2".into()), ("event_endpoints", receiver.url.clone())]).await;
+    let t = TestApp::with(&[("not_found_attempts", "2".into()), ("event_endpoints", receiver.url.clone())]).await;
     make_news(&t).await;
     let got = receiver.until("all told", |got| got.len() >= 5).await;
     let host = t.sim.media_url().replace("http://", "");
@@ -199,7 +199,7 @@ async fn operators_list_events_and_replay_what_was_parked() {
     let receiver = Receiver::start().await;
     receiver.answer(|got| Reply::Status(if got.subject() == "lost.mp4" { 410 } else { 200 }));
     let endpoints = receiver.url.clone();
-    let t = TestApp::with(&[("gone_attempts", "2".into()), ("event_endpoints", endpoints.clone())]).await;
+    let t = TestApp::with(&[("not_found_attempts", "2".into()), ("event_endpoints", endpoints.clone())]).await;
     make_news(&t).await;
     receiver.until("all told", |got| got.len() >= 5).await;
     let endpoint = [("CLIPKEEP_EVENT_ENDPOINTS", endpoints.as_str())];

@@ -2,7 +2,7 @@
 
 mod app;
 mod crash;
-mod pump;
+mod dispatcher;
 mod stream;
 
 use std::{sync::Arc, time::Duration};
@@ -47,7 +47,7 @@ fn quick() -> OutboxSettings {
 struct Bed {
     database: Database,
     catalog: Arc<dyn Catalog>,
-    heard: watch::Sender<Position>,
+    latest: watch::Sender<Position>,
     _folder: tempfile::TempDir,
 }
 
@@ -71,7 +71,7 @@ impl Bed {
 
     async fn on(database: Database, folder: tempfile::TempDir) -> Self {
         let catalog = open(&database, Rules::default()).await.unwrap();
-        Self { database, catalog, heard: watch::Sender::new(Position { tx: 0, id: 0 }), _folder: folder }
+        Self { database, catalog, latest: watch::Sender::new(Position { tx: 0, id: 0 }), _folder: folder }
     }
 
     /// A node that tells the endpoint at `url`, once it has the right to.
@@ -88,9 +88,9 @@ impl Bed {
             clock: Arc::new(SystemClock),
             metrics: Arc::clone(&metrics),
         };
-        let (stop, heard) = (CancellationToken::new(), self.heard.subscribe());
+        let (stop, latest) = (CancellationToken::new(), self.latest.subscribe());
         let stopping = stop.clone();
-        let task = tokio::spawn(async move { outbox::run(&Arc::new(parts), heard, &stopping).await });
+        let task = tokio::spawn(async move { outbox::run(&Arc::new(parts), latest, &stopping).await });
         Teller { stop, task, metrics }
     }
 
@@ -135,10 +135,10 @@ impl Bed {
     /// What a node's ear does: wakes who waits. Again and again, since on
     /// PostgreSQL an event shows when no older transaction is open any more.
     async fn hear(&self) {
-        let heard = self.heard.clone();
+        let latest = self.latest.clone();
         tokio::spawn(async move {
             for _ in 0..200 {
-                heard.send_modify(|_| {});
+                latest.send_modify(|_| {});
                 tokio::time::sleep(Duration::from_millis(25)).await;
             }
         });

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use clipkeep_core::{
-    generation::{Bringer, Facts, Hearsay, HookRecord},
+    generation::{Facts, Hearsay, HookRecord, Origin},
     hook::{Form, Unread},
     id::Provider,
     state::{ClipState, GenerationStatus},
@@ -79,7 +79,7 @@ async fn k14_a_later_version_reads_what_an_earlier_one_kept() {
             unread: Some(Arc::new(Unread::new("not understood", form, &body.into()))),
             received_at: now,
             created_at: None,
-            by: Bringer::Webhook,
+            origin: Origin::Webhook,
         };
         t.app.catalog.record_hooks(&[record]).await.unwrap();
     }

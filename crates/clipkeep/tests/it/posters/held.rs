@@ -89,12 +89,12 @@ async fn posters_of_a_bucket_are_in_the_bucket_and_go_with_their_clips() {
         tried(&t, &format!("{id}.mp4")).await;
     }
     let jpeg = kept("g1.mp4").await.unwrap();
-    t.app.poster_shelf.clear();
+    t.app.poster_cache.clear();
     let answer = get(&t, &poster_link(&t, "g1.mp4")).await;
     assert_eq!((answer.status(), answer.bytes().await.unwrap()), (StatusCode::OK, jpeg.clone()));
     // Drawn again from what the bucket has, which no copy here helps with.
     t.app.store.delete_poster(&"g1.mp4".parse().unwrap()).await.unwrap();
-    t.app.poster_shelf.clear();
+    t.app.poster_cache.clear();
     assert_eq!(get(&t, &poster_link(&t, "g1.mp4")).await.status(), 200);
     assert!(kept("g1.mp4").await.is_some());
     t.app.delete(&"g2.mp4".parse().unwrap(), "test").await.unwrap();

@@ -214,7 +214,7 @@ async fn what_has_no_poster_gets_one_for_who_asks() {
     assert!(object(t.data.path(), "g1.mp4").exists());
     // One that was lost is made again.
     fs::remove_file(object(t.data.path(), "g1.mp4")).unwrap();
-    t.app.poster_shelf.clear();
+    t.app.poster_cache.clear();
     assert_eq!(get(&t, &poster_link(&t, "g1.mp4")).await.status(), 200);
     assert!(object(t.data.path(), "g1.mp4").exists());
     t.stop().await;

@@ -138,7 +138,7 @@ async fn h43_one_tenants_bodies_leave_disk_for_others() {
     let text = long(900_000);
     sender.send(Ok(text[..text.len() - 1].to_owned())).await.unwrap();
     let used = |holds: fn(u64) -> bool| {
-        let used = t.app.spool.used();
+        let used = t.app.body_spool.used();
         async move { holds(used).then_some(()) }
     };
     eventually("it waits on the disk", || used(|used| used > 800_000)).await;

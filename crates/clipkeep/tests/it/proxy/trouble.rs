@@ -89,7 +89,7 @@ async fn a_submit_waits_for_its_row_and_is_not_lost_without_it() {
             .text()
             .await
             .unwrap()
-            .contains("clipkeep_proxy_unkept_total{call=\"submit\"} 1")
+            .contains("clipkeep_proxy_unrecorded_total{call=\"submit\"} 1")
     );
     database(&t).execute(MEND, ()).unwrap();
     // Its webhook was refused meanwhile, comes again, and tells of it.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use clipkeep::{app::App, scratch::Role, web};
+use clipkeep::{app::App, data_dir::Role, web};
 use clipkeep_core::{
     config::{Config, Layers},
     generation::Clip,
@@ -167,7 +167,7 @@ pub(crate) fn own_settings(sim: &Sim, url: &str, data: &std::path::Path, token: 
         ("source_first_byte_timeout", "30s".to_owned()),
         ("retry_base", "20ms".to_owned()),
         ("retry_max", "200ms".to_owned()),
-        ("gone_after", "0s".to_owned()),
+        ("not_found_timeout", "0s".to_owned()),
         ("shutdown_grace", "2s".to_owned()),
         ("drain", "0s".to_owned()),
         // Whoever tests what it makes says so: it takes a fifth of a second each.

@@ -45,7 +45,7 @@ pub(super) const VERDICTS: &[(&str, &str, Verdict)] = &[
     ("post", "/api/v1/generations", Register),
     ("get", "/api/v1/generations/{request_id}", Row),
     ("get", "/api/v1/clips", List),
-    ("get", "/api/v1/clips/twice", List),
+    ("get", "/api/v1/clips/duplicates", List),
     ("get", "/api/v1/clips/export", Export),
     ("get", "/api/v1/clips/{key}/lineage", Row),
     ("get", "/api/v1/clips/{key}", Row),

@@ -14,7 +14,7 @@ pub(super) struct Told {
 /// All that was told, and what was done to the nodes meanwhile.
 #[derive(Default)]
 pub(super) struct Oracle {
-    pub(super) told: BTreeMap<String, Told>,
+    pub(super) acknowledged: BTreeMap<String, Told>,
     pub(super) kills: u32,
     pub(super) pauses: u32,
     pub(super) rotten: u32,
@@ -29,7 +29,7 @@ pub(super) struct Oracle {
 impl Oracle {
     /// Those that some node answered 200.
     pub(super) fn acknowledged(&self) -> impl Iterator<Item = (&String, &Told)> {
-        self.told.iter().filter(|(_, told)| told.acknowledged)
+        self.acknowledged.iter().filter(|(_, told)| told.acknowledged)
     }
 }
 
@@ -41,7 +41,7 @@ impl fmt::Display for Oracle {
             f,
             "{} clips; {kills} kills, {pauses} pauses, {rotten} damaged copies, {jumps} clock jumps, \
              {power_cuts} power cuts, {full_disks} full disks, {bucket_faults} bucket faults, {source_faults} faulty sources, {views} views: nothing lost, doubled or wrong",
-            self.told.len()
+            self.acknowledged.len()
         )
     }
 }

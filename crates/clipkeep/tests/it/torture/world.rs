@@ -68,7 +68,7 @@ impl World {
         let disk = matches!(place, Place::Disk).then(disk);
         let data = dir.path().join(if disk.is_some() { "disk/one" } else { "one" });
         let mut config = NodeConfig::new(&data).set("lease", "1s").set("public", "true");
-        config = config.set("sweep_interval", "500ms").set("lost_after", "1h").set("gone_attempts", "100");
+        config = config.set("sweep_interval", "500ms").set("lost_after", "1h").set("not_found_attempts", "100");
         if matches!(database, Database::Postgres) {
             config = config.set("database", postgres::database().await);
         }
@@ -116,13 +116,13 @@ impl World {
 
     /// A new generation, from a source that may fail at first.
     async fn tell(&mut self) {
-        let number = self.oracle.told.len() as u64;
+        let number = self.oracle.acknowledged.len() as u64;
         let len = [50_000, 400_000, 3_000_000, 12_000_000, 20_000_000][self.dice.roll(5) as usize] + number;
         let media = Media::padded(len, self.seed.wrapping_mul(1000) + number);
         let faults = self.faults(len);
         self.oracle.source_faults += u32::from(!faults.first.is_empty());
         let source = self.sim.add_faulty_file(&format!("{number}.mp4"), media.clone(), faults);
-        self.oracle.told.insert(format!("g{number}"), Told { media, source, acknowledged: false });
+        self.oracle.acknowledged.insert(format!("g{number}"), Told { media, source, acknowledged: false });
         self.send(&format!("g{number}")).await;
     }
 
@@ -143,7 +143,7 @@ impl World {
 
     /// As a provider does: again, until it is answered 200; and at times once more.
     async fn tell_again(&mut self) {
-        let ids: Vec<_> = self.oracle.told.keys().cloned().collect();
+        let ids: Vec<_> = self.oracle.acknowledged.keys().cloned().collect();
         if !ids.is_empty() {
             let one = self.dice.roll(ids.len() as u64) as usize;
             self.send(&ids[one]).await;
@@ -152,12 +152,12 @@ impl World {
 
     async fn send(&mut self, id: &str) {
         let one = self.dice.roll(self.nodes.len() as u64) as usize;
-        let told = &self.oracle.told[id];
+        let told = &self.oracle.acknowledged[id];
         let sent = self.nodes[one].hook(&self.sim, id, &told.source);
         // Who is paused does not answer: the provider hangs up.
         let status = tokio::time::timeout(Duration::from_secs(5), sent).await.ok().flatten();
         if status == Some(200) {
-            self.oracle.told.get_mut(id).unwrap().acknowledged = true;
+            self.oracle.acknowledged.get_mut(id).unwrap().acknowledged = true;
         }
     }
 
@@ -168,7 +168,7 @@ impl World {
             return;
         }
         let id = &ids[self.dice.roll(ids.len() as u64) as usize];
-        let media = &self.oracle.told[id].media;
+        let media = &self.oracle.acknowledged[id].media;
         let from = self.dice.roll(media.len());
         let to = media.len().min(from + 100_000);
         let node = &self.nodes[self.dice.roll(self.nodes.len() as u64) as usize];
@@ -200,7 +200,7 @@ impl World {
     /// A byte of each partial or cached copy.
     fn rot(&mut self, one: usize) {
         let data: PathBuf = self.configs[one].data.clone();
-        for folder in ["spool", "cache"] {
+        for folder in ["partials", "cache"] {
             let entries = std::fs::read_dir(data.join(folder)).into_iter().flatten().filter_map(Result::ok);
             for path in entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "mp4")) {
                 // One that the folder keeps as its object is no copy any more.
@@ -276,13 +276,13 @@ impl World {
     pub(super) async fn calm(&mut self) {
         // What waits for its time waits no longer.
         self.clock.jump(JUMP);
-        for (id, told) in &self.oracle.told {
+        for (id, told) in &self.oracle.acknowledged {
             self.sim.set_faults(&told.source, Faults::none());
             while self.nodes[0].hook(&self.sim, id, &told.source).await != Some(200) {
                 sleep(Duration::from_millis(50)).await;
             }
         }
-        self.oracle.told.values_mut().for_each(|told| told.acknowledged = true);
+        self.oracle.acknowledged.values_mut().for_each(|told| told.acknowledged = true);
     }
 
     /// Each clip stored once, with its source's bytes; nothing else anywhere.
@@ -300,7 +300,7 @@ impl World {
             assert_eq!(count, 1, "{id} was stored {count} times; seed {}: {lines:?}", self.seed);
         }
         let objects = store.list().try_concat().await.unwrap();
-        assert_eq!(objects.len(), self.oracle.told.len(), "seed {}", self.seed);
+        assert_eq!(objects.len(), self.oracle.acknowledged.len(), "seed {}", self.seed);
         assert_eq!(store.list_stale().await.unwrap(), [], "seed {}", self.seed);
         self.oracle.to_string()
     }
@@ -325,7 +325,7 @@ impl World {
                 self.bring_back(id).await;
             }
             if clip["state"] == "stored" {
-                assert_eq!(clip["sha256"], self.oracle.told[id].media.sha256(), "{id}; seed {}", self.seed);
+                assert_eq!(clip["sha256"], self.oracle.acknowledged[id].media.sha256(), "{id}; seed {}", self.seed);
                 return;
             }
             assert!(began.elapsed() < crate::support::eventually::PATIENCE, "{id}; seed {}: {clip}", self.seed);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::{DecodeError, Decoded, Fields, Form, Node, present, words_of_detail};
 use crate::{
-    generation::{Bringer, Facts, Hearsay, HookRecord},
+    generation::{Facts, Hearsay, HookRecord, Origin},
     hook::redact::redact,
     id::{Provider, RequestId},
     time::Timestamp,
@@ -54,7 +54,7 @@ pub fn fetched(request_id: &RequestId, code: u16, body: &Bytes, at: Timestamp) -
         unread: None,
         received_at: at,
         created_at: None,
-        by: Bringer::Poll,
+        origin: Origin::Poll,
     };
     Ok(Decoded::new(record, media, Form::Result, body))
 }
@@ -86,7 +86,7 @@ mod tests {
         let webhook = serde_json::json!({"request_id": "r1", "status": "OK", "error": null, "payload": sorted});
         let query = HookQuery::parse("").unwrap();
         let sent = decode(&webhook.to_string().into(), None, &query, Timestamp::from_secs(9)).unwrap().record;
-        assert_eq!(fetch(200, result), HookRecord { by: Bringer::Poll, ..sent.clone() });
+        assert_eq!(fetch(200, result), HookRecord { origin: Origin::Poll, ..sent.clone() });
         assert_eq!(sent.clips.len(), 4);
     }
 

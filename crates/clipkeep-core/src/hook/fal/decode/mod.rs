@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::{
-    generation::{Bringer, Facts, HookRecord},
+    generation::{Facts, HookRecord, Origin},
     hook::{
         DecodeError, Decoded, Form, HookQuery, Unread,
         json::Node,
@@ -54,7 +54,7 @@ pub fn decode(
         unread: None,
         received_at,
         created_at: None,
-        by: Bringer::Webhook,
+        origin: Origin::Webhook,
     };
     Ok(Decoded::new(record, media, Form::Webhook, body))
 }
@@ -84,7 +84,7 @@ fn unread(
         unread: Some(Arc::new(unread)),
         received_at,
         created_at: None,
-        by: Bringer::Webhook,
+        origin: Origin::Webhook,
     };
     Ok(Decoded { record, inlines: Vec::new(), notes: Vec::new() })
 }
