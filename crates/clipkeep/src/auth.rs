@@ -107,7 +107,7 @@ impl Authenticator {
     /// Whose token has this hash, if it is valid.
     ///
     /// # Errors
-    /// As [`Authenticator::who`].
+    /// As [`Authenticator::authenticate`].
     pub async fn by_hash(&self, hash: String) -> Result<Option<Caller>, CatalogError> {
         if self.is_admins(&hash) {
             return Ok(Some(Caller::Admin));
