@@ -301,7 +301,11 @@ impl World {
         }
         let objects = store.list().try_concat().await.unwrap();
         assert_eq!(objects.len(), self.oracle.acknowledged.len(), "seed {}", self.seed);
-        assert_eq!(store.list_stale().await.unwrap(), [], "seed {}", self.seed);
+        // A request that its node began before it stood still, or after another took
+        // over, may leave an upload without an end: no object, and drift removes it.
+        let abandoned = store.list_stale().await.unwrap();
+        let may_be_left = self.nodes.len() > 1 && abandoned.len() <= self.oracle.pauses as usize;
+        assert!(abandoned.is_empty() || may_be_left, "seed {}: {abandoned:?}", self.seed);
         self.oracle.to_string()
     }
 
