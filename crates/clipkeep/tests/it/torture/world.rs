@@ -29,6 +29,8 @@ use crate::support::{
 
 /// How far the clock may be off, in seconds.
 const JUMP: i64 = 120;
+/// For how long a disk is full.
+const LONGEST_FULL: Duration = Duration::from_secs(20);
 const BROKEN: &str = "<Error><Code>InternalError</Code></Error>";
 
 #[derive(Clone, Copy)]
@@ -246,11 +248,14 @@ impl World {
     async fn fill_the_disk(&mut self) {
         let Some(disk) = &self.disk else { return };
         disk.fill();
-        for _ in 0..self.dice.roll(6) {
-            self.tell().await;
-            self.tell_again().await;
-            self.view().await;
-        }
+        let meanwhile = async {
+            for _ in 0..self.dice.roll(6) {
+                self.tell().await;
+                self.tell_again().await;
+                self.view().await;
+            }
+        };
+        let _ = tokio::time::timeout(LONGEST_FULL, meanwhile).await;
         self.disk.as_ref().inspect(|disk| disk.free());
         self.oracle.full_disks += 1;
     }
