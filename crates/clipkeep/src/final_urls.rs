@@ -48,3 +48,24 @@ impl FinalUrls {
         expected::keys(&generation.request_id, input.as_ref()).iter().map(|key| self.of(key)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clipkeep_core::config::Layers;
+
+    use super::*;
+
+    #[test]
+    fn all_that_a_cache_may_hold_is_named_once() {
+        let cached = |template: &[(&str, &str)]| {
+            let flags = [("public_url", "https://clips.example.com")].iter().chain(template);
+            let flags = flags.map(|(name, value)| (*name, (*value).to_owned()));
+            let config = Config::from_layers(Layers::new().with_flags(flags)).unwrap();
+            FinalUrls::new(&config).cached(&"a.mp4".parse().unwrap())
+        };
+        let ours = ["https://clips.example.com/v/a.mp4", "https://clips.example.com/p/a.mp4.jpg"];
+        assert_eq!(cached(&[]), ours);
+        let theirs = cached(&[("final_url_template", "https://cdn.example.com/{key}")]);
+        assert_eq!(theirs, ["https://cdn.example.com/a.mp4", ours[0], ours[1]]);
+    }
+}

@@ -151,8 +151,8 @@ pub fn judge_status(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> 
     let retry = |why| Verdict::Retry { after: retry_after(headers, now), why };
     let verdict = match status.as_u16() {
         // A proxy on the way calls a 200 a 203; some upload gateways go on saying
-        // 201 of what they serve.
-        200 | 201 | 203 | 206 => return None,
+        // 201 of what they serve; and others have successes of their own.
+        200 | 201 | 203 | 206 | 208..=299 => return None,
         300..=399 => Verdict::Missing(Why::BadRedirect),
         401 => Verdict::Missing(Why::Http401),
         403 => Verdict::Missing(Why::Http403),
@@ -252,9 +252,12 @@ fn judge_part(headers: &HeaderMap, from: Option<u64>, framing: Framing, len: Opt
 /// is how responses get smuggled (RFC 9112, 6.3).
 fn framing(headers: &HeaderMap) -> Option<(Framing, Option<u64>)> {
     let lengths: Vec<&str> = tokens(headers, &CONTENT_LENGTH).collect();
-    let codings: Vec<&str> = tokens(headers, &TRANSFER_ENCODING).collect();
+    // `identity` was a word for no coding once (RFC 2616, 3.6).
+    let is_coding = |token: &&str| !token.eq_ignore_ascii_case("identity");
+    let codings: Vec<&str> = tokens(headers, &TRANSFER_ENCODING).filter(is_coding).collect();
+    let is_blank = |name: &HeaderName| headers.contains_key(name) && tokens(headers, name).next().is_none();
     match (lengths.as_slice(), codings.as_slice()) {
-        ([], []) if headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING) => None,
+        ([], []) if is_blank(&CONTENT_LENGTH) || is_blank(&TRANSFER_ENCODING) => None,
         ([], []) => Some((Framing::Close, None)),
         // A length beside it says nothing (RFC 9112, 6.3), and is not believed.
         (_, [coding]) if coding.eq_ignore_ascii_case("chunked") => Some((Framing::Chunked, None)),

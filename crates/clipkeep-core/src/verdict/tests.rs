@@ -67,11 +67,14 @@ fn a_whole_answer_promises_its_length() {
     let promise = head(200, &[("content-length", "9"), ("accept-ranges", "bytes")], None).unwrap();
     let expected = Promise { start: 0, total: Some(9), end: Some(9), framing: Framing::Length, accepts_ranges: true };
     assert_eq!(promise, expected);
-    for status in [201, 203] {
+    for status in [201, 203, 218, 299] {
         assert_eq!(head(status, &[("content-length", "9")], None).unwrap().total, Some(9), "{status}");
     }
     let promise = head(200, &[("transfer-encoding", "Chunked"), ("accept-ranges", "none")], None).unwrap();
     assert_eq!((promise.framing, promise.total, promise.accepts_ranges), (Framing::Chunked, None, false));
+    let promise = head(200, &[("content-length", "9"), ("transfer-encoding", "identity")], None).unwrap();
+    assert_eq!((promise.framing, promise.total), (Framing::Length, Some(9)));
+    assert_eq!(head(200, &[("transfer-encoding", "Identity")], None).unwrap().framing, Framing::Close);
     let promise = head(200, &[("content-length", "9"), ("transfer-encoding", "chunked")], None).unwrap();
     assert_eq!((promise.framing, promise.total, promise.end), (Framing::Chunked, None, None));
 }

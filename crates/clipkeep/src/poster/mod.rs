@@ -100,20 +100,21 @@ pub struct PosterParts {
 pub struct Posters {
     parts: PosterParts,
     stored_notices: Mutex<Option<mpsc::Receiver<StoredNotice>>>,
-    /// Those which are left alone.
-    empty: Cache<ClipKey, Instant>,
-    late: Cache<ClipKey, Instant>,
+    failures: Cache<ClipKey, Failure>,
+}
+
+/// A poster that was not made, of which the row says nothing.
+#[derive(Clone, Copy)]
+struct Failure {
+    at: Instant,
+    /// It took too long; else there was nothing to show.
+    is_late: bool,
 }
 
 impl Posters {
     /// Nothing is made before [`Posters::run`], or before somebody asks.
     pub fn new(parts: PosterParts, stored_notices: Option<mpsc::Receiver<StoredNotice>>) -> Self {
-        Self {
-            parts,
-            stored_notices: Mutex::new(stored_notices),
-            empty: Cache::new(MAX_FAILURES_REMEMBERED),
-            late: Cache::new(MAX_FAILURES_REMEMBERED),
-        }
+        Self { parts, stored_notices: Mutex::new(stored_notices), failures: Cache::new(MAX_FAILURES_REMEMBERED) }
     }
 
     /// Makes the posters of what is stored on this node, until `stop`.
@@ -122,7 +123,7 @@ impl Posters {
         let mut running = FuturesUnordered::new();
         loop {
             tokio::select! {
-                Some(arrival) = stored_notices.recv(), if running.len() < cores() => running.push(self.arrived(arrival)),
+                Some(notice) = stored_notices.recv(), if running.len() < cores() => running.push(self.draw_stored(notice)),
                 Some(()) = running.next() => {}
                 () = stop.cancelled() => return,
             }
@@ -140,16 +141,16 @@ impl Posters {
         }
         let due = self.parts.catalog.posters_due(at, at.plus(CLAIM_TIMEOUT), BATCH).await?;
         let made = stream::iter(due.clone()).for_each_concurrent(cores(), |key| async move {
-            self.remember_failure(&key, self.draw_and_keep(&key, None).await);
+            self.report(&key, self.draw_and_keep(&key, None).await);
         });
         made.await;
         Ok(due.len() as u64)
     }
 
-    async fn arrived(&self, arrival: StoredNotice) {
+    async fn draw_stored(&self, notice: StoredNotice) {
         self.wait_for_idle_processors().await;
-        let copy = arrival.copy.as_ref().map(|copy| copy.path());
-        self.remember_failure(&arrival.key, self.draw_and_keep(&arrival.key, copy).await);
+        let copy = notice.copy.as_ref().map(|copy| copy.path());
+        self.report(&notice.key, self.draw_and_keep(&notice.key, copy).await);
     }
 
     /// Until fewer fills run than there are processors, which is what a poster
@@ -174,7 +175,7 @@ impl Posters {
     }
 
     /// Nobody waits for it: what went wrong is tried again later.
-    fn remember_failure(&self, key: &ClipKey, made: Result<(), PosterError>) {
+    fn report(&self, key: &ClipKey, made: Result<(), PosterError>) {
         match made {
             Ok(()) | Err(PosterError::Off | PosterError::Nothing) => {}
             Err(error) => {
@@ -198,17 +199,13 @@ impl Posters {
             }
             Poster::Untried => {}
         }
-        let is_left =
-            |of: &Cache<ClipKey, Instant>| of.get(&clip.key).is_some_and(|since| since.elapsed() < RETRY_FAILED_AFTER);
-        if is_left(&self.empty) {
-            return Err(PosterError::Nothing);
-        }
-        if is_left(&self.late) {
-            return Err(PosterError::Later);
+        if let Some(failure) = self.failures.get(&clip.key).filter(|failure| failure.at.elapsed() < RETRY_FAILED_AFTER)
+        {
+            return Err(if failure.is_late { PosterError::Later } else { PosterError::Nothing });
         }
         let made = self.make(clip).await;
         if clip.state != ClipState::Stored && matches!(made, Err(PosterError::Nothing)) {
-            self.empty.insert(clip.key.clone(), Instant::now());
+            self.failures.insert(clip.key.clone(), Failure { at: Instant::now(), is_late: false });
         }
         made
     }
@@ -234,7 +231,7 @@ impl Posters {
             Ok(drawn) => tokio::task::spawn_blocking(|| jpeg::read(drawn)).await.ok().flatten(),
             Err(NoStill::Busy) => return Err(PosterError::Later),
             Err(NoStill::Late) => {
-                self.late.insert(clip.key.clone(), Instant::now());
+                self.failures.insert(clip.key.clone(), Failure { at: Instant::now(), is_late: true });
                 return Err(PosterError::Later);
             }
             Err(error @ NoStill::NoJail(_)) => {

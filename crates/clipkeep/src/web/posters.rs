@@ -124,17 +124,8 @@ async fn resolve(app: &Arc<App>, clip: &Clip) -> Result<Arc<ServableClip>, ApiEr
     let sha256 = data_encoding::HEXLOWER.encode(ring::digest::digest(&ring::digest::SHA256, &jpeg).as_ref());
     let at = version_time(clip.stored_at.unwrap_or(clip.created_at), 1);
     let representation = Representation::new(jpeg.len() as u64, ETag::of_sha256(&sha256), at, "image/jpeg");
-    Ok(Arc::new(ServableClip {
-        representation: representation.with_sha256(&sha256),
-        stored: None,
-        public: resolve::is_public(app, clip),
-        link_generation: clip.link_generation,
-        fast: None,
-        bytes: ByteSource::Memory(jpeg),
-        account: app.usage.account(&clip.key, clip.facts.tenant.as_ref()),
-        lasts: clip.state == ClipState::Stored,
-        since,
-    }))
+    let servable = resolve::servable(app, clip, representation.with_sha256(&sha256), ByteSource::Memory(jpeg));
+    Ok(Arc::new(ServableClip { lasts: clip.state == ClipState::Stored, since, ..servable }))
 }
 
 fn unmade(key: &ClipKey, error: PosterError) -> ApiError {

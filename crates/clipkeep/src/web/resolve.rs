@@ -149,17 +149,7 @@ async fn stored(app: &App, clip: &Clip, sealed: &Sealed) -> Result<ServableClip,
     let fast = if app.config.fast_start { stored_view(app, clip, sealed.size).await? } else { None };
     let content_type = clip.served_type.as_ref().unwrap_or(&sealed.media.content_type);
     let (representation, stored) = representations(clip, clip.epoch, sealed.size, content_type, fast.as_ref());
-    Ok(ServableClip {
-        representation,
-        stored,
-        public: is_public(app, clip),
-        link_generation: clip.link_generation,
-        account: app.usage.account(&clip.key, clip.facts.tenant.as_ref()),
-        fast,
-        bytes,
-        lasts: true,
-        since: Instant::now(),
-    })
+    Ok(ServableClip { stored, fast, ..servable(app, clip, representation, bytes) })
 }
 
 /// Bytes that are known to be damaged are not given while there are better ones:
@@ -187,6 +177,21 @@ async fn in_bucket(app: &App, clip: &Clip) -> Result<ByteSource, ApiError> {
             ByteSource::Store(Arc::new((object, pin)))
         }
     })
+}
+
+/// These bytes of `clip`, for whom it is; as they are, without a view.
+pub(super) fn servable(app: &App, clip: &Clip, representation: Representation, bytes: ByteSource) -> ServableClip {
+    ServableClip {
+        representation,
+        stored: None,
+        public: is_public(app, clip),
+        link_generation: clip.link_generation,
+        account: app.usage.account(&clip.key, clip.facts.tenant.as_ref()),
+        fast: None,
+        bytes,
+        lasts: true,
+        since: Instant::now(),
+    }
 }
 
 pub(super) fn is_public(app: &App, clip: &Clip) -> bool {
@@ -315,17 +320,7 @@ async fn through(app: &App, clip: &Clip) -> Result<ServableClip, ApiError> {
     let early = early_type::early(clip, clip.epoch, seen, &mut source).await.map_err(later)?;
     let content_type = early.decided(app, &clip.key, clip.epoch).await?.ok_or_else(|| retry_later(&clip.key))?;
     let (representation, stored) = representations(clip, clip.epoch, total, &content_type, fast.as_ref());
-    Ok(ServableClip {
-        representation,
-        stored,
-        public: is_public(app, clip),
-        link_generation: clip.link_generation,
-        account: app.usage.account(&clip.key, clip.facts.tenant.as_ref()),
-        fast,
-        bytes: ByteSource::Source(source),
-        lasts: true,
-        since: Instant::now(),
-    })
+    Ok(ServableClip { stored, fast, ..servable(app, clip, representation, ByteSource::Source(source)) })
 }
 
 async fn serve_copy(
@@ -362,15 +357,6 @@ async fn serve_copy(
         Some(len) => representations(clip, shown.epoch, len, &content_type, fast.as_ref()),
         None => (Representation::of_unknown_length(&content_type), None),
     };
-    Ok(Some(ServableClip {
-        representation,
-        stored,
-        public: is_public(app, clip),
-        link_generation: clip.link_generation,
-        account: app.usage.account(&clip.key, clip.facts.tenant.as_ref()),
-        fast,
-        bytes: ByteSource::Filling(FillingCopy::of(copy, &viewer)),
-        lasts: true,
-        since: Instant::now(),
-    }))
+    let bytes = ByteSource::Filling(FillingCopy::of(copy, &viewer));
+    Ok(Some(ServableClip { stored, fast, ..servable(app, clip, representation, bytes) }))
 }

@@ -93,6 +93,9 @@ async fn heads_that_are_odd_but_plain_are_read() {
     for head in [
         "HTTP/1.1 203 Non-Authoritative Information\r\nContent-Length: 9\r\n\r\n",
         "HTTP/1.1 201 Created\r\nContent-Length: 9\r\n\r\n",
+        "HTTP/1.1 218 This is fine\r\nContent-Length: 9\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 9, 9\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 9\r\n\r\n",
         "HTTP/1.1 200\r\nContent-Length: 9\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Type: video/mp4;\r\n charset=binary\r\nContent-Length: 9\r\n\r\n",
         "HTTP/1.1 200 OK\r\nX-Note: a\r\n\tb\r\nContent-Length: 9\r\n\r\n",
